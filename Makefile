@@ -1,0 +1,33 @@
+# Each target sets up what it needs; a second run installs nothing and measures nothing that is stored.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: bench test lint asv clean-venv
+
+bench: .venv/installed
+	$(BIN)/sid-bench run default --out results/default.jsonl
+	$(BIN)/sid-bench report results/default.jsonl --out reports/default.html
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The stamps are written last, so an installation that was cut short is taken up again.
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "sid-bench needs Python 3.11 or newer; set PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable .
+	touch $@
+
+.venv/installed-dev: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[dev]'
+	touch .venv/installed $@
+
+clean-venv:
+	rm -rf .venv

@@ -1,0 +1,5 @@
+"""sid-bench: measures training rules without global backpropagation against backpropagation.
+
+The flow, one stage a file: ``sweep`` (a suite becomes cells) -> ``isolate`` (a process a cell) -> ``worker`` and
+``measure`` (the passes) -> ``record`` and ``store`` (JSON Lines) -> ``report`` (tables, figures, one page).
+"""

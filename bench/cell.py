@@ -1,0 +1,231 @@
+"""A cell: everything that one measurement needs, checked once, frozen and hashable."""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+
+from bench.errors import ConfigError, unknown
+from bench.methods import load_method, method_names
+from bench.workloads.catalog import DATASETS, NETWORKS, dataset_info
+
+Pass = Literal["memory", "latency", "accuracy"]
+NoiseKind = Literal["none", "symmetric-exclusive", "symmetric-inclusive", "pairflip", "asymmetric"]
+
+PASSES: tuple[Pass, ...] = ("memory", "latency", "accuracy")
+
+# A stored record may come from a machine with other plug-ins: its names are taken as they are.
+STORED = {"stored": True}
+
+# What an optimizer means where the cell leaves it open: Adam as in the paper's code, SGD as practitioners tune it.
+_PRESETS: dict[str, dict[str, Any]] = {
+    "adam": {"learning_rate": 1e-3, "weight_decay": 0.0, "schedule": "constant"},
+    "sgd": {"learning_rate": 0.05, "weight_decay": 5e-4, "schedule": "cosine"},
+}
+
+
+def _known_method(name: str, info: ValidationInfo) -> str:
+    if info.context != STORED and name not in method_names():
+        raise ValueError(unknown("method", name, method_names()))
+    return name
+
+
+def _known_network(name: str, info: ValidationInfo) -> str:
+    if info.context != STORED and name not in NETWORKS:
+        raise ValueError(unknown("network", name, NETWORKS))
+    return name
+
+
+def _known_dataset(name: str, info: ValidationInfo) -> str:
+    if info.context != STORED:
+        try:
+            dataset_info(name)
+        except KeyError:
+            raise ValueError(unknown("dataset", name, DATASETS)) from None
+    return name
+
+
+def _passes_in_order(passes: tuple[Pass, ...]) -> tuple[Pass, ...]:
+    return tuple(name for name in PASSES if name in passes)
+
+
+def _legal_alpha(alpha: Any) -> Any:
+    values = alpha if isinstance(alpha, list | tuple) else [alpha]
+    for value in values:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not (is_number and 0 < value <= 1):
+            raise ValueError(f"alpha = {value!r}; legal: a number in (0, 1], or one such number for each module")
+    return float(alpha) if isinstance(alpha, int) else alpha
+
+
+Size = Annotated[int, Field(ge=1, strict=True)]
+
+
+class Cell(BaseModel):
+    """One measurement, complete: with a cell and the data, anybody can run it again.
+
+    Fields that do not bear on the method are brought to one value (``alpha`` to None for a method without one,
+    ``noise_kind`` to ``none`` at rate 0), so that two cells which mean the same are equal and have one hash.
+
+    Raises:
+        pydantic.ValidationError: a field is not legal; :func:`make_cell` turns it into a ConfigError.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    method: Annotated[str, AfterValidator(_known_method)] = Field("bp", description="a name: the training rule")
+    network: Annotated[str, AfterValidator(_known_network)] = Field(
+        "cascade-linear", description="a name: the network, the same for all methods"
+    )
+    dataset: Annotated[str, AfterValidator(_known_dataset)] = Field(
+        "digits", description="a name: the data set; image-folder:NAME for the folder NAME of the data root"
+    )
+    depth: Size = Field(4, description="an integer of 1 or more: hidden layers of all modules together")
+    modules: Size = Field(4, description="an integer of 1 or more that divides depth: modules that the depth is cut into")
+    width: Size = Field(128, description="an integer of 1 or more: features that the trunk hands to the modules (d)")
+    hidden: Size = Field(256, description="an integer of 1 or more: width of each hidden layer of a module")
+    batch_size: Size = Field(128, description="an integer of 1 or more: samples a step")
+    alpha: Annotated[float | tuple[float, ...] | None, BeforeValidator(_legal_alpha)] = Field(
+        0.5, description="a number in (0, 1], or one a module: weight of the label in the local objective"
+    )
+    optimizer: Literal["adam", "sgd"] = Field("adam", description="adam, or sgd with momentum 0.9")
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None, description="a number above 0; default: 0.001 for adam, 0.05 for sgd"
+    )
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None, description="a number of 0 or more; default: 0 for adam, 0.0005 for sgd"
+    )
+    schedule: Literal["constant", "cosine"] | None = Field(
+        None, description="constant or cosine, of the learning rate; default: constant for adam, cosine for sgd"
+    )
+    epochs: Size = Field(10, description="an integer of 1 or more: epochs of the accuracy pass")
+    train_samples: Annotated[int, Field(ge=2, strict=True)] | None = Field(None, description="an integer of 2 or more: training samples to use at the most; default: all")
+    noise_kind: NoiseKind = Field("symmetric-exclusive", description="none, symmetric-exclusive, symmetric-inclusive, pairflip or asymmetric: how training labels go wrong")
+    noise_rate: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = Field(
+        0.0, description="a number in [0, 1]: probability with which a training label is corrupted"
+    )
+    image_size: Size | None = Field(None, description="an integer of 1 or more: height and width in pixels; for random and image-folder")
+    channels: Size | None = Field(None, description="an integer of 1 or more: colour channels; for random and image-folder (1 or 3)")
+    classes: Annotated[int, Field(ge=2, strict=True)] | None = Field(None, description="an integer of 2 or more: number of classes; for random")
+    latency_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        2.0, description="a number above 0: how long the latency pass samples, warm-up apart"
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**63, strict=True)] = Field(
+        0, description="an integer of 0 or more: of the weights, the data order, the split and the noise"
+    )
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = Field("cpu", description="cpu, cuda or cuda:N")
+    passes: Annotated[tuple[Pass, ...], Field(min_length=1), AfterValidator(_passes_in_order)] = Field(
+        PASSES, description="one or more of memory, latency, accuracy: what is measured"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _canonical(cls, data: Any, info: ValidationInfo) -> Any:
+        """Fills in presets and drops what does not bear on the cell; the fields are checked after this, as given."""
+        if not isinstance(data, dict):
+            return data
+        data = dict(data)
+        preset = _PRESETS.get(data.get("optimizer", "adam"), {})
+        for name, value in preset.items():
+            if data.get(name) is None:
+                data[name] = value
+        if "modules" not in data:
+            data["modules"] = data.get("depth", cls.model_fields["depth"].default)
+        return data
+
+    @model_validator(mode="after")
+    def _fits_together(self, info: ValidationInfo) -> Self:
+        if info.context == STORED:
+            return self
+        if self.depth % self.modules:
+            divisors = [count for count in range(1, self.depth + 1) if self.depth % count == 0]
+            raise ValueError(f"modules = {self.modules} does not divide depth = {self.depth}; legal: {divisors}")
+        self._settle_alpha()
+        self._settle_noise()
+        self._check_shape_fields()
+        return self
+
+    def _settle_alpha(self) -> None:
+        if not load_method(self.method).USES_ALPHA:
+            object.__setattr__(self, "alpha", None)
+        elif self.alpha is None:
+            raise ValueError(f"alpha is missing; method {self.method!r} takes a number in (0, 1], or one a module")
+        elif isinstance(self.alpha, tuple) and len(self.alpha) != self.modules:
+            raise ValueError(
+                f"alpha = {list(self.alpha)} has {len(self.alpha)} values; legal: one number, or {self.modules}, "
+                f"one for each module"
+            )
+
+    def _settle_noise(self) -> None:
+        if self.noise_rate == 0:
+            object.__setattr__(self, "noise_kind", "none")
+        elif self.noise_kind == "none":
+            raise ValueError(f"noise_kind = 'none' contradicts noise_rate = {self.noise_rate}; legal: noise_rate 0")
+        elif self.noise_kind == "asymmetric" and self._lacks_asymmetric_map():
+            legal = [name for name, known in DATASETS.items() if known.asymmetric]
+            raise ValueError(
+                f"noise_kind = 'asymmetric' has no class map for dataset {self.dataset!r}; legal: {legal}, and image "
+                f"folders whose classes are named as CIFAR-10's"
+            )
+
+    def _lacks_asymmetric_map(self) -> bool:
+        """An image folder has one if its classes are CIFAR-10's, which only the files can tell."""
+        return dataset_info(self.dataset).asymmetric is None and not self.dataset.startswith("image-folder")
+
+    def _check_shape_fields(self) -> None:
+        kind = self.dataset.partition(":")[0]
+        free = {"random": {"image_size", "channels", "classes"}, "image-folder": {"image_size", "channels"}}
+        for name in ("image_size", "channels", "classes"):
+            value = getattr(self, name)
+            if value is not None and name not in free.get(kind, set()):
+                raise ValueError(f"{name} = {value} cannot be chosen for dataset {self.dataset!r}: its files decide")
+        if kind == "image-folder" and self.channels not in (None, 1, 3):
+            raise ValueError(f"channels = {self.channels} for an image folder; legal: 1 (grey), 3 (colour)")
+        if kind == "random" and "accuracy" in self.passes:
+            raise ValueError("passes = accuracy has no meaning for dataset 'random'; legal: memory, latency")
+        if self.network == "cascade-conv" and self.image_size is not None and self.image_size < 4:
+            raise ValueError(f"image_size = {self.image_size} for network cascade-conv; legal: 4 or more")
+
+    @property
+    def id(self) -> str:
+        """16 hexadecimal digits, the same for equal cells in every process, on every machine."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def label(self) -> str:
+        """The cell on one line, for a person."""
+        noise = f" {self.noise_kind} {self.noise_rate:g}" if self.noise_rate else ""
+        return (
+            f"{self.method} {self.network} {self.dataset} depth {self.depth} modules {self.modules} "
+            f"hidden {self.hidden} batch {self.batch_size}{noise} {self.optimizer} seed {self.seed}"
+        )
+
+
+def make_cell(values: dict[str, Any]) -> Cell:
+    """A checked cell.
+
+    Raises:
+        ConfigError: an unknown field, or a value that is not legal; the message names field, value and legal values.
+    """
+    try:
+        return Cell.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(describe(error)) from None
+
+
+def describe(error: ValidationError) -> str:
+    """The problems of ``error``, one a line: field, value, what is legal."""
+    lines = []
+    for problem in error.errors():
+        field = str(problem["loc"][0]) if problem["loc"] else ""
+        if problem["type"] == "extra_forbidden":
+            line = unknown("axis", field, Cell.model_fields)
+        elif problem["type"] == "value_error":
+            line = str(problem["ctx"]["error"])
+        else:
+            description = Cell.model_fields[field].description if field in Cell.model_fields else None
+            line = f"{field} = {problem['input']!r}; legal: {description or problem['msg']}"
+        if line not in lines:
+            lines.append(line)
+    return "; ".join(lines)

@@ -1,0 +1,108 @@
+"""The accuracy pass: training for some epochs, with every module's belief followed."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.cell import Cell
+from bench.measure.step import TrainingStep
+from bench.record import Accuracy, Epoch
+from bench.workloads.datasets import Dataset, Split
+from bench.workloads.noise import corrupt_labels
+
+_EVALUATION_BATCH = 1000
+_LAST_EPOCHS = 10
+
+
+def measure_accuracy(cell: Cell, step: TrainingStep, data: Dataset) -> Accuracy:
+    """Trains on noisy labels and evaluates each epoch on clean ones.
+
+    The data order comes from a generator of its own, so that every method sees the same batches. Noise touches the
+    training labels only. Nothing is chosen by the test set, but ``test_best_optimistic``, which says so.
+
+    Args:
+        cell: its batch size, epochs, noise and seed are read.
+        step: the training step, freshly built.
+        data: the splits, on the CPU.
+    """
+    noisy_labels, realised_rate = corrupt_labels(
+        data.train.labels, data.classes, cell.noise_kind, cell.noise_rate, cell.seed, data.asymmetric
+    )
+    train = _on_device(Split(data.train.images, noisy_labels), cell.device)
+    validation, test = _on_device(data.validation, cell.device), _on_device(data.test, cell.device)
+    batches_an_epoch = math.ceil(len(train) / cell.batch_size)
+    scheduler = (
+        torch.optim.lr_scheduler.CosineAnnealingLR(step.optimizer, T_max=cell.epochs * batches_an_epoch)
+        if cell.schedule == "cosine"
+        else None
+    )
+    order = torch.Generator().manual_seed(cell.seed)
+    epochs: list[Epoch] = []
+    for _ in range(cell.epochs):
+        step.network.train()
+        total = torch.zeros((), device=cell.device)
+        for batch in torch.randperm(len(train), generator=order).split(cell.batch_size):
+            index = batch.to(cell.device)
+            total += step(train.images[index], train.labels[index]) * len(batch)
+            if scheduler is not None:
+                scheduler.step()
+        test_accuracies, test_kl = _evaluate(step, test)
+        epochs.append(
+            Epoch(
+                train_loss=_finite(float(total) / len(train)),
+                validation=_evaluate(step, validation)[0][-1],
+                test=test_accuracies[-1],
+                test_by_module=test_accuracies,
+                kl_by_module=test_kl,
+            )
+        )
+    return _summarise(epochs, realised_rate)
+
+
+def _summarise(epochs: list[Epoch], realised_rate: float) -> Accuracy:
+    last = epochs[-1]
+    tail = [epoch.test for epoch in epochs[-_LAST_EPOCHS:]]
+    best_validated = max(epochs, key=lambda epoch: epoch.validation)  # the first of equals
+    return Accuracy(
+        test_last=last.test,
+        test_mean_last10=sum(tail) / len(tail),
+        test_at_best_validation=best_validated.test,
+        test_best_optimistic=max(epoch.test for epoch in epochs),
+        validation_last=last.validation,
+        test_by_module=last.test_by_module,
+        kl_by_module=last.kl_by_module,
+        realised_noise_rate=realised_rate,
+        diverged=any(value is None for value in (last.train_loss, *last.kl_by_module)),
+        epochs=epochs,
+    )
+
+
+@torch.no_grad()
+def _evaluate(step: TrainingStep, split: Split) -> tuple[list[float], list[float | None]]:
+    """The accuracy and the mean KL(p_y || p_i) in nats of every module, first to last."""
+    step.network.eval()
+    correct: Tensor | int = 0
+    divergence: Tensor | int = 0
+    for images, labels in zip(
+        split.images.split(_EVALUATION_BATCH), split.labels.split(_EVALUATION_BATCH), strict=True
+    ):
+        logits = torch.stack(list(step.network.logits_by_module(images)))  # [L, B, C]
+        correct = correct + (logits.argmax(dim=2) == labels).sum(dim=1)
+        # KL from a one-hot p_y is the negative log-likelihood of the label.
+        each = F.cross_entropy(logits.permute(1, 2, 0).double(), labels[:, None].expand(-1, len(logits)), reduction="none")
+        divergence = divergence + each.sum(dim=0)
+    assert isinstance(correct, Tensor)
+    assert isinstance(divergence, Tensor)
+    accuracies: list[float] = (correct.double() / len(split)).tolist()
+    return accuracies, [_finite(value) for value in (divergence / len(split)).tolist()]
+
+
+def _finite(value: float) -> float | None:
+    """The value, or None where training has diverged: JSON has no NaN, and a record no made-up number."""
+    return value if math.isfinite(value) else None
+
+
+def _on_device(split: Split, device: str) -> Split:
+    return Split(split.images.to(device), split.labels.to(device))

@@ -1,0 +1,58 @@
+"""The memory pass: the peak of activation bytes in one training step."""
+
+import gc
+
+import torch
+from torch import Tensor
+
+from bench.measure.step import TrainingStep
+from bench.measure.storages import StorageMeter, bytes_of
+from bench.record import Memory
+
+
+def measure_memory(step: TrainingStep, images: Tensor, labels: Tensor) -> Memory:
+    """Runs two steps and meters the second; deterministic.
+
+    The first step brings gradients and optimizer state into being. In the second, gradient buffers are zeroed in
+    place, so everything that it allocates is activations and temporaries.
+
+    Args:
+        step: the training step; its weights change.
+        images: one batch, ``[B, channels, H, W]``, on the step's device.
+        labels: ``[B]``, int64, on the step's device.
+    """
+    step(images, labels)
+    parameters = list(step.network.parameters())
+    optimizer_state = [
+        value for state in step.optimizer.state.values() for value in state.values() if isinstance(value, Tensor)
+    ]
+    persistent = {
+        "parameter_bytes": bytes_of(parameters),
+        "buffer_bytes": bytes_of(list(step.network.buffers())),
+        "gradient_bytes": bytes_of([parameter.grad for parameter in parameters]),
+        "optimizer_bytes": bytes_of(optimizer_state),
+        "input_bytes": bytes_of([images, labels]),
+    }
+    on_cuda = images.device.type == "cuda"
+    # A collection in mid-step would free cycles at a moment that depends on what ran before.
+    gc.collect()
+    gc.disable()
+    try:
+        if on_cuda:
+            torch.cuda.synchronize(images.device)
+            torch.cuda.reset_peak_memory_stats(images.device)
+            allocated_before = torch.cuda.memory_allocated(images.device)
+        with StorageMeter(images.device) as meter:
+            step(images, labels, gradients="zero")
+    finally:
+        gc.enable()
+    allocator_peak = None
+    if on_cuda:
+        torch.cuda.synchronize(images.device)
+        allocator_peak = torch.cuda.max_memory_allocated(images.device) - allocated_before
+    return Memory(
+        peak_activation_bytes=meter.peak,
+        peak_total_bytes=meter.peak + sum(persistent.values()),
+        allocator_peak_activation_bytes=allocator_peak,
+        **persistent,
+    )

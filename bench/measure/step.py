@@ -1,0 +1,63 @@
+"""One training step of a cell: what all three passes run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from sid_core import Cascade
+from torch import Tensor
+
+from bench.cell import Cell
+from bench.methods import AccumulateGradients, load_method
+from bench.workloads.networks import build_network
+
+_SGD_MOMENTUM = 0.9
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """A network, its optimizer and a training rule; calling it trains on one batch.
+
+    ``gradients`` says what happens to the gradients of the step before: ``free`` (PyTorch's default, the fastest) or
+    ``zero`` (the buffers stay, so that a step allocates none of its own).
+    """
+
+    network: Cascade
+    optimizer: torch.optim.Optimizer
+    rule: AccumulateGradients
+    alpha: float | Sequence[float] | None
+
+    def __call__(self, images: Tensor, labels: Tensor, gradients: Literal["free", "zero"] = "free") -> Tensor:
+        """Gradients and an optimizer step on ``images`` ``[B, ...]``, ``labels`` ``[B]``; returns the loss, ``[]``."""
+        self.optimizer.zero_grad(set_to_none=gradients == "free")
+        loss = self.rule(self.network, images, labels, self.alpha)
+        self.optimizer.step()
+        return loss
+
+
+def build_step(cell: Cell, shape: tuple[int, int, int], classes: int, method: str | None = None) -> TrainingStep:
+    """The training step of ``cell`` (or of another ``method`` on the same weights) for images of ``shape``.
+
+    Raises:
+        ConfigError: the network or the method cannot be built for the cell.
+    """
+    network = build_network(cell, shape, classes).to(cell.device)
+    rule = load_method(method or cell.method).accumulate_gradients
+    # Fused optimizers run one kernel for all parameters and keep no temporaries, on the CPU and on CUDA.
+    optimizer: torch.optim.Optimizer
+    assert cell.learning_rate is not None
+    assert cell.weight_decay is not None
+    if cell.optimizer == "adam":
+        optimizer = torch.optim.Adam(
+            network.parameters(), lr=cell.learning_rate, weight_decay=cell.weight_decay, fused=True
+        )
+    else:
+        optimizer = torch.optim.SGD(
+            network.parameters(),
+            lr=cell.learning_rate,
+            weight_decay=cell.weight_decay,
+            momentum=_SGD_MOMENTUM,
+            fused=True,
+        )
+    return TrainingStep(network, optimizer, rule, cell.alpha)

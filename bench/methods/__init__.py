@@ -1,0 +1,67 @@
+"""Training rules, by name.
+
+A method is a module with three names:
+
+- ``SUMMARY``: one line for ``sid-bench list``;
+- ``USES_ALPHA``: whether the rule reads the cell's ``alpha`` (one that doesn't is not run once for each alpha);
+- ``accumulate_gradients(network, images, labels, alpha)``: one step's gradients, added to ``.grad`` of the network's
+  parameters; returns the loss, a tensor of shape ``[]``.
+
+A file in this folder is a method; its name is the file's, with dashes. Another package adds one with an entry point in
+the group ``sid_bench.methods`` that names such a module. The files here import torch inside their functions, because
+the process that plans a sweep reads ``USES_ALPHA`` and must not load torch.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from bench.errors import ConfigError, unknown
+
+if TYPE_CHECKING:
+    from sid_core import Cascade
+    from torch import Tensor
+
+GROUP = "sid_bench.methods"
+BASELINE = "bp"
+
+AccumulateGradients = Callable[["Cascade", "Tensor", "Tensor", Any], "Tensor"]
+
+
+class Method(Protocol):
+    """What a method's module offers."""
+
+    SUMMARY: str
+    USES_ALPHA: bool
+    accumulate_gradients: AccumulateGradients
+
+
+@cache
+def _sources() -> dict[str, EntryPoint | str]:
+    """Where each method comes from: an entry point of another package, or a module of this folder."""
+    own = {module.name.replace("_", "-"): f"{__name__}.{module.name}" for module in pkgutil.iter_modules(__path__)}
+    return {**{entry.name: entry for entry in entry_points(group=GROUP)}, **own}
+
+
+def method_names() -> list[str]:
+    """The names of all methods, those of other packages included."""
+    return sorted(_sources())
+
+
+def load_method(name: str) -> Method:
+    """The method called ``name``.
+
+    Raises:
+        ConfigError: there is no such method, or its module lacks one of the three names.
+    """
+    source = _sources().get(name)
+    if source is None:
+        raise ConfigError(unknown("method", name, method_names()))
+    method = importlib.import_module(source) if isinstance(source, str) else source.load()
+    missing = [part for part in ("SUMMARY", "USES_ALPHA", "accumulate_gradients") if not hasattr(method, part)]
+    if missing:
+        raise ConfigError(f"method {name!r} ({source}) lacks {', '.join(missing)}")
+    return cast(Method, method)

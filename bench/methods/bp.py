@@ -1,0 +1,19 @@
+"""Backpropagation: the cross-entropy of the last module's logits, end to end."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sid_core import Cascade
+    from torch import Tensor
+
+SUMMARY = "backpropagation, end to end: the baseline"
+USES_ALPHA = False
+
+
+def accumulate_gradients(network: "Cascade", images: "Tensor", labels: "Tensor", _alpha: object) -> "Tensor":
+    """One BP step; see :mod:`bench.methods`."""
+    import torch.nn.functional as F
+
+    loss = F.cross_entropy(network(images), labels)
+    loss.backward()
+    return loss.detach()

@@ -1,0 +1,18 @@
+"""SID as the paper writes it."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sid_core import Cascade
+    from sid_core.objective import Alpha
+    from torch import Tensor
+
+SUMMARY = "SID as published: a teacher pass, then all local losses in one graph (arXiv 2510.03273)"
+USES_ALPHA = True
+
+
+def accumulate_gradients(network: "Cascade", images: "Tensor", labels: "Tensor", alpha: "Alpha") -> "Tensor":
+    """:func:`sid_core.published_step`."""
+    from sid_core import published_step
+
+    return published_step(network, images, labels, alpha)

@@ -1,0 +1,18 @@
+"""SID module by module."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sid_core import Cascade
+    from sid_core.objective import Alpha
+    from torch import Tensor
+
+SUMMARY = "SID streamed: the same gradients, one module's activations at a time, no teacher pass"
+USES_ALPHA = True
+
+
+def accumulate_gradients(network: "Cascade", images: "Tensor", labels: "Tensor", alpha: "Alpha") -> "Tensor":
+    """:func:`sid_core.streamed_step`."""
+    from sid_core import streamed_step
+
+    return streamed_step(network, images, labels, alpha)

@@ -1,0 +1,18 @@
+"""SID module by module through autograd: what streaming costs without the hand-written backward pass."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sid_core import Cascade
+    from sid_core.objective import Alpha
+    from torch import Tensor
+
+SUMMARY = "SID streamed through autograd: a control that shows what the closed-form backward pass is worth"
+USES_ALPHA = True
+
+
+def accumulate_gradients(network: "Cascade", images: "Tensor", labels: "Tensor", alpha: "Alpha") -> "Tensor":
+    """:func:`sid_core.streamed_step` with ``closed_form=False``."""
+    from sid_core import streamed_step
+
+    return streamed_step(network, images, labels, alpha, closed_form=False)

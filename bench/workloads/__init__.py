@@ -1,0 +1,1 @@
+"""What is trained, and on what: networks, data sets, label noise."""

@@ -1,0 +1,71 @@
+"""The names of networks and data sets, and what is known of them without loading torch."""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+NETWORKS = MappingProxyType(
+    {
+        "cascade-conv": "a cascade on the authors' convolutional trunk",
+        "cascade-linear": "a cascade on one linear layer, which shows the modules' own cost",
+    }
+)
+
+# Source class -> class its labels move to. Digits: Patrini et al., arXiv 1609.03683; SVHN shows the same ten figures.
+_DIGITS_MAP = ((2, 7), (3, 8), (5, 6), (6, 5), (7, 1))
+# T-shirt -> shirt, pullover -> coat, sandal -> sneaker (Ma et al., arXiv 1806.02612).
+_FASHION_MAP = ((0, 6), (2, 4), (5, 7))
+# bird -> airplane, cat <-> dog, deer -> horse, truck -> automobile (Patrini et al.).
+_CIFAR10_MAP = ((2, 0), (3, 5), (4, 7), (5, 3), (9, 1))
+
+CIFAR10_CLASSES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """A data set as the planner sees it.
+
+    ``shape`` is ``(channels, height, width)`` and ``classes`` the number of classes, each None where the files (or the
+    cell) decide. ``asymmetric`` maps a class to the one that asymmetric noise confuses it with, None where the data
+    set has no such map that we know of.
+    """
+
+    summary: str
+    shape: tuple[int, int, int] | None
+    classes: int | None
+    asymmetric: tuple[tuple[int, int], ...] | None = None
+    torchvision_name: str | None = None
+
+
+DATASETS = MappingProxyType(
+    {
+        "digits": DatasetInfo("1,797 real digits of 8x8 pixels; comes with scikit-learn", (1, 8, 8), 10, _DIGITS_MAP),
+        "mnist": DatasetInfo("70,000 digits", (1, 28, 28), 10, _DIGITS_MAP, "MNIST"),
+        "fashion-mnist": DatasetInfo("70,000 pieces of clothing", (1, 28, 28), 10, _FASHION_MAP, "FashionMNIST"),
+        "cifar10": DatasetInfo("60,000 colour images", (3, 32, 32), 10, _CIFAR10_MAP, "CIFAR10"),
+        "cifar100": DatasetInfo("60,000 colour images", (3, 32, 32), 100, None, "CIFAR100"),
+        "svhn": DatasetInfo("99,289 house numbers", (3, 32, 32), 10, _DIGITS_MAP, "SVHN"),
+        "image-folder": DatasetInfo(
+            "DATA_ROOT/{train,test}/CLASS/*.jpg (or .png), or image-folder:NAME for DATA_ROOT/NAME", None, None
+        ),
+        "random": DatasetInfo("synthetic images for the memory and latency passes", None, None),
+    }
+)
+
+
+def dataset_info(name: str) -> DatasetInfo:
+    """The entry for ``name``, where ``image-folder:NAME`` is an ``image-folder``; KeyError where there is none."""
+    kind, separator, folder = name.partition(":")
+    if separator and (kind != "image-folder" or not folder):
+        raise KeyError(name)
+    return DATASETS[kind]

@@ -1,0 +1,26 @@
+"""The networks, built from a cell: the same weights for every method."""
+
+import math
+
+import torch
+from sid_core import Cascade, cascade, convolutional_trunk, linear_trunk
+
+from bench.cell import Cell
+from bench.errors import ConfigError
+
+
+def build_network(cell: Cell, shape: tuple[int, int, int], classes: int) -> Cascade:
+    """The network of ``cell`` for images of ``shape`` (channels, height, width), with weights drawn from its seed.
+
+    Raises:
+        ConfigError: the images are too small for the network's trunk.
+    """
+    channels, height, width = shape
+    torch.manual_seed(cell.seed)
+    if cell.network == "cascade-linear":
+        trunk = linear_trunk(math.prod(shape), cell.width)
+    else:
+        if min(height, width) < 4:
+            raise ConfigError(f"image_size = {height}x{width} for network {cell.network}; legal: 4 or more")
+        trunk = convolutional_trunk(channels, cell.width)
+    return cascade(cell.modules, classes, channels, cell.width, cell.hidden, depth=cell.depth, trunk=trunk)
