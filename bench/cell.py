@@ -4,7 +4,16 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from bench.errors import ConfigError, unknown
 from bench.methods import load_method, method_names
@@ -82,7 +91,9 @@ class Cell(BaseModel):
         "digits", description="a name: the data set; image-folder:NAME for the folder NAME of the data root"
     )
     depth: Size = Field(4, description="an integer of 1 or more: hidden layers of all modules together")
-    modules: Size = Field(4, description="an integer of 1 or more that divides depth: modules that the depth is cut into")
+    modules: Size = Field(
+        4, description="an integer of 1 or more that divides depth: modules that the depth is cut into"
+    )
     width: Size = Field(128, description="an integer of 1 or more: features that the trunk hands to the modules (d)")
     hidden: Size = Field(256, description="an integer of 1 or more: width of each hidden layer of a module")
     batch_size: Size = Field(128, description="an integer of 1 or more: samples a step")
@@ -100,14 +111,25 @@ class Cell(BaseModel):
         None, description="constant or cosine, of the learning rate; default: constant for adam, cosine for sgd"
     )
     epochs: Size = Field(10, description="an integer of 1 or more: epochs of the accuracy pass")
-    train_samples: Annotated[int, Field(ge=2, strict=True)] | None = Field(None, description="an integer of 2 or more: training samples to use at the most; default: all")
-    noise_kind: NoiseKind = Field("symmetric-exclusive", description="none, symmetric-exclusive, symmetric-inclusive, pairflip or asymmetric: how training labels go wrong")
+    train_samples: Annotated[int, Field(ge=2, strict=True)] | None = Field(
+        None, description="an integer of 2 or more: training samples to use at the most; default: all"
+    )
+    noise_kind: NoiseKind = Field(
+        "symmetric-exclusive",
+        description="none, symmetric-exclusive, symmetric-inclusive, pairflip or asymmetric: how training labels go wrong",
+    )
     noise_rate: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = Field(
         0.0, description="a number in [0, 1]: probability with which a training label is corrupted"
     )
-    image_size: Size | None = Field(None, description="an integer of 1 or more: height and width in pixels; for random and image-folder")
-    channels: Size | None = Field(None, description="an integer of 1 or more: colour channels; for random and image-folder (1 or 3)")
-    classes: Annotated[int, Field(ge=2, strict=True)] | None = Field(None, description="an integer of 2 or more: number of classes; for random")
+    image_size: Size | None = Field(
+        None, description="an integer of 1 or more: height and width in pixels; for random and image-folder"
+    )
+    channels: Size | None = Field(
+        None, description="an integer of 1 or more: colour channels; for random and image-folder (1 or 3)"
+    )
+    classes: Annotated[int, Field(ge=2, strict=True)] | None = Field(
+        None, description="an integer of 2 or more: number of classes; for random"
+    )
     latency_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         2.0, description="a number above 0: how long the latency pass samples, warm-up apart"
     )

@@ -103,7 +103,5 @@ def _is_hooked(module: nn.Module) -> bool:
 
 def _is_plain(parameter: nn.Parameter | None) -> bool:
     return (
-        type(parameter) is nn.Parameter
-        and not parameter._backward_hooks
-        and not parameter._post_accumulate_grad_hooks
+        type(parameter) is nn.Parameter and not parameter._backward_hooks and not parameter._post_accumulate_grad_hooks
     )

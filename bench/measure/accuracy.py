@@ -91,7 +91,9 @@ def _evaluate(step: TrainingStep, split: Split) -> tuple[list[float], list[float
         logits = torch.stack(list(step.network.logits_by_module(images)))  # [L, B, C]
         correct = correct + (logits.argmax(dim=2) == labels).sum(dim=1)
         # KL from a one-hot p_y is the negative log-likelihood of the label.
-        each = F.cross_entropy(logits.permute(1, 2, 0).double(), labels[:, None].expand(-1, len(logits)), reduction="none")
+        each = F.cross_entropy(
+            logits.permute(1, 2, 0).double(), labels[:, None].expand(-1, len(logits)), reduction="none"
+        )
         divergence = divergence + each.sum(dim=0)
     assert isinstance(correct, Tensor)
     assert isinstance(divergence, Tensor)

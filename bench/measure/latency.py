@@ -48,7 +48,9 @@ def measure_latency(
     end = perf_counter() + seconds
     while len(blocks) < _BLOCKS[0] or (len(blocks) < _BLOCKS[1] and perf_counter() < end):
         mirrored = len(blocks) % 2 == 1
-        a, b, b_again, a_again = clock.time([legs[mirrored], legs[not mirrored], legs[not mirrored], legs[mirrored]], loops)
+        a, b, b_again, a_again = clock.time(
+            [legs[mirrored], legs[not mirrored], legs[not mirrored], legs[mirrored]], loops
+        )
         blocks.append((b, a, a_again, b_again) if mirrored else (a, b, b_again, a_again))
     return summarise(blocks, loops, sum(steps for steps, _ in warm))
 

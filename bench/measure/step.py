@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from sid_core import Cascade
 from torch import Tensor
 
 from bench.cell import Cell
 from bench.methods import AccumulateGradients, load_method
 from bench.workloads.networks import build_network
+from sid_core import Cascade
 
 _SGD_MOMENTUM = 0.9
 

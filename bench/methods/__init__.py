@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from bench.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
-    from sid_core import Cascade
     from torch import Tensor
+
+    from sid_core import Cascade
 
 GROUP = "sid_bench.methods"
 BASELINE = "bp"

@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sid_core import Cascade
     from torch import Tensor
+
+    from sid_core import Cascade
 
 SUMMARY = "backpropagation, end to end: the baseline"
 USES_ALPHA = False

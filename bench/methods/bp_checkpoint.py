@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sid_core import Cascade
     from torch import Tensor, nn
+
+    from sid_core import Cascade
 
 SUMMARY = "backpropagation with torch.utils.checkpoint around each module (Chen et al., arXiv 1604.06174)"
 USES_ALPHA = False

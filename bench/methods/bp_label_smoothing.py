@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sid_core import Cascade
     from torch import Tensor
+
+    from sid_core import Cascade
 
 SUMMARY = "backpropagation with label smoothing 1 - alpha: a control for gains under label noise"
 USES_ALPHA = True

@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sid_core import Cascade
     from torch import Tensor
+
+    from sid_core import Cascade
 
 SUMMARY = "cross-entropy at every module, end to end (Lee et al., arXiv 1409.5185): a control for label noise"
 USES_ALPHA = False

@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from sid_core import Cascade
     from sid_core.objective import Alpha
-    from torch import Tensor
 
 SUMMARY = "SID as published: a teacher pass, then all local losses in one graph (arXiv 2510.03273)"
 USES_ALPHA = True

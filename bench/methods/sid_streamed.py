@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from sid_core import Cascade
     from sid_core.objective import Alpha
-    from torch import Tensor
 
 SUMMARY = "SID streamed: the same gradients, one module's activations at a time, no teacher pass"
 USES_ALPHA = True

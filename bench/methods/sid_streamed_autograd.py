@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from sid_core import Cascade
     from sid_core.objective import Alpha
-    from torch import Tensor
 
 SUMMARY = "SID streamed through autograd: a control that shows what the closed-form backward pass is worth"
 USES_ALPHA = True

@@ -86,7 +86,9 @@ def load_dataset(cell: Cell, data_root: Path | None, download: bool = False) -> 
     order = order[: cell.train_samples]
     validation_size = max(1, round(len(order) * VALIDATION_SHARE))
     if len(order) <= validation_size:
-        raise DataError(f"train_samples = {len(order)} leaves none to train on beside the validation split; legal: 2 or more")
+        raise DataError(
+            f"train_samples = {len(order)} leaves none to train on beside the validation split; legal: 2 or more"
+        )
     chosen, held_out = order[validation_size:], order[:validation_size]
 
     train_images = raw.train_images[chosen].float()

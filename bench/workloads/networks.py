@@ -3,10 +3,10 @@
 import math
 
 import torch
-from sid_core import Cascade, cascade, convolutional_trunk, linear_trunk
 
 from bench.cell import Cell
 from bench.errors import ConfigError
+from sid_core import Cascade, cascade, convolutional_trunk, linear_trunk
 
 
 def build_network(cell: Cell, shape: tuple[int, int, int], classes: int) -> Cascade:

@@ -1,0 +1,196 @@
+"""The command line: ``sid-bench run | report | list``."""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, ParamSpec
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bench.cell import Cell
+from bench.errors import BenchError, ConfigError, unknown
+from bench.isolate import Isolation
+from bench.methods import load_method, method_names
+from bench.progress import BarWatcher, LineWatcher, describe
+from bench.run import Watcher, run_sweep
+from bench.store import Store
+from bench.sweep import Sweep, load_sweep, suite_names
+from bench.workloads.catalog import DATASETS, NETWORKS
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Measures what training without global backpropagation costs and gives: SID against BP.",
+)
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+P = ParamSpec("P")
+
+_INTERRUPTED = 130
+
+
+def main() -> None:
+    """The entry point of ``sid-bench``."""
+    app()
+
+
+def _friendly(command: Callable[P, None]) -> Callable[P, None]:
+    """Turns our errors into a message and exit code 2."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except BenchError as error:
+            err.print(f"error: {error}", markup=False, highlight=False, style="red")
+            raise typer.Exit(2) from None
+
+    return wrapped
+
+
+@app.command()
+@_friendly
+def run(
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite's name (see 'list'), or a .toml file.")],
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="Results file to append to. [default: results/SUITE.jsonl]")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="AXIS=VALUE,...", help="Replace an axis of the suite; may be given often."),
+    ] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Directory with data sets, as torchvision lays them out, or image folders.")
+    ] = None,
+    download: Annotated[bool, typer.Option("--download", help="Download missing data sets into --data-root.")] = False,
+    cell_timeout: Annotated[float, typer.Option(min=0.001, help="Seconds until a cell is killed.")] = 1800,
+    memory_limit: Annotated[
+        str | None, typer.Option(help="What a cell may allocate, as in 2GiB. [default: nine tenths of what is free]")
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Measure cells again whose stored record is not ok.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and measure nothing.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and the summary only.")] = False,
+) -> None:
+    """Measure the cells of a suite that the results file does not hold yet.
+
+    Each cell runs in a process of its own and its record is stored at once, so a run may be stopped at any time and
+    taken up again with the same command. A cell that runs out of memory, takes too long or crashes is a record, too.
+    """
+    sweep = load_sweep(suite, overrides or [])
+    limit = _parse_bytes(memory_limit) if memory_limit else None
+    if dry_run:
+        _print_cells(sweep)
+        return
+    path = out_file or Path("results") / f"{sweep.name}.jsonl"
+    signal.signal(signal.SIGTERM, _terminate)
+    with Store(path) as store:
+        if store.contents.damaged_tail:
+            err.print(f"{path}: the last line was cut short; it is now in {path}.damaged and its cell runs again")
+        try:
+            with Isolation(data_root, download, cell_timeout, limit) as isolation, _watcher(quiet) as watcher:
+                summary = run_sweep(sweep, store, isolation, watcher, retry_failed)
+        except KeyboardInterrupt:
+            err.print(f"interrupted; every finished cell is in {path}, and the same command goes on from there")
+            raise typer.Exit(_INTERRUPTED) from None
+    out.print(f"{describe(summary)}; records in {path}", markup=False, highlight=False)
+
+
+@app.command()
+@_friendly
+def report(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Results files.")],
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="The page to write. [default: reports/FIRST_FILE.html]")
+    ] = None,
+    figures: Annotated[Path | None, typer.Option(help="Also write each figure to this directory, as SVG.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Also write the summary table to this file.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the page's path only.")] = False,
+) -> None:
+    """Turn results files into one self-contained HTML page that compares every method with BP."""
+    from bench.report import write_report  # pandas and seaborn take a second to load
+
+    path = out_file or Path("reports") / f"{files[0].stem}.html"
+    summary = write_report(files, path, figures, markdown)
+    if not quiet:
+        _print_table(summary)
+    out.print(str(path.resolve()), markup=False, highlight=False)
+
+
+@app.command("list")
+@_friendly
+def list_(
+    what: Annotated[
+        str | None, typer.Argument(help="suites, methods, networks, datasets or axes. [default: all of them]")
+    ] = None,
+) -> None:
+    """List what can be named: suites, methods, networks, data sets, axes."""
+    listings: dict[str, Callable[[], dict[str, str]]] = {
+        "suites": lambda: {name: _describe_suite(load_sweep(name)) for name in suite_names()},
+        "methods": lambda: {name: load_method(name).SUMMARY for name in method_names()},
+        "networks": lambda: dict(NETWORKS),
+        "datasets": lambda: {name: info.summary for name, info in DATASETS.items()},
+        "axes": lambda: {name: str(info.description) for name, info in Cell.model_fields.items()},
+    }
+    if what is not None and what not in listings:
+        raise ConfigError(unknown("listing", what, listings))
+    for name in [what] if what else listings:
+        table = Table(title=name, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+        for entry, text in listings[name]().items():
+            table.add_row(entry, text)
+        out.print(table)
+
+
+def _describe_suite(sweep: Sweep) -> str:
+    return f"{sweep.description} ({len(sweep.cells)} cells)"
+
+
+def _print_cells(sweep: Sweep) -> None:
+    for cell in sweep.cells:
+        out.print(f"{cell.id} {cell.label()} ({', '.join(cell.passes)})", markup=False, highlight=False)
+    out.print(f"{len(sweep.cells)} cells")
+
+
+def _print_table(summary: Any) -> None:
+    table = Table()
+    for column in summary.columns:
+        table.add_column(str(column))
+    for row in summary.itertuples(index=False):
+        table.add_row(*(str(value) for value in row))
+    out.print(table)
+
+
+@contextlib.contextmanager
+def _watcher(quiet: bool) -> Any:
+    """A bar on a terminal, lines elsewhere, nothing if ``quiet``."""
+    if quiet:
+        yield Watcher()
+    elif err.is_terminal:
+        with BarWatcher(err) as bar:
+            yield bar
+    else:
+        yield LineWatcher(out)
+
+
+def _terminate(_signal: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _parse_bytes(text: str) -> int:
+    """``512MiB`` or ``2GB`` in bytes."""
+    units = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+    for unit, factor in sorted(units.items(), key=lambda item: -len(item[0])):
+        if text.endswith(unit):
+            with contextlib.suppress(ValueError):
+                size = float(text.removesuffix(unit)) * factor
+                if 1 <= size < sys.maxsize:
+                    return int(size)
+    raise ConfigError(f"--memory-limit {text!r}; legal: a number above 0 and one of {', '.join(units)}, as in 2GiB")

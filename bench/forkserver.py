@@ -1,0 +1,194 @@
+"""The fork server: a process with torch loaded that forks one child a request.
+
+Run as ``python -m bench.forkserver REQUEST_FD REPLY_FD``. A request is a line of JSON (see :func:`bench.worker.handle`,
+plus ``timeout_seconds`` and ``memory_limit_bytes``); the reply is the child's answer, or says how the child ended. The
+server never runs a torch operator and never touches CUDA, so every child starts from a clean state. It is the one that
+waits, kills on time-out, and cleans up when the sweep's process is gone, however that one ended.
+"""
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import resource
+import selectors
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+_LOG_TAIL_BYTES = 2000
+_PR_SET_PDEATHSIG = 1
+# Loaded before the first fork, so that no cell pays for it.
+_PRELOADED = ("bench.worker", "sklearn.datasets", "torch.optim.adam", "torch.optim.sgd", "torch.utils.checkpoint")
+_CGROUP_EVENTS = Path("/sys/fs/cgroup/memory.events")
+
+
+def serve(requests: BinaryIO, replies: BinaryIO) -> None:
+    """Answers requests until the sweep closes its end."""
+    for module in _PRELOADED:
+        importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # what is loaded stays shared with the children
+    wake_up, wake_up_writer = os.pipe()
+    os.set_blocking(wake_up_writer, False)
+    signal.set_wakeup_fd(wake_up_writer, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    for line in requests:
+        reply = _run_child(json.loads(line), requests, replies, wake_up)
+        if reply is None:
+            return
+        replies.write(json.dumps(reply).encode() + b"\n")
+        replies.flush()
+
+
+def _run_child(request: dict[str, Any], requests: BinaryIO, replies: BinaryIO, wake_up: int) -> dict[str, Any] | None:
+    """Forks a child for ``request`` and waits for its end; None if the sweep went away meanwhile."""
+    deadline = time.monotonic() + request["timeout_seconds"]
+    kills_before = _kernel_kills()
+    answer_reader, answer_writer = os.pipe()
+    with tempfile.TemporaryFile() as log:
+        child = os.fork()
+        if child == 0:
+            os.close(answer_reader)
+            requests.close()
+            replies.close()
+            _be_child(request, answer_writer, log.fileno())
+        os.close(answer_writer)
+        try:
+            answer, ended, status = _collect(child, answer_reader, requests.fileno(), wake_up, deadline)
+        finally:
+            _kill_group(child)
+            os.close(answer_reader)
+        if status is None:
+            _, status = os.waitpid(child, 0)
+        if ended == "orphaned":
+            return None
+        if ended == "timeout":
+            return {"status": "timeout", "message": f"no result within {request['timeout_seconds']:g} s"}
+        if answer.endswith(b"\n"):
+            return dict(json.loads(answer))
+        return _describe_death(status, _kernel_kills() > kills_before, _tail(log))
+
+
+def _collect(
+    child: int, answer: int, requests: int, wake_up: int, deadline: float
+) -> tuple[bytes, Literal["answered", "timeout", "orphaned"], int | None]:
+    """Reads the child's answer until it ends with a line feed, the child dies, time is up or the sweep is gone.
+
+    Returns what was read, why reading stopped, and the child's exit status if it was asked for.
+    """
+    received = b""
+    with selectors.DefaultSelector() as selector:
+        for source in (answer, requests, wake_up):
+            selector.register(source, selectors.EVENT_READ)
+        while True:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return received, "timeout", None
+            ready = {key.fd for key, _ in selector.select(remaining)}
+            if answer in ready:
+                chunk = os.read(answer, 1 << 16)
+                received += chunk
+                if not chunk or received.endswith(b"\n"):
+                    return received, "answered", None
+            elif requests in ready:  # the sweep sends nothing while it waits: this is the end of the file
+                return received, "orphaned", None
+            elif wake_up in ready:
+                os.read(wake_up, 1 << 12)
+                ended, status = os.waitpid(child, os.WNOHANG)  # the signal may be an earlier child's
+                if ended:
+                    return _drain(answer, received), "answered", status
+
+
+def _drain(answer: int, received: bytes) -> bytes:
+    """What a dead child left in the pipe, without waiting for grandchildren that hold its other end."""
+    os.set_blocking(answer, False)
+    try:
+        while chunk := os.read(answer, 1 << 16):
+            received += chunk
+    except BlockingIOError:
+        pass
+    return received
+
+
+def _be_child(request: dict[str, Any], answer: int, log: int) -> None:
+    """The child: a process group of its own, its output in ``log``, its answer in a pipe. Does not return."""
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setsid()
+        _die_with_parent()
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        _limit_memory(request["memory_limit_bytes"])
+        from bench.worker import handle
+
+        payload = json.dumps(handle(request), allow_nan=False).encode() + b"\n"
+        while payload:
+            payload = payload[os.write(answer, payload) :]
+        code = 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)  # skips the exit handlers that belong to the server
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _limit_memory(limit: int | None) -> None:
+    """Caps private writable memory beyond what the server has loaded, so that a cell too large fails by itself."""
+    if limit is not None and sys.platform == "linux":
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        loaded = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData"))
+        resource.setrlimit(resource.RLIMIT_DATA, (loaded + limit, loaded + limit))
+
+
+def _kill_group(child: int) -> None:
+    """Kills the child and whatever it started; a child that has just been forked may not lead its group yet."""
+    for kill in (os.killpg, os.kill):
+        try:
+            kill(child, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            continue
+
+
+def _kernel_kills() -> int:
+    """How often the kernel has killed for memory in this cgroup; 0 where it does not say."""
+    try:
+        lines = _CGROUP_EVENTS.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+
+
+def _describe_death(status: int, killed_by_kernel: bool, log: str) -> dict[str, Any]:
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        message = f"killed by signal {number} ({signal.Signals(number).name})"
+        if killed_by_kernel and number == signal.SIGKILL:
+            return {"status": "oom", "message": f"{message}: the kernel ran out of memory"}
+    else:
+        message = f"exited with code {os.WEXITSTATUS(status)} and without a result"
+    return {"status": "crashed", "message": f"{message}; {log}" if log else message}
+
+
+def _tail(log: Any) -> str:
+    size = log.seek(0, os.SEEK_END)
+    log.seek(max(0, size - _LOG_TAIL_BYTES))
+    return str(log.read().decode(errors="replace").strip())
+
+
+if __name__ == "__main__":
+    with open(int(sys.argv[1]), "rb") as incoming, open(int(sys.argv[2]), "wb") as outgoing:  # noqa: PTH123
+        serve(incoming, outgoing)

@@ -1,0 +1,138 @@
+"""One cell, one process: the sweep's end of the fork server."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+from bench.cell import Cell
+
+_GOODBYE_SECONDS = 2
+_SPARE_SHARE = 0.1
+
+
+class Isolation:
+    """Runs each request in a process of its own, forked from a server that has torch loaded.
+
+    The server starts with the first request, which waits until torch is loaded.
+
+    Args:
+        data_root: where data sets lie, or None.
+        download: let data sets be downloaded.
+        timeout_seconds: after this, a cell is killed with all that it started.
+        memory_limit_bytes: what a cell on the CPU may allocate; None: nine tenths of what is free when it starts.
+    """
+
+    def __init__(
+        self, data_root: Path | None, download: bool, timeout_seconds: float, memory_limit_bytes: int | None
+    ) -> None:
+        self._data_root = str(data_root) if data_root else None
+        self._download = download
+        self._timeout_seconds = timeout_seconds
+        self._memory_limit_bytes = memory_limit_bytes
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        request_reader, request_writer = os.pipe()
+        reply_reader, reply_writer = os.pipe()
+        server = subprocess.Popen(
+            [sys.executable, "-m", "bench.forkserver", str(request_reader), str(reply_writer)],
+            pass_fds=(request_reader, reply_writer),
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C reaches the sweep only, which then ends the server
+        )
+        os.close(request_reader)
+        os.close(reply_writer)
+        self._requests: BinaryIO = os.fdopen(request_writer, "wb")
+        self._replies: BinaryIO = os.fdopen(reply_reader, "rb")
+        return server
+
+    def check(self, cell: Cell) -> dict[str, Any]:
+        """Loads the data of ``cell`` and looks for its device, and measures nothing."""
+        return self._ask("check", cell)
+
+    def measure(self, cell: Cell) -> dict[str, Any]:
+        """Runs the passes of ``cell``; the answer always has ``status`` and ``message``."""
+        return self._ask("measure", cell)
+
+    def _ask(self, task: str, cell: Cell) -> dict[str, Any]:
+        request = {
+            "task": task,
+            "cell": cell.model_dump(mode="json"),
+            "data_root": self._data_root,
+            "download": self._download,
+            "timeout_seconds": self._timeout_seconds,
+            "memory_limit_bytes": self._limit_for(cell),
+        }
+        if self._server is None:
+            self._server = self._start()
+        try:
+            self._requests.write(json.dumps(request).encode() + b"\n")
+            self._requests.flush()
+            reply = self._replies.readline()
+        except BrokenPipeError:
+            reply = b""
+        if reply.endswith(b"\n"):
+            return dict(json.loads(reply))
+        code = self._server.wait()
+        self._close_pipes()
+        self._server = None  # the next request starts another
+        return {"status": "crashed", "message": f"the fork server ended with code {code} while the cell ran"}
+
+    def _limit_for(self, cell: Cell) -> int | None:
+        if cell.device != "cpu":  # CUDA maps far more memory than it uses
+            return None
+        return self._memory_limit_bytes or _free_memory_bytes()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Ends the server, and the cell that it may be running."""
+        if self._server is None:
+            return
+        self._close_pipes()
+        try:
+            self._server.wait(_GOODBYE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
+
+    def _close_pipes(self) -> None:
+        for pipe in (self._requests, self._replies):
+            try:
+                pipe.close()
+            except BrokenPipeError:
+                continue  # an unsent request to a dead server
+
+
+def _free_memory_bytes() -> int | None:
+    """Nine tenths of the memory that is free for a cell now, by the machine and its cgroup; None where unknown."""
+    free = [_available_on_machine(), _available_in_cgroup()]
+    known = [value for value in free if value is not None]
+    return round(min(known) * (1 - _SPARE_SHARE)) if known else None
+
+
+def _available_on_machine() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass  # not Linux
+    return None
+
+
+def _available_in_cgroup() -> int | None:
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit = (folder / "memory.max").read_text(encoding="ascii").strip()
+        used = int((folder / "memory.current").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None  # no cgroup v2, or the root of one
+    return None if limit == "max" else max(0, int(limit) - used)
