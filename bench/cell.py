@@ -91,9 +91,7 @@ class Cell(BaseModel):
         "digits", description="a name: the data set; image-folder:NAME for the folder NAME of the data root"
     )
     depth: Size = Field(4, description="an integer of 1 or more: hidden layers of all modules together")
-    modules: Size = Field(
-        4, description="an integer of 1 or more that divides depth: modules that the depth is cut into"
-    )
+    modules: Size = Field(4, description="an integer of 1 or more that divides depth: how many modules it is cut into")
     width: Size = Field(128, description="an integer of 1 or more: features that the trunk hands to the modules (d)")
     hidden: Size = Field(256, description="an integer of 1 or more: width of each hidden layer of a module")
     batch_size: Size = Field(128, description="an integer of 1 or more: samples a step")
@@ -101,34 +99,32 @@ class Cell(BaseModel):
         0.5, description="a number in (0, 1], or one a module: weight of the label in the local objective"
     )
     optimizer: Literal["adam", "sgd"] = Field("adam", description="adam, or sgd with momentum 0.9")
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
-        None, description="a number above 0; default: 0.001 for adam, 0.05 for sgd"
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        1e-3, description="a number above 0; if unset, 0.001 for adam, 0.05 for sgd"
     )
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
-        None, description="a number of 0 or more; default: 0 for adam, 0.0005 for sgd"
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        0.0, description="a number of 0 or more; if unset, 0 for adam, 0.0005 for sgd"
     )
-    schedule: Literal["constant", "cosine"] | None = Field(
-        None, description="constant or cosine, of the learning rate; default: constant for adam, cosine for sgd"
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="constant or cosine; if unset, constant for adam, cosine for sgd"
     )
     epochs: Size = Field(10, description="an integer of 1 or more: epochs of the accuracy pass")
     train_samples: Annotated[int, Field(ge=2, strict=True)] | None = Field(
-        None, description="an integer of 2 or more: training samples to use at the most; default: all"
+        None, description="an integer of 2 or more: at most so many training samples"
     )
     noise_kind: NoiseKind = Field(
         "symmetric-exclusive",
-        description="none, symmetric-exclusive, symmetric-inclusive, pairflip or asymmetric: how training labels go wrong",
+        description="none, symmetric-exclusive, symmetric-inclusive, pairflip or asymmetric",
     )
     noise_rate: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = Field(
         0.0, description="a number in [0, 1]: probability with which a training label is corrupted"
     )
     image_size: Size | None = Field(
-        None, description="an integer of 1 or more: height and width in pixels; for random and image-folder"
+        None, description="an integer of 1 or more: height and width; for random, image-folder"
     )
-    channels: Size | None = Field(
-        None, description="an integer of 1 or more: colour channels; for random and image-folder (1 or 3)"
-    )
+    channels: Size | None = Field(None, description="an integer of 1 or more: for random; 1 or 3 for image-folder")
     classes: Annotated[int, Field(ge=2, strict=True)] | None = Field(
-        None, description="an integer of 2 or more: number of classes; for random"
+        None, description="an integer of 2 or more: for random"
     )
     latency_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         2.0, description="a number above 0: how long the latency pass samples, warm-up apart"
@@ -143,7 +139,7 @@ class Cell(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _canonical(cls, data: Any, info: ValidationInfo) -> Any:
+    def _canonical(cls, data: Any) -> Any:
         """Fills in presets and drops what does not bear on the cell; the fields are checked after this, as given."""
         if not isinstance(data, dict):
             return data

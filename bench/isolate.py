@@ -38,7 +38,7 @@ class Isolation:
     def _start(self) -> subprocess.Popen[bytes]:
         request_reader, request_writer = os.pipe()
         reply_reader, reply_writer = os.pipe()
-        server = subprocess.Popen(
+        server = subprocess.Popen(  # noqa: S603 (our own module)
             [sys.executable, "-m", "bench.forkserver", str(request_reader), str(reply_writer)],
             pass_fds=(request_reader, reply_writer),
             stdin=subprocess.DEVNULL,

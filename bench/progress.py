@@ -65,9 +65,7 @@ class BarWatcher(Watcher):
         """Advances the bar; a failure also leaves a line above it."""
         if record.status != "ok":
             self._failures += 1
-            self._progress.console.print(
-                f"{record.status}: {escape(record.cell.label())}: {escape(str(record.message))}"
-            )
+            self._progress.console.print(escape(f"{record.status}: {record.cell.label()}: {record.message}"))
         self._progress.update(self._task, advance=1, failures=self._failures)
 
     def __enter__(self) -> Self:

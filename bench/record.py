@@ -104,7 +104,7 @@ def _stored_cell(value: Any) -> Any:
 class Record(_Frozen):
     """One line of a results file. ``id`` is the hash of ``cell``; ``created`` is the time in UTC (ISO 8601)."""
 
-    schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    schema_version: Literal[1] = Field(alias="schema")
     id: str
     status: Status
     message: str | None

@@ -12,7 +12,7 @@ from bench.cell import Cell
 from bench.environment import machine_environment
 from bench.errors import ConfigError, DataError
 from bench.isolate import Isolation
-from bench.record import Record, Timing
+from bench.record import SCHEMA, Record, Timing
 from bench.store import Store
 from bench.sweep import Sweep
 
@@ -118,4 +118,4 @@ def measure_cell(cell: Cell, suite: str, measure: Callable[[Cell], dict[str, Any
         "environment": machine_environment() | answer.get("environment", {}),
         **parts,
     }
-    return Record.model_validate_json(json.dumps({"schema": 1, **content}))
+    return Record.model_validate_json(json.dumps({"schema": SCHEMA, **content}))

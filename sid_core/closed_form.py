@@ -56,7 +56,7 @@ def closed_form_module_step(
     Returns:
         ``p_i`` and its logarithm, each ``[B, C]``.
     """
-    linears: list[nn.Linear] = list(module.mlp)[::2]  # type: ignore[arg-type, call-overload]
+    linears: list[nn.Linear] = list(module.mlp)[::2]  # type: ignore[arg-type]
     inputs = [torch.cat((belief, features), dim=1)]
     for linear in linears[:-1]:
         # ReLU in place: its gradient needs the result only, and a linear layer needs its input only.

@@ -6,6 +6,7 @@ modules together, ``modules`` says into how many modules they are cut.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -24,11 +25,12 @@ class LocalModule(nn.Module):
         super().__init__()
         widths = [classes + feature_dim, *[hidden] * layers]
         stack: list[nn.Module] = []
-        for fan_in, fan_out in zip(widths, widths[1:], strict=False):
+        for fan_in, fan_out in pairwise(widths):
             stack += [nn.Linear(fan_in, fan_out), nn.ReLU()]
         self.mlp = nn.Sequential(*stack, nn.Linear(hidden, classes))
 
     def forward(self, belief: Tensor, features: Tensor) -> Tensor:
+        """The module's logits, ``[B, C]``."""
         logits: Tensor = self.mlp(torch.cat((belief, features), dim=1))
         return logits
 

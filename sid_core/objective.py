@@ -8,7 +8,6 @@ direction that the authors' code computes) is::
 """
 
 from collections.abc import Sequence
-from numbers import Real
 
 import torch
 import torch.nn.functional as F
@@ -30,14 +29,14 @@ def alpha_per_module(alpha: Alpha, modules: int) -> tuple[float, ...]:
     """
     if isinstance(alpha, Tensor):
         alpha = alpha.tolist()
-    values = [alpha] * modules if isinstance(alpha, Real) else list(alpha)  # type: ignore[arg-type]
+    values = [alpha] * modules if isinstance(alpha, int | float) else list(alpha)
     if len(values) != modules:
         raise ValueError(f"alpha has {len(values)} values; legal: one number, or one for each of the {modules} modules")
     for value in values:
         # The comparison is written so that NaN fails it.
-        if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value <= 1:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
             raise ValueError(f"alpha = {value!r}; legal: numbers in (0, 1]")
-    return tuple(float(value) for value in values)  # type: ignore[arg-type]
+    return tuple(float(value) for value in values)
 
 
 def uniform_belief(features: Tensor, classes: int) -> Tensor:

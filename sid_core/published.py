@@ -33,7 +33,7 @@ def published_step(network: Cascade, images: Tensor, labels: Tensor, alpha: Alph
             beliefs = [network.initial_belief(features)]
             for module in network.local_modules:
                 beliefs.append(module(beliefs[-1], features).softmax(dim=1))
-        loss = features.new_zeros(())
+        loss: Tensor = features.new_zeros(())
         for module, previous_belief, weight in zip(network.local_modules, beliefs, alphas, strict=False):
             loss = loss + local_loss(module(previous_belief, features), labels, previous_belief, weight)
         loss.backward()

@@ -4,7 +4,6 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from bench.cell import Cell
 from bench.measure.step import TrainingStep
@@ -83,20 +82,17 @@ def _summarise(epochs: list[Epoch], realised_rate: float) -> Accuracy:
 def _evaluate(step: TrainingStep, split: Split) -> tuple[list[float], list[float | None]]:
     """The accuracy and the mean KL(p_y || p_i) in nats of every module, first to last."""
     step.network.eval()
-    correct: Tensor | int = 0
-    divergence: Tensor | int = 0
+    modules = len(step.network.local_modules)
+    correct = torch.zeros(modules, dtype=torch.int64, device=split.labels.device)
+    divergence = torch.zeros(modules, dtype=torch.float64, device=split.labels.device)
     for images, labels in zip(
         split.images.split(_EVALUATION_BATCH), split.labels.split(_EVALUATION_BATCH), strict=True
     ):
-        logits = torch.stack(list(step.network.logits_by_module(images)))  # [L, B, C]
-        correct = correct + (logits.argmax(dim=2) == labels).sum(dim=1)
+        logits = torch.stack(list(step.network.logits_by_module(images)), dim=2)  # [B, C, L]
+        each_label = labels[:, None].expand(-1, modules)
+        correct += (logits.argmax(dim=1) == each_label).sum(dim=0)
         # KL from a one-hot p_y is the negative log-likelihood of the label.
-        each = F.cross_entropy(
-            logits.permute(1, 2, 0).double(), labels[:, None].expand(-1, len(logits)), reduction="none"
-        )
-        divergence = divergence + each.sum(dim=0)
-    assert isinstance(correct, Tensor)
-    assert isinstance(divergence, Tensor)
+        divergence += F.cross_entropy(logits.double(), each_label, reduction="none").sum(dim=0)
     accuracies: list[float] = (correct.double() / len(split)).tolist()
     return accuracies, [_finite(value) for value in (divergence / len(split)).tolist()]
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from time import perf_counter
 
 import numpy as np
@@ -48,9 +49,8 @@ def measure_latency(
     end = perf_counter() + seconds
     while len(blocks) < _BLOCKS[0] or (len(blocks) < _BLOCKS[1] and perf_counter() < end):
         mirrored = len(blocks) % 2 == 1
-        a, b, b_again, a_again = clock.time(
-            [legs[mirrored], legs[not mirrored], legs[not mirrored], legs[mirrored]], loops
-        )
+        first, second = legs[mirrored], legs[not mirrored]
+        a, b, b_again, a_again = clock.time([first, second, second, first], loops)
         blocks.append((b, a, a_again, b_again) if mirrored else (a, b, b_again, a_again))
     return summarise(blocks, loops, sum(steps for steps, _ in warm))
 
@@ -94,7 +94,7 @@ class _CpuClock:
             for _ in range(loops):
                 leg()
             marks.append(perf_counter())
-        return [(end - start) / loops for start, end in zip(marks, marks[1:], strict=False)]
+        return [(end - start) / loops for start, end in pairwise(marks)]
 
 
 class _CudaClock:
@@ -111,7 +111,7 @@ class _CudaClock:
         marks[-1].synchronize()
         return [
             start.elapsed_time(end) / 1000 / loops  # events count milliseconds
-            for start, end in zip(marks, marks[1:], strict=False)
+            for start, end in pairwise(marks)
         ]
 
 

@@ -46,8 +46,6 @@ def build_step(cell: Cell, shape: tuple[int, int, int], classes: int, method: st
     rule = load_method(method or cell.method).accumulate_gradients
     # Fused optimizers run one kernel for all parameters and keep no temporaries, on the CPU and on CUDA.
     optimizer: torch.optim.Optimizer
-    assert cell.learning_rate is not None
-    assert cell.weight_decay is not None
     if cell.optimizer == "adam":
         optimizer = torch.optim.Adam(
             network.parameters(), lr=cell.learning_rate, weight_decay=cell.weight_decay, fused=True

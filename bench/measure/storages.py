@@ -28,7 +28,7 @@ class StorageMeter(TorchDispatchMode):
     """
 
     def __init__(self, device: torch.device) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.live = 0
         self.peak = 0
         self._device_type = device.type
@@ -51,12 +51,12 @@ class StorageMeter(TorchDispatchMode):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Stops counting; storages that live on are forgotten."""
-        super().__exit__(kind, error, traceback)
+        super().__exit__(kind, error, traceback)  # type: ignore[no-untyped-call]
         self._known.clear()
 
     def __enter__(self) -> Self:
         """Starts counting."""
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def _for_each_storage(self, tree: Any, book: Callable[[torch.UntypedStorage], None]) -> None:

@@ -161,8 +161,7 @@ def _make_random(cell: Cell) -> RawData:
 
 
 def _load_torchvision(kind: str, root: Path, download: bool) -> RawData:
-    name = DATASETS[kind].torchvision_name
-    assert name is not None
+    name = str(DATASETS[kind].torchvision_name)
     source = getattr(torchvision.datasets, name)
     try:
         if kind == "svhn":
@@ -174,13 +173,10 @@ def _load_torchvision(kind: str, root: Path, download: bool) -> RawData:
             f"dataset {kind!r} could not be loaded from {root}: {error}\n"
             f"Give --data-root the directory that holds torchvision's copy of {name}, or add --download."
         ) from error
-    tensors = []
-    for part in parts:
-        targets = part.labels if kind == "svhn" else part.targets
-        tensors += [_channels_first(part.data, kind), torch.as_tensor(np.asarray(targets), dtype=torch.int64)]
-    classes = DATASETS[kind].classes or 0
-    names = getattr(parts[0], "classes", range(classes))
-    return RawData(*tensors, class_names=tuple(str(name) for name in names))
+    labels = [torch.as_tensor(np.asarray(part.labels if kind == "svhn" else part.targets)).long() for part in parts]
+    train_images, test_images = (_channels_first(part.data, kind) for part in parts)
+    names = getattr(parts[0], "classes", range(DATASETS[kind].classes or 0))
+    return RawData(train_images, labels[0], test_images, labels[1], tuple(str(name) for name in names))
 
 
 def _channels_first(data: Any, kind: str) -> Tensor:
