@@ -1,6 +1,7 @@
 """The command line: ``sid-bench run | report | list``."""
 
 import contextlib
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Annotated, Any, NoReturn, ParamSpec
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bench.cell import Cell
 from bench.errors import BenchError, ConfigError, unknown
@@ -121,7 +123,10 @@ def report(
     path = out_file or Path("reports") / f"{files[0].stem}.html"
     summary = write_report(files, path, figures, markdown)
     if not quiet:
-        _print_table(summary)
+        cost = [column for column in summary.columns if "accuracy" not in column and "minus" not in column]
+        _print_table(summary[cost])  # in two parts, so that a terminal of 80 columns shows them whole
+        if len(cost) < len(summary.columns):
+            _print_table(summary[[*cost[:2], *summary.columns[len(cost) :]]])
     out.print(str(path.resolve()), markup=False, highlight=False)
 
 
@@ -160,12 +165,20 @@ def _print_cells(sweep: Sweep) -> None:
 
 
 def _print_table(summary: Any) -> None:
-    table = Table()
-    for column in summary.columns:
-        table.add_column(str(column))
-    for row in summary.itertuples(index=False):
-        table.add_row(*(str(value) for value in row))
+    """Prints the methods that have any number in ``summary``, network by network."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in summary.columns[1:]:
+        # Broken by hand: left to itself, rich breaks the numbers too.
+        header = re.sub(r", (?=minus|\S)| / ", lambda gap: f"{gap[0].rstrip()}\n", str(column).replace(" [", "\n["))
+        table.add_column(header, no_wrap=True)
+    for network, rows in summary.groupby("network", sort=False):
+        table.add_row(Text(str(network), style="bold"))
+        for row in rows.itertuples(index=False):
+            texts = ["-" if value == "not measured" else str(value) for value in row[1:]]
+            if set(texts[1:]) != {"-"}:
+                table.add_row(*map(Text, texts))
     out.print(table)
+    out.print()
 
 
 @contextlib.contextmanager

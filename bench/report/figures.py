@@ -1,0 +1,351 @@
+"""The figures of the report: seaborn to SVG, each with its data as a table and a text alternative."""
+
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from bench.report.frame import METHOD_ORDER, ordered_series, slices
+from bench.report.tables import mebibytes
+
+mpl.use("Agg")
+
+_STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "sid-bench", "font.size": 10, "axes.titlesize": 10}
+# Okabe and Ito's palette, which the colour-blind can tell apart: greys for BP's kin, blues for streamed SID.
+_COLOURS = {
+    "bp": "#1c1c1c",
+    "bp-checkpoint": "#8a8a8a",
+    "bp-label-smoothing": "#e69f00",
+    "deep-supervision": "#009e73",
+    "sid-published": "#d55e00",
+    "sid-streamed-autograd": "#56b4e9",
+    "sid-streamed": "#0072b2",
+}
+_OTHER_COLOURS = ("#cc79a7", "#b8a800", "#7b4fa3")
+_MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p")
+_PANEL_INCHES = (4.2, 3.3)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawn figure: ``svg`` is its markup, ``data`` what it shows, ``alternative`` the same in a sentence or two."""
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+    data: pd.DataFrame
+    alternative: str
+
+
+def draw_figures(frame: pd.DataFrame) -> list[Figure]:
+    """Every figure that ``frame`` has data for, in the order of the page."""
+    if frame.empty:
+        return []
+    makers: list[Callable[[pd.DataFrame], Figure | None]] = [
+        *(_memory_maker(axis) for axis in _AXES),
+        *(_latency_maker(axis) for axis in _AXES),
+        _memory_against_latency,
+        _accuracy_against_noise,
+        _kl_by_module,
+    ]
+    with mpl.rc_context(_STYLE), sns.axes_style("whitegrid", {"grid.color": "#e4e4e4"}):
+        figures = [maker(frame) for maker in makers]
+    return [figure for figure in figures if figure is not None]
+
+
+_AXES = {"depth": "depth, hidden layers", "batch_size": "batch size, samples", "modules": "modules"}
+
+
+def _memory_maker(axis: str) -> Callable[[pd.DataFrame], Figure | None]:
+    def draw(frame: pd.DataFrame) -> Figure | None:
+        rows = slices(frame[frame["has_memory"]], axis)
+        if rows.empty:
+            return None
+        rows = rows.assign(y=rows["memory.peak_activation_bytes"] / 2**20)
+        grid = _lines(rows, axis, "peak activations, MiB", log_y=True)
+        name = axis.replace("_", " ")
+        data = _data(rows, {axis: name, "memory.peak_activation_bytes": "peak activation bytes"})
+        return Figure(
+            f"memory-against-{axis.replace('_', '-')}",
+            f"Peak activation memory against {name.replace('modules', 'module count')}",
+            "Exact bytes in tensor storages at the worst moment of one training step; both axes are logarithmic.",
+            _svg(grid),
+            data,
+            _describe(rows, axis, "peak activations", lambda value: f"{mebibytes(value * 2**20)} MiB"),
+        )
+
+    return draw
+
+
+def _latency_maker(axis: str) -> Callable[[pd.DataFrame], Figure | None]:
+    def draw(frame: pd.DataFrame) -> Figure | None:
+        rows = slices(frame[frame["has_latency"]], axis)
+        if rows.empty:
+            return None
+        intervals = pd.DataFrame(rows["latency.ratio_ci95"].tolist(), index=rows.index, columns=["low", "high"])
+        rows = rows.assign(y=rows["latency.ratio_to_bp"], low=intervals["low"], high=intervals["high"])
+        grid = _lines(rows, axis, "step latency / BP's", log_y=False)
+        name = axis.replace("_", " ")
+        data = _data(rows, {axis: name, "y": "latency / BP", "low": "95 % from", "high": "95 % to"})
+        return Figure(
+            f"latency-against-{axis.replace('_', '-')}",
+            f"Step latency over BP's against {name.replace('modules', 'module count')}",
+            "Median of interleaved ABBA blocks; bars are 95 % bootstrap intervals. BP against itself should read 1.",
+            _svg(grid),
+            data,
+            _describe(rows, axis, "latency over BP's", lambda value: f"{value:.2f}"),
+        )
+
+    return draw
+
+
+def _memory_against_latency(frame: pd.DataFrame) -> Figure | None:
+    rows = frame[frame["has_latency"] & frame["has_memory"]]
+    rows = rows[rows["memory.activation_ratio"].notna()] if len(rows) else rows
+    if rows.empty:
+        return None
+    rows = rows.assign(panel=rows["network"], x=rows["latency.ratio_to_bp"], y=rows["memory.activation_ratio"])
+    order, palette, markers = _look(rows)
+    grid = sns.relplot(
+        data=rows,
+        x="x",
+        y="y",
+        hue="series",
+        style="series",
+        hue_order=order,
+        style_order=order,
+        palette=palette,
+        markers=markers,
+        col="panel",
+        facet_kws={"legend_out": False},
+        kind="scatter",
+        s=60,
+        height=_PANEL_INCHES[1],
+        aspect=_PANEL_INCHES[0] / _PANEL_INCHES[1],
+    )
+    for panel in grid.axes.flat:
+        panel.axhline(1, color="#888888", linewidth=0.8)
+        panel.axvline(1, color="#888888", linewidth=0.8)
+        panel.set_yscale("log")
+        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        panel.yaxis.set_minor_locator(NullLocator())
+    grid.set_titles("{col_name}")
+    grid.set_axis_labels("step latency / BP's", "peak activations / BP's")
+    _finish(grid)
+    columns = {"depth": "depth", "modules": "modules", "batch_size": "batch", "hidden": "hidden"}
+    best = ", ".join(
+        f"{series}: memory {part['y'].median():.2f}, latency {part['x'].median():.2f}"
+        for series, part in ((series, rows[rows["series"] == series]) for series in order)
+    )
+    return Figure(
+        "memory-against-latency",
+        "Memory against latency, both over BP's",
+        "One point a cell. Left of 1 is faster than BP, below 1 is leaner; the vertical axis is logarithmic.",
+        _svg(grid),
+        _data(rows, columns | {"y": "activations / BP", "x": "latency / BP"}),
+        f"Scatter of memory ratio over latency ratio. Medians over cells: {best}.",
+    )
+
+
+def _accuracy_against_noise(frame: pd.DataFrame) -> Figure | None:
+    rows = _accuracy_rows(frame)
+    if not rows.empty:
+        rows = rows[rows.groupby("panel")["noise_rate"].transform("nunique") > 1]
+    if rows.empty:
+        return None
+    rows = rows.assign(y=100 * rows["accuracy.test_last"])
+    grid = _lines(rows, "noise_rate", "test accuracy, last epoch, %", log_y=False, log_x=False, errorbar=("pi", 100))
+    columns = {"noise_kind": "noise", "noise_rate": "noise rate", "seed": "seed", "y": "test accuracy, %"}
+    return Figure(
+        "accuracy-against-noise",
+        "Test accuracy against the rate of wrong training labels",
+        "Last epoch, clean test labels; lines are means over seeds, bars reach from the worst seed to the best. "
+        "Methods with the same gradients (bp and bp-checkpoint; sid-published and sid-streamed) lie on top of each other.",
+        _svg(grid),
+        _data(rows, columns),
+        _describe(rows, "noise_rate", "mean accuracy", lambda value: f"{value:.1f} %"),
+    )
+
+
+def _kl_by_module(frame: pd.DataFrame) -> Figure | None:
+    rows = _accuracy_rows(frame)
+    rows = rows[rows["modules"] > 1] if len(rows) else rows
+    if rows.empty:
+        return None
+    extremes = {rows["noise_rate"].min(), rows["noise_rate"].max()}
+    rows = rows[rows["noise_rate"].isin(extremes)]
+    rows = rows.explode("accuracy.kl_by_module")
+    rows["module"] = rows.groupby(level=0).cumcount() + 1
+    rows = rows.reset_index(drop=True)
+    rows["y"] = pd.to_numeric(rows["accuracy.kl_by_module"])
+    rows = rows.dropna(subset=["y"])  # a diverged run has no KL
+    rows["panel"] += ["\nnoise " + f"{rate:g}" for rate in rows["noise_rate"]]
+    if rows.empty:
+        return None
+    grid = _lines(rows, "module", "KL(label || belief), nats", log_y=True, log_x=False, errorbar=("pi", 100))
+    columns = {"noise_rate": "noise rate", "seed": "seed", "module": "module", "y": "KL, nats"}
+    return Figure(
+        "kl-by-module",
+        "Distance from the label, module by module",
+        "KL(p_y || p_i) on the test set after the last epoch; SID's theory wants it to fall from module to module. BP "
+        "trains only the last module's belief. Lines are means over seeds, bars reach from the worst to the best; the "
+        "vertical axis is logarithmic.",
+        _svg(grid),
+        _data(rows, columns),
+        _describe(rows, "module", "mean KL", lambda value: f"{value:.2f} nats"),
+    )
+
+
+def _accuracy_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy rows with their panel; several module counts in one panel become lines of their own."""
+    rows = frame[frame["has_accuracy"]]
+    if rows.empty:
+        return rows.assign(panel="")
+    panel = rows["network"] + " on " + rows["dataset"] + "\n" + rows["optimizer"] + ", depth " + rows["depth"].map(str)
+    several = rows.groupby(panel)["modules"].transform("nunique") > 1
+    modules = rows["modules"].map(lambda count: f"{count} module{'s' if count > 1 else ''}")
+    rows = rows.assign(panel=panel, series=rows["series"].where(~several, rows["series"] + ", " + modules))
+    # Clean labels are the rate 0 of every kind of noise; further kinds get panels of their own.
+    kinds = [kind for kind in rows["noise_kind"].unique() if kind != "none"]
+    if not kinds:
+        return rows
+    parts = []
+    for kind in kinds:
+        part = rows[rows["noise_kind"].isin(["none", kind])]
+        parts.append(part.assign(panel=part["panel"] + ("\n" + kind if len(kinds) > 1 else f", {kind}")))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _look(rows: pd.DataFrame) -> tuple[list[str], dict[str, Any], dict[str, str]]:
+    """The series in order, and each one's colour and marker: a method keeps its own on every figure."""
+    order = ordered_series(rows)
+    methods = dict(zip(rows["series"], rows["method"], strict=True))
+    palette, markers, seen = {}, {}, dict[str, int]()
+    for series in order:
+        method = methods[series]
+        place = METHOD_ORDER.index(method) if method in METHOD_ORDER else len(METHOD_ORDER) + sum(map(ord, method)) % 3
+        repeat = seen.get(method, 0)
+        seen[method] = repeat + 1
+        colour = _COLOURS.get(method) or _OTHER_COLOURS[place - len(METHOD_ORDER)]
+        palette[series] = sns.light_palette(colour, 4)[-1 - repeat % 3]
+        markers[series] = _MARKERS[(place + 4 * repeat) % len(_MARKERS)]
+    return order, palette, markers
+
+
+def _lines(
+    rows: pd.DataFrame, x: str, y_label: str, log_y: bool, log_x: bool = True, errorbar: tuple[str, int] | None = None
+) -> sns.FacetGrid:
+    """Lines with markers, a panel a value of ``panel``; draws ``low`` to ``high`` as bars where the rows have them."""
+    order, palette, markers = _look(rows)
+    panels = sorted(rows["panel"].unique())
+    grid = sns.relplot(
+        data=rows,
+        x=x,
+        y="y",
+        hue="series",
+        style="series",
+        hue_order=order,
+        style_order=order,
+        palette=palette,
+        markers=markers,
+        dashes=False,
+        kind="line",
+        errorbar=errorbar,
+        err_style="bars",
+        err_kws={"capsize": 2, "linewidth": 0.8},
+        col="panel",
+        col_order=panels,
+        col_wrap=min(3, len(panels)),
+        height=_PANEL_INCHES[1],
+        aspect=_PANEL_INCHES[0] / _PANEL_INCHES[1],
+        facet_kws={"sharey": False, "sharex": False, "legend_out": False},
+    )
+    for panel, axes in grid.axes_dict.items():
+        shown = rows[rows["panel"] == panel]
+        if "low" in rows:
+            for series in order:
+                line = shown[shown["series"] == series]
+                bars = [line["y"] - line["low"], line["high"] - line["y"]]
+                axes.errorbar(
+                    line[x], line["y"], [bar.clip(lower=0) for bar in bars], fmt="none", ecolor=palette[series],
+                    elinewidth=0.9, capsize=2,
+                )  # fmt: skip
+            axes.axhline(1, color="#888888", linewidth=0.8)
+        if log_x:
+            axes.set_xscale("log", base=2)
+        ticks = sorted(shown[x].unique())
+        if len(ticks) <= 16:
+            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.xaxis.set_minor_locator(NullLocator())
+        if log_y:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if _leads(value) else ""))
+    grid.set_titles("{col_name}")
+    grid.set_axis_labels(_AXES.get(x, x.replace("_", " ")), y_label)
+    _finish(grid)
+    return grid
+
+
+def _leads(value: float) -> bool:
+    """Whether the first digit of a tick is 2 or 5, the ones worth a label between powers of ten."""
+    return f"{value:e}"[0] in "25"
+
+
+def _finish(grid: sns.FacetGrid) -> None:
+    legend = grid.legend
+    if legend is not None:
+        legend.set_title("")
+        columns = min(4, len(legend.get_texts()))
+        sns.move_legend(grid, "lower left", bbox_to_anchor=(0.04, 1.0), ncol=columns, frameon=False)
+
+
+def _svg(grid: sns.FacetGrid) -> str:
+    """The figure's ``<svg>`` element, with identifiers of its own, and closes it."""
+    buffer = io.StringIO()
+    grid.figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    plt.close(grid.figure)
+    return buffer.getvalue()[buffer.getvalue().index("<svg") :]
+
+
+def with_own_ids(svg: str, prefix: str) -> str:
+    """``svg`` with every identifier prefixed, so that several figures can stand in one page."""
+    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
+    return re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}-", svg)
+
+
+def _data(rows: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
+    """The figure's numbers as a table."""
+    table = rows[["panel", "series", *columns]].copy()
+    table["panel"] = table["panel"].str.replace("\n", ", ")
+    table = table.rename(columns={"panel": "where", "series": "method", **columns})
+    for column in table.select_dtypes("float").columns:
+        table[column] = table[column].map(lambda value: f"{value:.4g}")
+    for column in table.columns:
+        if column.endswith("bytes"):
+            table[column] = table[column].map(lambda value: f"{float(value):,.0f}")
+    return table.reset_index(drop=True)
+
+
+def _describe(rows: pd.DataFrame, x: str, what: str, show: Callable[[float], str]) -> str:
+    """Where each line begins and ends, in words."""
+    sentences = []
+    for panel in sorted(rows["panel"].unique()):
+        shown = rows[rows["panel"] == panel]
+        ends = []
+        for series in ordered_series(shown):
+            means = shown[shown["series"] == series].groupby(x)["y"].mean()
+            ends.append(f"{series} from {show(means.iloc[0])} to {show(means.iloc[-1])}")
+        low, high = shown[x].min(), shown[x].max()
+        place, axis = panel.replace("
+", ", "), x.replace("_", " ")
+        sentences.append(f"{place}: {what} from {axis} {low:g} to {high:g}: {', '.join(ends)}.")
+    return " ".join(sentences)

@@ -1,0 +1,258 @@
+"""The tables of the report: numbers as text, each with its unit, absent where nothing was measured."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from bench.methods import BASELINE
+from bench.report.frame import PANEL, ordered_series
+
+NOT_MEASURED = "not measured"
+_MIB = 2**20
+
+
+def mebibytes(value: float) -> str:
+    """Bytes as MiB with three digits that matter."""
+    size = value / _MIB
+    digits = next((digits for digits, least in enumerate((100, 10, 0.1)) if size >= least), 3)
+    return f"{size:.{digits}f}"
+
+
+def summary_table(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Every method against BP at each network's largest configuration, and a sentence that says which those are.
+
+    Cost is taken where depth, batch size, module count and hidden size are largest among the cells that BP was
+    measured on, too; accuracy in the configuration with the most records. An interval is a 95 % one.
+    """
+    rows: list[dict[str, str]] = []
+    notes: list[str] = []
+    for network, part in frame.groupby("network", sort=True):
+        costs = _headline_costs(part)
+        accuracies, rates = _headline_accuracies(part)
+        if not costs.empty:
+            first = costs.iloc[0]
+            notes.append(
+                f"{network}: memory and latency at depth {first['depth']}, {first['modules']} modules, hidden "
+                f"{first['hidden']}, batch {first['batch_size']} on {first['dataset']}"
+            )
+        if not accuracies.empty:
+            first = accuracies.iloc[0]
+            notes.append(
+                f"{network}: accuracy on {first['dataset']} at depth {first['depth']}, {first['modules']} modules, "
+                f"batch {first['batch_size']}, {first['optimizer']}, {first['epochs']} epochs, last epoch"
+            )
+        rows += [
+            {"network": str(network), "method": series}
+            | _cost_cells(costs[costs["series"] == series])
+            | _accuracy_cells(accuracies, series, rates)
+            for series in ordered_series(pd.concat([costs, accuracies]))
+        ]
+    table = pd.DataFrame(rows).fillna(NOT_MEASURED)
+    return table, "; ".join(notes)
+
+
+def _headline_costs(part: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the largest configuration that has a BP row with memory or latency."""
+    measured = part[(part["has_memory"] | part["has_latency"]) & (part["seed"] == part["seed"].min())]
+    paired = measured[measured["pair"].isin(measured.loc[measured["method"] == BASELINE, "pair"])]
+    if paired.empty:
+        return part.iloc[0:0]
+    largest = paired.sort_values(["depth", "batch_size", "modules", "hidden", *PANEL[:2]]).iloc[-1]
+    headline: pd.DataFrame = paired[paired["pair"] == largest["pair"]]
+    return headline
+
+
+def _headline_accuracies(part: pd.DataFrame) -> tuple[pd.DataFrame, list[float]]:
+    """The accuracy rows of the configuration with the most records, and its lowest and highest noise rate."""
+    measured = part[part["has_accuracy"]]
+    if measured.empty:
+        return measured, []
+    keys = ["dataset", "depth", "modules", "width", "hidden", "batch_size", "optimizer", "learning_rate", "epochs"]
+    configuration = measured[keys].apply(tuple, axis=1)
+    most = configuration.value_counts(sort=True)
+    chosen = measured[configuration == max(most[most == most.max()].index)]
+    rates = sorted({float(chosen["noise_rate"].min()), float(chosen["noise_rate"].max())})
+    kinds = chosen.loc[chosen["noise_rate"] == rates[-1], "noise_kind"]
+    return chosen[chosen["noise_kind"].isin(["none", kinds.iloc[0]])], rates
+
+
+def _cost_cells(rows: pd.DataFrame) -> dict[str, str]:
+    cells = {
+        "peak activations, MiB": NOT_MEASURED,
+        "activations / BP": NOT_MEASURED,
+        "total memory / BP": NOT_MEASURED,
+        "step latency / BP [95 %]": NOT_MEASURED,
+    }
+    memory = rows[rows["has_memory"]]
+    if not memory.empty:
+        row = memory.iloc[0]
+        cells["peak activations, MiB"] = mebibytes(row["memory.peak_activation_bytes"])
+        cells["activations / BP"] = f"{row['memory.activation_ratio']:.3f}"
+        cells["total memory / BP"] = f"{row['memory.total_ratio']:.3f}"
+    latency = rows[rows["has_latency"]]
+    if not latency.empty:
+        cells["step latency / BP [95 %]"] = ratio_text(latency.iloc[0])
+    return cells
+
+
+def ratio_text(row: pd.Series) -> str:
+    """A latency ratio with its interval."""
+    low, high = row["latency.ratio_ci95"]
+    return f"{row['latency.ratio_to_bp']:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _accuracy_cells(rows: pd.DataFrame, series: str, rates: list[float]) -> dict[str, str]:
+    cells = {}
+    for rate in rates:
+        at_rate = rows[rows["noise_rate"] == rate] if not rows.empty else rows
+        noise = f"noise {rate:g}" if rate else "clean"
+        own = at_rate[at_rate["series"] == series]
+        cells[f"test accuracy, {noise}, %"] = mean_text(own["accuracy.test_last"]) if len(own) else NOT_MEASURED
+        cells[f"minus BP's, {noise}, points [95 %]"] = difference_text(paired_differences(at_rate, series))
+    return cells
+
+
+def mean_text(shares: pd.Series) -> str:
+    """The mean of shares in percent."""
+    return f"{100 * shares.mean():.1f}"
+
+
+def paired_differences(rows: pd.DataFrame, series: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Last-epoch test accuracy of ``series`` minus BP's, in points, for each cell that both were measured on."""
+    if rows.empty:
+        return np.array([])
+    own = rows[rows["series"] == series].set_index("pair")["accuracy.test_last"]
+    baseline = rows[rows["method"] == BASELINE].drop_duplicates("pair").set_index("pair")["accuracy.test_last"]
+    return 100 * (own - baseline.reindex(own.index)).dropna().to_numpy(dtype=float)
+
+
+def difference_text(differences: np.ndarray[Any, np.dtype[np.float64]]) -> str:
+    """The mean of paired differences with a 95 % t interval; without an interval for one pair."""
+    if len(differences) == 0:
+        return NOT_MEASURED
+    mean = float(differences.mean())
+    if len(differences) == 1:
+        return f"{mean:+.1f} (one seed, no interval)"
+    half = float(stats.sem(differences) * stats.t.ppf(0.975, len(differences) - 1))
+    return f"{mean:+.1f} [{mean - half:+.1f}, {mean + half:+.1f}]"
+
+
+def growth_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Peak activations at the smallest and the largest depth, one layer a module, and the growth between them."""
+    rows = []
+    if frame.empty or not frame["has_memory"].any():
+        return pd.DataFrame()
+    measured = frame[frame["has_memory"] & (frame["layers_per_module"] == 1)]
+    for (network, dataset, hidden, batch), part in measured.groupby(["network", "dataset", "hidden", "batch_size"]):
+        for series in ordered_series(part):
+            line = part[part["series"] == series].sort_values("depth")
+            first, last = line.iloc[0], line.iloc[-1]
+            if first["depth"] == last["depth"]:
+                continue
+            before, after = first["memory.peak_activation_bytes"], last["memory.peak_activation_bytes"]
+            rows.append(
+                {
+                    "network": network,
+                    "data": dataset,
+                    "hidden": hidden,
+                    "batch": batch,
+                    "method": series,
+                    "depths": f"{first['depth']} to {last['depth']}",
+                    "bytes at the smallest depth": f"{before:,.0f}",
+                    "bytes at the largest depth": f"{after:,.0f}",
+                    "growth": f"{after / before:.3f}",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Every measured memory and latency, one row a cell."""
+    rows = []
+    for _, row in _sorted(frame[frame["has_memory"] | frame["has_latency"]]).iterrows():
+        cells = _where(row)
+        if row["has_memory"]:
+            cells |= {
+                "peak activation bytes": f"{row['memory.peak_activation_bytes']:,.0f}",
+                "activations / BP": _ratio(row.get("memory.activation_ratio")),
+                "peak total bytes": f"{row['memory.peak_total_bytes']:,.0f}",
+                "total / BP": _ratio(row.get("memory.total_ratio")),
+            }
+        if row["has_latency"]:
+            cells |= {
+                "step, ms": f"{1000 * row['latency.median_seconds']:.3f}",
+                "IQR, ms": f"{1000 * row['latency.iqr_seconds']:.3f}",
+                "BP beside it, ms": f"{1000 * row['latency.bp_median_seconds']:.3f}",
+                "latency / BP [95 %]": ratio_text(row),
+            }
+        rows.append(cells)
+    return pd.DataFrame(rows).fillna(NOT_MEASURED)
+
+
+def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Test accuracy of every configuration over its seeds, with the paired difference to BP."""
+    rows = []
+    measured = frame[frame["has_accuracy"]]
+    for _, part in _sorted(measured).groupby(["group", "series"], sort=False):
+        first, series = part.iloc[0], part.iloc[0]["series"]
+        same_cells = measured[measured["group"] == first["group"]]
+        rows.append(
+            {
+                "network": first["network"],
+                "data": first["dataset"],
+                "depth": first["depth"],
+                "modules": first["modules"],
+                "optimizer": first["optimizer"],
+                "noise": f"{first['noise_kind']} {first['noise_rate']:g}" if first["noise_rate"] else "none",
+                "realised rate": f"{part['accuracy.realised_noise_rate'].mean():.3f}",
+                "method": series,
+                "seeds": str(part["seed"].nunique()),
+                "last epoch, %": _spread(part["accuracy.test_last"]),
+                "mean of last ten, %": mean_text(part["accuracy.test_mean_last10"]),
+                "at best validation, %": mean_text(part["accuracy.test_at_best_validation"]),
+                "best on test (optimistic), %": mean_text(part["accuracy.test_best_optimistic"]),
+                "last epoch minus BP's, points [95 %]": difference_text(paired_differences(same_cells, series)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def failure_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Cells that ended otherwise than ``ok``, with their message."""
+    failed = frame[frame["status"] != "ok"]
+    return pd.DataFrame(
+        [
+            {"status": row["status"], **_where(row), "seed": row["seed"], "message": row["message"]}
+            for _, row in failed.iterrows()
+        ]
+    )
+
+
+def _where(row: pd.Series) -> dict[str, Any]:
+    return {
+        "network": row["network"],
+        "data": row["dataset"],
+        "method": row["series"],
+        "depth": row["depth"],
+        "modules": row["modules"],
+        "hidden": row["hidden"],
+        "batch": row["batch_size"],
+    }
+
+
+def _sorted(frame: pd.DataFrame) -> pd.DataFrame:
+    order = {series: index for index, series in enumerate(ordered_series(frame))}
+    keys = ["network", "dataset", "optimizer", "noise_kind", "noise_rate", "depth", "modules", "hidden", "batch_size"]
+    return frame.assign(rank=frame["series"].map(order)).sort_values([*keys, "rank", "seed"])
+
+
+def _ratio(value: float | None) -> str:
+    return NOT_MEASURED if value is None or np.isnan(value) else f"{value:.3f}"
+
+
+def _spread(shares: pd.Series) -> str:
+    if len(shares) == 1:
+        return mean_text(shares)
+    return f"{mean_text(shares)} ({100 * shares.min():.1f} to {100 * shares.max():.1f})"
