@@ -168,7 +168,7 @@ def _accuracy_against_noise(frame: pd.DataFrame) -> Figure | None:
         "accuracy-against-noise",
         "Test accuracy against the rate of wrong training labels",
         "Last epoch, clean test labels; lines are means over seeds, bars reach from the worst seed to the best. "
-        "Methods with the same gradients (bp and bp-checkpoint; sid-published and sid-streamed) lie on top of each other.",
+        "Methods with the same gradients (bp and bp-checkpoint; sid-published and sid-streamed) cover each other.",
         _svg(grid),
         _data(rows, columns),
         _describe(rows, "noise_rate", "mean accuracy", lambda value: f"{value:.1f} %"),
@@ -345,7 +345,6 @@ def _describe(rows: pd.DataFrame, x: str, what: str, show: Callable[[float], str
             means = shown[shown["series"] == series].groupby(x)["y"].mean()
             ends.append(f"{series} from {show(means.iloc[0])} to {show(means.iloc[-1])}")
         low, high = shown[x].min(), shown[x].max()
-        place, axis = panel.replace("
-", ", "), x.replace("_", " ")
+        place, axis = panel.replace("\n", ", "), x.replace("_", " ")
         sentences.append(f"{place}: {what} from {axis} {low:g} to {high:g}: {', '.join(ends)}.")
     return " ".join(sentences)
