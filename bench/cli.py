@@ -1,7 +1,6 @@
 """The command line: ``sid-bench run | report | list``."""
 
 import contextlib
-import re
 import signal
 import sys
 from collections.abc import Callable
@@ -165,20 +164,19 @@ def _print_cells(sweep: Sweep) -> None:
 
 
 def _print_table(summary: Any) -> None:
-    """Prints the methods that have any number in ``summary``, network by network."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in summary.columns[1:]:
-        # Broken by hand: left to itself, rich breaks the numbers too.
-        header = re.sub(r", (?=minus|\S)| / ", lambda gap: f"{gap[0].rstrip()}\n", str(column).replace(" [", "\n["))
-        table.add_column(header, no_wrap=True)
+    """Prints the methods that have any number in ``summary``, a table a network."""
     for network, rows in summary.groupby("network", sort=False):
-        table.add_row(Text(str(network), style="bold"))
+        table = Table(title=str(network), title_justify="left", box=None, padding=(0, 2, 0, 0))
+        for column in summary.columns[1:]:
+            # A word a line, so that the numbers keep to theirs on a terminal of 80 columns.
+            table.add_column(str(column).replace(" ", "\n").replace("/\n", "/ ").replace("[95\n", "[95 "), no_wrap=True)
         for row in rows.itertuples(index=False):
             texts = ["-" if value == "not measured" else str(value) for value in row[1:]]
             if set(texts[1:]) != {"-"}:
                 table.add_row(*map(Text, texts))
-    out.print(table)
-    out.print()
+        if table.row_count:
+            out.print(table)
+            out.print()
 
 
 @contextlib.contextmanager

@@ -96,7 +96,7 @@ def load_dataset(cell: Cell, data_root: Path | None, download: bool = False) -> 
     deviation = train_images.std(dim=(0, 2, 3), keepdim=True).clamp_min(1e-6)
 
     def normalised(images: Tensor) -> Tensor:
-        return images.float().sub_(mean).div_(deviation)
+        return (images.float() - mean).div_(deviation)
 
     return Dataset(
         train=Split(normalised(train_images), raw.train_labels[chosen]),

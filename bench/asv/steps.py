@@ -1,0 +1,71 @@
+"""Peak activation bytes, latency over BP's, and step times of every SID step and of BP with checkpoints."""
+
+import torch
+
+from bench.cell import Cell, make_cell
+from bench.measure.latency import measure_latency
+from bench.measure.memory import measure_memory
+from bench.measure.step import TrainingStep, build_step
+from bench.methods import BASELINE
+from bench.workloads.datasets import load_dataset
+
+METHODS = ["bp-checkpoint", "sid-published", "sid-streamed-autograd", "sid-streamed"]
+DEPTHS = [4, 64]
+BATCH_SIZE = 128
+RATIO_SECONDS = 2.0
+
+
+class _Steps:
+    """One batch of synthetic images, and the step of a method at a depth."""
+
+    param_names = ("method", "depth")
+    timeout = 300
+
+    def setup(self, method: str, depth: int) -> None:
+        self.cell: Cell = make_cell(
+            {"method": method, "dataset": "random", "depth": depth, "batch_size": BATCH_SIZE, "passes": ["latency"]}
+        )
+        self.data = load_dataset(self.cell, None)
+        self.images = self.data.train.images[:BATCH_SIZE]
+        self.labels = self.data.train.labels[:BATCH_SIZE]
+        self.step = self.build(method)
+        self.step(self.images, self.labels)
+
+    def build(self, method: str) -> TrainingStep:
+        return build_step(self.cell, self.data.shape, self.data.classes, method)
+
+
+class Memory(_Steps):
+    """Exact bytes: any change is a change of the code."""
+
+    params = ([BASELINE, *METHODS], DEPTHS)
+
+    def track_peak_activation_bytes(self, _method: str, _depth: int) -> int:
+        return measure_memory(self.step, self.images, self.labels).peak_activation_bytes
+
+    track_peak_activation_bytes.unit = "bytes"  # type: ignore[attr-defined]
+
+
+class LatencyRatio(_Steps):
+    """Step latency over BP's from interleaved blocks, so that the machine's mood cancels."""
+
+    params = (METHODS, DEPTHS)
+
+    def track_latency_over_bp(self, _method: str, _depth: int) -> float:
+        latency = measure_latency(self.step, self.build(BASELINE), self.images, self.labels, RATIO_SECONDS)
+        return latency.ratio_to_bp
+
+    track_latency_over_bp.unit = "ratio"  # type: ignore[attr-defined]
+
+
+class Time(_Steps):
+    """Wall-clock time of one training step, for its history on one machine."""
+
+    params = ([BASELINE, *METHODS], DEPTHS)
+
+    def time_step(self, _method: str, _depth: int) -> None:
+        self.step(self.images, self.labels)
+
+    def teardown(self, _method: str, _depth: int) -> None:
+        if self.images.device.type == "cuda":
+            torch.cuda.synchronize()

@@ -1,0 +1,82 @@
+"""Label noise: each kind by its definition, seeded, and its realised rate."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.cell import NoiseKind
+from bench.errors import DataError
+from bench.workloads.noise import corrupt_labels
+
+KINDS: list[NoiseKind] = ["symmetric-exclusive", "symmetric-inclusive", "pairflip", "asymmetric"]
+MAP = ((2, 7), (3, 8), (5, 6), (6, 5), (7, 1))
+
+
+def labels_of(count: int, classes: int) -> torch.Tensor:
+    return torch.arange(count) % classes
+
+
+@given(st.sampled_from(KINDS), st.floats(0, 1), st.integers(0, 2**62), st.integers(2, 20), st.integers(1, 300))
+def test_noise_is_seeded_keeps_the_range_and_reports_the_rate(
+    kind: NoiseKind, rate: float, seed: int, classes: int, count: int
+) -> None:
+    labels = labels_of(count, classes)
+    class_map = ((0, 1),)
+    noisy, realised = corrupt_labels(labels, classes, kind, rate, seed, class_map)
+    again, _ = corrupt_labels(labels, classes, kind, rate, seed, class_map)
+    assert torch.equal(noisy, again)
+    assert noisy.dtype == torch.int64
+    assert 0 <= int(noisy.min()) <= int(noisy.max()) < classes
+    assert realised == pytest.approx(float((noisy != labels_of(count, classes)).double().mean()))
+    assert torch.equal(labels, labels_of(count, classes)), "the true labels were changed in place"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rate_zero_changes_nothing(kind: NoiseKind) -> None:
+    labels = labels_of(1000, 10)
+    noisy, realised = corrupt_labels(labels, 10, kind, 0.0, 3, MAP)
+    assert torch.equal(noisy, labels)
+    assert realised == 0
+
+
+def test_exclusive_noise_never_keeps_a_drawn_label_and_is_uniform_over_the_others() -> None:
+    labels = torch.zeros(90_000, dtype=torch.int64)
+    noisy, realised = corrupt_labels(labels, 10, "symmetric-exclusive", 1.0, 0)
+    assert realised == 1
+    counts = torch.bincount(noisy, minlength=10)
+    assert counts[0] == 0
+    assert all(abs(int(count) - 10_000) < 500 for count in counts[1:])
+
+
+def test_inclusive_noise_of_40_percent_makes_36_percent_wrong_on_ten_classes() -> None:
+    _, realised = corrupt_labels(labels_of(100_000, 10), 10, "symmetric-inclusive", 0.4, 0)
+    assert realised == pytest.approx(0.36, abs=0.005)
+
+
+def test_pairflip_moves_each_class_to_the_next() -> None:
+    labels = labels_of(100, 10)
+    noisy, _ = corrupt_labels(labels, 10, "pairflip", 1.0, 0)
+    assert torch.equal(noisy, (labels + 1) % 10)
+
+
+def test_asymmetric_noise_follows_the_map_and_spares_the_other_classes() -> None:
+    labels = labels_of(100, 10)
+    noisy, realised = corrupt_labels(labels, 10, "asymmetric", 1.0, 0, MAP)
+    expected = [0, 1, 7, 8, 4, 6, 5, 1, 8, 9]
+    assert noisy[:10].tolist() == expected
+    assert realised == 0.5
+
+
+def test_asymmetric_noise_without_a_map_is_an_error() -> None:
+    with pytest.raises(DataError, match="no class map"):
+        corrupt_labels(labels_of(10, 10), 10, "asymmetric", 0.5, 0)
+
+
+def test_seeds_differ_and_a_higher_rate_corrupts_a_superset() -> None:
+    labels = labels_of(5000, 10)
+    low, _ = corrupt_labels(labels, 10, "symmetric-exclusive", 0.2, 1)
+    high, _ = corrupt_labels(labels, 10, "symmetric-exclusive", 0.6, 1)
+    other, _ = corrupt_labels(labels, 10, "symmetric-exclusive", 0.2, 2)
+    assert not torch.equal(low, other)
+    assert bool(((high != labels) | (low == labels)).all())
