@@ -4,9 +4,9 @@ Bytes are integers, times are in seconds, accuracies and rates are shares in [0,
 measured is None (``null``), never 0.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from bench.cell import STORED, Cell
 
@@ -97,10 +97,6 @@ class Timing(_Frozen):
     overhead_seconds: float
 
 
-def _stored_cell(value: Any) -> Any:
-    return Cell.model_validate(value, context=STORED) if isinstance(value, dict) else value
-
-
 class Record(_Frozen):
     """One line of a results file. ``id`` is the hash of ``cell``; ``created`` is the time in UTC (ISO 8601)."""
 
@@ -110,7 +106,7 @@ class Record(_Frozen):
     message: str | None
     created: str
     suite: str
-    cell: Annotated[Cell, BeforeValidator(_stored_cell)]
+    cell: Cell
     data: Data | None
     parameters: int | None
     memory: Memory | None
@@ -118,6 +114,15 @@ class Record(_Frozen):
     accuracy: Accuracy | None
     timing: Timing | None
     environment: dict[str, Any]
+
+    @classmethod
+    def parse(cls, content: dict[str, Any]) -> Self:
+        """A record from plain data; its cell may name methods and data that this machine does not know.
+
+        Raises:
+            pydantic.ValidationError: a part is missing or not legal.
+        """
+        return cls.model_validate(content, context=STORED)
 
     def line(self) -> str:
         """The record as one line of JSON, without the line feed."""

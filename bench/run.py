@@ -1,6 +1,5 @@
 """The sweep: every cell that is not stored yet, one after the other, each record stored as it lands."""
 
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -118,4 +117,4 @@ def measure_cell(cell: Cell, suite: str, measure: Callable[[Cell], dict[str, Any
         "environment": machine_environment() | answer.get("environment", {}),
         **parts,
     }
-    return Record.model_validate_json(json.dumps({"schema": SCHEMA, **content}))
+    return Record.parse({"schema": SCHEMA, **content})

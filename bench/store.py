@@ -75,7 +75,7 @@ def _check(parsed: object, path: Path, number: int) -> Record:
     if parsed["schema"] != SCHEMA:
         raise StoreError(f"{place} has schema {parsed['schema']}; this version of sid-bench reads schema {SCHEMA}")
     try:
-        record = Record.model_validate(parsed)
+        record = Record.parse(parsed)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

@@ -318,6 +318,7 @@ def _svg(grid: sns.FacetGrid) -> str:
 
 def with_own_ids(svg: str, prefix: str) -> str:
     """``svg`` with every identifier prefixed, so that several figures can stand in one page."""
+    svg = svg.replace("<svg ", '<svg aria-hidden="true" ', 1)  # the text alternative stands on the element around it
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
     return re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}-", svg)
 

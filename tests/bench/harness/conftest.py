@@ -1,0 +1,70 @@
+"""Fixtures of the harness's tests. A fork server takes seconds to load torch, so the tests share one where they can."""
+
+import signal
+import uuid
+from collections.abc import Iterator
+from types import TracebackType
+
+import pytest
+from harness_tools import FinishedRun, Launcher, RunCli, bench_environment, run_bench, write_sweep
+from typer.testing import CliRunner
+
+import bench.cli
+from bench.isolate import Isolation
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """Two methods, two seeds, memory and accuracy, in a process of its own."""
+    folder = tmp_path_factory.mktemp("finished")
+    sweep = write_sweep(folder / "tiny.toml", method=["bp", "sid-streamed"], seed=[0, 1], passes=["memory", "accuracy"])
+    results = folder / "tiny.jsonl"
+    ended = run_bench("run", sweep, "--out", results, cwd=folder)
+    assert ended.returncode == 0, ended.stderr
+    return FinishedRun(sweep, results, ended.stdout)
+
+
+@pytest.fixture
+def launcher() -> Iterator[Launcher]:
+    """Starts runs in the background; kills what is left of them after the test."""
+    launcher = Launcher(uuid.uuid4().hex, bench_environment())
+    yield launcher
+    launcher.kill_all()
+
+
+@pytest.fixture(scope="session")
+def isolation() -> Iterator[Isolation]:
+    """A fork server for all tests that need just any."""
+    with Isolation(None, download=False, timeout_seconds=120, memory_limit_bytes=None) as isolation:
+        yield isolation
+
+
+@pytest.fixture
+def cli() -> Iterator[RunCli]:
+    """``sid-bench ARGUMENTS`` in this process; for what ends before a cell would run."""
+    runner = CliRunner()
+    handler = signal.getsignal(signal.SIGTERM)
+    yield lambda *arguments: runner.invoke(bench.cli.app, [str(argument) for argument in arguments])
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def measuring_cli(cli: RunCli, isolation: Isolation, monkeypatch: pytest.MonkeyPatch) -> RunCli:
+    """``sid-bench ARGUMENTS`` in this process, with cells in processes of the shared fork server."""
+    if isolation._server is None:
+        isolation._server = isolation._start()
+
+    class Borrowed(Isolation):
+        """Asks the shared server with its own settings, and leaves it running."""
+
+        def __enter__(self) -> "Borrowed":
+            self._server, self._requests, self._replies = isolation._server, isolation._requests, isolation._replies
+            return self
+
+        def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        ) -> None:
+            assert self._server is isolation._server, "the shared server must live"
+
+    monkeypatch.setattr(bench.cli, "Isolation", Borrowed)
+    return cli

@@ -1,0 +1,265 @@
+"""Isolation: whatever a cell does to its process is a result, and the sweep goes on."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness_tools import (
+    bench_environment,
+    is_alive,
+    kill,
+    make_record,
+    method_source,
+    run_bench,
+    wait_until,
+    write_plugin,
+    write_sweep,
+)
+from pydantic import ValidationError
+
+from bench.cell import make_cell
+from bench.errors import ConfigError
+from bench.isolate import Isolation
+from bench.run import measure_cell
+
+NAP = 'subprocess.Popen(["sleep", "600"], start_new_session={apart}).pid'
+NOTE = 'pathlib.Path(os.environ["TEST_NOTES"], {name!r}).write_text(str({value}))'
+
+
+def note(name: str, value: str) -> str:
+    """A statement that leaves ``value`` in a file for the test."""
+    return NOTE.format(name=name, value=value)
+
+
+# In the order of the sweep: each misbehaves in its own way, and the fifth method of somebody else's package works.
+METHODS = {
+    "exits": method_source("os._exit(3)"),
+    "exits-quietly": method_source("sys.exit(0)"),
+    "raises": method_source('raise ValueError("the seventh\\nseal")'),
+    "killed": method_source("os.kill(os.getpid(), signal.SIGKILL)"),
+    "segfaults": method_source("import ctypes\nctypes.string_at(0)"),
+    "sleeps": method_source(
+        note("child-of-sleeper", NAP.format(apart=False))
+        + "\n"
+        + note("daemon-of-sleeper", NAP.format(apart=True))
+        + "\ntime.sleep(600)"
+    ),
+    "exits-behind-a-fork": method_source(
+        "child = os.fork()\nif child == 0:\n    time.sleep(600)\n" + note("fork-of-exiter", "child") + "\nos._exit(4)"
+    ),
+    "hoards-tensors": method_source("hoard = []\nwhile True:\n    hoard.append(torch.ones(1 << 20))"),
+    "hoards-bytes": method_source("hoard = []\nwhile True:\n    hoard.append(bytearray(1 << 22))"),
+    "chatters": method_source('print("blah " * 1_000_000, flush=True)\nos.write(2, b"BLAH " * 200_000)'),
+    "leaves-a-child": method_source(note("child-of-leaver", NAP.format(apart=False))),
+    "fifth": method_source("", summary="a fifth method from another package"),
+}
+
+
+@dataclass(frozen=True)
+class BadSweep:
+    """One sweep over all of METHODS and BP, and what it left."""
+
+    code: int
+    output: str
+    errors: str
+    records: dict[str, dict[str, Any]]
+    order: list[str]
+    pids: dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_plugin(tmp_path_factory.mktemp("plugins"), "somebodys_methods", METHODS)
+
+
+@pytest.fixture(scope="module")
+def bad_sweep(plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BadSweep]:
+    folder = tmp_path_factory.mktemp("bad")
+    notes = folder / "notes"
+    notes.mkdir()
+    sweep = write_sweep(folder / "bad.toml", method=[*METHODS, "bp"])
+    results = folder / "bad.jsonl"
+    ended = run_bench(
+        *("run", sweep, "--out", results, "--cell-timeout", 8, "--memory-limit", "300MiB"),
+        cwd=folder,
+        environment=bench_environment(plugins, TEST_NOTES=str(notes)),
+    )
+    # As plain JSON, since none of these methods is installed where the tests run.
+    records = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
+    pids = {file.name: int(file.read_text()) for file in notes.iterdir()}
+    yield BadSweep(
+        code=ended.returncode,
+        output=ended.stdout,
+        errors=ended.stderr,
+        records={record["cell"]["method"]: record for record in records},
+        order=[record["cell"]["method"] for record in records],
+        pids=pids,
+    )
+    for pid in pids.values():
+        kill(pid)
+
+
+def test_every_cell_has_one_record_in_the_order_of_the_sweep(bad_sweep: BadSweep) -> None:
+    assert bad_sweep.order == [*METHODS, "bp"]
+
+
+def test_failed_cells_do_not_fail_the_sweep(bad_sweep: BadSweep) -> None:
+    assert bad_sweep.code == 0, bad_sweep.errors
+    assert bad_sweep.errors == ""
+    assert "13 cells measured, 6 crashed, 4 ok, 2 oom, 1 timeout" in bad_sweep.output
+
+
+def test_an_ordinary_cell_after_all_of_them_is_ok(bad_sweep: BadSweep) -> None:
+    record = bad_sweep.records["bp"]
+    assert (record["status"], record["message"]) == ("ok", None)
+    assert record["memory"]["peak_activation_bytes"] > 0
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "message"),
+    [
+        ("exits", "crashed", r"^exited with code 3 and without a result"),
+        ("exits-quietly", "crashed", r"^exited with code \d+ and without a result.*SystemExit"),
+        ("raises", "crashed", r"^ValueError: the seventh$"),
+        ("killed", "crashed", r"^killed by signal 9 \(SIGKILL\)"),
+        ("segfaults", "crashed", r"^killed by signal 11 \(SIGSEGV\)"),
+        ("exits-behind-a-fork", "crashed", r"^exited with code 4 and without a result"),
+        ("sleeps", "timeout", r"^no result within 8 s$"),
+        ("hoards-tensors", "oom", r"can't allocate memory"),
+        ("hoards-bytes", "oom", r"^MemoryError"),
+    ],
+)
+def test_a_cell_that_fails_says_how(bad_sweep: BadSweep, method: str, status: str, message: str) -> None:
+    record = bad_sweep.records[method]
+    assert record["status"] == status
+    assert re.search(message, record["message"], re.DOTALL), record["message"]
+    assert record["memory"] is None
+    assert f"{status} {method} cascade-linear" in bad_sweep.output
+
+
+def test_what_a_cell_prints_does_not_reach_the_sweep(bad_sweep: BadSweep) -> None:
+    assert bad_sweep.records["chatters"]["status"] == "ok"
+    assert "blah" not in (bad_sweep.output + bad_sweep.errors).lower()
+
+
+@pytest.mark.parametrize("name", ["child-of-sleeper", "fork-of-exiter", "child-of-leaver"])
+def test_what_a_cell_started_is_gone_after_it(bad_sweep: BadSweep, name: str) -> None:
+    assert wait_until(lambda: not is_alive(bad_sweep.pids[name]), seconds=10)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="forkserver.py, _kill_group: only the cell's process group is killed; make the server a subreaper "
+    "(PR_SET_CHILD_SUBREAPER, 36) before the first fork, and after each cell kill and reap all children it has left",
+)
+def test_what_a_cell_started_in_a_session_of_its_own_is_gone_after_it(bad_sweep: BadSweep) -> None:
+    assert wait_until(lambda: not is_alive(bad_sweep.pids["daemon-of-sleeper"]), seconds=3)
+
+
+def test_a_method_of_another_package_runs_under_its_name(bad_sweep: BadSweep) -> None:
+    record = bad_sweep.records["fifth"]
+    baseline = bad_sweep.records["bp"]
+    assert record["status"] == "ok"
+    assert record["memory"] == baseline["memory"], "it is BP's step"
+
+
+def test_methods_of_another_package_are_listed(plugins: Path, tmp_path: Path) -> None:
+    ended = run_bench("list", "methods", cwd=tmp_path, environment=bench_environment(plugins))
+    assert ended.returncode == 0
+    listed = dict(line.split(maxsplit=1) for line in ended.stdout.splitlines() if len(line.split()) > 1)
+    assert listed["fifth"].strip() == "a fifth method from another package"
+    assert set(METHODS) | {"bp", "sid-streamed"} <= set(listed)
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("SUMMARY = 'half a method'\nUSES_ALPHA = False\n", "accumulate_gradients"),
+        pytest.param(
+            "import no_such_module\n",
+            "no_such_module",
+            marks=pytest.mark.xfail(
+                strict=True,
+                reason="methods/__init__.py, load_method: what EntryPoint.load() raises ends in a traceback; raise "
+                "ConfigError(f'method {name!r} ({source}) cannot be loaded: {error}')",
+            ),
+        ),
+    ],
+    ids=["lacks a name", "cannot be imported"],
+)
+def test_a_broken_method_of_another_package_is_named_without_a_traceback(
+    tmp_path: Path, source: str, complaint: str
+) -> None:
+    folder = write_plugin(tmp_path / "plugins", "brokens", {"broken": source})
+    sweep = write_sweep(tmp_path / "broken.toml", method="broken")
+    ended = run_bench("run", sweep, "--dry-run", cwd=tmp_path, environment=bench_environment(folder))
+    assert ended.returncode == 2
+    assert complaint in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=ValidationError,
+    reason="run.py, measure_cell: a lone surrogate in a message fails model_validate_json and ends the whole sweep "
+    "with a traceback; replace it in worker.handle (text.encode(errors='backslashreplace').decode())",
+)
+def test_a_failure_message_that_utf8_cannot_carry_is_a_record_all_the_same() -> None:
+    """An OSError about a file whose name is not UTF-8 has such a message."""
+    cell = make_record().cell
+    record = measure_cell(cell, "suite", lambda _: {"status": "crashed", "message": "no file 'caf\udce9'"})
+    assert record.status == "crashed"
+    assert b"no file 'caf" in record.line().encode()
+
+
+def test_a_cell_that_cannot_say_how_long_it_took_has_no_timing() -> None:
+    record = measure_cell(make_record().cell, "suite", lambda _: {"status": "timeout", "message": "late"})
+    assert record.timing is None
+    assert record.id == make_record().id
+
+
+def test_one_server_serves_checks_and_measurements(isolation: Isolation) -> None:
+    cell = make_record().cell
+    check = isolation.check(cell)
+    server = isolation._server
+    measured = isolation.measure(cell)
+    refused = isolation.measure(cell.model_copy(update={"dataset": "mnist"}))
+    no_gpu = isolation.check(cell.model_copy(update={"device": "cuda:99"}))
+    assert server is not None
+    assert isolation._server is server
+    assert (check["status"], check["message"]) == ("ok", None)
+    assert "memory" not in check
+    assert measured["status"] == "ok"
+    assert measured["memory"]["peak_activation_bytes"] > 0
+    assert refused["status"] == "crashed"
+    assert "--data-root" in refused["message"]
+    assert "device = 'cuda:99' is not on this machine; legal: cpu" in no_gpu["message"]
+
+
+def test_an_isolation_that_was_asked_nothing_starts_nothing() -> None:
+    with Isolation(None, download=False, timeout_seconds=60, memory_limit_bytes=None) as isolation:
+        assert isolation._server is None
+
+
+def test_a_method_cannot_take_the_name_of_one_of_ours(tmp_path: Path) -> None:
+    folder = write_plugin(tmp_path / "plugins", "squatter", {"bp": "raise RuntimeError('not BP')\n"})
+    code = "from bench.methods import load_method; print(load_method('bp').__name__)"
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env=bench_environment(folder),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.strip() == "bench.methods.bp"
+
+
+def test_a_method_that_is_not_installed_is_refused_when_a_cell_is_made() -> None:
+    with pytest.raises(ConfigError, match="unknown method 'fifth'"):
+        make_cell({"method": "fifth"})

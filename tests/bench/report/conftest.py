@@ -1,0 +1,46 @@
+"""A results file in which every figure has data."""
+
+from pathlib import Path
+
+import pytest
+from made_records import make_record
+
+from bench.record import Record
+
+
+@pytest.fixture(scope="session")
+def made_records() -> list[Record]:
+    """Cost over depth, batch size and module count, and accuracy over noise, three seeds: every figure has data."""
+    records = []
+    costs = {"bp": (1000, 1.0), "sid-published": (1100, 1.5), "sid-streamed": (100, 0.9)}
+    for method, (size, ratio) in costs.items():
+        for depth, modules, batch in [
+            (4, 4, 32),
+            (16, 16, 32),
+            (64, 64, 32),
+            (64, 64, 512),
+            (64, 16, 512),
+            (64, 1, 512),
+        ]:
+            growth = 1 if method == "sid-streamed" else depth
+            cell = {
+                "method": method,
+                "depth": depth,
+                "modules": modules,
+                "batch_size": batch,
+                "passes": ["memory", "latency"],
+            }
+            records.append(make_record(cell, size * growth * batch, (ratio, ratio - 0.05, ratio + 0.05)))
+        for rate in (0.0, 0.4):
+            for seed in (0, 1, 2):
+                cell = {"method": method, "depth": 4, "noise_rate": rate, "seed": seed, "passes": ["accuracy"]}
+                records.append(make_record(cell, accuracy=0.9 - rate / 2 + seed / 100 + (method != "bp") * 0.02))
+    return records
+
+
+@pytest.fixture(scope="session")
+def made_file(made_records: list[Record], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results file with the made records."""
+    path = tmp_path_factory.mktemp("made") / "made.jsonl"
+    path.write_text("".join(f"{record.line()}\n" for record in made_records))
+    return path

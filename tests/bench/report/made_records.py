@@ -1,0 +1,82 @@
+"""Records made by hand, with numbers that a test can recompute."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from bench.cell import make_cell
+from bench.record import Record
+
+
+def make_record(
+    cell: dict[str, Any],
+    memory: int | None = None,
+    latency: tuple[float, float, float] | None = None,
+    accuracy: float | None = None,
+    kl: Sequence[float | None] | None = None,
+    status: str = "ok",
+    message: str | None = None,
+    **fields: Any,
+) -> Record:
+    """A record of ``cell``: ``memory`` in bytes (total is twice that), ``latency`` as ratio and interval."""
+    checked = make_cell(cell)
+    modules = checked.modules
+    shares = [accuracy] * modules
+    kls = list(kl) if kl is not None else [1.0 / (index + 1) for index in range(modules)]
+    parts: dict[str, Any] = {"memory": None, "latency": None, "accuracy": None}
+    if memory is not None:
+        parts["memory"] = {
+            "peak_activation_bytes": memory,
+            "peak_total_bytes": 2 * memory,
+            "parameter_bytes": memory,
+            "buffer_bytes": 0,
+            "gradient_bytes": 0,
+            "optimizer_bytes": 0,
+            "input_bytes": 0,
+            "allocator_peak_activation_bytes": None,
+        }
+    if latency is not None:
+        ratio, low, high = latency
+        parts["latency"] = {
+            "median_seconds": 0.01 * ratio,
+            "iqr_seconds": 0.001,
+            "bp_median_seconds": 0.01,
+            "bp_iqr_seconds": 0.001,
+            "ratio_to_bp": ratio,
+            "ratio_ci95": [low, high],
+            "loops": 1,
+            "warm_up_steps": 8,
+            "blocks_seconds": [[0.01 * ratio, 0.01, 0.01, 0.01 * ratio]],
+        }
+    if accuracy is not None:
+        epoch = {
+            "train_loss": 1.0,
+            "validation": accuracy,
+            "test": accuracy,
+            "test_by_module": shares,
+            "kl_by_module": kls,
+        }
+        parts["accuracy"] = {
+            **dict.fromkeys(("test_last", "test_mean_last10", "test_at_best_validation"), accuracy),
+            **dict.fromkeys(("test_best_optimistic", "validation_last"), accuracy),
+            "test_by_module": shares,
+            "kl_by_module": kls,
+            "realised_noise_rate": checked.noise_rate,
+            "diverged": None in kls,
+            "epochs": [epoch],
+        }
+    content = {
+        "schema": 1,
+        "id": checked.id,
+        "status": status,
+        "message": message,
+        "created": "2026-01-01T00:00:00+00:00",
+        "suite": "made",
+        "cell": checked.model_dump(mode="json"),
+        "data": None,
+        "parameters": None,
+        "timing": None,
+        "environment": {"cpu": "a test's"},
+        **parts,
+        **fields,
+    }
+    return Record.parse(content)

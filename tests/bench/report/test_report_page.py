@@ -1,0 +1,154 @@
+"""The page: what it says, what it escapes, what it refuses."""
+
+import base64
+import re
+from pathlib import Path
+
+import pytest
+from made_records import make_record
+from typer.testing import CliRunner
+
+from bench.errors import StoreError
+from bench.record import Record
+from bench.report import write_report
+from bench.report.page import to_markdown
+
+HOSTILE = "<script>alert('x')</script>&\"<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def page(made_file: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    write_report([made_file], path)
+    return path.read_text()
+
+
+def test_every_figure_is_there_with_its_data_and_a_text_alternative(page: str) -> None:
+    names = re.findall(r'<h3 id="([a-z-]+)">', page)
+    assert names == [
+        "memory-against-depth",
+        "memory-against-batch-size",
+        "memory-against-modules",
+        "latency-against-depth",
+        "latency-against-batch-size",
+        "latency-against-modules",
+        "memory-against-latency",
+        "accuracy-against-noise",
+        "kl-by-module",
+    ]
+    assert page.count("<svg") == page.count('role="img"') == page.count("The figure's data") == len(names)
+    assert all(len(text) > 40 for text in re.findall(r'role="img" aria-label="([^"]+)"', page))
+
+
+def test_identifiers_are_unique_over_all_figures(page: str) -> None:
+    identifiers = re.findall(r'\bid="([^"]+)"', page)
+    assert len(identifiers) == len(set(identifiers))
+    references = set(re.findall(r'(?:url\(#|href="#)([^")]+)', page))
+    assert references <= set(identifiers)
+
+
+def test_nothing_is_fetched_from_outside(page: str) -> None:
+    for address in re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?([^"\')\s>]+)', page):
+        assert address.startswith(("#", "data:")), address
+
+
+def test_the_records_can_be_taken_from_the_page(page: str, made_file: Path) -> None:
+    encoded = re.search(r'download="records.jsonl" href="data:application/jsonl;base64,([^"]+)"', page)
+    assert encoded is not None
+    assert base64.b64decode(encoded[1]).decode() == made_file.read_text()
+
+
+def test_text_from_records_is_escaped(tmp_path: Path) -> None:
+    record: Record = make_record(
+        {"passes": ["memory"]}, status="crashed", message=HOSTILE, suite=HOSTILE, environment={HOSTILE: HOSTILE}
+    )
+    file = tmp_path / "hostile.jsonl"
+    file.write_text(record.line() + "\n")
+    write_report([file], tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text()
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_a_strange_method_name_is_escaped_in_the_figures(made_records: list[Record], tmp_path: Path) -> None:
+    lines = []
+    for record in made_records:
+        if record.cell.method == "sid-streamed":
+            cell = record.cell.model_copy(update={"method": "<b>$x_1$ & co"})
+            record = record.model_copy(update={"cell": cell, "id": cell.id})
+        lines.append(record.line() + "\n")
+    (tmp_path / "strange.jsonl").write_text("".join(lines))
+    write_report([tmp_path / "strange.jsonl"], tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text()
+    assert "<b>" not in html
+    assert "&lt;b&gt;$x_1$ &amp; co" in html
+
+
+def test_a_report_of_failures_only_is_a_page_without_figures(tmp_path: Path) -> None:
+    record: Record = make_record({"passes": ["memory"]}, status="timeout", message="no result within 1 s")
+    (tmp_path / "failed.jsonl").write_text(record.line() + "\n")
+    write_report([tmp_path / "failed.jsonl"], tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text()
+    assert "no result within 1 s" in html
+    assert "<svg" not in html
+
+
+def test_several_files_are_merged_and_the_later_record_of_a_cell_counts(made_file: Path, tmp_path: Path) -> None:
+    cell = {"method": "bp", "depth": 64, "modules": 64, "batch_size": 512, "passes": ["memory", "latency"]}
+    later: Record = make_record(cell, 77 * 2**20, (1.0, 0.9, 1.1), created="2026-02-01T00:00:00+00:00")
+    (tmp_path / "later.jsonl").write_text(later.line() + "\n")
+    for order in ([made_file, tmp_path / "later.jsonl"], [tmp_path / "later.jsonl", made_file]):
+        summary = write_report(order, tmp_path / "page.html").set_index("method")
+        assert summary.loc["bp", "peak activations, MiB"] == "77.0"
+    assert "1 records are left out" in (tmp_path / "page.html").read_text()
+
+
+def test_a_cut_last_line_is_said_on_the_page(made_file: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.jsonl"
+    cut.write_text(made_file.read_text()[:-20])
+    write_report([cut], tmp_path / "page.html")
+    assert "was cut short" in (tmp_path / "page.html").read_text()
+
+
+def test_files_that_hold_no_record_are_errors(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").touch()
+    with pytest.raises(StoreError, match="nothing to report"):
+        write_report([tmp_path / "empty.jsonl"], tmp_path / "page.html")
+    with pytest.raises(StoreError, match="cannot read"):
+        write_report([tmp_path / "none.jsonl"], tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_a_page_that_cannot_be_written_is_an_error(made_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot write"):
+        write_report([made_file], tmp_path / "file" / "page.html")
+
+
+def test_the_command_prints_the_table_and_the_path_and_writes_figures_and_markdown(
+    made_file: Path, tmp_path: Path
+) -> None:
+    from bench.cli import app
+
+    arguments = ["report", str(made_file), "--out", str(tmp_path / "page.html")]
+    extras = ["--figures", str(tmp_path / "figures"), "--markdown", str(tmp_path / "table.md")]
+    result = CliRunner().invoke(app, [*arguments, *extras])
+    assert result.exit_code == 0
+    assert str(tmp_path / "page.html") in result.output
+    assert "sid-streamed" in result.output
+    assert len(list((tmp_path / "figures").glob("*.svg"))) == 9
+    assert (tmp_path / "table.md").read_text().startswith("| network | method |")
+
+
+def test_the_same_records_give_the_same_figures(made_file: Path, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        write_report([made_file], tmp_path / "page.html", tmp_path / name)
+    for figure in (tmp_path / "first").iterdir():
+        assert figure.read_text() == (tmp_path / "second" / figure.name).read_text()
+
+
+def test_markdown_escapes_bars(made_file: Path, tmp_path: Path) -> None:
+    summary = write_report([made_file], tmp_path / "page.html")
+    summary["method"] = "a|b"
+    assert "a\\|b" in to_markdown(summary)

@@ -1,0 +1,109 @@
+"""The report's numbers against numbers computed by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_records import make_record
+from scipy import stats
+
+from bench.record import Record
+from bench.report.frame import ordered_series, records_frame, slices
+from bench.report.tables import (
+    accuracy_table,
+    cost_table,
+    difference_text,
+    failure_table,
+    growth_table,
+    mebibytes,
+    summary_table,
+)
+
+
+@pytest.fixture(scope="module")
+def frame(made_records: list[Record]) -> pd.DataFrame:
+    return records_frame(made_records)
+
+
+def test_memory_is_compared_with_bp_on_the_same_cell(frame: pd.DataFrame) -> None:
+    streamed = frame[(frame["method"] == "sid-streamed") & frame["has_memory"]].set_index("depth")
+    assert streamed.loc[4, "memory.activation_ratio"] == pytest.approx(100 / 4000)
+    assert set(frame.loc[(frame["method"] == "bp") & frame["has_memory"], "memory.activation_ratio"]) == {1.0}
+
+
+def test_a_cell_without_bps_twin_has_no_ratio() -> None:
+    lonely = records_frame([make_record({"method": "sid-streamed", "passes": ["memory"]}, 100)])
+    assert lonely["memory.activation_ratio"].isna().all()
+    assert cost_table(lonely)["activations / BP"].tolist() == ["not measured"]
+
+
+def test_the_summary_shows_the_largest_configuration_and_names_it(frame: pd.DataFrame) -> None:
+    table, note = summary_table(frame)
+    rows = table.set_index("method")
+    assert rows.loc["sid-streamed", "activations / BP"] == f"{100 / 64000:.3f}"
+    assert rows.loc["sid-streamed", "step latency / BP [95 %]"] == "0.90 [0.85, 0.95]"
+    assert "depth 64, 64 modules, hidden 256, batch 512" in note
+
+
+def test_accuracy_differences_are_paired_by_seed(frame: pd.DataFrame) -> None:
+    table, _ = summary_table(frame)
+    rows = table.set_index("method")
+    assert rows.loc["sid-streamed", "minus BP's, noise 0.4, points [95 %]"] == "+2.0 [+2.0, +2.0]"
+    assert rows.loc["bp", "test accuracy, clean, %"] == "91.0"
+    detailed = accuracy_table(frame)
+    assert set(detailed["seeds"]) == {"3"}
+    assert len(detailed) == 6
+
+
+def test_the_interval_of_a_difference_is_students() -> None:
+    differences = np.array([1.0, 2.0, 4.0])
+    low, high = stats.t.interval(0.95, 2, loc=differences.mean(), scale=stats.sem(differences))
+    assert difference_text(differences) == f"+2.3 [{low:+.1f}, {high:+.1f}]"
+    assert difference_text(np.array([1.0])) == "+1.0 (one seed, no interval)"
+    assert difference_text(np.array([])) == "not measured"
+
+
+def test_growth_is_taken_between_the_smallest_and_the_largest_depth(frame: pd.DataFrame) -> None:
+    table = growth_table(frame).set_index("method")
+    assert table.loc["sid-streamed", "growth"] == "1.000"
+    assert table.loc["bp", "growth"] == "16.000"
+    assert table.loc["bp", "depths"] == "4 to 64"
+
+
+@pytest.mark.parametrize(
+    ("axis", "points"), [("depth", [4, 16, 64]), ("batch_size", [32, 512]), ("modules", [1, 16, 64])]
+)
+def test_a_figure_varies_one_axis_only(frame: pd.DataFrame, axis: str, points: list[int]) -> None:
+    rows = slices(frame[frame["has_memory"]], axis)
+    assert sorted(rows[axis].unique()) == points
+    held = {
+        "depth": ["layers_per_module", "batch_size"],
+        "batch_size": ["depth", "modules"],
+        "modules": ["depth", "batch_size"],
+    }
+    assert all(rows[name].nunique() == 1 for name in held[axis])
+
+
+def test_a_single_point_is_no_figure(frame: pd.DataFrame) -> None:
+    single = frame[frame["has_memory"] & (frame["depth"] == 4)]
+    assert slices(single, "depth").empty
+
+
+def test_a_method_with_several_alphas_has_a_line_for_each() -> None:
+    records = [
+        make_record({"method": "sid-streamed", "alpha": alpha, "passes": ["memory"]}, 100) for alpha in (0.5, 1.0)
+    ]
+    assert ordered_series(records_frame(records)) == ["sid-streamed alpha 0.5", "sid-streamed alpha 1.0"]
+
+
+def test_failures_are_listed_with_their_message_and_measured_nowhere() -> None:
+    failed = records_frame([make_record({"passes": ["memory"]}, status="oom", message="no memory")])
+    assert failure_table(failed)["message"].tolist() == ["no memory"]
+    assert cost_table(failed).empty
+    assert accuracy_table(failed).empty
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(2**20, "1.00"), (150 * 2**20, "150"), (2**20 // 20, "0.050"), (12.34 * 2**20, "12.3")]
+)
+def test_mebibytes_have_three_digits(size: float, text: str) -> None:
+    assert mebibytes(size) == text

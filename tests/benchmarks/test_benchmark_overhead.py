@@ -1,0 +1,38 @@
+"""Benchmark of the harness itself: what a cell costs besides its work."""
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+from bench.isolate import Isolation
+from bench.run import Watcher, run_sweep
+from bench.store import Store
+from bench.sweep import load_sweep
+
+CELLS = 20
+
+
+def test_overhead_of_a_cell(benchmark: Any, tmp_path: Path) -> None:
+    suite = tmp_path / "tiny.toml"
+    suite.write_text(
+        f"""
+        [[grid]]
+        depth = 1
+        width = 8
+        hidden = 8
+        batch_size = 8
+        seed = [{", ".join(map(str, range(CELLS)))}]
+        passes = ["memory"]
+        """
+    )
+    sweep = load_sweep(str(suite))
+    with (
+        Store(tmp_path / "tiny.jsonl") as store,
+        Isolation(None, download=False, timeout_seconds=60, memory_limit_bytes=None) as isolation,
+    ):
+        isolation.check(sweep.cells[0])  # loads torch, which is paid once a sweep
+        summary = benchmark.pedantic(run_sweep, args=(sweep, store, isolation, Watcher()), rounds=1)
+    benchmark.extra_info["overhead_seconds"] = summary.overhead_seconds
+    benchmark.extra_info["median_overhead_seconds"] = statistics.median(summary.overhead_seconds)
+    assert summary.statuses == {"ok": CELLS}
+    assert all(seconds > 0 for seconds in summary.overhead_seconds)

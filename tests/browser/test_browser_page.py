@@ -1,0 +1,139 @@
+"""The page in a real browser: headless Chromium, driven by playwright."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from typer.testing import CliRunner
+
+from bench.cli import app
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: install it, or name it in the variable CHROMIUM"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The records of a real run: every method, two depths, two rates of noise."""
+    folder = tmp_path_factory.mktemp("results")
+    suite = folder / "tiny.toml"
+    suite.write_text(
+        """
+        [[grid]]
+        method = ["bp", "bp-checkpoint", "sid-published", "sid-streamed"]
+        depth = [2, 4]
+        modules = [1, "depth"]
+        width = 8
+        hidden = 8
+        batch_size = [8, 64]
+        latency_seconds = 0.05
+        passes = ["memory", "latency"]
+
+        [[grid]]
+        method = ["bp", "sid-streamed"]
+        depth = 2
+        width = 8
+        hidden = 8
+        epochs = 1
+        noise_rate = [0, 0.4]
+        seed = [0, 1]
+        passes = ["accuracy"]
+        """
+    )
+    path = folder / "tiny.jsonl"
+    result = CliRunner().invoke(app, ["run", str(suite), "--out", str(path), "--quiet"])
+    assert result.exit_code == 0, result.output
+    return path
+
+
+@pytest.fixture(scope="module")
+def page_file(results: Path) -> Path:
+    path = results.with_suffix(".html")
+    result = CliRunner().invoke(app, ["report", str(results), "--out", str(path), "--quiet"])
+    assert result.exit_code == 0, result.output
+    return path
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(offline=True, accept_downloads=True, viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    yield page
+    context.close()
+
+
+def test_it_opens_offline_without_an_error_or_a_request(page: Page, page_file: Path) -> None:
+    problems: list[str] = []
+    requests: list[str] = []
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(page_file.as_uri(), wait_until="networkidle")
+    assert problems == []
+    assert requests == [page_file.as_uri()]
+
+
+def test_every_figure_is_drawn_and_every_mark_lies_inside_it(page: Page, page_file: Path) -> None:
+    page.goto(page_file.as_uri())
+    figures = page.locator("figure svg")
+    assert figures.count() == 9
+    for index in range(figures.count()):
+        figure = figures.nth(index)
+        box = figure.bounding_box()
+        assert box is not None
+        assert box["width"] > 250
+        assert box["height"] > 150
+        drawn = figure.evaluate(
+            "svg => [...svg.querySelectorAll('use, path')].filter(e => e.getBBox().width > 0).length"
+        )
+        assert drawn > 10
+        assert figure.locator("text").count() > 5
+
+
+def test_the_page_does_not_scroll_sideways_on_a_phone(page: Page, page_file: Path) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(page_file.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_records_download_as_they_were_stored(page: Page, page_file: Path, results: Path) -> None:
+    page.goto(page_file.as_uri())
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download the records").click()
+    assert download.value.suggested_filename == "records.jsonl"
+    assert Path(download.value.path()).read_bytes() == results.read_bytes()
+
+
+def test_links_lead_to_sections_and_figures_have_names(page: Page, page_file: Path) -> None:
+    page.goto(page_file.as_uri())
+    for link in page.locator("nav a").all():
+        target = link.get_attribute("href")
+        assert target is not None
+        assert page.locator(target).count() == 1
+    assert page.get_by_role("img").count() == 9
+    for image in page.get_by_role("img").all():
+        assert len(image.get_attribute("aria-label") or "") > 40

@@ -1,0 +1,295 @@
+"""The streamed step against the published one, over random shapes."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from torch import Tensor, nn
+
+from sid_core import Cascade, cascade, convolutional_trunk, linear_trunk, published_step, streamed_step
+
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
+CHANNELS, SIDE = 2, 4
+PIXELS = CHANNELS * SIDE * SIDE
+# The fixture that is not run anew for each example only sets the number of threads.
+REPEATABLE = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+ILLEGAL_ALPHAS = [0, -1, 1.5, math.nan, math.inf, True, "x", [0.5], [0.5] * 4, [0.5, 0.5, 0.0], [0.5, 0.5, True]]
+ILLEGAL_ALPHAS += [torch.tensor(0.0), torch.tensor([0.5, 0.5]), torch.full((3, 1), 0.5), torch.tensor([True] * 3)]
+
+STEPS = {
+    "published": published_step,
+    "streamed": streamed_step,
+    "streamed through autograd": lambda *arguments: streamed_step(*arguments, closed_form=False),
+}
+each_step = pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, a batch and an alpha, all drawn from ``seed``."""
+
+    modules: int
+    layers: int
+    classes: int
+    batch: int
+    width: int
+    hidden: int
+    trunk: str
+    dtype: torch.dtype
+    alpha: Any
+    scale: float
+    seed: int
+
+    def build(self) -> tuple[Cascade, Tensor, Tensor]:
+        """The network, images and labels: the same ones in every call."""
+        torch.manual_seed(self.seed)
+        trunk: nn.Module = nn.Flatten()
+        if self.trunk == "linear":
+            trunk = linear_trunk(PIXELS, self.width)
+        elif self.trunk == "convolutional":
+            trunk = convolutional_trunk(CHANNELS, self.width)
+        width = PIXELS if self.trunk == "flatten" else self.width
+        depth = self.modules * self.layers
+        network = cascade(self.modules, self.classes, CHANNELS, width, self.hidden, depth=depth, trunk=trunk)
+        network = network.to(self.dtype)
+        with torch.no_grad():
+            for parameter in network.local_modules.parameters():
+                parameter.mul_(self.scale)  # beliefs far from uniform
+        images = torch.randn(self.batch, CHANNELS, SIDE, SIDE, dtype=self.dtype)
+        return network, images, torch.randint(self.classes, (self.batch,))
+
+
+def alphas(modules: int) -> st.SearchStrategy[Any]:
+    number = st.floats(0.01, 1) | st.just(1) | st.just(1.0)
+    numbers = st.lists(number, min_size=modules, max_size=modules)
+    as_tensor = numbers.map(lambda values: torch.tensor(values, dtype=torch.float64))
+    return number | numbers | numbers.map(tuple) | as_tensor | number.map(torch.tensor)
+
+
+@st.composite
+def cases(draw: st.DrawFn, trunks: tuple[str, ...] = ("linear", "flatten", "convolutional")) -> Case:
+    modules = draw(st.integers(1, 6))
+    return Case(
+        modules=modules,
+        layers=draw(st.integers(1, 3)),
+        classes=draw(st.integers(2, 12)),
+        batch=draw(st.integers(1, 9)),
+        width=draw(st.integers(1, 9)),
+        hidden=draw(st.integers(1, 17)),
+        trunk=draw(st.sampled_from(trunks)),
+        dtype=draw(st.sampled_from([torch.float64, torch.float32])),
+        alpha=draw(alphas(modules)),
+        scale=draw(st.sampled_from([1.0, 2.5])),
+        seed=draw(st.integers(0, 2**32)),
+    )
+
+
+def small_network() -> tuple[Cascade, Tensor, Tensor]:
+    """Three modules on a linear trunk, six samples of five classes, float64."""
+    return Case(3, 1, 5, 6, 4, 8, "linear", torch.float64, 0.5, 1.0, 0).build()
+
+
+def gradients(network: Cascade) -> list[Tensor | None]:
+    return [parameter.grad for parameter in network.parameters()]
+
+
+def assert_same_gradients(ours: Cascade, reference: Cascade, tolerance: float) -> None:
+    """Compares with the largest entry of all reference gradients as the scale."""
+    pairs = list(zip(gradients(ours), gradients(reference), strict=True))
+    assert [mine is None for mine, _ in pairs] == [theirs is None for _, theirs in pairs]
+    known = [(mine, theirs) for mine, theirs in pairs if mine is not None and theirs is not None]
+    assert known
+    scale = max(float(theirs.abs().max()) for _, theirs in known)
+    error = max(float((mine - theirs).abs().max()) for mine, theirs in known)
+    assert error <= tolerance * max(1e-30, scale)
+
+
+def assert_same_loss(ours: Tensor, reference: Tensor, tolerance: float) -> None:
+    assert ours.shape == reference.shape == ()
+    assert ours.dtype == reference.dtype
+    assert not ours.requires_grad
+    assert not reference.requires_grad
+    assert float(ours) == pytest.approx(float(reference), rel=tolerance, abs=tolerance)
+
+
+@settings(REPEATABLE, max_examples=80)
+@given(cases(), st.booleans())
+def test_streamed_gives_the_loss_and_gradients_of_published(case: Case, closed_form: bool) -> None:
+    network, images, labels = case.build()
+    reference, *_ = case.build()
+    loss = streamed_step(network, images, labels, case.alpha, closed_form=closed_form)
+    reference_loss = published_step(reference, images, labels, case.alpha)
+    assert_same_loss(loss, reference_loss, TOLERANCE[case.dtype])
+    assert_same_gradients(network, reference, TOLERANCE[case.dtype])
+
+
+@settings(REPEATABLE, max_examples=30)
+@given(cases(), st.booleans())
+def test_streamed_adds_to_gradients_that_are_there(case: Case, closed_form: bool) -> None:
+    network, images, labels = case.build()
+    reference, *_ = case.build()
+    published_step(reference, images, labels, case.alpha)
+    before = [torch.randn_like(parameter) for parameter in network.parameters()]
+    buffers = [gradient.clone() for gradient in before]
+    for parameter, twin, buffer in zip(network.parameters(), reference.parameters(), buffers, strict=True):
+        parameter.grad = buffer
+        assert twin.grad is not None
+        twin.grad += buffer
+    streamed_step(network, images, labels, case.alpha, closed_form=closed_form)
+    assert_same_gradients(network, reference, TOLERANCE[case.dtype])
+    assert all(parameter.grad is buffer for parameter, buffer in zip(network.parameters(), buffers, strict=True))
+
+
+@each_step
+def test_two_steps_without_zeroing_give_twice_the_gradients(step: Any) -> None:
+    once, images, labels = small_network()
+    twice, *_ = small_network()
+    step(once, images, labels, 0.5)
+    step(twice, images, labels, 0.5)
+    step(twice, images, labels, 0.5)
+    for parameter in once.parameters():
+        assert parameter.grad is not None
+        parameter.grad *= 2
+    assert_same_gradients(twice, once, 1e-12)
+
+
+@settings(REPEATABLE, max_examples=40)
+@given(cases(("linear", "flatten")), st.booleans(), st.data())
+def test_frozen_parameters_get_no_gradient_and_change_no_other(
+    case: Case, closed_form: bool, data: st.DataObject
+) -> None:
+    network, images, labels = case.build()
+    reference, *_ = case.build()
+    count = len(list(network.parameters()))
+    trainable = data.draw(st.sets(st.integers(0, count - 1), min_size=1), label="trainable")
+    for index, (parameter, twin) in enumerate(zip(network.parameters(), reference.parameters(), strict=True)):
+        parameter.requires_grad_(index in trainable)
+        twin.requires_grad_(index in trainable)
+    streamed_step(network, images, labels, case.alpha, closed_form=closed_form)
+    published_step(reference, images, labels, case.alpha)
+    assert [gradient is not None for gradient in gradients(network)] == [index in trainable for index in range(count)]
+    assert_same_gradients(network, reference, TOLERANCE[case.dtype])
+
+
+@settings(REPEATABLE, max_examples=15)
+@given(cases(("linear", "flatten")), st.booleans())
+def test_images_that_require_a_gradient_get_published_s(case: Case, closed_form: bool) -> None:
+    network, images, labels = case.build()
+    reference, *_ = case.build()
+    own_images, reference_images = images.clone().requires_grad_(), images.clone().requires_grad_()
+    streamed_step(network, own_images, labels, case.alpha, closed_form=closed_form)
+    published_step(reference, reference_images, labels, case.alpha)
+    assert own_images.grad is not None
+    assert reference_images.grad is not None
+    scale = max(1e-30, float(reference_images.grad.abs().max()))
+    assert float((own_images.grad - reference_images.grad).abs().max()) <= TOLERANCE[case.dtype] * scale
+
+
+class _TransposedLogits(nn.Module):
+    """A module that has no closed form, and whose logits are not contiguous."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(classes, classes + width))
+
+    def forward(self, belief: Tensor, features: Tensor) -> Tensor:
+        logits: Tensor = (self.weight @ torch.cat((belief, features), dim=1).t()).t()
+        return logits
+
+
+@pytest.mark.parametrize("closed_form", [True, False])
+def test_streamed_takes_modules_of_any_kind(closed_form: bool) -> None:
+    network, images, labels = small_network()
+    reference, *_ = small_network()
+    for cascade_ in (network, reference):
+        torch.manual_seed(1)
+        cascade_.local_modules[1] = _TransposedLogits(4, 5).double()
+    loss = streamed_step(network, images, labels, 0.3, closed_form=closed_form)
+    assert_same_loss(loss, published_step(reference, images, labels, 0.3), 1e-12)
+    assert_same_gradients(network, reference, 1e-12)
+
+
+@pytest.mark.parametrize("closed_form", [True, False])
+def test_modules_that_share_their_weights_get_the_sum_of_their_gradients(closed_form: bool) -> None:
+    network, images, labels = small_network()
+    reference, *_ = small_network()
+    for cascade_ in (network, reference):
+        cascade_.local_modules[2] = cascade_.local_modules[0]
+    streamed_step(network, images, labels, 0.3, closed_form=closed_form)
+    published_step(reference, images, labels, 0.3)
+    assert_same_gradients(network, reference, 1e-12)
+
+
+@each_step
+def test_a_step_trains_also_where_gradients_are_switched_off(step: Any) -> None:
+    network, images, labels = small_network()
+    reference, *_ = small_network()
+    with torch.no_grad():
+        step(network, images, labels, 0.5)
+    step(reference, images, labels, 0.5)
+    assert_same_gradients(network, reference, 0)
+
+
+@each_step
+def test_a_step_leaves_weights_and_training_mode_as_they_are(step: Any) -> None:
+    network, images, labels = small_network()
+    network.eval()
+    network.local_modules[1].train()
+    modes = [module.training for module in network.modules()]
+    weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    step(network, images, labels, 0.5)
+    assert [module.training for module in network.modules()] == modes
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in network.state_dict().items())
+
+
+@each_step
+def test_a_step_leaves_images_and_labels_as_they_are(step: Any) -> None:
+    network, images, labels = small_network()
+    network.trunk = nn.Flatten()  # features that are a view of the images
+    network.local_modules = cascade(3, 5, CHANNELS, PIXELS, 8).double().local_modules
+    images_before, labels_before = images.clone(), labels.clone()
+    step(network, images, labels, 0.5)
+    assert torch.equal(images, images_before)
+    assert torch.equal(labels, labels_before)
+    assert images.grad is None
+
+
+@each_step
+@pytest.mark.parametrize("alpha", ILLEGAL_ALPHAS, ids=repr)
+def test_an_illegal_alpha_is_refused_and_gradients_stay(step: Any, alpha: Any) -> None:
+    network, images, labels = small_network()
+    filled = [parameter for index, parameter in enumerate(network.parameters()) if index % 2]
+    for parameter in filled:
+        parameter.grad = torch.full_like(parameter, 7)
+    with pytest.raises(ValueError, match=r"alpha .*legal"):
+        step(network, images, labels, alpha)
+    assert all(parameter.grad is not None and bool((parameter.grad == 7).all()) for parameter in filled)
+    assert sum(gradient is not None for gradient in gradients(network)) == len(filled)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        published_step,
+        pytest.param(
+            streamed_step,
+            marks=pytest.mark.xfail(strict=True, reason="scatter_ takes fewer labels than rows and says nothing"),
+        ),
+    ],
+)
+def test_fewer_labels_than_images_are_refused(step: Any) -> None:
+    network, images, labels = small_network()
+    with pytest.raises((ValueError, RuntimeError, IndexError)):
+        step(network, images, labels[:-1], 0.5)
+
+
+@each_step
+def test_labels_beyond_the_classes_are_refused(step: Any) -> None:
+    network, images, labels = small_network()
+    with pytest.raises((RuntimeError, IndexError), match="out of bounds"):
+        step(network, images, torch.full_like(labels, 5), 0.5)

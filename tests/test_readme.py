@@ -1,0 +1,97 @@
+"""The README says what is true: its table, its commands, its examples."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bench.record import Record
+from bench.report import write_report
+from bench.store import read_records
+from bench.sweep import load_sweep
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_table_is_what_the_committed_records_give(tmp_path: Path) -> None:
+    write_report(
+        [ROOT / "results" / "reference" / "default.jsonl"],
+        tmp_path / "page.html",
+        tmp_path,
+        tmp_path / "summary.md",
+    )
+    expected = (tmp_path / "summary.md").read_text()
+    shown = re.search(r"<!-- summary:[^\n]*-->\n(.*?)<!-- end of summary -->", README, flags=re.DOTALL)
+    assert shown is not None
+    assert shown[1].strip() == expected.strip()
+    assert expected == (ROOT / "reports" / "reference" / "summary.md").read_text()
+    assert (tmp_path / "memory-against-depth.svg").exists()
+
+
+@pytest.mark.parametrize("suite", ["default", "noise"])
+def test_the_committed_records_cover_the_suite(suite: str) -> None:
+    records: dict[str, Record] = read_records(ROOT / "results" / "reference" / f"{suite}.jsonl").latest
+    assert {cell.id for cell in load_sweep(suite).cells} <= set(records)
+    assert {record.status for record in records.values()} == {"ok"}
+
+
+def test_files_that_it_names_exist() -> None:
+    for path in re.findall(r"\]\(((?!https)[^)]+)\)", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_suite_of_ones_own_is_legal(tmp_path: Path) -> None:
+    (suite,) = (text for text in blocks("toml") if "[[grid]]" in text)
+    (tmp_path / "own.toml").write_text(suite)
+    assert len(load_sweep(str(tmp_path / "own.toml")).cells) == 12
+
+
+def test_its_run_commands_are_legal() -> None:
+    commands = re.findall(r"sid-bench run (\S+)([^\n`#]*)", README)
+    assert len(commands) >= 6
+    for suite, rest in commands:
+        overrides = re.findall(r"--set (\S+)", rest)
+        load_sweep(suite, [override for override in overrides if "local-label" not in override])
+
+
+def test_the_core_example_runs() -> None:
+    (example,) = (text for text in blocks("python") if "streamed_step" in text)
+    names: dict[str, object] = {}
+    exec(example, names)
+    assert float(str(names["loss"]).partition("(")[2].rstrip(")")) > 0
+
+
+def test_the_example_of_a_training_rule_runs_as_another_packages_plug_in(tmp_path: Path) -> None:
+    (rule,) = (text for text in blocks("python") if "USES_ALPHA" in text)
+    (entry,) = (text for text in blocks("toml") if "entry-points" in text)
+    ((name, module),) = tomllib.loads(entry)["project"]["entry-points"]["sid_bench.methods"].items()
+    package, _, file = module.partition(".")
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").touch()
+    (tmp_path / package / f"{file}.py").write_text(rule)
+    metadata = tmp_path / f"{package}-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[sid_bench.methods]\n{name} = {module}\n")
+    command = [sys.executable, "-m", "bench", "run", "smoke", "--set", f"method=bp,{name}", "--set", "passes=memory"]
+    result = subprocess.run(
+        [*command, "--out", str(tmp_path / "out.jsonl")],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    records = read_records(tmp_path / "out.jsonl").records
+    assert [record.cell.method for record in records] == ["bp", name]
+    assert all(record.status == "ok" for record in records)
