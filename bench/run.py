@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.cell import Cell
 from bench.environment import machine_environment
-from bench.errors import ConfigError, DataError
+from bench.errors import BenchError
 from bench.isolate import Isolation
 from bench.record import SCHEMA, Record, Timing
 from bench.store import Store
@@ -61,7 +61,7 @@ def run_sweep(
         retry_failed: also measure cells again whose stored record is not ``ok``.
 
     Raises:
-        ConfigError, DataError: a device or a data set is missing; nothing has been measured then.
+        BenchError: a device or a data set is missing; nothing has been measured then.
         StoreError: a record cannot be written; all earlier ones are safe.
     """
     stored = store.contents.latest
@@ -92,8 +92,7 @@ def _check_data(cells: list[Cell], isolation: Isolation) -> None:
         seen.add(needs)
         answer = isolation.check(cell)
         if answer["status"] != "ok":
-            kind = ConfigError if "device" in str(answer["message"]) else DataError
-            raise kind(str(answer["message"]))
+            raise BenchError(str(answer["message"]))
 
 
 def measure_cell(cell: Cell, suite: str, measure: Callable[[Cell], dict[str, Any]]) -> Record:

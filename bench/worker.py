@@ -47,8 +47,9 @@ def handle(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+    """The error's type and the first line of its text, as text that JSON can hold."""
+    lines = str(error).encode(errors="backslashreplace").decode().strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def _require_device(device: str) -> None:

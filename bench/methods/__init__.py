@@ -56,12 +56,15 @@ def load_method(name: str) -> Method:
     """The method called ``name``.
 
     Raises:
-        ConfigError: there is no such method, or its module lacks one of the three names.
+        ConfigError: there is no such method, it cannot be imported, or it lacks one of the three names.
     """
     source = _sources().get(name)
     if source is None:
         raise ConfigError(unknown("method", name, method_names()))
-    method = importlib.import_module(source) if isinstance(source, str) else source.load()
+    try:
+        method = importlib.import_module(source) if isinstance(source, str) else source.load()
+    except Exception as error:
+        raise ConfigError(f"method {name!r} ({source}) cannot be loaded: {type(error).__name__}: {error}") from error
     missing = [part for part in ("SUMMARY", "USES_ALPHA", "accumulate_gradients") if not hasattr(method, part)]
     if missing:
         raise ConfigError(f"method {name!r} ({source}) lacks {', '.join(missing)}")
