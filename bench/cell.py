@@ -15,9 +15,9 @@ from pydantic import (
     model_validator,
 )
 
+from bench.catalog import DATASETS, NETWORKS, dataset_info
 from bench.errors import ConfigError, unknown
 from bench.methods import load_method, method_names
-from bench.workloads.catalog import DATASETS, NETWORKS, dataset_info
 
 Pass = Literal["memory", "latency", "accuracy"]
 NoiseKind = Literal["none", "symmetric-exclusive", "symmetric-inclusive", "pairflip", "asymmetric"]

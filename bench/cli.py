@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bench.catalog import DATASETS, NETWORKS
 from bench.cell import Cell
 from bench.errors import BenchError, ConfigError, unknown
 from bench.isolate import Isolation
@@ -21,7 +22,6 @@ from bench.progress import BarWatcher, LineWatcher, describe
 from bench.run import Watcher, run_sweep
 from bench.store import Store
 from bench.sweep import Sweep, load_sweep, suite_names
-from bench.workloads.catalog import DATASETS, NETWORKS
 
 app = typer.Typer(
     no_args_is_help=True,

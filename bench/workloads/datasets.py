@@ -14,9 +14,9 @@ import torch
 import torchvision
 from torch import Tensor
 
+from bench.catalog import CIFAR10_CLASSES, DATASETS, dataset_info
 from bench.cell import Cell
 from bench.errors import DataError
-from bench.workloads.catalog import CIFAR10_CLASSES, DATASETS, dataset_info
 from bench.workloads.image_folder import load_image_folder
 
 VALIDATION_SHARE = 0.1
