@@ -236,16 +236,9 @@ def test_a_record_of_a_newer_version_names_both_schemas(path: Path) -> None:
     assert path.read_bytes() == content
 
 
-NOT_AS_STORED = pytest.mark.xfail(
-    strict=True,
-    reason="record.py, Record.cell: a BeforeValidator hands over a Cell whose mode='after' validator then runs once "
-    "more, without the context STORED; take PlainValidator, or pass context=STORED to Record.model_validate",
-)
-
-
 @pytest.mark.parametrize(
     ("axis", "value"),
-    [("seed", 5), pytest.param("method", "sid-streamed", marks=NOT_AS_STORED), ("learning_rate", 0.1)],
+    [("seed", 5), ("method", "sid-streamed"), ("learning_rate", 0.1)],
 )
 def test_a_record_whose_cell_was_edited_is_an_error(path: Path, axis: str, value: object) -> None:
     edited = json.loads(make_record().line())
@@ -255,7 +248,6 @@ def test_a_record_whose_cell_was_edited_is_an_error(path: Path, axis: str, value
         read_records(path)
 
 
-@NOT_AS_STORED
 def test_a_record_of_a_method_that_is_not_installed_here_can_be_read(path: Path) -> None:
     elsewhere = json.loads(make_record().line())
     elsewhere["cell"]["method"] = "somebody-elses"

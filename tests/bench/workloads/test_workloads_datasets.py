@@ -12,9 +12,9 @@ import scipy.io
 import torch
 from PIL import Image
 
+from bench.catalog import CIFAR10_CLASSES, DATASETS
 from bench.cell import make_cell
 from bench.errors import DataError
-from bench.workloads.catalog import CIFAR10_CLASSES, DATASETS
 from bench.workloads.datasets import Dataset, load_dataset
 
 
