@@ -41,7 +41,7 @@ class BarWatcher(Watcher):
     def __init__(self, console: Console) -> None:
         self._failures = 0
         self._progress = Progress(
-            TextColumn("{task.fields[cell]}", markup=False, table_column=None),
+            TextColumn("{task.fields[cell]}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.fields[failures]} failed"),
@@ -54,8 +54,8 @@ class BarWatcher(Watcher):
     def begin(self, cells: int, stored: int) -> None:
         """Sets the length of the bar; what is stored does not count towards the time left."""
         if stored:
-            self._progress.console.print(f"{stored} of {cells} cells are stored already")
-        self._progress.reset(self._task, total=cells - stored, cell="loading torch")
+            self._progress.console.print(f"{stored} of {cells} cells are stored already", highlight=False)
+        self._progress.reset(self._task, total=cells - stored, cell="loading torch", failures=0)
 
     def cell_begins(self, cell: Cell) -> None:
         """Shows the cell in flight."""
