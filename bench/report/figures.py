@@ -205,14 +205,14 @@ def _kl_by_module(frame: pd.DataFrame) -> Figure | None:
 
 
 def _accuracy_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy rows with their panel; several module counts in one panel become lines of their own."""
+    """Accuracy rows with their panel; cells with more than one layer a module become lines of their own."""
     rows = frame[frame["has_accuracy"]]
     if rows.empty:
         return rows.assign(panel="")
     panel = rows["network"] + " on " + rows["dataset"] + "\n" + rows["optimizer"] + ", depth " + rows["depth"].map(str)
-    several = rows.groupby(panel)["modules"].transform("nunique") > 1
+    is_usual = rows["layers_per_module"] == 1
     modules = rows["modules"].map(lambda count: f"{count} module{'s' if count > 1 else ''}")
-    rows = rows.assign(panel=panel, series=rows["series"].where(~several, rows["series"] + ", " + modules))
+    rows = rows.assign(panel=panel, series=rows["series"].where(is_usual, rows["series"] + ", " + modules))
     # Clean labels are the rate 0 of every kind of noise; further kinds get panels of their own.
     kinds = [kind for kind in rows["noise_kind"].unique() if kind != "none"]
     if not kinds:

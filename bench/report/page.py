@@ -77,12 +77,17 @@ def _read(files: Sequence[Path]) -> tuple[list[Record], list[str]]:
         raise StoreError(f"no record in {', '.join(str(file) for file in files)}: nothing to report")
     if superseded:
         warnings.append(f"{superseded} records are left out because their cell was measured again later.")
-    if len(_environments(latest.values())) > 1:
+    if len({json.dumps(_machine(record), sort_keys=True) for record in latest.values()}) > 1:
         warnings.append(
-            "The records come from more than one environment: absolute times are not comparable between them, "
+            "The records come from more than one machine or set-up: absolute times are not comparable between them, "
             "ratios to BP are taken within one process and are."
         )
     return list(latest.values()), warnings
+
+
+def _machine(record: Record) -> dict[str, object]:
+    """The part of the environment that times depend on."""
+    return {name: value for name, value in record.environment.items() if name not in ("commit", "sid_bench")}
 
 
 def _environments(records: Iterable[Record]) -> list[tuple[dict[str, str], int]]:

@@ -24,7 +24,8 @@ def summary_table(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """Every method against BP at each network's largest configuration, and a sentence that says which those are.
 
     Cost is taken where depth, batch size, module count and hidden size are largest among the cells that BP was
-    measured on, too; accuracy in the configuration with the most records. An interval is a 95 % one.
+    measured on, too; accuracy in the configuration with the most records. An interval is a 95 % one. Columns without
+    any number are left out.
     """
     rows: list[dict[str, str]] = []
     notes: list[str] = []
@@ -50,7 +51,7 @@ def summary_table(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
             for series in ordered_series(pd.concat([costs, accuracies]))
         ]
     table = pd.DataFrame(rows).fillna(NOT_MEASURED)
-    return table, "; ".join(notes)
+    return table.loc[:, (table != NOT_MEASURED).any()], "; ".join(notes)
 
 
 def _headline_costs(part: pd.DataFrame) -> pd.DataFrame:
