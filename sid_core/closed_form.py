@@ -18,7 +18,9 @@ def has_closed_form(module: nn.Module) -> bool:
     Asked for every module in every step, so it reads the dictionaries that ``torch.nn.Module`` keeps, which is five
     times faster than going through its attributes.
     """
-    if type(module) is not LocalModule or torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
+    if type(module) is not LocalModule or torch.nn.modules.module._has_any_global_hook():
+        return False
+    if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
         return False
     stack = module._modules["mlp"]
     if type(stack) is not nn.Sequential or _is_hooked(module) or _is_hooked(stack):
@@ -97,11 +99,17 @@ def _add_parameter_gradients(linear: nn.Linear, activation: Tensor, gradient: Te
 
 def _is_hooked(module: nn.Module) -> bool:
     return bool(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or "forward" in module.__dict__
     )
 
 
 def _is_plain(parameter: nn.Parameter | None) -> bool:
     return (
-        type(parameter) is nn.Parameter and not parameter._backward_hooks and not parameter._post_accumulate_grad_hooks
+        isinstance(parameter, nn.Parameter)
+        and not parameter._backward_hooks
+        and not parameter._post_accumulate_grad_hooks
     )

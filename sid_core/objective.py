@@ -7,7 +7,8 @@ direction that the authors' code computes) is::
     L_i = alpha * KL(p_y || p_i) + (1 - alpha) * KL(sg(p_{i-1}) || p_i)        averaged over the batch
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Real
 
 import torch
 import torch.nn.functional as F
@@ -29,14 +30,16 @@ def alpha_per_module(alpha: Alpha, modules: int) -> tuple[float, ...]:
     """
     if isinstance(alpha, Tensor):
         alpha = alpha.tolist()
-    values = [alpha] * modules if isinstance(alpha, int | float) else list(alpha)
+    values: list[object] = list(alpha) if isinstance(alpha, Iterable) else [alpha] * modules
     if len(values) != modules:
         raise ValueError(f"alpha has {len(values)} values; legal: one number, or one for each of the {modules} modules")
+    checked = []
     for value in values:
         # The comparison is written so that NaN fails it.
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) <= 1:
             raise ValueError(f"alpha = {value!r}; legal: numbers in (0, 1]")
-    return tuple(float(value) for value in values)
+        checked.append(float(value))
+    return tuple(checked)
 
 
 def uniform_belief(features: Tensor, classes: int) -> Tensor:
@@ -45,7 +48,13 @@ def uniform_belief(features: Tensor, classes: int) -> Tensor:
 
 
 def one_hot(labels: Tensor, like: Tensor) -> Tensor:
-    """``p_y``: the labels ``[B]`` (int64) as one-hot rows ``[B, C]`` with the shape, dtype and device of ``like``."""
+    """``p_y``: the labels ``[B]`` (int64) as one-hot rows ``[B, C]`` with the shape, dtype and device of ``like``.
+
+    Raises:
+        ValueError: there is not one label a row.
+    """
+    if labels.shape != like.shape[:1]:
+        raise ValueError(f"labels have shape {list(labels.shape)}; legal: [{like.shape[0]}], one label an image")
     return torch.zeros_like(like).scatter_(1, labels.unsqueeze(1), 1)
 
 

@@ -24,7 +24,7 @@ def published_step(network: Cascade, images: Tensor, labels: Tensor, alpha: Alph
         The loss of the step: the local losses summed over modules, in nats, shape ``[]``, detached.
 
     Raises:
-        ValueError: ``alpha`` is not legal.
+        ValueError: ``alpha`` is not legal, or there is not one label an image.
     """
     alphas = alpha_per_module(alpha, len(network.local_modules))
     with torch.enable_grad():

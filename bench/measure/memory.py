@@ -36,6 +36,7 @@ def measure_memory(step: TrainingStep, images: Tensor, labels: Tensor) -> Memory
     on_cuda = images.device.type == "cuda"
     # A collection in mid-step would free cycles at a moment that depends on what ran before.
     gc.collect()
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         if on_cuda:
@@ -45,7 +46,8 @@ def measure_memory(step: TrainingStep, images: Tensor, labels: Tensor) -> Memory
         with StorageMeter(images.device) as meter:
             step(images, labels, gradients="zero")
     finally:
-        gc.enable()
+        if was_enabled:
+            gc.enable()
     allocator_peak = None
     if on_cuda:
         torch.cuda.synchronize(images.device)

@@ -32,8 +32,9 @@ class StorageMeter(TorchDispatchMode):
         self.live = 0
         self.peak = 0
         self._device_type = device.type
-        # By the address of the storage: what it counts for in bytes, and a weak reference that tells of its death.
-        self._known: dict[int, tuple[int, weakref.ref[Any]]] = {}
+        # By the address of the storage: what it counts for in bytes (None: it existed before), and a weak reference
+        # that tells of its death.
+        self._known: dict[int, tuple[int | None, weakref.ref[Any]]] = {}
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -63,10 +64,12 @@ class StorageMeter(TorchDispatchMode):
         for leaf in tree_leaves(tree):
             if isinstance(leaf, Tensor) and leaf.device.type == self._device_type and leaf.layout is torch.strided:
                 book(leaf.untyped_storage())
+            elif isinstance(leaf, torch.UntypedStorage) and leaf.device.type == self._device_type:
+                book(leaf)
 
     def _exclude(self, storage: torch.UntypedStorage) -> None:
         if storage._cdata not in self._known:
-            self._follow(storage, 0)
+            self._follow(storage, None)
 
     def _count(self, storage: torch.UntypedStorage) -> None:
         size = storage.nbytes()
@@ -74,17 +77,17 @@ class StorageMeter(TorchDispatchMode):
         if known is None:
             self._follow(storage, size)
             self._add(size)
-        elif known[0] and known[0] != size:  # resized in place
+        elif known[0] is not None and known[0] != size:  # resized in place
             self._known[storage._cdata] = (size, known[1])
             self._add(size - known[0])
 
-    def _follow(self, storage: torch.UntypedStorage, size: int) -> None:
+    def _follow(self, storage: torch.UntypedStorage, size: int | None) -> None:
         address = storage._cdata
         self._known[address] = (size, weakref.ref(storage, partial(self._forget, address)))
 
     def _forget(self, address: int, _reference: object) -> None:
         size, _ = self._known.pop(address, (0, None))
-        self._add(-size)
+        self._add(-(size or 0))
 
     def _add(self, size: int) -> None:
         self.live += size

@@ -287,7 +287,6 @@ def test_inside_autocast_streamed_gives_published_s_gradients_in_the_precision_o
     assert_same_gradients(network, reference, 0.02 * scale)
 
 
-@pytest.mark.xfail(strict=True, reason="has_closed_form does not look at the hooks that are global to all modules")
 def test_a_hook_on_all_modules_fires_in_a_streamed_step() -> None:
     network, images, labels = small_network()
     seen: list[nn.Module] = []

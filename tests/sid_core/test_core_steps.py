@@ -276,10 +276,7 @@ def test_an_illegal_alpha_is_refused_and_gradients_stay(step: Any, alpha: Any) -
     "step",
     [
         published_step,
-        pytest.param(
-            streamed_step,
-            marks=pytest.mark.xfail(strict=True, reason="scatter_ takes fewer labels than rows and says nothing"),
-        ),
+        streamed_step,
     ],
 )
 def test_fewer_labels_than_images_are_refused(step: Any) -> None:

@@ -3,13 +3,16 @@
 import signal
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import pytest
 from harness_tools import FinishedRun, Launcher, RunCli, bench_environment, run_bench, write_sweep
 from typer.testing import CliRunner
 
 import bench.cli
+from bench.cell import Cell
 from bench.isolate import Isolation
 
 
@@ -17,7 +20,9 @@ from bench.isolate import Isolation
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     """Two methods, memory and accuracy, in a process of its own."""
     folder = tmp_path_factory.mktemp("finished")
-    sweep = write_sweep(folder / "tiny.toml", method=["bp", "sid-streamed"], passes=["memory", "accuracy"])
+    sweep = write_sweep(
+        folder / "tiny.toml", method=["bp", "sid-streamed"], passes=["memory", "accuracy"], train_samples=200
+    )
     results = folder / "tiny.jsonl"
     ended = run_bench("run", sweep, "--out", results, cwd=folder)
     assert ended.returncode == 0, ended.stderr
@@ -36,6 +41,10 @@ def launcher() -> Iterator[Launcher]:
 def isolation() -> Iterator[Isolation]:
     """A fork server for all tests that need just any."""
     with Isolation(None, download=False, timeout_seconds=120, memory_limit_bytes=None) as isolation:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in bench_environment().items():
+                patch.setenv(name, value)
+            isolation._server = isolation._start()
         yield isolation
 
 
@@ -51,8 +60,6 @@ def cli() -> Iterator[RunCli]:
 @pytest.fixture
 def measuring_cli(cli: RunCli, isolation: Isolation, monkeypatch: pytest.MonkeyPatch) -> RunCli:
     """``sid-bench ARGUMENTS`` in this process, with cells in processes of the shared fork server."""
-    if isolation._server is None:
-        isolation._server = isolation._start()
 
     class Borrowed(Isolation):
         """Asks the shared server with its own settings, and leaves it running."""
@@ -68,3 +75,34 @@ def measuring_cli(cli: RunCli, isolation: Isolation, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(bench.cli, "Isolation", Borrowed)
     return cli
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """Two tiny cells on synthetic images."""
+    return write_sweep(tmp_path / "sweep.toml", method=["bp", "sid-streamed"], dataset="random")
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    return tmp_path / "results.jsonl"
+
+
+class NoIsolation(Isolation):
+    """Answers at once instead of measuring."""
+
+    asked: list[tuple[str, Cell]]
+
+    def _ask(self, task: str, cell: Cell) -> dict[str, Any]:
+        self.asked.append((task, cell))
+        status = "crashed" if cell.method == "bp-checkpoint" and task == "measure" else "ok"
+        return {"status": status, "message": None if status == "ok" else "[red] alert", "work_seconds": 0.0}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Cell]]:
+    """What the command line asks of the processes of its cells, which are not started."""
+    requests: list[tuple[str, Cell]] = []
+    monkeypatch.setattr(NoIsolation, "asked", requests, raising=False)
+    monkeypatch.setattr(bench.cli, "Isolation", NoIsolation)
+    return requests

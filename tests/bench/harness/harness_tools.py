@@ -91,8 +91,12 @@ def sound_records(path: Path) -> tuple[Record, ...]:
 
 
 def bench_environment(plugins: Path | None = None, **extra: str) -> dict[str, str]:
-    """The environment of a run, with the folder of a plug-in package on the path."""
+    """The environment of a run, with the folder of a plug-in package on the path.
+
+    One thread each: the threads of several runs at once would wait for each other, and tiny cells need no second.
+    """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment["OMP_NUM_THREADS"] = "1"
     if plugins:
         environment["PYTHONPATH"] = str(plugins)
     return environment | extra

@@ -26,11 +26,6 @@ QUICK = {"method": "bp", "passes": ["memory"]}
 LONG = {"method": "bp", "passes": ["latency"], "latency_seconds": 3.0}
 
 
-@pytest.fixture
-def results(tmp_path: Path) -> Path:
-    return tmp_path / "results.jsonl"
-
-
 def ids_of(sweep: Path) -> list[str]:
     return [cell.id for cell in load_sweep(str(sweep)).cells]
 
@@ -41,7 +36,7 @@ def ids_in(results: Path) -> list[str]:
 
 def end_of(run: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Exit code, stdout and stderr, once the run has ended."""
-    output, errors = run.communicate(timeout=120)
+    output, errors = run.communicate(timeout=240)
     return run.returncode, output, errors
 
 

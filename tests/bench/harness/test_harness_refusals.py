@@ -1,0 +1,237 @@
+"""What is wrong with a command is said before anything runs: field, value and what is legal; nothing is touched."""
+
+from pathlib import Path
+
+import pytest
+from harness_tools import RunCli, run_bench
+
+from bench.catalog import NETWORKS
+from bench.cell import Cell, make_cell
+from bench.errors import ConfigError
+from bench.sweep import suite_names
+
+
+def assert_refused(cli: RunCli, arguments: list[object], results: Path, fragments: tuple[str, ...]) -> None:
+    """The command must end with exit code 2 and a message, whether or not there are results, and leave them alone."""
+    for content in (None, b"") if not results.exists() else (results.read_bytes(),):
+        if content is not None:
+            results.write_bytes(content)
+        ended = cli("run", *arguments, "--out", results)
+        assert ended.exit_code == 2, (ended.stdout, ended.stderr, ended.exception)
+        assert isinstance(ended.exception, SystemExit)
+        for fragment in fragments:
+            assert fragment in ended.stderr, ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert ended.stdout == ""
+        assert (results.read_bytes() if results.exists() else None) == content
+
+
+@pytest.mark.parametrize(
+    ("suite", "overrides", "fragments"),
+    [
+        ("smok", [], ("unknown suite 'smok'", "did you mean smoke?", *suite_names(), ".toml")),
+        ("smoke", ["method=sid-streemed"], ("method 'sid-streemed'", "mean sid-streamed?", "legal: bp, ")),
+        ("smoke", ["widht=3"], ("unknown axis 'widht'", "did you mean width?", *Cell.model_fields)),
+        ("smoke", ["dataset=minst"], ("unknown dataset 'minst'", "did you mean mnist?", "cifar10")),
+        ("smoke", ["dataset=digits:some"], ("unknown dataset 'digits:some'", "digits")),
+        ("smoke", ["network=resnet"], ("unknown network 'resnet'", *NETWORKS)),
+        ("smoke", ["depth=4", "modules=3"], ("modules = 3 does not divide depth = 4", "legal: [1, 2, 4]")),
+        ("smoke", ["modules=half"], ("modules = 'half'", "legal: integers of 1 or more, 'depth', 'depth/N'")),
+        ("smoke", ["modules=depth/0"], ("modules = 'depth/0'", "legal:")),
+        ("smoke", ["modules=depth/3"], ("'depth/N' divides none of its depths",)),
+        ("smoke", ["alpha=0"], ("alpha = 0", "legal: a number in (0, 1]")),
+        ("smoke", ["alpha=1.5"], ("alpha = 1.5", "legal: a number in (0, 1]")),
+        ("smoke", ["alpha=nan"], ("alpha = nan", "legal: a number in (0, 1]")),
+        ("smoke", ["alpha=0.5:2"], ("alpha = 2", "legal: a number in (0, 1]")),
+        ("smoke", ["method=sid-streamed", "alpha=0.1:0.2:0.3"], ("has 3 values", "legal: one number, or 4")),
+        ("smoke", ["batch_size=-8"], ("batch_size = -8", "legal: an integer of 1 or more")),
+        ("smoke", ["batch_size=8.5"], ("batch_size = 8.5", "legal: an integer of 1 or more")),
+        ("smoke", ["noise_rate=1.2"], ("noise_rate = 1.2", "legal: a number in [0, 1]")),
+        ("smoke", ["noise_rate=0.4", "noise_kind=none"], ("noise_kind = 'none'", "noise_rate = 0.4", "legal")),
+        ("smoke", ["noise_rate=0.4", "noise_kind=symetric"], ("noise_kind = 'symetric'", "symmetric-exclusive")),
+        ("smoke", ["depth=0"], ("depth = 0", "legal: an integer of 1 or more")),
+        ("smoke", ["depth=deep"], ("depth = 'deep'", "legal: an integer of 1 or more")),
+        ("smoke", ["seed=-1"], ("seed = -1", "legal: an integer of 0 or more")),
+        ("smoke", ["learning_rate=0"], ("learning_rate = 0", "legal: a number above 0")),
+        ("smoke", ["learning_rate=inf"], ("learning_rate = inf", "legal: a number above 0")),
+        ("smoke", ["optimizer=rmsprop"], ("optimizer = 'rmsprop'", "legal: adam, or sgd")),
+        ("smoke", ["schedule=linear"], ("schedule = 'linear'", "legal: constant or cosine")),
+        ("smoke", ["train_samples=1"], ("train_samples = 1", "legal: an integer of 2 or more")),
+        ("smoke", ["image_size=16"], ("image_size = 16", "'digits'", "its files decide")),
+        ("smoke", ["device=tpu"], ("device = 'tpu'", "legal: cpu, cuda or cuda:N")),
+        ("smoke", ["passes=memory,speed"], ("passes = 'speed'", "legal: one or more of memory, latency, accuracy")),
+        ("smoke", ["dataset=random"], ("passes = accuracy", "'random'", "legal: memory, latency")),
+        ("smoke", ["depth"], ("--set 'depth' is not AXIS=VALUE", "--set depth=8,16")),
+        ("smoke", ["depth="], ("--set 'depth=' is not AXIS=VALUE",)),
+        ("smoke", ["=3"], ("unknown axis ''",)),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_sweep_that_is_not_legal_is_refused(
+    cli: RunCli, results: Path, asked: list[tuple[str, Cell]], suite: str, overrides: list[str], fragments: tuple[str]
+) -> None:
+    assert_refused(cli, [suite, *(part for text in overrides for part in ("--set", text))], results, fragments)
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("text", "fragments"),
+    [
+        ("[[grid]]\nmethod = ", ("mine.toml is not a TOML file: Invalid value",)),
+        ('method = "bp"\n', ("unknown key 'method'", "legal: description, grid")),
+        ('description = "nothing"\n', ("has no [[grid]]",)),
+        ('[grid]\nmethod = "bp"\n', ("has no [[grid]]",)),
+        ("grid = [1, 2]\n", ("has no [[grid]]",)),
+        ("grid = []\n", ("has no [[grid]]",)),
+        ('[[grid]]\nmethod = "bp"\n[[grids]]\n', ("unknown key 'grids'", "did you mean grid?")),
+        ("[[grid]]\ndepht = 3\n", ("unknown axis 'depht'", "did you mean depth?")),
+        ("[[grid]]\ndepth = []\n", ("depth = []", "at least one value")),
+        ("[[grid]]\ndepth = true\n", ("depth = True", "legal: an integer of 1 or more")),
+        ("[[grid]]\nalpha = true\n", ("alpha = True", "legal: a number in (0, 1]")),
+        ("[[grid]]\nseed = 2020-01-01\n", ("seed = datetime.date(2020, 1, 1)", "legal: an integer of 0 or more")),
+        ("[[grid]]\nmethod = {name = 'bp'}\n", ("method = {'name': 'bp'}", "legal:")),
+        ("[[grid]]\npasses = []\n", ("passes", "legal: one or more of memory, latency, accuracy")),
+        ("\0", ("is not a TOML file",)),
+    ],
+)
+def test_a_sweep_file_that_is_not_legal_is_refused(
+    cli: RunCli, tmp_path: Path, results: Path, text: str, fragments: tuple[str]
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    assert_refused(cli, [path], results, fragments)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="cell.py, Cell: noise_rate, learning_rate, weight_decay and latency_seconds are not strict, so true is "
+    "taken for 1.0 and '0.4' for 0.4; add strict=True (it still takes integers)",
+)
+@pytest.mark.parametrize("axis", ["noise_rate", "learning_rate", "weight_decay", "latency_seconds"])
+@pytest.mark.parametrize("value", [True, "0.4"])
+def test_what_is_not_a_number_is_not_taken_for_one(axis: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=axis):
+        make_cell({axis: value})
+
+
+def test_a_sweep_file_that_is_missing_or_a_directory_or_not_text_is_refused(
+    cli: RunCli, tmp_path: Path, results: Path
+) -> None:
+    (tmp_path / "folder.toml").mkdir()
+    (tmp_path / "latin1.toml").write_bytes('description = "é"\n'.encode("latin-1"))
+    for name, fragment in [("none", "No such file"), ("folder", "Is a directory"), ("latin1", "utf-8")]:
+        path = tmp_path / f"{name}.toml"
+        assert_refused(cli, [path], results, (f"cannot read the sweep {path}", fragment))
+        results.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("text", ["2 apples", "12", "GiB", "0GiB", "-1GiB", "infGiB", "nanMiB", "1e300GiB", "2gib"])
+def test_a_memory_limit_that_is_not_legal_is_refused(cli: RunCli, sweep: Path, results: Path, text: str) -> None:
+    assert_refused(
+        cli, [sweep, f"--memory-limit={text}"], results, (f"--memory-limit '{text}'", "legal:", "as in 2GiB")
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0",
+        "-1",
+        "soon",
+        "nan",
+    ],
+)
+def test_a_cell_timeout_that_is_not_legal_is_refused(
+    cli: RunCli, sweep: Path, results: Path, asked: list[tuple[str, Cell]], text: str
+) -> None:
+    assert_refused(cli, [sweep, f"--cell-timeout={text}"], results, ("Invalid value for '--cell-timeout'",))
+    assert asked == []
+
+
+def test_an_unknown_option_is_refused(cli: RunCli, sweep: Path, results: Path) -> None:
+    assert_refused(cli, [sweep, "--fast"], results, ("No such option: --fast",))
+
+
+MISSING = [
+    (["dataset=mnist"], (), ("'mnist'", "--data-root DIRECTORY")),
+    (["dataset=mnist"], ("--data-root", "{empty}"), ("'mnist'", "{empty}", "--data-root", "--download")),
+    (["dataset=svhn"], ("--data-root", "{empty}"), ("'svhn'", "--data-root", "--download")),
+    (["dataset=image-folder:pets"], (), ("'image-folder:pets'", "--data-root DIRECTORY")),
+    (["dataset=image-folder:pets"], ("--data-root", "{empty}"), ("{empty}/pets/train", "--data-root")),
+    (["dataset=image-folder"], ("--data-root", "{empty}/none"), ("{empty}/none/train", "--data-root")),
+    (["device=cuda:99"], (), ("device = 'cuda:99' is not on this machine", "legal: cpu")),
+]
+
+
+def missing_arguments(
+    sweep: Path, empty: Path, overrides: list[str], options: tuple[str, ...], fragments: tuple[str, ...]
+) -> tuple[list[object], tuple[str, ...]]:
+    """The arguments and the expected fragments, with the folder filled in."""
+    sets = [part for override in overrides for part in ("--set", override)]
+    filled = [option.format(empty=empty) for option in options]
+    return [sweep, *sets, *filled], tuple(fragment.format(empty=empty) for fragment in fragments)
+
+
+@pytest.mark.parametrize(("overrides", "options", "fragments"), MISSING)
+def test_data_or_a_device_that_is_missing_is_said_before_anything_is_measured(
+    measuring_cli: RunCli,
+    sweep: Path,
+    results: Path,
+    tmp_path: Path,
+    overrides: list[str],
+    options: tuple[str, ...],
+    fragments: tuple[str, ...],
+) -> None:
+    results.write_bytes(b"")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    arguments, expected = missing_arguments(sweep, empty, overrides, options, fragments)
+    assert_refused(measuring_cli, [*arguments, "--quiet"], results, expected)
+    assert list(empty.iterdir()) == []
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="run.py, run_sweep: the data is checked after Store has made FILE and its folder, which stay behind empty; "
+    "check before the store is opened, or let Store remove a file that it made and wrote nothing to",
+)
+def test_data_that_is_missing_leaves_no_results_file(measuring_cli: RunCli, sweep: Path, results: Path) -> None:
+    ended = measuring_cli("run", sweep, "--set", "dataset=mnist", "--out", results)
+    assert ended.exit_code == 2
+    assert not results.exists()
+
+
+def test_one_data_set_that_is_missing_stops_the_cells_of_the_others(
+    measuring_cli: RunCli, sweep: Path, results: Path
+) -> None:
+    ended = measuring_cli("run", sweep, "--set", "dataset=random,mnist", "--out", results)
+    assert ended.exit_code == 2
+    assert not results.exists() or results.read_bytes() == b""
+
+
+@pytest.mark.parametrize("arguments", [["run", "smok"], ["list", "colours"], ["run", "smoke", "--set", "depth=0"]])
+def test_a_real_process_ends_with_code_2_and_one_message(tmp_path: Path, arguments: list[str]) -> None:
+    ended = run_bench(*arguments, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.startswith("error: ")
+    assert ended.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_results_file_that_is_not_ours_is_refused(
+    cli: RunCli, sweep: Path, results: Path, asked: list[tuple[str, Cell]]
+) -> None:
+    results.write_text("my diary\n")
+    assert_refused(cli, [sweep], results, (str(results), "line 1 is damaged"))
+    assert asked == []
+
+
+def test_a_results_folder_that_cannot_be_made_is_refused(
+    cli: RunCli, sweep: Path, tmp_path: Path, asked: list[tuple[str, Cell]]
+) -> None:
+    (tmp_path / "file").write_text("")
+    ended = cli("run", sweep, "--out", tmp_path / "file" / "results.jsonl")
+    assert ended.exit_code == 2
+    assert "error: cannot write" in ended.stderr
+    assert asked == []

@@ -1,0 +1,273 @@
+"""The accuracy pass on the real digits."""
+
+import dataclasses
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.cell import Cell, make_cell
+from bench.measure.accuracy import measure_accuracy
+from bench.measure.step import TrainingStep, build_step
+from bench.record import Accuracy, Record
+from bench.run import measure_cell
+from bench.workloads.datasets import Dataset, load_dataset
+
+Rule = Callable[..., Tensor]
+
+METHODS = [
+    "bp",
+    "bp-checkpoint",
+    "bp-label-smoothing",
+    "deep-supervision",
+    "sid-published",
+    "sid-streamed",
+    "sid-streamed-autograd",
+]
+
+
+def make(method: str = "bp", **axes: Any) -> Cell:
+    """A small cell on 200 digits."""
+    small = {"dataset": "digits", "passes": ["accuracy"], "depth": 3, "width": 16, "hidden": 24, "batch_size": 32}
+    return make_cell(small | {"method": method, "epochs": 2, "train_samples": 200} | axes)
+
+
+def run(cell: Cell, wrap: Callable[[Rule], Rule] = lambda rule: rule) -> tuple[Accuracy, TrainingStep, Dataset]:
+    """Runs the pass with the cell's rule, or with one made from it."""
+    data = load_dataset(cell, None)
+    step = build_step(cell, data.shape, data.classes)
+    step = dataclasses.replace(step, rule=wrap(step.rule))
+    return measure_accuracy(cell, step, data), step, data
+
+
+def idle(_network: Any, images: Tensor, _labels: Tensor, _alpha: Any) -> Tensor:
+    """A rule that trains nothing."""
+    return images.new_ones(())
+
+
+class Recorder:
+    """Keeps the batches that a rule is given, and trains on them or not."""
+
+    def __init__(self, trains: bool = True) -> None:
+        self.images: list[Tensor] = []
+        self.labels: list[Tensor] = []
+        self.training: list[bool] = []
+        self._trains = trains
+
+    def __call__(self, rule: Rule) -> Rule:
+        """A rule that records."""
+
+        def record(network: Any, images: Tensor, labels: Tensor, alpha: Any) -> Tensor:
+            self.images.append(images)
+            self.labels.append(labels)
+            self.training.append(network.training)
+            return (rule if self._trains else idle)(network, images, labels, alpha)
+
+        return record
+
+
+def same(ours: list[Tensor], theirs: list[Tensor]) -> bool:
+    return len(ours) == len(theirs) and all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_cell_gives_identical_accuracies(method: str) -> None:
+    cell = make(method, noise_rate=0.2)
+    first, second = run(cell)[0], run(cell)[0]
+    assert first == second
+    assert not first.diverged
+
+
+def test_training_learns_the_digits() -> None:
+    accuracy, *_ = run(make("sid-streamed", epochs=5, train_samples=None))
+    assert accuracy.test_last > 0.8
+    losses = [epoch.train_loss for epoch in accuracy.epochs]
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_another_seed_gives_another_run() -> None:
+    assert run(make(seed=0))[0] != run(make(seed=1))[0]
+
+
+def test_all_methods_see_the_same_batches() -> None:
+    recorders = []
+    for method in METHODS:
+        recorders.append(Recorder())
+        run(make(method, noise_rate=0.4), recorders[-1])
+    first, *others = recorders
+    for other in others:
+        assert same(other.labels, first.labels)
+        assert same(other.images, first.images)
+
+
+def test_a_rule_that_draws_random_numbers_sees_the_same_batches() -> None:
+    def draw(_rule: Rule) -> Rule:
+        def rule(*arguments: Any) -> Tensor:
+            torch.rand(1)
+            return idle(*arguments)
+
+        return rule
+
+    plain, drawing = Recorder(), Recorder()
+    run(make(), lambda _rule: plain(idle))
+    run(make(), lambda rule: drawing(draw(rule)))
+    assert same(drawing.images, plain.images)
+
+
+def test_an_epoch_goes_once_through_the_training_split_in_a_new_order() -> None:
+    recorder = Recorder(trains=False)
+    cell = make()
+    _, _, data = run(cell, recorder)
+    assert [len(labels) for labels in recorder.labels] == [32, 32, 32, 32, 32, 20] * 2
+    first, second = torch.cat(recorder.images[:6]), torch.cat(recorder.images[6:])
+    assert not torch.equal(first, second)
+    rows = [sorted(map(tuple, images.flatten(1).tolist())) for images in (first, second, data.train.images)]
+    assert rows[0] == rows[1] == rows[2]
+
+
+def test_training_steps_run_in_training_mode() -> None:
+    recorder = Recorder()
+    run(make(), recorder)
+    assert recorder.training
+    assert all(recorder.training)
+
+
+def test_streamed_and_published_give_nearly_the_same_accuracies() -> None:
+    streamed, published = (run(make(method))[0] for method in ("sid-streamed", "sid-published"))
+    assert streamed.test_by_module == pytest.approx(published.test_by_module, abs=0.01)
+    assert streamed.kl_by_module == pytest.approx(published.kl_by_module, abs=1e-3)
+    assert streamed.epochs[-1].train_loss == pytest.approx(published.epochs[-1].train_loss, rel=1e-3)
+
+
+@pytest.mark.parametrize(("depth", "modules"), [(1, 1), (4, 4), (6, 2)])
+def test_there_is_one_accuracy_and_one_divergence_for_each_module(depth: int, modules: int) -> None:
+    accuracy, *_ = run(make("sid-streamed", depth=depth, modules=modules))
+    for epoch in accuracy.epochs:
+        assert len(epoch.kl_by_module) == len(epoch.test_by_module) == modules
+    assert len(accuracy.kl_by_module) == len(accuracy.test_by_module) == modules
+
+
+def test_accuracies_and_divergences_are_those_of_each_module_on_the_clean_test_set() -> None:
+    accuracy, step, data = run(make("sid-streamed", noise_rate=0.4))
+    with torch.no_grad():
+        all_logits = list(step.network.logits_by_module(data.test.images))
+        validation_logits = step.network(data.validation.images)
+    shares = [float((logits.argmax(1) == data.test.labels).double().mean()) for logits in all_logits]
+    divergences = [float(F.cross_entropy(logits.double(), data.test.labels)) for logits in all_logits]
+    assert accuracy.test_by_module == pytest.approx(shares, abs=1e-12)
+    assert accuracy.kl_by_module == pytest.approx(divergences, rel=1e-6)
+    assert accuracy.test_last == accuracy.test_by_module[-1]
+    clean = (validation_logits.argmax(1) == data.validation.labels).double().mean()
+    assert accuracy.validation_last == pytest.approx(float(clean), abs=1e-12)
+
+
+def test_the_training_loss_is_the_mean_over_samples_not_batches() -> None:
+    def loss_is_batch_size(_rule: Rule) -> Rule:
+        return lambda _network, images, _labels, _alpha: torch.tensor(float(len(images)))
+
+    accuracy, *_ = run(make(), loss_is_batch_size)
+    assert accuracy.epochs[0].train_loss == pytest.approx((5 * 32 * 32 + 20 * 20) / 180)
+
+
+def test_noise_changes_training_labels_only() -> None:
+    noisy, clean = Recorder(trains=False), Recorder(trains=False)
+    accuracy, _, noisy_data = run(make(noise_rate=0.4), noisy)
+    clean_accuracy, _, clean_data = run(make(), clean)
+    assert same(noisy.images, clean.images)
+    for epoch in (slice(0, 6), slice(6, 12)):
+        changed = torch.cat(noisy.labels[epoch]) != torch.cat(clean.labels[epoch])
+        assert float(changed.double().mean()) == pytest.approx(accuracy.realised_noise_rate)
+    assert 0.3 < accuracy.realised_noise_rate < 0.5
+    assert clean_accuracy.realised_noise_rate == 0
+    # The same untrained weights, so any difference would come from the labels of evaluation.
+    assert accuracy.epochs == clean_accuracy.epochs
+    for split in ("train", "validation", "test"):
+        assert torch.equal(getattr(noisy_data, split).labels, getattr(clean_data, split).labels)
+
+
+def test_a_network_trained_on_flipped_labels_fails_on_the_clean_test_set() -> None:
+    axes = {"epochs": 8, "train_samples": None}
+    flipped, _, _ = run(make("bp", noise_kind="pairflip", noise_rate=1.0, **axes))
+    assert flipped.realised_noise_rate == 1
+    assert flipped.test_last < 0.1
+    assert flipped.validation_last < 0.1
+
+
+def test_a_cosine_schedule_falls_to_zero() -> None:
+    cell = make(optimizer="sgd", epochs=3)
+    data = load_dataset(cell, None)
+    step = build_step(cell, data.shape, data.classes)
+    rates: list[float] = []
+
+    def record_rate(*arguments: Any) -> Tensor:
+        rates.append(step.optimizer.param_groups[0]["lr"])
+        return idle(*arguments)
+
+    measure_accuracy(cell, dataclasses.replace(step, rule=record_rate), data)
+    assert cell.schedule == "cosine"
+    assert len(rates) == 3 * 6
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] == 0.05
+    assert rates[9] == pytest.approx(0.025)  # half-way
+    assert rates[-1] < 0.02 * rates[0]
+    assert step.optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-12)
+
+
+def test_a_constant_schedule_keeps_the_learning_rate() -> None:
+    _, step, _ = run(make())
+    assert step.optimizer.param_groups[0]["lr"] == 1e-3
+
+
+def test_the_summary_agrees_with_the_epochs() -> None:
+    accuracy, *_ = run(make("sid-streamed", epochs=13, train_samples=60))
+    tests = [epoch.test for epoch in accuracy.epochs]
+    assert len(tests) == 13
+    assert len(set(tests)) > 3
+    assert accuracy.test_last == tests[-1]
+    assert accuracy.test_mean_last10 == pytest.approx(statistics.mean(tests[3:]), rel=1e-12)
+    assert accuracy.test_best_optimistic == max(tests)
+    best = max(range(13), key=lambda index: accuracy.epochs[index].validation)
+    assert accuracy.test_at_best_validation == tests[best]
+    last = accuracy.epochs[-1]
+    assert (accuracy.validation_last, accuracy.test_by_module, accuracy.kl_by_module) == (
+        last.validation,
+        last.test_by_module,
+        last.kl_by_module,
+    )
+
+
+def test_fewer_than_ten_epochs_are_averaged_over_all_of_them() -> None:
+    accuracy, *_ = run(make(epochs=3))
+    assert accuracy.test_mean_last10 == pytest.approx(statistics.mean(epoch.test for epoch in accuracy.epochs))
+
+
+@pytest.mark.parametrize("method", ["bp", "sid-published", "sid-streamed", "sid-streamed-autograd"])
+def test_a_diverging_run_is_marked_and_has_no_made_up_numbers(method: str) -> None:
+    accuracy, *_ = run(make(method, learning_rate=1e30))
+    assert accuracy.diverged
+    assert accuracy.epochs[-1].train_loss is None
+    assert accuracy.kl_by_module == [None] * 3
+    assert 0 <= accuracy.test_last <= 1
+
+
+def test_a_diverging_run_makes_a_valid_record() -> None:
+    cell = make("sid-streamed", learning_rate=1e30)
+    accuracy, *_ = run(cell)
+
+    def measure(_cell: Cell) -> dict[str, Any]:
+        return {"status": "ok", "message": None, "work_seconds": 0.1, "accuracy": accuracy.model_dump(mode="json")}
+
+    record = measure_cell(cell, "suite", measure)
+    assert record.accuracy == accuracy
+    assert "NaN" not in record.line()
+    assert Record.model_validate_json(record.line()) == record
+
+
+def test_a_run_that_does_not_diverge_is_not_marked() -> None:
+    accuracy, *_ = run(make())
+    assert not accuracy.diverged
+    assert all(epoch.train_loss is not None for epoch in accuracy.epochs)
