@@ -68,7 +68,13 @@ def _legal_alpha(alpha: Any) -> Any:
     return float(alpha) if isinstance(alpha, int) else alpha
 
 
+def _plain_zero(value: float) -> float:
+    """Minus zero is zero, also in the text that the id is made of."""
+    return value + 0.0
+
+
 Size = Annotated[int, Field(ge=1, strict=True)]
+Number = Annotated[float, Field(allow_inf_nan=False, strict=True), AfterValidator(_plain_zero)]
 
 
 class Cell(BaseModel):
@@ -99,10 +105,10 @@ class Cell(BaseModel):
         0.5, description="a number in (0, 1], or one a module: weight of the label in the local objective"
     )
     optimizer: Literal["adam", "sgd"] = Field("adam", description="adam, or sgd with momentum 0.9")
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+    learning_rate: Annotated[Number, Field(gt=0)] = Field(
         1e-3, description="a number above 0; if unset, 0.001 for adam, 0.05 for sgd"
     )
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+    weight_decay: Annotated[Number, Field(ge=0)] = Field(
         0.0, description="a number of 0 or more; if unset, 0 for adam, 0.0005 for sgd"
     )
     schedule: Literal["constant", "cosine"] = Field(
@@ -116,7 +122,7 @@ class Cell(BaseModel):
         "symmetric-exclusive",
         description="none, symmetric-exclusive, symmetric-inclusive, pairflip or asymmetric",
     )
-    noise_rate: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = Field(
+    noise_rate: Annotated[Number, Field(ge=0, le=1)] = Field(
         0.0, description="a number in [0, 1]: probability with which a training label is corrupted"
     )
     image_size: Size | None = Field(
@@ -126,7 +132,7 @@ class Cell(BaseModel):
     classes: Annotated[int, Field(ge=2, strict=True)] | None = Field(
         None, description="an integer of 2 or more: for random"
     )
-    latency_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+    latency_seconds: Annotated[Number, Field(gt=0)] = Field(
         2.0, description="a number above 0: how long the latency pass samples, warm-up apart"
     )
     seed: Annotated[int, Field(ge=0, lt=2**63, strict=True)] = Field(
@@ -144,7 +150,7 @@ class Cell(BaseModel):
         if not isinstance(data, dict):
             return data
         data = dict(data)
-        preset = _PRESETS.get(data.get("optimizer", "adam"), {})
+        preset = _PRESETS.get(str(data.get("optimizer", "adam")), {})
         for name, value in preset.items():
             if data.get(name) is None:
                 data[name] = value
@@ -174,6 +180,8 @@ class Cell(BaseModel):
                 f"alpha = {list(self.alpha)} has {len(self.alpha)} values; legal: one number, or {self.modules}, "
                 f"one for each module"
             )
+        elif isinstance(self.alpha, tuple) and len(set(self.alpha)) == 1:
+            object.__setattr__(self, "alpha", self.alpha[0])
 
     def _settle_noise(self) -> None:
         if self.noise_rate == 0:

@@ -97,7 +97,8 @@ def run(
         if store.contents.damaged_tail:
             err.print(f"{path}: the last line was cut short; it is now in {path}.damaged and its cell runs again")
         try:
-            with Isolation(data_root, download, cell_timeout, limit) as isolation, _watcher(quiet) as watcher:
+            isolation = Isolation(data_root, download, cell_timeout, limit, _modules_to_preload(sweep))
+            with isolation, _watcher(quiet) as watcher:
                 summary = run_sweep(sweep, store, isolation, watcher, retry_failed)
         except KeyboardInterrupt:
             err.print(f"interrupted; every finished cell is in {path}, and the same command goes on from there")
@@ -151,6 +152,13 @@ def list_(
         for entry, text in listings[name]().items():
             table.add_row(entry, text)
         out.print(table)
+
+
+def _modules_to_preload(sweep: Sweep) -> list[str]:
+    """What loading the data needs beyond torch, so that it is loaded once and not in each cell."""
+    kinds = {cell.dataset.partition(":")[0] for cell in sweep.cells}
+    modules = ["sklearn.datasets"] if "digits" in kinds else []
+    return modules + (["torchvision"] if any(DATASETS[kind].torchvision_name for kind in kinds) else [])
 
 
 def _describe_suite(sweep: Sweep) -> str:

@@ -1,9 +1,10 @@
 """The fork server: a process with torch loaded that forks one child a request.
 
-Run as ``python -m bench.forkserver REQUEST_FD REPLY_FD``. A request is a line of JSON (see :func:`bench.worker.handle`,
-plus ``timeout_seconds`` and ``memory_limit_bytes``); the reply is the child's answer, or says how the child ended. The
-server never runs a torch operator and never touches CUDA, so every child starts from a clean state. It is the one that
-waits, kills on time-out, and cleans up when the sweep's process is gone, however that one ended.
+Run as ``python -m bench.forkserver REQUEST_FD REPLY_FD [MODULE...]``; the modules are loaded beforehand. A request is a
+line of JSON (see :func:`bench.worker.handle`, plus ``timeout_seconds`` and ``memory_limit_bytes``); the reply is the
+child's answer, or says how the child ended. The server never runs a torch operator and never touches CUDA, so every
+child starts from a clean state. It is the one that waits, kills on time-out, and cleans up when the sweep's process is
+gone, however that one ended.
 """
 
 import ctypes
@@ -17,19 +18,22 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 _LOG_TAIL_BYTES = 2000
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_LONGEST_SELECT_SECONDS = 3600
 # Loaded before the first fork, so that no cell pays for it.
-_PRELOADED = ("bench.worker", "sklearn.datasets", "torch.optim.adam", "torch.optim.sgd", "torch.utils.checkpoint")
+_PRELOADED = ("bench.worker", "torch.optim.adam", "torch.optim.sgd", "torch.utils.checkpoint")
 _CGROUP_EVENTS = Path("/sys/fs/cgroup/memory.events")
 
 
-def serve(requests: BinaryIO, replies: BinaryIO) -> None:
+def serve(requests: BinaryIO, replies: BinaryIO, preload: Sequence[str]) -> None:
     """Answers requests until the sweep closes its end."""
-    for module in _PRELOADED:
+    for module in (*_PRELOADED, *preload):
         importlib.import_module(module)
     gc.collect()
     gc.freeze()  # what is loaded stays shared with the children
@@ -37,6 +41,7 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
     os.set_blocking(wake_up_writer, False)
     signal.set_wakeup_fd(wake_up_writer, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # what a cell leaves behind becomes a child of ours, which we can find
     for line in requests:
         reply = _run_child(json.loads(line), requests, replies, wake_up)
         if reply is None:
@@ -65,6 +70,7 @@ def _run_child(request: dict[str, Any], requests: BinaryIO, replies: BinaryIO, w
             os.close(answer_reader)
         if status is None:
             _, status = os.waitpid(child, 0)
+        _kill_leftovers()
         if ended == "orphaned":
             return None
         if ended == "timeout":
@@ -89,7 +95,7 @@ def _collect(
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 return received, "timeout", None
-            ready = {key.fd for key, _ in selector.select(remaining)}
+            ready = {key.fd for key, _ in selector.select(min(remaining, _LONGEST_SELECT_SECONDS))}
             if answer in ready:
                 chunk = os.read(answer, 1 << 16)
                 received += chunk
@@ -118,11 +124,14 @@ def _drain(answer: int, received: bytes) -> bytes:
 def _be_child(request: dict[str, Any], answer: int, log: int) -> None:
     """The child: a process group of its own, its output in ``log``, its answer in a pipe. Does not return."""
     code = 1
+    server = os.getppid()
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
-        _die_with_parent()
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != server:
+            os._exit(code)  # the server died before the line above
         os.dup2(log, 1)
         os.dup2(log, 2)
         _limit_memory(request["memory_limit_bytes"])
@@ -141,9 +150,10 @@ def _be_child(request: dict[str, Any], answer: int, log: int) -> None:
         os._exit(code)  # skips the exit handlers that belong to the server
 
 
-def _die_with_parent() -> None:
+def _prctl(option: int, value: int) -> None:
+    """Linux's ``prctl``; other systems do without."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(option, value)
 
 
 def _limit_memory(limit: int | None) -> None:
@@ -161,6 +171,18 @@ def _kill_group(child: int) -> None:
             kill(child, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             continue
+
+
+def _kill_leftovers() -> None:
+    """Kills and reaps what a finished cell has left behind in sessions of its own, generation by generation."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    while children.exists():
+        leftovers = [int(process) for process in children.read_text(encoding="ascii").split()]
+        if not leftovers:
+            return
+        for process in leftovers:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
 
 
 def _kernel_kills() -> int:
@@ -191,4 +213,4 @@ def _tail(log: Any) -> str:
 
 if __name__ == "__main__":
     with open(int(sys.argv[1]), "rb") as incoming, open(int(sys.argv[2]), "wb") as outgoing:  # noqa: PTH123
-        serve(incoming, outgoing)
+        serve(incoming, outgoing, sys.argv[3:])

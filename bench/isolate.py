@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -11,6 +12,7 @@ from typing import Any, BinaryIO, Self
 from bench.cell import Cell
 
 _GOODBYE_SECONDS = 2
+_CHECK_SECONDS = 24 * 3600.0  # long enough for a download
 _SPARE_SHARE = 0.1
 
 
@@ -24,22 +26,29 @@ class Isolation:
         download: let data sets be downloaded.
         timeout_seconds: after this, a cell is killed with all that it started.
         memory_limit_bytes: what a cell on the CPU may allocate; None: nine tenths of what is free when it starts.
+        preload: modules that the server loads before the first cell, beyond what every cell needs.
     """
 
     def __init__(
-        self, data_root: Path | None, download: bool, timeout_seconds: float, memory_limit_bytes: int | None
+        self,
+        data_root: Path | None,
+        download: bool,
+        timeout_seconds: float,
+        memory_limit_bytes: int | None,
+        preload: Sequence[str] = (),
     ) -> None:
         self._data_root = str(data_root) if data_root else None
         self._download = download
         self._timeout_seconds = timeout_seconds
         self._memory_limit_bytes = memory_limit_bytes
+        self._preload = preload
         self._server: subprocess.Popen[bytes] | None = None
 
     def _start(self) -> subprocess.Popen[bytes]:
         request_reader, request_writer = os.pipe()
         reply_reader, reply_writer = os.pipe()
         server = subprocess.Popen(  # noqa: S603 (our own module)
-            [sys.executable, "-m", "bench.forkserver", str(request_reader), str(reply_writer)],
+            [sys.executable, "-m", "bench.forkserver", str(request_reader), str(reply_writer), *self._preload],
             pass_fds=(request_reader, reply_writer),
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C reaches the sweep only, which then ends the server
@@ -51,21 +60,21 @@ class Isolation:
         return server
 
     def check(self, cell: Cell) -> dict[str, Any]:
-        """Loads the data of ``cell`` and looks for its device, and measures nothing."""
-        return self._ask("check", cell)
+        """Loads the data of ``cell`` and looks for its device, and measures nothing; a cell's limits don't apply."""
+        return self._ask("check", cell, _CHECK_SECONDS, None)
 
     def measure(self, cell: Cell) -> dict[str, Any]:
         """Runs the passes of ``cell``; the answer always has ``status`` and ``message``."""
-        return self._ask("measure", cell)
+        return self._ask("measure", cell, self._timeout_seconds, self._limit_for(cell))
 
-    def _ask(self, task: str, cell: Cell) -> dict[str, Any]:
+    def _ask(self, task: str, cell: Cell, timeout_seconds: float, memory_limit_bytes: int | None) -> dict[str, Any]:
         request = {
             "task": task,
             "cell": cell.model_dump(mode="json"),
             "data_root": self._data_root,
             "download": self._download,
-            "timeout_seconds": self._timeout_seconds,
-            "memory_limit_bytes": self._limit_for(cell),
+            "timeout_seconds": timeout_seconds,
+            "memory_limit_bytes": memory_limit_bytes,
         }
         if self._server is None:
             self._server = self._start()

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 from pydantic import ValidationError
 
@@ -56,8 +56,8 @@ def read_records(path: Path) -> Contents:
         if line.strip():
             is_last = number == len(lines)
             try:
-                parsed = json.loads(line)
-            except ValueError as error:  # JSON and UTF-8 errors
+                parsed = json.loads(line, parse_constant=_refuse_constant)
+            except (ValueError, RecursionError) as error:  # JSON errors, UTF-8 errors, and nesting without end
                 if is_last and (records or line.startswith(_FIRST_KEY) or _FIRST_KEY.startswith(line)):
                     return Contents(tuple(records), line, position)
                 raise StoreError(
@@ -66,6 +66,10 @@ def read_records(path: Path) -> Contents:
             records.append(_check(parsed, path, number))
         position += len(line)
     return Contents(tuple(records), b"", position)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _check(parsed: object, path: Path, number: int) -> Record:
@@ -97,6 +101,9 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._is_new = not path.exists()
+        if not self._is_new and not path.is_file():
+            raise StoreError(f"cannot write {path}: it is not a regular file")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -162,5 +169,7 @@ class Store:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Closes the file and frees the lock."""
+        """Closes the file and frees the lock; a file that was made for nothing goes."""
+        if self._is_new and self._size == 0:
+            self.path.unlink(missing_ok=True)
         os.close(self._file)

@@ -118,8 +118,8 @@ def _expand(axes: Axes) -> Iterable[Cell]:
         expression = cell.get("modules")
         if isinstance(expression, str):
             divisor = _divisor(expression)
-            del cell["modules"]  # where it is left out, it is the depth
-            depth = make_cell(cell).depth
+            # Where modules is left out, it is the depth; an alpha a module has to wait until its number is known.
+            depth = make_cell({axis: value for axis, value in cell.items() if axis not in ("modules", "alpha")}).depth
             if depth % divisor:
                 continue
             cell["modules"] = depth // divisor

@@ -9,7 +9,7 @@ import torch
 
 from bench.cell import STORED, Cell
 from bench.environment import torch_environment
-from bench.errors import BenchError, ConfigError
+from bench.errors import BenchError, ConfigError, DataError
 from bench.measure.accuracy import measure_accuracy
 from bench.measure.latency import measure_latency
 from bench.measure.memory import measure_memory
@@ -33,6 +33,8 @@ def handle(request: Mapping[str, Any]) -> dict[str, Any]:
         _require_device(cell.device)
         data_root = Path(request["data_root"]) if request["data_root"] else None
         data = load_dataset(cell, data_root, request["download"])
+        if cell.noise_kind == "asymmetric" and data.asymmetric is None:
+            raise DataError(f"noise_kind = 'asymmetric' has no class map for the classes of dataset {cell.dataset!r}")
         parts = _measure(cell, data) if request["task"] == "measure" else {}
         answer = {"status": "ok", "message": None, **parts}
     except BenchError as error:

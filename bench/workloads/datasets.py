@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torchvision
 from torch import Tensor
 
 from bench.catalog import CIFAR10_CLASSES, DATASETS, dataset_info
@@ -161,6 +160,8 @@ def _make_random(cell: Cell) -> RawData:
 
 
 def _load_torchvision(kind: str, root: Path, download: bool) -> RawData:
+    import torchvision  # a second to load, and most data sets do without
+
     name = str(DATASETS[kind].torchvision_name)
     source = getattr(torchvision.datasets, name)
     try:

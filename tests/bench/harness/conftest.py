@@ -93,7 +93,7 @@ class NoIsolation(Isolation):
 
     asked: list[tuple[str, Cell]]
 
-    def _ask(self, task: str, cell: Cell) -> dict[str, Any]:
+    def _ask(self, task: str, cell: Cell, *_limits: object) -> dict[str, Any]:
         self.asked.append((task, cell))
         status = "crashed" if cell.method == "bp-checkpoint" and task == "measure" else "ok"
         return {"status": status, "message": None if status == "ok" else "[red] alert", "work_seconds": 0.0}

@@ -172,11 +172,6 @@ def test_a_sweep_file_is_run_by_its_path(finished_run: FinishedRun) -> None:
     assert "2 cells measured, 2 ok, 0 stored before" in finished_run.output
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="isolate.py, check: the check of the data runs under the limits of a cell, so the sweep ends with 'error: "
-    "no result within 0.01 s'; let check ask without memory limit and with a time-out of its own",
-)
 @pytest.mark.parametrize("options", [["--cell-timeout=0.01"], ["--memory-limit=1MiB"]])
 def test_limits_that_no_cell_can_keep_make_records_and_not_an_error(
     measuring_cli: RunCli, sweep: Path, results: Path, options: list[str]

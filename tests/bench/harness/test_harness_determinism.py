@@ -117,11 +117,6 @@ def test_at_rate_0_all_kinds_of_noise_are_none(values: dict[str, Any]) -> None:
     assert len(noisy) == len(NOISE_KINDS)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="cell.py, Cell: -0.0 equals 0.0 and passes ge=0, but is written as -0.0 into the text that the id hashes; "
-    "add AfterValidator(lambda rate: rate + 0.0) to noise_rate and weight_decay",
-)
 @pytest.mark.parametrize("axis", ["noise_rate", "weight_decay"])
 def test_minus_zero_is_zero(axis: str) -> None:
     assert make_cell({axis: -0.0}).id == make_cell({axis: 0.0}).id

@@ -158,11 +158,6 @@ def test_what_a_cell_started_is_gone_after_it(bad_sweep: BadSweep, name: str) ->
     assert wait_until(lambda: not is_alive(bad_sweep.pids[name]), seconds=10)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="forkserver.py, _kill_group: only the cell's process group is killed; make the server a subreaper "
-    "(PR_SET_CHILD_SUBREAPER, 36) before the first fork, and after each cell kill and reap all children it has left",
-)
 def test_what_a_cell_started_in_a_session_of_its_own_is_gone_after_it(bad_sweep: BadSweep) -> None:
     assert wait_until(lambda: not is_alive(bad_sweep.pids["daemon-of-sleeper"]), seconds=3)
 
@@ -225,12 +220,6 @@ def test_one_server_serves_checks_and_measurements(isolation: Isolation) -> None
     assert "device = 'cuda:99' is not on this machine; legal: cpu" in no_gpu["message"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=OverflowError,
-    reason="forkserver.py, _collect: select() takes 24 days at most, so --cell-timeout 1e7 kills the fork server with "
-    "every cell; selector.select(min(remaining, 3600))",
-)
 def test_a_time_out_may_be_as_long_as_one_likes() -> None:
     answer, answer_writer = os.pipe()
     requests, requests_writer = os.pipe()

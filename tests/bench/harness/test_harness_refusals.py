@@ -102,11 +102,6 @@ def test_a_sweep_file_that_is_not_legal_is_refused(
     assert_refused(cli, [path], results, fragments)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="cell.py, Cell: noise_rate, learning_rate, weight_decay and latency_seconds are not strict, so true is "
-    "taken for 1.0 and '0.4' for 0.4; add strict=True (it still takes integers)",
-)
 @pytest.mark.parametrize("axis", ["noise_rate", "learning_rate", "weight_decay", "latency_seconds"])
 @pytest.mark.parametrize("value", [True, "0.4"])
 def test_what_is_not_a_number_is_not_taken_for_one(axis: str, value: object) -> None:
@@ -190,11 +185,6 @@ def test_data_or_a_device_that_is_missing_is_said_before_anything_is_measured(
     assert list(empty.iterdir()) == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="run.py, run_sweep: the data is checked after Store has made FILE and its folder, which stay behind empty; "
-    "check before the store is opened, or let Store remove a file that it made and wrote nothing to",
-)
 def test_data_that_is_missing_leaves_no_results_file(measuring_cli: RunCli, sweep: Path, results: Path) -> None:
     ended = measuring_cli("run", sweep, "--set", "dataset=mnist", "--out", results)
     assert ended.exit_code == 2

@@ -26,7 +26,7 @@ RECORDS = st.builds(
 )
 
 
-@given(st.lists(RECORDS, max_size=6))
+@given(st.lists(RECORDS, min_size=1, max_size=6))
 @settings(max_examples=40, deadline=None)
 def test_what_is_appended_is_read_back_unchanged(records: list[Record]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -128,3 +128,13 @@ def test_a_reader_needs_no_lock(results: Path) -> None:
     with Store(results) as store:
         store.append(make_record())
         assert read_records(results).records == (make_record(),)
+
+
+def test_a_file_that_was_made_and_never_written_to_is_gone_and_an_older_empty_one_stays(tmp_path: Path) -> None:
+    with Store(tmp_path / "new.jsonl"):
+        assert (tmp_path / "new.jsonl").exists()
+    assert not (tmp_path / "new.jsonl").exists()
+    (tmp_path / "old.jsonl").touch()
+    with Store(tmp_path / "old.jsonl"):
+        pass
+    assert (tmp_path / "old.jsonl").exists()

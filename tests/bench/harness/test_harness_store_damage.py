@@ -114,11 +114,6 @@ def test_a_file_that_is_not_ours_is_an_error_and_stays_as_it_is(results: Path, c
     assert [entry.name for entry in results.parent.iterdir()] == ["results.jsonl"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=RecursionError,
-    reason="store.py, read_records: json.loads raises RecursionError, which is not a ValueError; catch it, too",
-)
 def test_deeply_nested_json_is_an_error_like_any_foreign_file(results: Path) -> None:
     results.write_bytes(b"[" * 200_000 + b"\n")
     with pytest.raises(StoreError, match="line 1"):
@@ -167,14 +162,7 @@ def test_a_record_of_a_method_that_is_not_installed_here_can_be_read(results: Pa
         ("timing", "work_seconds"),
         ("cell", "learning_rate"),
         ("cell", "noise_rate"),
-        pytest.param(
-            ("environment", "load"),
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="store.py, read_records: json.loads takes NaN, and the environment is not checked for it; "
-                "give json.loads a parse_constant that raises ValueError",
-            ),
-        ),
+        ("environment", "load"),
     ],
     ids=".".join,
 )

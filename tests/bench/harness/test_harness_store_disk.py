@@ -19,11 +19,6 @@ def test_a_directory_is_an_error(tmp_path: Path) -> None:
             use(tmp_path)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=OSError,
-    reason="store.py, Store: takes a device or a pipe; let __init__ refuse what is no regular file (os.fstat)",
-)
 def test_a_device_is_an_error() -> None:
     """As in ``--out /dev/null``: fsync and ftruncate do not work there, and that must not end in a traceback."""
     with pytest.raises(StoreError, match="/dev/null"), Store(Path("/dev/null")) as store:

@@ -6,7 +6,6 @@ import pytest
 from harness_tools import write_sweep
 
 from bench.cell import Cell
-from bench.errors import ConfigError
 from bench.sweep import load_sweep
 
 OVERRIDES: dict[str, tuple[str, list[object]]] = {
@@ -59,12 +58,6 @@ def test_set_replaces_the_axis_in_every_grid_and_the_last_one_counts(tmp_path: P
     assert [(cell.depth, cell.modules, cell.seed) for cell in cells] == [(6, 6, 0), (6, 6, 1)]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=ConfigError,
-    reason="sweep.py, _expand: to learn the depth it makes a cell without modules, so that one alpha a module is held "
-    "against the depth; leave alpha out of that cell, too",
-)
 def test_one_alpha_a_module_goes_with_modules_given_as_a_share_of_the_depth() -> None:
     cells = load_sweep("smoke", ["method=sid-streamed", "depth=4", "modules=depth/2", "alpha=0.3:0.5"]).cells
     assert [(cell.modules, cell.alpha) for cell in cells] == [(2, (0.3, 0.5))]

@@ -207,7 +207,7 @@ def test_at_most_sixty_blocks_are_run(fake_time: FakeTime) -> None:
 def test_the_warm_up_runs_both_steps_apart_before_any_block(fake_time: FakeTime) -> None:
     measured = run_fake(fake_time.step("A", 0.01), fake_time.step("B", 0.02), seconds=1e-6)
     warm_up = fake_time.calls[: measured.warm_up_steps]
-    # Doubled until two halves take 0.1 s together: 2 * (1 + 2 + 4 + 8) steps of A, 2 * (1 + 2 + 4) of B.
+    # One step first, then doubled until two halves take 0.1 s: 2 * (1 + 2 + 4 + 8) more of A, 2 * (1 + 2 + 4) of B.
     assert [(name, len(list(run))) for name, run in groupby(warm_up)] == [("A", 31), ("B", 15)]
 
 
