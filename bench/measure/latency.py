@@ -16,7 +16,7 @@ from bench.measure.step import TrainingStep
 from bench.record import Latency
 
 _WARM_UP_SECONDS = 0.1
-_WARM_UP_LIMIT_SECONDS = 2.0
+_WARM_UP_LIMIT_SECONDS = 1.0
 _HALVES_AGREE = 0.1
 _LEG_SECONDS = 0.005
 _BLOCKS = (10, 60)
