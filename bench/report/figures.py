@@ -329,10 +329,8 @@ def _data(rows: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
     table["panel"] = table["panel"].str.replace("\n", ", ")
     table = table.rename(columns={"panel": "where", "series": "method", **columns})
     for column in table.select_dtypes("float").columns:
-        table[column] = table[column].map(lambda value: f"{value:.4g}")
-    for column in table.columns:
-        if column.endswith("bytes"):
-            table[column] = table[column].map(lambda value: f"{float(value):,.0f}")
+        shown = "{:,.0f}" if column.endswith("bytes") else "{:.4g}"  # bytes are exact
+        table[column] = table[column].map(shown.format)
     return table.reset_index(drop=True)
 
 

@@ -40,6 +40,12 @@ def test_every_figure_is_there_with_its_data_and_a_text_alternative(page: str) -
     assert all(len(text) > 40 for text in re.findall(r'role="img" aria-label="([^"]+)"', page))
 
 
+def test_the_data_of_a_memory_figure_is_exact_to_the_byte(page: str) -> None:
+    section = page[page.index('id="memory-against-depth"') : page.index('id="memory-against-batch-size"')]
+    for size in (1000 * 4 * 32, 1103 * 16 * 32, 100 * 32):
+        assert f">{size:,}</td>" in section
+
+
 def test_identifiers_are_unique_over_all_figures(page: str) -> None:
     identifiers = re.findall(r'\bid="([^"]+)"', page)
     assert len(identifiers) == len(set(identifiers))
