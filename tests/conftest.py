@@ -1,6 +1,11 @@
 """Options and fixtures that all tests share."""
 
-import pytest
+import os
+
+# The tests' steps are tiny: a second thread makes them no faster, and much slower on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest  # noqa: E402 (torch reads the variable when a plug-in of pytest's first loads it)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
