@@ -5,7 +5,7 @@ import os
 # The tests' steps are tiny: a second thread makes them no faster, and much slower on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import pytest  # noqa: E402 (torch reads the variable when a plug-in of pytest's first loads it)
+import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
