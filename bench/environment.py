@@ -30,7 +30,11 @@ def torch_environment(device: str) -> dict[str, Any]:
     """What torch says of the device and its threads; called in the cell's process."""
     import torch
 
-    environment: dict[str, Any] = {"threads": torch.get_num_threads(), "device": device}
+    environment: dict[str, Any] = {
+        "threads": torch.get_num_threads(),
+        "denormals_flushed": not (torch.full((1,), 1e-39) * 1).any().item(),
+        "device": device,
+    }
     if device != "cpu":
         properties = torch.cuda.get_device_properties(device)
         environment |= {

@@ -13,7 +13,7 @@ from bench.errors import BenchError, ConfigError, DataError
 from bench.measure.accuracy import measure_accuracy
 from bench.measure.latency import measure_latency
 from bench.measure.memory import measure_memory
-from bench.measure.step import build_step
+from bench.measure.step import build_step, flush_denormals
 from bench.methods import BASELINE
 from bench.workloads.datasets import Dataset, load_dataset
 
@@ -28,6 +28,7 @@ def handle(request: Mapping[str, Any]) -> dict[str, Any]:
     answer has ``status``, ``message``, ``work_seconds`` and, where the cell was measured, the parts of its record.
     """
     start = time.perf_counter()
+    flush_denormals()
     try:
         cell = Cell.model_validate(request["cell"], context=STORED)
         _require_device(cell.device)

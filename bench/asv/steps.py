@@ -5,7 +5,7 @@ import torch
 from bench.cell import Cell, make_cell
 from bench.measure.latency import measure_latency
 from bench.measure.memory import measure_memory
-from bench.measure.step import TrainingStep, build_step
+from bench.measure.step import TrainingStep, build_step, flush_denormals
 from bench.methods import BASELINE
 from bench.workloads.datasets import load_dataset
 
@@ -22,6 +22,7 @@ class _Steps:
     timeout = 300
 
     def setup(self, method: str, depth: int) -> None:
+        flush_denormals()
         self.cell: Cell = make_cell(
             {"method": method, "dataset": "random", "depth": depth, "batch_size": BATCH_SIZE, "passes": ["latency"]}
         )

@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -50,8 +51,7 @@ def draw_figures(frame: pd.DataFrame) -> list[Figure]:
     if frame.empty:
         return []
     makers: list[Callable[[pd.DataFrame], Figure | None]] = [
-        *(_memory_maker(axis) for axis in _AXES),
-        *(_latency_maker(axis) for axis in _AXES),
+        *(partial(_cost_against, cost, axis) for cost in _COSTS for axis in _AXES),
         _memory_against_latency,
         _accuracy_against_noise,
         _kl_by_module,
@@ -64,47 +64,73 @@ def draw_figures(frame: pd.DataFrame) -> list[Figure]:
 _AXES = {"depth": "depth, hidden layers", "batch_size": "batch size, samples", "modules": "modules"}
 
 
-def _memory_maker(axis: str) -> Callable[[pd.DataFrame], Figure | None]:
-    def draw(frame: pd.DataFrame) -> Figure | None:
-        rows = slices(frame[frame["has_memory"]], axis)
-        if rows.empty:
-            return None
-        rows = rows.assign(y=rows["memory.peak_activation_bytes"] / 2**20)
-        grid = _lines(rows, axis, "peak activations, MiB", log_y=True)
-        name = axis.replace("_", " ")
-        data = _data(rows, {axis: name, "memory.peak_activation_bytes": "peak activation bytes"})
-        return Figure(
-            f"memory-against-{axis.replace('_', '-')}",
-            f"Peak activation memory against {name.replace('modules', 'module count')}",
-            "Exact bytes in tensor storages at the worst moment of one training step; both axes are logarithmic.",
-            _svg(grid),
-            data,
-            _describe(rows, axis, "peak activations", lambda value: f"{mebibytes(value * 2**20)} MiB"),
-        )
+@dataclass(frozen=True)
+class _Cost:
+    """What is drawn against depth, batch size and module count: ``prepare`` adds the column ``y``."""
 
-    return draw
+    name: str
+    title: str
+    caption: str
+    label: str
+    log_y: bool
+    measured: str
+    prepare: Callable[[pd.DataFrame], pd.DataFrame]
+    columns: dict[str, str]
+    what: str
+    show: Callable[[float], str]
 
 
-def _latency_maker(axis: str) -> Callable[[pd.DataFrame], Figure | None]:
-    def draw(frame: pd.DataFrame) -> Figure | None:
-        rows = slices(frame[frame["has_latency"]], axis)
-        if rows.empty:
-            return None
-        intervals = pd.DataFrame(rows["latency.ratio_ci95"].tolist(), index=rows.index, columns=["low", "high"])
-        rows = rows.assign(y=rows["latency.ratio_to_bp"], low=intervals["low"], high=intervals["high"])
-        grid = _lines(rows, axis, "step latency / BP's", log_y=False)
-        name = axis.replace("_", " ")
-        data = _data(rows, {axis: name, "y": "latency / BP", "low": "95 % from", "high": "95 % to"})
-        return Figure(
-            f"latency-against-{axis.replace('_', '-')}",
-            f"Step latency over BP's against {name.replace('modules', 'module count')}",
-            "Median of interleaved ABBA blocks; bars are 95 % bootstrap intervals. BP against itself should read 1.",
-            _svg(grid),
-            data,
-            _describe(rows, axis, "latency over BP's", lambda value: f"{value:.2f}"),
-        )
+def _in_mebibytes(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(y=rows["memory.peak_activation_bytes"] / 2**20)
 
-    return draw
+
+def _with_interval(rows: pd.DataFrame) -> pd.DataFrame:
+    intervals = pd.DataFrame(rows["latency.ratio_ci95"].tolist(), index=rows.index, columns=["low", "high"])
+    return rows.assign(y=rows["latency.ratio_to_bp"], low=intervals["low"], high=intervals["high"])
+
+
+_COSTS = (
+    _Cost(
+        name="memory",
+        title="Peak activation memory against",
+        caption="Exact bytes in tensor storages at the worst moment of one training step; both axes are logarithmic.",
+        label="peak activations, MiB",
+        log_y=True,
+        measured="has_memory",
+        prepare=_in_mebibytes,
+        columns={"memory.peak_activation_bytes": "peak activation bytes"},
+        what="peak activations",
+        show=lambda value: f"{mebibytes(value * 2**20)} MiB",
+    ),
+    _Cost(
+        name="latency",
+        title="Step latency over BP's against",
+        caption="Median of interleaved ABBA blocks, bars: 95 % bootstrap intervals. BP against itself should read 1.",
+        label="step latency / BP's",
+        log_y=False,
+        measured="has_latency",
+        prepare=_with_interval,
+        columns={"y": "latency / BP", "low": "95 % from", "high": "95 % to"},
+        what="latency over BP's",
+        show=lambda value: f"{value:.2f}",
+    ),
+)
+
+
+def _cost_against(cost: _Cost, axis: str, frame: pd.DataFrame) -> Figure | None:
+    rows = slices(frame[frame[cost.measured]], axis)
+    if rows.empty:
+        return None
+    rows = cost.prepare(rows)
+    name = axis.replace("_", " ")
+    return Figure(
+        f"{cost.name}-against-{axis.replace('_', '-')}",
+        f"{cost.title} {name.replace('modules', 'module count')}",
+        cost.caption,
+        _svg(_lines(rows, axis, cost.label, log_y=cost.log_y)),
+        _data(rows, {axis: name} | cost.columns),
+        _describe(rows, axis, cost.what, cost.show),
+    )
 
 
 def _memory_against_latency(frame: pd.DataFrame) -> Figure | None:

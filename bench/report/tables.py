@@ -135,9 +135,9 @@ def difference_text(differences: np.ndarray[Any, np.dtype[np.float64]]) -> str:
         return NOT_MEASURED
     mean = float(differences.mean())
     if len(differences) == 1:
-        return f"{mean:+.1f} (one seed, no interval)"
+        return f"{mean:+z.1f} (one seed, no interval)"
     half = float(stats.sem(differences) * stats.t.ppf(0.975, len(differences) - 1))
-    return f"{mean:+.1f} [{mean - half:+.1f}, {mean + half:+.1f}]"
+    return f"{mean:+z.1f} [{mean - half:+z.1f}, {mean + half:+z.1f}]"
 
 
 def growth_table(frame: pd.DataFrame) -> pd.DataFrame:

@@ -4,19 +4,28 @@
 """
 
 import statistics
+from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
 
 import pytest
+import torch
 
 from bench.cell import make_cell
 from bench.measure.memory import measure_memory
-from bench.measure.step import build_step
+from bench.measure.step import build_step, flush_denormals
 from bench.methods import BASELINE
 from bench.workloads.datasets import load_dataset
 
 ROUNDS = 10
 WARM_UP_ROUNDS = 2
+
+
+@pytest.fixture(autouse=True)
+def flushed_denormals() -> Iterator[None]:
+    flush_denormals()
+    yield
+    torch.set_flush_denormal(False)
 
 
 @pytest.mark.parametrize("depth", [4, 16])

@@ -169,6 +169,7 @@ def test_a_sweep_file_is_run_by_its_path(finished_run: FinishedRun) -> None:
         assert record.latency is None
         assert record.timing is not None
         assert record.environment["torch"]
+        assert record.environment["denormals_flushed"] is True
     assert "2 cells measured, 2 ok, 0 stored before" in finished_run.output
 
 

@@ -1,6 +1,9 @@
 """The latency pass: its statistics on synthetic blocks, and the order in which it runs the two steps."""
 
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any
@@ -230,3 +233,25 @@ def test_real_steps_are_timed_and_their_weights_change() -> None:
     assert not torch.equal(step.network.state_dict()["trunk.1.weight"], weights[0])
     assert not torch.equal(baseline.network.state_dict()["trunk.1.weight"], weights[1])
     assert Latency.model_validate_json(measured.model_dump_json()) == measured
+
+
+DENORMALS = """
+import torch
+from bench.environment import torch_environment
+from bench.measure.step import flush_denormals
+FLUSH
+tiny = torch.full((1_000_000,), 1e-39)
+print(torch.get_num_threads(), int((tiny * 1).count_nonzero()), torch_environment("cpu")["denormals_flushed"])
+"""
+
+
+@pytest.mark.parametrize(("flush", "printed"), [("flush_denormals()", "2 0 True"), ("", "2 1000000 False")])
+def test_denormals_are_flushed_in_every_thread_and_the_environment_says_what_is_true(flush: str, printed: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", DENORMALS.replace("FLUSH", flush)],
+        env=os.environ | {"OMP_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout.strip() == printed, ended.stderr
