@@ -34,6 +34,11 @@ _PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+# Fields that came after the first results were stored. At their default they stay out of the id, which so stays what it
+# was: a default of theirs never changes.
+_LATER_FIELDS: dict[str, Any] = {"threads": None, "processes": 1}
+
+
 def _known_method(name: str, info: ValidationInfo) -> str:
     if info.context != STORED and name not in method_names():
         raise ValueError(unknown("method", name, method_names()))
@@ -139,6 +144,10 @@ class Cell(BaseModel):
         0, description="an integer of 0 or more: of the weights, the data order, the split and the noise"
     )
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = Field("cpu", description="cpu, cuda or cuda:N")
+    threads: Size | None = Field(
+        None, description="an integer of 1 or more: threads that torch computes with; if unset, torch decides"
+    )
+    processes: Size = Field(1, description="an integer of 1 or more: fresh processes that the latency pass runs in")
     passes: Annotated[tuple[Pass, ...], Field(min_length=1), AfterValidator(_passes_in_order)] = Field(
         PASSES, description="one or more of memory, latency, accuracy: what is measured"
     )
@@ -216,7 +225,11 @@ class Cell(BaseModel):
     @property
     def id(self) -> str:
         """16 hexadecimal digits, the same for equal cells in every process, on every machine."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        fields = self.model_dump(mode="json")
+        for name, default in _LATER_FIELDS.items():
+            if fields[name] == default:
+                del fields[name]
+        canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def label(self) -> str:

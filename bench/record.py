@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.cell import STORED, Cell
 
-SCHEMA = 1
+SCHEMA = 2
 
 Status = Literal["ok", "oom", "timeout", "crashed", "skipped"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -20,10 +20,58 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class CreatedBytes(_Frozen):
+    """Bytes of storages that the step has created, by what they are for and where they were made.
+
+    An activation was made in a forward part of the step and was still held when the next backward part began;
+    everything else is temporary. The trunk's are those that its operators made, forward and backward.
+    """
+
+    activation_trunk: int
+    activation_modules: int
+    temporary_trunk: int
+    temporary_modules: int
+
+
+class Timeline(_Frozen):
+    """Live bytes that the step has created, after ``at[i]`` of its ``operators`` operators, peaks of each stretch kept.
+
+    ``phase`` has a letter a point: ``f`` forward, ``b`` backward, ``s`` optimizer step.
+    """
+
+    operators: int
+    at: list[int]
+    phase: str
+    activation_trunk: list[int]
+    activation_modules: list[int]
+    temporary_trunk: list[int]
+    temporary_modules: list[int]
+
+
+class Allocator(_Frozen):
+    """The same step in the eyes of the allocator, the second instrument.
+
+    ``peak_bytes`` is the largest sum of what was allocated since the step began, workspaces inside operators included;
+    ``between_operators_bytes`` the largest sum at the end of an operator, which is what the exact instrument can see;
+    ``workspace_bytes`` their difference. ``disagreement`` is the share by which ``between_operators_bytes`` differs
+    from the exact instrument. ``reserved_bytes`` (CUDA's caching allocator) and ``device_bytes`` (the process on the
+    device, by NVML) are None where there is no such thing.
+    """
+
+    source: Literal["cpu-profiler", "cuda-caching-allocator"]
+    peak_bytes: int
+    between_operators_bytes: int
+    workspace_bytes: int
+    disagreement: float
+    reserved_bytes: int | None
+    device_bytes: int | None
+
+
 class Memory(_Frozen):
     """Bytes in one training step; the total is the peak of activations plus everything persistent.
 
-    ``allocator_peak_activation_bytes`` is the CUDA caching allocator's own count of the same step, None on the CPU.
+    ``at_peak`` sums up to ``peak_activation_bytes``. ``at_peak``, ``timeline`` and ``allocator`` are None in records
+    of schema 1, which did not measure them.
     """
 
     peak_activation_bytes: int
@@ -33,14 +81,26 @@ class Memory(_Frozen):
     gradient_bytes: int
     optimizer_bytes: int
     input_bytes: int
-    allocator_peak_activation_bytes: int | None
+    at_peak: CreatedBytes | None
+    timeline: Timeline | None
+    allocator: Allocator | None
+
+
+class Shares(_Frozen):
+    """Seconds that a step spends forward, backward and in the optimizer, timed apart from the ratio."""
+
+    forward_seconds: float
+    backward_seconds: float
+    optimizer_seconds: float
 
 
 class Latency(_Frozen):
     """Seconds a step, and the ratio to BP from the same interleaved blocks.
 
     ``blocks_seconds`` holds the raw samples: for each ABBA block the seconds a step of (cell, BP, BP, cell), each the
-    mean of ``loops`` steps. ``ratio_ci95`` is a bootstrap interval over blocks.
+    mean of ``loops`` steps. ``blocks_by_process`` says how many of them each fresh process ran, in order.
+    ``ratio_ci95`` is a bootstrap interval over processes and blocks. ``noisy_because`` says why the ratio is not to be
+    relied on, and is None where it is.
     """
 
     median_seconds: float
@@ -49,8 +109,12 @@ class Latency(_Frozen):
     bp_iqr_seconds: float
     ratio_to_bp: float
     ratio_ci95: tuple[float, float]
+    samples_per_second: float
+    noisy_because: str | None
+    shares: Shares | None
     loops: int
     warm_up_steps: int
+    blocks_by_process: list[int]
     blocks_seconds: list[tuple[float, float, float, float]]
 
 
@@ -98,12 +162,17 @@ class Timing(_Frozen):
 
 
 class Record(_Frozen):
-    """One line of a results file. ``id`` is the hash of ``cell``; ``created`` is the time in UTC (ISO 8601)."""
+    """One line of a results file.
 
-    schema_version: Literal[1] = Field(alias="schema")
+    ``id`` is the hash of ``cell``; ``created`` is the time in UTC (ISO 8601); ``attempts`` says how often the cell was
+    started, 0 where it was skipped.
+    """
+
+    schema_version: Literal[2] = Field(alias="schema")
     id: str
     status: Status
     message: str | None
+    attempts: Annotated[int, Field(ge=0)]
     created: str
     suite: str
     cell: Cell

@@ -109,6 +109,7 @@ def measure_cell(cell: Cell, suite: str, measure: Callable[[Cell], dict[str, Any
         "id": cell.id,
         "status": answer["status"],
         "message": answer["message"],
+        "attempts": 1,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "suite": suite,
         "cell": cell.model_dump(mode="json"),

@@ -16,6 +16,7 @@ from typing import NoReturn, Self
 from pydantic import ValidationError
 
 from bench.errors import StoreError
+from bench.migrate import migrate
 from bench.record import SCHEMA, Record
 
 _FIRST_KEY = b'{"schema":'
@@ -76,10 +77,16 @@ def _check(parsed: object, path: Path, number: int) -> Record:
     place = f"{path}, line {number}"
     if not isinstance(parsed, dict) or not isinstance(parsed.get("schema"), int):
         raise StoreError(f"{place} is not a sid-bench record: it has no schema number")
-    if parsed["schema"] != SCHEMA:
-        raise StoreError(f"{place} has schema {parsed['schema']}; this version of sid-bench reads schema {SCHEMA}")
+    if not 1 <= parsed["schema"] <= SCHEMA:
+        raise StoreError(
+            f"{place} has schema {parsed['schema']}; this version of sid-bench reads schemas 1 to {SCHEMA}"
+        )
     try:
-        record = Record.parse(parsed)
+        record = Record.parse(migrate(parsed))
+    except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+        raise StoreError(
+            f"{place} is not a legal record of schema {parsed['schema']}: {type(error).__name__}: {error}"
+        ) from None
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sid_core.network import LocalModule
 from sid_core.objective import refine
+from sid_core.phases import enter
 
 
 def has_closed_form(module: nn.Module) -> bool:
@@ -66,6 +67,7 @@ def closed_form_module_step(
     logits = torch.addmm(linears[-1].bias, inputs[-1], linears[-1].weight.t())
     next_belief, next_log_belief, gradient = refine(logits, belief, log_belief, label_belief, alpha, loss)
     del logits
+    enter("backward")
     for linear in reversed(linears[1:]):
         activation = inputs.pop()
         _add_parameter_gradients(linear, activation, gradient)
@@ -79,6 +81,7 @@ def closed_form_module_step(
             features.grad = gradient.mm(feature_weight)
         else:
             features.grad.addmm_(gradient, feature_weight)
+    enter("forward")
     return next_belief, next_log_belief
 
 

@@ -52,10 +52,12 @@ def measure_latency(
         first, second = legs[mirrored], legs[not mirrored]
         a, b, b_again, a_again = clock.time([first, second, second, first], loops)
         blocks.append((b, a, a_again, b_again) if mirrored else (a, b, b_again, a_again))
-    return summarise(blocks, loops, sum(steps for steps, _ in warm))
+    return summarise(blocks, loops, sum(steps for steps, _ in warm), len(labels))
 
 
-def summarise(blocks: Sequence[tuple[float, float, float, float]], loops: int, warm_up_steps: int) -> Latency:
+def summarise(
+    blocks: Sequence[tuple[float, float, float, float]], loops: int, warm_up_steps: int, batch_size: int
+) -> Latency:
     """Ratio, interval and spread of ABBA blocks, each ``(step, BP, BP, step)`` in seconds a step.
 
     The ratio is the median over blocks of the mean of a block's two log-ratios; the interval its 95 % percentile
@@ -74,8 +76,12 @@ def summarise(blocks: Sequence[tuple[float, float, float, float]], loops: int, w
         bp_iqr_seconds=_iqr(baseline),
         ratio_to_bp=math.exp(float(np.median(log_ratios))),
         ratio_ci95=(math.exp(float(interval.low)), math.exp(float(interval.high))),
+        samples_per_second=batch_size / float(np.median(own)),
+        noisy_because=None,
+        shares=None,
         loops=loops,
         warm_up_steps=warm_up_steps,
+        blocks_by_process=[len(blocks)],
         blocks_seconds=[(float(a), float(b), float(c), float(d)) for a, b, c, d in seconds.round(9)],
     )
 

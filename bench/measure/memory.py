@@ -41,20 +41,16 @@ def measure_memory(step: TrainingStep, images: Tensor, labels: Tensor) -> Memory
     try:
         if on_cuda:
             torch.cuda.synchronize(images.device)
-            torch.cuda.reset_peak_memory_stats(images.device)
-            allocated_before = torch.cuda.memory_allocated(images.device)
         with StorageMeter(images.device) as meter:
             step(images, labels, gradients="zero")
     finally:
         if was_enabled:
             gc.enable()
-    allocator_peak = None
-    if on_cuda:
-        torch.cuda.synchronize(images.device)
-        allocator_peak = torch.cuda.max_memory_allocated(images.device) - allocated_before
     return Memory(
         peak_activation_bytes=meter.peak,
         peak_total_bytes=meter.peak + sum(persistent.values()),
-        allocator_peak_activation_bytes=allocator_peak,
         **persistent,
+        at_peak=None,
+        timeline=None,
+        allocator=None,
     )

@@ -11,6 +11,7 @@ from bench.cell import Cell
 from bench.methods import AccumulateGradients, load_method
 from bench.workloads.networks import build_network
 from sid_core import Cascade
+from sid_core.phases import enter
 
 _SGD_MOMENTUM = 0.9
 
@@ -31,7 +32,9 @@ class TrainingStep:
     def __call__(self, images: Tensor, labels: Tensor, gradients: Literal["free", "zero"] = "free") -> Tensor:
         """Gradients and an optimizer step on ``images`` ``[B, ...]``, ``labels`` ``[B]``; returns the loss, ``[]``."""
         self.optimizer.zero_grad(set_to_none=gradients == "free")
+        enter("forward")
         loss = self.rule(self.network, images, labels, self.alpha)
+        enter("optimizer")
         self.optimizer.step()
         return loss
 

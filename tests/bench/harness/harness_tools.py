@@ -51,14 +51,17 @@ def make_record(message: str | None = None, status: str = "ok", memory_bytes: in
         "gradient_bytes": 200,
         "optimizer_bytes": 100,
         "input_bytes": 64,
-        "allocator_peak_activation_bytes": None,
+        "at_peak": None,
+        "timeline": None,
+        "allocator": None,
     }
     return Record.parse(
         {
-            "schema": 1,
+            "schema": 2,
             "id": cell.id,
             "status": status,
             "message": message,
+            "attempts": 1,
             "created": "2026-01-02T03:04:05+00:00",
             "suite": "by-hand",
             "cell": cell.model_dump(mode="json"),

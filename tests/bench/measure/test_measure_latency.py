@@ -44,14 +44,16 @@ def noisy_blocks(seed: int, ratio: float, count: int = 20) -> list[Block]:
 
 
 def test_the_ratio_of_constant_legs_is_exact() -> None:
-    summary = summarise([block(lambda _: 1)] * 10, loops=1, warm_up_steps=0)
+    summary = summarise([block(lambda _: 1)] * 10, loops=1, warm_up_steps=0, batch_size=1)
     assert summary.ratio_to_bp == pytest.approx(RATIO, rel=1e-12)
     assert summary.ratio_ci95 == pytest.approx((RATIO, RATIO), rel=1e-12)
 
 
 @pytest.mark.parametrize("rate", [-0.2, 0.01, 0.5])
 def test_drift_at_a_constant_rate_cancels_in_every_block(rate: float) -> None:
-    summary = summarise([block(lambda position: math.exp(rate * position))] * 10, loops=1, warm_up_steps=0)
+    summary = summarise(
+        [block(lambda position: math.exp(rate * position))] * 10, loops=1, warm_up_steps=0, batch_size=1
+    )
     assert summary.ratio_to_bp == pytest.approx(RATIO, rel=1e-12)
 
 
@@ -59,38 +61,38 @@ def test_drift_at_a_constant_rate_cancels_in_every_block(rate: float) -> None:
 def test_drift_linear_in_time_cancels_over_mirrored_blocks(slope: float) -> None:
     # In one block a term of second order is left (slope squared); the mirrored block has it with the other sign.
     blocks = [block(lambda position: 1 + slope * position, mirrored=index % 2 == 1) for index in range(10)]
-    summary = summarise(blocks, loops=1, warm_up_steps=0)
+    summary = summarise(blocks, loops=1, warm_up_steps=0, batch_size=1)
     assert summary.ratio_to_bp == pytest.approx(RATIO, rel=1e-12)
     assert summary.ratio_ci95[0] <= RATIO <= summary.ratio_ci95[1]
 
 
 @pytest.mark.parametrize("slope", [0.01, 0.1])
 def test_drift_linear_in_time_leaves_less_than_its_square_in_plain_blocks(slope: float) -> None:
-    summary = summarise([block(lambda position: 1 + slope * position)] * 10, loops=1, warm_up_steps=0)
+    summary = summarise([block(lambda position: 1 + slope * position)] * 10, loops=1, warm_up_steps=0, batch_size=1)
     assert summary.ratio_to_bp == pytest.approx(RATIO, rel=slope**2)
 
 
 def test_blocks_of_different_speeds_count_alike() -> None:
     blocks = [block(lambda _: 1, bp_seconds=0.001 * 2**index) for index in range(10)]
-    assert summarise(blocks, loops=1, warm_up_steps=0).ratio_to_bp == pytest.approx(RATIO, rel=1e-12)
+    assert summarise(blocks, loops=1, warm_up_steps=0, batch_size=1).ratio_to_bp == pytest.approx(RATIO, rel=1e-12)
 
 
 def test_a_stalled_block_does_not_move_the_ratio() -> None:
     blocks = [block(lambda _: 1)] * 10
     blocks[4] = (1.0, 0.01, 0.01, 0.0105)
-    assert summarise(blocks, loops=1, warm_up_steps=0).ratio_to_bp == pytest.approx(RATIO, rel=1e-12)
+    assert summarise(blocks, loops=1, warm_up_steps=0, batch_size=1).ratio_to_bp == pytest.approx(RATIO, rel=1e-12)
 
 
 def test_the_interval_contains_the_true_ratio_in_nine_of_ten_noisy_runs() -> None:
     hits = 0
     for seed in range(100):
-        low, high = summarise(noisy_blocks(seed, RATIO), loops=1, warm_up_steps=0).ratio_ci95
+        low, high = summarise(noisy_blocks(seed, RATIO), loops=1, warm_up_steps=0, batch_size=1).ratio_ci95
         hits += low <= RATIO <= high
     assert hits >= 90
 
 
 def test_the_interval_of_a_against_a_contains_one() -> None:
-    summary = summarise(noisy_blocks(0, 1.0, count=60), loops=1, warm_up_steps=0)
+    summary = summarise(noisy_blocks(0, 1.0, count=60), loops=1, warm_up_steps=0, batch_size=1)
     low, high = summary.ratio_ci95
     assert low < 1 < high
     assert high - low < 0.05
@@ -98,13 +100,13 @@ def test_the_interval_of_a_against_a_contains_one() -> None:
 
 
 def test_a_clear_difference_has_an_interval_without_one() -> None:
-    low, high = summarise(noisy_blocks(0, 1.2, count=60), loops=1, warm_up_steps=0).ratio_ci95
+    low, high = summarise(noisy_blocks(0, 1.2, count=60), loops=1, warm_up_steps=0, batch_size=1).ratio_ci95
     assert 1.1 < low < high < 1.3
 
 
 def test_the_summary_of_the_same_blocks_is_the_same() -> None:
     blocks = noisy_blocks(3, RATIO)
-    assert summarise(blocks, 2, 5) == summarise(blocks, 2, 5)
+    assert summarise(blocks, 2, 5, 1) == summarise(blocks, 2, 5, 1)
 
 
 def test_raw_samples_and_counts_are_kept() -> None:
@@ -116,7 +118,7 @@ def test_raw_samples_and_counts_are_kept() -> None:
 
 def test_median_and_spread_are_those_of_each_leg() -> None:
     blocks = [(1.0, 10.0, 20.0, 2.0), (3.0, 30.0, 40.0, 4.0), (5.0, 50.0, 60.0, 6.0), (7.0, 70.0, 80.0, 8.0)]
-    summary = summarise(blocks, loops=1, warm_up_steps=0)
+    summary = summarise(blocks, loops=1, warm_up_steps=0, batch_size=1)
     assert (summary.median_seconds, summary.bp_median_seconds) == (4.5, 45.0)
     assert (summary.iqr_seconds, summary.bp_iqr_seconds) == (3.5, 35.0)  # 6.25 - 2.75, by linear interpolation
 

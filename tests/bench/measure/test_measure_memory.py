@@ -152,7 +152,7 @@ def test_a_frozen_parameter_has_no_gradient_and_no_optimizer_state() -> None:
 
 
 def test_the_cpu_has_no_caching_allocator_to_ask() -> None:
-    assert measure(make("bp", 2)).allocator_peak_activation_bytes is None
+    assert measure(make("bp", 2)).allocator is None
 
 
 def test_measuring_leaves_the_garbage_collector_on() -> None:

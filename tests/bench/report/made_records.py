@@ -32,7 +32,9 @@ def make_record(
             "gradient_bytes": 0,
             "optimizer_bytes": 0,
             "input_bytes": 0,
-            "allocator_peak_activation_bytes": None,
+            "at_peak": None,
+            "timeline": None,
+            "allocator": None,
         }
     if latency is not None:
         ratio, low, high = latency
@@ -43,8 +45,12 @@ def make_record(
             "bp_iqr_seconds": 0.001,
             "ratio_to_bp": ratio,
             "ratio_ci95": [low, high],
+            "samples_per_second": checked.batch_size / (0.01 * ratio),
+            "noisy_because": None,
+            "shares": None,
             "loops": 1,
             "warm_up_steps": 8,
+            "blocks_by_process": [1],
             "blocks_seconds": [[0.01 * ratio, 0.01, 0.01, 0.01 * ratio]],
         }
     if accuracy is not None:
@@ -65,10 +71,11 @@ def make_record(
             "epochs": [epoch],
         }
     content = {
-        "schema": 1,
+        "schema": 2,
         "id": checked.id,
         "status": status,
         "message": message,
+        "attempts": 1,
         "created": "2026-01-01T00:00:00+00:00",
         "suite": "made",
         "cell": checked.model_dump(mode="json"),

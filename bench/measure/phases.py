@@ -1,0 +1,35 @@
+"""Follows the phases of a training step: forward, backward, optimizer."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from sid_core.phases import Phase, enter, listen
+
+
+@contextmanager
+def follow_phases(listener: Callable[[Phase], None]) -> Iterator[None]:
+    """Calls ``listener`` with each phase that begins while the context is open.
+
+    A backward pass through autograd is seen because ``torch.autograd.backward``, which ``Tensor.backward`` calls too,
+    is wrapped meanwhile; one that is written out, and the optimizer's step, are told by who runs them
+    (:mod:`sid_core.phases`).
+    """
+    run_backward = torch.autograd.backward
+
+    def backward(*args: Any, **kwargs: Any) -> None:
+        enter("backward")
+        try:
+            run_backward(*args, **kwargs)
+        finally:
+            enter("forward")
+
+    stop = listen(listener)
+    torch.autograd.backward = backward
+    try:
+        yield
+    finally:
+        torch.autograd.backward = run_backward
+        stop()

@@ -1,0 +1,42 @@
+"""Brings records of earlier schemas up to the present one, so that old results files stay readable.
+
+Schema 2 (from 1): memory by category, its timeline and the allocator's view, unknown in old records; the verdict,
+throughput and processes of a latency; the number of attempts.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from bench.record import SCHEMA
+
+Content = dict[str, Any]
+
+
+def migrate(content: Content) -> Content:
+    """``content``, a record of schema 1 to :data:`bench.record.SCHEMA`, in the present schema; the original stays.
+
+    Raises:
+        KeyError, TypeError, AttributeError, ZeroDivisionError: the content lacks what its schema promises.
+    """
+    while content["schema"] < SCHEMA:
+        content = _STEPS[content["schema"]](content)
+    return content
+
+
+def _from_1(content: Content) -> Content:
+    memory, latency = content["memory"], content["latency"]
+    if memory is not None:
+        memory = {name: value for name, value in memory.items() if name != "allocator_peak_activation_bytes"}
+        memory |= {"at_peak": None, "timeline": None, "allocator": None}
+    if latency is not None:
+        latency = latency | {
+            "samples_per_second": content["cell"]["batch_size"] / latency["median_seconds"],
+            "noisy_because": None,
+            "shares": None,
+            "blocks_by_process": [len(latency["blocks_seconds"])],
+        }
+    attempts = 0 if content["status"] == "skipped" else 1
+    return content | {"schema": 2, "attempts": attempts, "memory": memory, "latency": latency}
+
+
+_STEPS: dict[int, Callable[[Content], Content]] = {1: _from_1}
