@@ -1,16 +1,21 @@
-"""The backward pass of a :class:`sid_core.LocalModule` written out: no graph, gradients added where they belong.
+"""The backward pass of :class:`sid_core.LocalModule` written out: no graph, gradients added where they belong.
 
 A local module is a short stack of linear layers and ReLUs, so the chain rule through it is three products a layer.
 Written out, they add straight into ``.grad`` and into the features' gradient, and the gradient of the belief, which
 nobody asks for, is not computed. ``streamed_step`` takes this way where it can and autograd where it can't.
 """
 
+from collections.abc import Iterable
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sid_core.network import LocalModule
-from sid_core.objective import refine
+from sid_core.objective import BeliefChain
 from sid_core.phases import enter
+
+_multiply_by_relu_slope = torch.ops.aten.threshold_backward.grad_input
 
 
 def has_closed_form(module: nn.Module) -> bool:
@@ -36,53 +41,48 @@ def has_closed_form(module: nn.Module) -> bool:
     return expected is nn.ReLU  # the last layer was linear
 
 
-def closed_form_module_step(
-    module: nn.Module,
-    features: Tensor,
-    belief: Tensor,
-    log_belief: Tensor,
-    label_belief: Tensor,
-    alpha: float,
-    loss: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Forward and backward of a module that has a closed form; call without gradients.
+def accumulate_closed_form(
+    local_modules: Iterable[nn.Module], stacked: Tensor, chain: BeliefChain, wants_feature_gradient: bool
+) -> Tensor | None:
+    """Forward and backward of one module after the other; call without gradients. Adds to ``.grad`` of the parameters.
 
     Args:
-        module: one for which :func:`has_closed_form` holds.
-        features: the leaf ``[B, d]`` whose ``.grad`` gathers the gradient, if it requires one.
-        belief: ``p_{i-1}``, ``[B, C]``.
-        log_belief: its logarithm.
-        label_belief: ``p_y``, one-hot, ``[B, C]``.
-        alpha: the weight of the label, in (0, 1].
-        loss: shape ``[]``; ``B * L_i`` is added in place.
+        local_modules: modules for which :func:`has_closed_form` holds, first to last.
+        stacked: ``[B, C + d]``, the features in its last ``d`` columns. The first ``C`` are overwritten with each
+            belief in turn, so that the input of a module is never built anew.
+        chain: the beliefs; walked from the first module to the last.
+        wants_feature_gradient: whether the features need a gradient.
 
     Returns:
-        ``p_i`` and its logarithm, each ``[B, C]``.
+        The gradient of all modules' losses in the features, ``[B, d]``, or None.
     """
-    linears: list[nn.Linear] = list(module.mlp)[::2]  # type: ignore[arg-type]
-    inputs = [torch.cat((belief, features), dim=1)]
-    for linear in linears[:-1]:
-        # ReLU in place: its gradient needs the result only, and a linear layer needs its input only.
-        inputs.append(torch.addmm(linear.bias, inputs[-1], linear.weight.t()).relu_())
-    logits = torch.addmm(linears[-1].bias, inputs[-1], linears[-1].weight.t())
-    next_belief, next_log_belief, gradient = refine(logits, belief, log_belief, label_belief, alpha, loss)
-    del logits
-    enter("backward")
-    for linear in reversed(linears[1:]):
-        activation = inputs.pop()
-        _add_parameter_gradients(linear, activation, gradient)
-        gradient = gradient.mm(linear.weight)
-        torch.ops.aten.threshold_backward.grad_input(gradient, activation, 0, grad_input=gradient)
-    first, stacked_input = linears[0], inputs.pop()
-    _add_parameter_gradients(first, stacked_input, gradient)
-    if features.requires_grad:
-        feature_weight = first.weight[:, belief.shape[1] :]
-        if features.grad is None:
-            features.grad = gradient.mm(feature_weight)
-        else:
-            features.grad.addmm_(gradient, feature_weight)
-    enter("forward")
-    return next_belief, next_log_belief
+    classes = chain.belief.shape[1]
+    feature_gradient: Tensor | None = None
+    for module in local_modules:
+        stacked[:, :classes] = chain.belief
+        linears: list[nn.Linear] = list(module.mlp)[::2]  # type: ignore[arg-type]
+        inputs = [stacked]
+        for linear in linears[:-1]:
+            # ReLU in place: its gradient needs the result only, and a linear layer needs its input only.
+            inputs.append(F.linear(inputs[-1], linear.weight, linear.bias).relu_())
+        gradient = chain.advance(F.linear(inputs[-1], linears[-1].weight, linears[-1].bias))
+        enter("backward")
+        for linear in reversed(linears[1:]):
+            activation = inputs.pop()
+            _add_parameter_gradients(linear, activation, gradient)
+            gradient = gradient.mm(linear.weight)
+            _multiply_by_relu_slope(gradient, activation, 0, grad_input=gradient)
+            del activation
+        _add_parameter_gradients(linears[0], stacked, gradient)
+        if wants_feature_gradient:
+            feature_weight = linears[0].weight[:, classes:]
+            if feature_gradient is None:
+                feature_gradient = gradient.mm(feature_weight)
+            else:
+                feature_gradient.addmm_(gradient, feature_weight)
+        del gradient  # the next module's activations need its room
+        enter("forward")
+    return feature_gradient
 
 
 def _add_parameter_gradients(linear: nn.Linear, activation: Tensor, gradient: Tensor) -> None:

@@ -8,6 +8,7 @@ direction that the authors' code computes) is::
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from numbers import Real
 
 import torch
@@ -90,27 +91,41 @@ def logit_gradient(belief: Tensor, target: Tensor) -> Tensor:
     return (belief - target).mul_(1 / belief.shape[0])  # a scalar product is four times faster than a quotient
 
 
-def refine(
-    logits: Tensor, belief: Tensor, log_belief: Tensor, label_belief: Tensor, alpha: float, loss: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What a module's logits mean: the next belief, and the gradient that trains the module. Call without gradients.
+class BeliefChain:
+    """The beliefs of one step, first to last: what each module's logits mean. Call without gradients.
 
     Args:
-        logits: ``logits_i``, ``[B, C]``.
-        belief: ``p_{i-1}``, ``[B, C]``.
-        log_belief: its logarithm.
-        label_belief: ``p_y``, one-hot, ``[B, C]``.
-        alpha: the weight of the label, in (0, 1].
-        loss: shape ``[]``; ``B * L_i`` is added in place.
+        initial_belief: ``p_0``, ``[B, C]``.
+        labels: ``[B]``, int64 in [0, C).
+        alphas: one number in (0, 1] a module.
 
-    Returns:
-        ``p_i``, its logarithm, and the gradient of ``L_i`` in ``logits_i``, each ``[B, C]``.
+    Attributes:
+        belief: the belief of the module seen last, ``p_0`` at first, ``[B, C]``.
+
+    Raises:
+        ValueError: there is not one label an image.
     """
-    next_log_belief = torch.log_softmax(logits, 1)
-    next_belief = next_log_belief.exp()
-    target = target_belief(label_belief, belief, alpha)
-    # B * L_i = (1 - alpha) * sum p_{i-1} log p_{i-1} - sum t_i log p_i, where the one-hot p_y has no entropy.
-    loss.sub_(torch.dot(target.view(-1), next_log_belief.view(-1)))
-    if alpha < 1:
-        loss.add_(torch.dot(belief.view(-1), log_belief.view(-1)), alpha=1 - alpha)
-    return next_belief, next_log_belief, logit_gradient(next_belief, target)
+
+    def __init__(self, initial_belief: Tensor, labels: Tensor, alphas: Sequence[float]) -> None:
+        self.belief = initial_belief
+        self._label_belief = one_hot(labels, initial_belief)
+        self._alphas = pairwise((*alphas, 1.0))  # alpha_i with alpha_{i + 1}
+        self._total = torch.special.entr(initial_belief).sum().mul_(alphas[0] - 1)  # B times the loss, so far
+
+    @property
+    def loss(self) -> Tensor:
+        """The local losses summed over the modules, in nats, shape ``[]``; complete once the last module was seen."""
+        total: Tensor = self._total / self.belief.shape[0]
+        return total
+
+    def advance(self, logits: Tensor) -> Tensor:
+        """Moves on to ``p_i`` by ``logits_i``, ``[B, C]``; returns the gradient of ``L_i`` in them, ``[B, C]``."""
+        alpha, next_alpha = next(self._alphas)
+        log_belief = torch.log_softmax(logits, 1)
+        belief = log_belief.exp()
+        target = target_belief(self._label_belief, self.belief, alpha)
+        # log p_i has the weight -t_i in L_i, and (1 - alpha) p_i in the entropy that L_{i + 1} starts from.
+        weight = torch.sub(target, belief, alpha=1 - next_alpha)
+        self._total.sub_(torch.dot(weight.view(-1), log_belief.view(-1)))
+        self.belief = belief
+        return logit_gradient(belief, target)

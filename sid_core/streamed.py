@@ -1,30 +1,33 @@
 """The SID step module by module: ``published``'s gradients, one module's activations at a time, no second forward."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import get_gradient_edge
 
-from sid_core.closed_form import closed_form_module_step, has_closed_form
+from sid_core.closed_form import accumulate_closed_form, has_closed_form
 from sid_core.network import Cascade
-from sid_core.objective import Alpha, alpha_per_module, one_hot, refine
+from sid_core.objective import Alpha, BeliefChain, alpha_per_module
 
 
 def streamed_step(
     network: Cascade, images: Tensor, labels: Tensor, alpha: Alpha, *, closed_form: bool = True
 ) -> Tensor:
-    """One SID step (arXiv 2510.03273) that frees each module before the next: accumulates gradients into ``.grad``.
+    """:func:`sid_core.published_step`, but each module is freed before the next: accumulates gradients into ``.grad``.
 
     Two facts make it exact. The parameters do not change within a step, so the belief that module ``i + 1`` needs is
     the one that module ``i`` has just computed: no teacher pass. And the gradient in the logits has a closed form (see
-    :func:`sid_core.logit_gradient`), so no loss graph is built. The gradient of the features gathers in a leaf, and
-    the trunk is run backward once, at the end. A module with dropout draws one mask here, two in ``published``.
+    :func:`sid_core.logit_gradient`), so no loss graph is built. The gradient of the features gathers in one tensor,
+    and the trunk is run backward once, at the end. A module with dropout draws one mask here, two in ``published``.
 
     Args:
-        network: the cascade; its training mode is left as it is.
-        images: ``[B, ...]``, what the trunk takes.
-        labels: ``[B]``, int64 in [0, C).
-        alpha: the weight of the label, in (0, 1], a number or one a module.
-        closed_form: run a :class:`sid_core.LocalModule` backward without an autograd graph, which is faster and
-            leaner; other modules go through autograd in any case. False sends all of them through autograd.
+        network: as for ``published_step``, and so are the next three.
+        images: ``[B, ...]``.
+        labels: ``[B]``.
+        alpha: one number or one a module.
+        closed_form: where all modules are :class:`sid_core.LocalModule`, run them backward without an autograd graph,
+            which is faster and leaner; other networks go through autograd in any case. False always takes autograd.
 
     Returns:
         The loss of the step: the local losses summed over modules, in nats, shape ``[]``, detached.
@@ -35,36 +38,33 @@ def streamed_step(
     alphas = alpha_per_module(alpha, len(network.local_modules))
     with torch.enable_grad():
         features = network.trunk(images)
-    leaf = features.detach().requires_grad_(features.requires_grad)
+    trunk_output = get_gradient_edge(features) if features.requires_grad else None
+    features = features.detach()
     with torch.no_grad():
-        belief = network.initial_belief(leaf)
-        log_belief = belief.log()
-        label_belief = one_hot(labels, belief)
-        loss = belief.new_zeros(())
-        for module, weight in zip(network.local_modules, alphas, strict=True):
-            step = closed_form_module_step if closed_form and has_closed_form(module) else _module_step
-            belief, log_belief = step(module, leaf, belief, log_belief, label_belief, weight, loss)
-    if leaf.grad is not None:
-        features.backward(leaf.grad)
-    return loss.div_(belief.shape[0])
+        chain = BeliefChain(network.initial_belief(features), labels, alphas)
+        if closed_form and all(map(has_closed_form, network.local_modules)):
+            stacked = torch.cat((chain.belief, features), dim=1)
+            del features  # from here on they live in the modules' input only
+            feature_gradient = accumulate_closed_form(network.local_modules, stacked, chain, trunk_output is not None)
+            del stacked
+        else:
+            leaf = features.requires_grad_(trunk_output is not None)
+            _accumulate_by_autograd(network.local_modules, leaf, chain)
+            feature_gradient = leaf.grad
+            del leaf, features
+    loss = chain.loss
+    del chain  # the trunk's backward pass needs the room
+    if trunk_output is not None and feature_gradient is not None:
+        torch.autograd.backward(trunk_output, feature_gradient)
+    return loss
 
 
-def _module_step(
-    module: nn.Module,
-    features: Tensor,
-    belief: Tensor,
-    log_belief: Tensor,
-    label_belief: Tensor,
-    alpha: float,
-    loss: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Forward and backward of any module; adds ``B * L_i`` to ``loss`` in place and returns ``p_i`` and its logarithm.
-
-    A function of its own, so that all that it holds is freed on return.
-    """
-    with torch.enable_grad():
-        logits = module(belief, features)
-    belief, log_belief, gradient = refine(logits.detach(), belief, log_belief, label_belief, alpha, loss)
-    if logits.requires_grad:
-        logits.backward(gradient)
-    return belief, log_belief
+def _accumulate_by_autograd(local_modules: Iterable[nn.Module], features: Tensor, chain: BeliefChain) -> None:
+    """Forward and backward of one module of any kind after the other; ``features.grad`` gathers their gradient."""
+    for module in local_modules:
+        with torch.enable_grad():
+            logits = module(chain.belief, features)
+        gradient = chain.advance(logits.detach())
+        if logits.requires_grad:
+            logits.backward(gradient)
+        del logits, gradient

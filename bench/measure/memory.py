@@ -1,25 +1,33 @@
-"""The memory pass: the peak of activation bytes in one training step."""
+"""The memory pass: the bytes of one training step, by category, and what the allocator says of the same step."""
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
+from bench.measure.allocator import measure_allocator
+from bench.measure.categories import at_peak, timeline, told_phase_and_region
 from bench.measure.step import TrainingStep
 from bench.measure.storages import StorageMeter, bytes_of
 from bench.record import Memory
 
 
-def measure_memory(step: TrainingStep, images: Tensor, labels: Tensor) -> Memory:
-    """Runs two steps and meters the second; deterministic.
+def measure_memory(
+    step: TrainingStep, images: Tensor, labels: Tensor, round_to: int = 1, ask_allocator: bool = True
+) -> Memory:
+    """Runs three steps: the first for what persists, the second metered, the third under the allocator's eyes.
 
-    The first step brings gradients and optimizer state into being. In the second, gradient buffers are zeroed in
-    place, so everything that it allocates is activations and temporaries.
+    The first step brings gradients and optimizer state into being. In the others, gradient buffers are zeroed in
+    place, so everything that they allocate is activations and temporaries. Deterministic.
 
     Args:
         step: the training step; its weights change.
         images: one batch, ``[B, channels, H, W]``, on the step's device.
         labels: ``[B]``, int64, on the step's device.
+        round_to: each created storage counts with its bytes rounded up to a multiple of this.
+        ask_allocator: whether the third step is run; fake tensors have no allocator.
     """
     step(images, labels)
     parameters = list(step.network.parameters())
@@ -33,24 +41,31 @@ def measure_memory(step: TrainingStep, images: Tensor, labels: Tensor) -> Memory
         "optimizer_bytes": bytes_of(optimizer_state),
         "input_bytes": bytes_of([images, labels]),
     }
-    on_cuda = images.device.type == "cuda"
-    # A collection in mid-step would free cycles at a moment that depends on what ran before.
-    gc.collect()
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        if on_cuda:
-            torch.cuda.synchronize(images.device)
-        with StorageMeter(images.device) as meter:
+    if images.device.type == "cuda":
+        torch.cuda.synchronize(images.device)
+    with _no_collection():
+        meter = StorageMeter(images.device, round_to)
+        with told_phase_and_region(meter, step.network.trunk), meter:
             step(images, labels, gradients="zero")
-    finally:
-        if was_enabled:
-            gc.enable()
+        allocator = measure_allocator(step, images, labels, meter.peak) if ask_allocator else None
     return Memory(
         peak_activation_bytes=meter.peak,
         peak_total_bytes=meter.peak + sum(persistent.values()),
         **persistent,
-        at_peak=None,
-        timeline=None,
-        allocator=None,
+        at_peak=at_peak(meter.events),
+        timeline=timeline(meter.events, meter.operators),
+        allocator=allocator,
     )
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """No garbage collection in mid-step: it would free cycles at a moment that depends on what ran before."""
+    gc.collect()
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

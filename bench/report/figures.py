@@ -2,7 +2,8 @@
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,6 +12,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
+from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from bench.report.frame import METHOD_ORDER, ordered_series, slices
@@ -31,7 +33,7 @@ _COLOURS = {
 }
 _OTHER_COLOURS = ("#cc79a7", "#b8a800", "#7b4fa3")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p")
-_PANEL_INCHES = (4.2, 3.3)
+PANEL_INCHES = (4.2, 3.3)
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,13 @@ class Figure:
     alternative: str
 
 
+@contextmanager
+def drawing() -> Iterator[None]:
+    """The look that all figures share."""
+    with mpl.rc_context(_STYLE), sns.axes_style("whitegrid", {"grid.color": "#e4e4e4"}):
+        yield
+
+
 def draw_figures(frame: pd.DataFrame) -> list[Figure]:
     """Every figure that ``frame`` has data for, in the order of the page."""
     if frame.empty:
@@ -56,7 +65,7 @@ def draw_figures(frame: pd.DataFrame) -> list[Figure]:
         _accuracy_against_noise,
         _kl_by_module,
     ]
-    with mpl.rc_context(_STYLE), sns.axes_style("whitegrid", {"grid.color": "#e4e4e4"}):
+    with drawing():
         figures = [maker(frame) for maker in makers]
     return [figure for figure in figures if figure is not None]
 
@@ -127,7 +136,7 @@ def _cost_against(cost: _Cost, axis: str, frame: pd.DataFrame) -> Figure | None:
         f"{cost.name}-against-{axis.replace('_', '-')}",
         f"{cost.title} {name.replace('modules', 'module count')}",
         cost.caption,
-        _svg(_lines(rows, axis, cost.label, log_y=cost.log_y)),
+        figure_svg(_lines(rows, axis, cost.label, log_y=cost.log_y).figure),
         _data(rows, {axis: name} | cost.columns),
         _describe(rows, axis, cost.what, cost.show),
     )
@@ -154,8 +163,8 @@ def _memory_against_latency(frame: pd.DataFrame) -> Figure | None:
         facet_kws={"legend_out": False},
         kind="scatter",
         s=60,
-        height=_PANEL_INCHES[1],
-        aspect=_PANEL_INCHES[0] / _PANEL_INCHES[1],
+        height=PANEL_INCHES[1],
+        aspect=PANEL_INCHES[0] / PANEL_INCHES[1],
     )
     for panel in grid.axes.flat:
         panel.axhline(1, color="#888888", linewidth=0.8)
@@ -175,7 +184,7 @@ def _memory_against_latency(frame: pd.DataFrame) -> Figure | None:
         "memory-against-latency",
         "Memory against latency, both over BP's",
         "One point a cell. Left of 1 is faster than BP, below 1 is leaner; the vertical axis is logarithmic.",
-        _svg(grid),
+        figure_svg(grid.figure),
         _data(rows, columns | {"y": "activations / BP", "x": "latency / BP"}),
         f"Scatter of memory ratio over latency ratio. Medians over cells: {best}.",
     )
@@ -195,7 +204,7 @@ def _accuracy_against_noise(frame: pd.DataFrame) -> Figure | None:
         "Test accuracy against the rate of wrong training labels",
         "Last epoch, clean test labels; lines are means over seeds, bars reach from the worst seed to the best. "
         "Methods with the same gradients (bp and bp-checkpoint; sid-published and sid-streamed) cover each other.",
-        _svg(grid),
+        figure_svg(grid.figure),
         _data(rows, columns),
         _describe(rows, "noise_rate", "mean accuracy", lambda value: f"{value:.1f} %"),
     )
@@ -224,7 +233,7 @@ def _kl_by_module(frame: pd.DataFrame) -> Figure | None:
         "KL(p_y || p_i) on the test set after the last epoch; SID's theory wants it to fall from module to module. BP "
         "trains only the last module's belief. Lines are means over seeds, bars reach from the worst to the best; the "
         "vertical axis is logarithmic.",
-        _svg(grid),
+        figure_svg(grid.figure),
         _data(rows, columns),
         _describe(rows, "module", "mean KL", lambda value: f"{value:.2f} nats"),
     )
@@ -290,8 +299,8 @@ def _lines(
         col="panel",
         col_order=panels,
         col_wrap=min(3, len(panels)),
-        height=_PANEL_INCHES[1],
-        aspect=_PANEL_INCHES[0] / _PANEL_INCHES[1],
+        height=PANEL_INCHES[1],
+        aspect=PANEL_INCHES[0] / PANEL_INCHES[1],
         facet_kws={"sharey": False, "sharex": False, "legend_out": False},
     )
     for panel, axes in grid.axes_dict.items():
@@ -334,11 +343,11 @@ def _finish(grid: sns.FacetGrid) -> None:
         sns.move_legend(grid, "lower left", bbox_to_anchor=(0.04, 1.0), ncol=columns, frameon=False)
 
 
-def _svg(grid: sns.FacetGrid) -> str:
-    """The figure's ``<svg>`` element, with identifiers of its own, and closes it."""
+def figure_svg(figure: MatplotlibFigure) -> str:
+    """The ``<svg>`` element of ``figure``, which is closed."""
     buffer = io.StringIO()
-    grid.figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
-    plt.close(grid.figure)
+    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    plt.close(figure)
     return buffer.getvalue()[buffer.getvalue().index("<svg") :]
 
 

@@ -5,13 +5,17 @@ from typing import Any
 
 import pandas as pd
 
+from bench.bounds import lower_bound_bytes
 from bench.methods import BASELINE
-from bench.record import Record
+from bench.record import Allocator, CreatedBytes, Memory, Record
 
 # What may differ between a cell and the BP cell that it is held against: the rule, its alpha, and what was measured.
 _NOT_PAIRED = ("method", "alpha", "passes", "latency_seconds")
 # What a cost figure keeps fixed within a panel, besides the axis it draws.
 PANEL = ("network", "dataset", "hidden", "width", "image_size", "channels", "classes", "optimizer", "device")
+
+# Parts of a memory measurement that have parts of their own.
+_NESTED = ("at_peak", "allocator", "timeline")
 
 METHOD_ORDER = (
     "bp",
@@ -48,9 +52,25 @@ def _row(record: Record) -> dict[str, Any]:
         measured = getattr(record, part)
         row[f"has_{part}"] = measured is not None
         if measured is not None:
-            content = measured.model_dump(exclude={"epochs", "blocks_seconds"})
+            content = measured.model_dump(exclude={"epochs", "blocks_seconds", *_NESTED})
             row |= {f"{part}.{name}": value for name, value in content.items()}
+    if record.memory is not None:
+        row |= _memory_in_detail(record, record.memory)
     return row
+
+
+def _memory_in_detail(record: Record, memory: Memory) -> dict[str, Any]:
+    """Columns for what only records of schema 2 hold, and for the bound; None where there is none."""
+    columns: dict[str, Any] = {f"memory.at_peak.{name}": None for name in CreatedBytes.model_fields}
+    columns |= {f"memory.allocator.{name}": None for name in Allocator.model_fields}
+    for name in _NESTED[:2]:
+        nested = getattr(memory, name)
+        if nested is not None:
+            columns |= {f"memory.{name}.{field}": value for field, value in nested.model_dump().items()}
+    columns["memory.timeline"] = memory.timeline.model_dump() if memory.timeline else None
+    bound = lower_bound_bytes(record.cell, record.data.shape, record.data.classes) if record.data else None
+    columns["memory.over_bound"] = memory.peak_activation_bytes / bound if bound else None
+    return columns
 
 
 def _series(frame: pd.DataFrame) -> pd.Series:

@@ -14,7 +14,16 @@ from bench.errors import StoreError
 from bench.record import Record
 from bench.report.figures import draw_figures, with_own_ids
 from bench.report.frame import records_frame
-from bench.report.tables import accuracy_table, cost_table, failure_table, growth_table, summary_table
+from bench.report.tables import (
+    DISAGREEMENT_LIMIT,
+    accuracy_table,
+    category_table,
+    cost_table,
+    failure_table,
+    growth_table,
+    summary_table,
+)
+from bench.report.timeline import draw_timelines
 from bench.store import read_records
 
 
@@ -32,8 +41,9 @@ def write_report(
     records, warnings = _read(files)
     frame = records_frame(records)
     measured = frame[frame["status"] == "ok"]
+    warnings += _contradictions(measured)
     summary, summary_note = summary_table(measured)
-    figures = draw_figures(measured)
+    figures = [*draw_figures(measured), *draw_timelines(measured)]
     html = _template().render(
         title=", ".join(sorted({record.suite for record in records})),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -45,6 +55,7 @@ def write_report(
         growth=growth_table(measured),
         figures=figures,
         costs=cost_table(measured),
+        categories=category_table(measured),
         accuracies=accuracy_table(measured),
         failures=failure_table(frame),
         environments=_environments(records),
@@ -83,6 +94,19 @@ def _read(files: Sequence[Path]) -> tuple[list[Record], list[str]]:
             "ratios to BP are taken within one process and are."
         )
     return list(latest.values()), warnings
+
+
+def _contradictions(measured: pd.DataFrame) -> list[str]:
+    """Says how often the two memory instruments contradict each other."""
+    if "memory.allocator.disagreement" not in measured:
+        return []
+    differing = int((measured["memory.allocator.disagreement"].abs() > DISAGREEMENT_LIMIT).sum())
+    if not differing:
+        return []
+    return [
+        f"In {differing} records the allocator counts {100 * DISAGREEMENT_LIMIT:g} % more or less than the exact "
+        "instrument, workspaces inside operators apart; the table of costs shows where."
+    ]
 
 
 def _machine(record: Record) -> dict[str, object]:

@@ -10,6 +10,8 @@ from bench.methods import BASELINE
 from bench.report.frame import PANEL, ordered_series
 
 NOT_MEASURED = "not measured"
+# Two instruments that differ by more than this share contradict each other.
+DISAGREEMENT_LIMIT = 0.01
 _MIB = 2**20
 
 
@@ -30,7 +32,7 @@ def summary_table(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     rows: list[dict[str, str]] = []
     notes: list[str] = []
     for network, part in frame.groupby("network", sort=True):
-        costs = _headline_costs(part)
+        costs = headline_costs(part)
         accuracies, rates = _headline_accuracies(part)
         if not costs.empty:
             first = costs.iloc[0]
@@ -54,8 +56,8 @@ def summary_table(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return table.loc[:, (table != NOT_MEASURED).any()], "; ".join(notes)
 
 
-def _headline_costs(part: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the largest configuration that has a BP row with memory or latency."""
+def headline_costs(part: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the largest configuration in ``part`` that has a BP row with memory or latency."""
     measured = part[(part["has_memory"] | part["has_latency"]) & (part["seed"] == part["seed"].min())]
     paired = measured[measured["pair"].isin(measured.loc[measured["method"] == BASELINE, "pair"])]
     if paired.empty:
@@ -180,6 +182,8 @@ def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
                 "activations / BP": _ratio(row.get("memory.activation_ratio")),
                 "peak total bytes": f"{row['memory.peak_total_bytes']:,.0f}",
                 "total / BP": _ratio(row.get("memory.total_ratio")),
+                "activations / bound": _ratio(row["memory.over_bound"]),
+                "allocator": _agreement(row),
             }
         if row["has_latency"]:
             cells |= {
@@ -190,6 +194,28 @@ def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
             }
         rows.append(cells)
     return pd.DataFrame(rows).fillna(NOT_MEASURED)
+
+
+def category_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """The bytes of each category at the moment of the peak, and what operators allocate for themselves."""
+    if "memory.at_peak.activation_trunk" not in frame:
+        return pd.DataFrame()
+    rows = []
+    for _, row in _sorted(frame[frame["memory.at_peak.activation_trunk"].notna()]).iterrows():
+        categories = {
+            "activation, trunk": "memory.at_peak.activation_trunk",
+            "activation, modules": "memory.at_peak.activation_modules",
+            "temporary, trunk": "memory.at_peak.temporary_trunk",
+            "temporary, modules": "memory.at_peak.temporary_modules",
+            "parameter": "memory.parameter_bytes",
+            "gradient": "memory.gradient_bytes",
+            "optimizer state": "memory.optimizer_bytes",
+            "buffer": "memory.buffer_bytes",
+            "input": "memory.input_bytes",
+            "workspace in operators": "memory.allocator.workspace_bytes",
+        }
+        rows.append(_where(row) | {name: _bytes_text(row[column]) for name, column in categories.items()})
+    return pd.DataFrame(rows)
 
 
 def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -251,6 +277,18 @@ def _sorted(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _ratio(value: float | None) -> str:
     return NOT_MEASURED if value is None or np.isnan(value) else f"{value:.3f}"
+
+
+def _bytes_text(value: float | None) -> str:
+    return NOT_MEASURED if pd.isna(value) else f"{value:,.0f}"
+
+
+def _agreement(row: pd.Series) -> str:
+    """Whether the allocator's count, workspaces apart, is that of the exact instrument."""
+    disagreement = row["memory.allocator.disagreement"]
+    if pd.isna(disagreement):
+        return NOT_MEASURED
+    return "agrees" if abs(disagreement) <= DISAGREEMENT_LIMIT else f"differs by {100 * disagreement:+.1f} %"
 
 
 def _spread(shares: pd.Series) -> str:

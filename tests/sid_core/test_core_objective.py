@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from torch import Tensor
 
 from sid_core import alpha_per_module, local_loss, logit_gradient, target_belief, uniform_belief
-from sid_core.objective import one_hot, refine
+from sid_core.objective import BeliefChain, one_hot
 
 REPEATABLE = settings(
     deadline=None, derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -76,16 +76,21 @@ def test_closed_form_autograd_and_hand_derivation_give_one_logit_gradient(
 
 
 @REPEATABLE
-@given(seeds, class_counts, batch_sizes, alphas)
-def test_refine_gives_belief_loss_and_gradient_at_once(seed: int, classes: int, batch: int, alpha: float) -> None:
-    logits, labels, previous = draw_module(seed, classes, batch)
-    loss = torch.tensor(2.0, dtype=torch.float64)
-    belief, log_belief, gradient = refine(logits, previous, previous.log(), one_hot(labels, logits), alpha, loss)
-    torch.testing.assert_close(belief, logits.softmax(dim=1), rtol=1e-12, atol=0)
-    torch.testing.assert_close(log_belief, logits.log_softmax(dim=1), rtol=1e-12, atol=1e-14)
-    torch.testing.assert_close(gradient, gradient_by_hand(logits, labels, previous, alpha), rtol=0, atol=1e-12)
-    added = batch * loss_by_hand(logits, labels, previous, alpha)
-    assert float(loss) - 2 == pytest.approx(added, rel=1e-11, abs=1e-11)
+@given(seeds, class_counts, batch_sizes, st.lists(alphas, min_size=1, max_size=4))
+def test_a_chain_gives_beliefs_losses_and_gradients_at_once(
+    seed: int, classes: int, batch: int, chosen: list[float]
+) -> None:
+    previous, labels = draw_module(seed, classes, batch)[2:0:-1]
+    chain = BeliefChain(previous, labels, chosen)
+    loss = 0.0
+    for index, alpha in enumerate(chosen):
+        logits = draw_module(seed + 1 + index, classes, batch)[0]
+        gradient = chain.advance(logits)
+        torch.testing.assert_close(gradient, gradient_by_hand(logits, labels, previous, alpha), rtol=0, atol=1e-12)
+        loss += loss_by_hand(logits, labels, previous, alpha)
+        previous = logits.softmax(dim=1)
+        torch.testing.assert_close(chain.belief, previous, rtol=1e-12, atol=0)
+    assert float(chain.loss) == pytest.approx(loss, rel=1e-11, abs=1e-11)
 
 
 @REPEATABLE
@@ -150,13 +155,11 @@ def test_the_loss_is_finite_where_a_previous_belief_has_underflowed() -> None:
     assert float(loss) == pytest.approx(100)
 
 
-def test_refine_is_finite_where_a_previous_belief_has_underflowed() -> None:
-    loss = torch.zeros(())
-    log_previous = torch.tensor([[0.0, -200.0]])
-    label_belief = torch.tensor([[0.0, 1.0]])
-    _, _, gradient = refine(torch.tensor([[0.0, 200.0]]), log_previous.exp(), log_previous, label_belief, 0.5, loss)
-    assert float(loss) == pytest.approx(100)
-    torch.testing.assert_close(gradient, torch.tensor([[-0.5, 0.5]]))
+def test_a_chain_is_finite_where_beliefs_underflow() -> None:
+    chain = BeliefChain(torch.tensor([[1.0, 0.0]]), torch.tensor([1]), [0.5, 0.5])
+    torch.testing.assert_close(chain.advance(torch.tensor([[0.0, 200.0]])), torch.tensor([[-0.5, 0.5]]))
+    torch.testing.assert_close(chain.advance(torch.tensor([[200.0, 0.0]])), torch.tensor([[1.0, -1.0]]))
+    assert float(chain.loss) == pytest.approx(100 + 200)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

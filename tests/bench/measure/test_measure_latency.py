@@ -111,7 +111,7 @@ def test_the_summary_of_the_same_blocks_is_the_same() -> None:
 
 def test_raw_samples_and_counts_are_kept() -> None:
     blocks = noisy_blocks(4, RATIO)
-    summary = summarise(blocks, loops=7, warm_up_steps=30)
+    summary = summarise(blocks, loops=7, warm_up_steps=30, batch_size=1)
     np.testing.assert_allclose(summary.blocks_seconds, blocks, rtol=0, atol=1e-9)
     assert (summary.loops, summary.warm_up_steps) == (7, 30)
 

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
+from torch.testing._internal.two_tensor import TwoTensor
 from torch.utils.checkpoint import checkpoint
 
 from bench.measure.storages import StorageMeter, bytes_of
@@ -209,7 +210,6 @@ def test_a_result_in_a_new_empty_tensor_counts(existing: Tensor) -> None:
     assert meter(lambda: torch.mul(existing, existing, out=torch.empty(0))) == Bytes(KIB, KIB)
 
 
-@pytest.mark.xfail(strict=True, reason="UntypedStorage.resize_ is no operator: the meter learns of it at the next use")
 def test_a_new_storage_that_is_emptied_counts_no_more() -> None:
     def release() -> Tensor:
         tensor = torch.empty(N)
@@ -377,15 +377,35 @@ def test_a_checkpoint_holds_its_result_only_and_computes_the_rest_again(existing
     assert backward_of_sum(with_checkpoint, existing) == (KIB, 4 * KIB + 8)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="get_rng_state fills its tensor below the dispatcher, and it is never seen as new"
-)
 def test_a_checkpoint_counts_the_generator_state_that_it_keeps(existing: Tensor) -> None:
     def with_checkpoint(x: Tensor) -> Tensor:
         return checkpoint(two_exponentials, x, use_reentrant=False, preserve_rng_state=True)
 
     after_forward, _ = backward_of_sum(with_checkpoint, existing)
     assert after_forward == KIB + torch.get_rng_state().nbytes
+
+
+def test_torch_is_as_it_was_after_metering(existing: Tensor) -> None:
+    before = (torch.UntypedStorage.resize_, torch.get_rng_state)
+    meter(lambda: existing + 1)
+    assert (torch.UntypedStorage.resize_, torch.get_rng_state) == before
+
+
+def test_an_existing_storage_that_is_resized_counts_nothing(existing: Tensor) -> None:
+    assert meter(lambda: existing.untyped_storage().resize_(2 * KIB)) == Bytes(0, 0)
+
+
+def test_what_a_wrapper_subclass_holds_counts_once(existing: Tensor) -> None:
+    wrapped = TwoTensor(existing, existing.clone())
+    assert meter(lambda: wrapped.exp()) == Bytes(2 * KIB, 2 * KIB)
+
+
+def test_every_storage_is_rounded_up_by_itself() -> None:
+    with StorageMeter(torch.device("cpu"), round_to=512) as storages:
+        kept = [torch.empty(size, dtype=torch.uint8) for size in (1, 512, 513, 0)]
+        assert storages.live == 512 + 512 + 1024
+        del kept
+        assert storages.live == 0
 
 
 # Fake tensors

@@ -1,0 +1,69 @@
+"""The allocator's view: what the private interface promises, and agreement with the exact instrument."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.autograd.profiler import profile
+
+from bench.cell import make_cell
+from bench.measure.allocator import allocations, sum_up
+from bench.measure.memory import measure_memory
+from bench.measure.step import build_step
+from bench.record import Allocator
+
+KIB = 1024
+
+
+def test_the_profiler_tells_of_every_allocation_in_order() -> None:
+    """The contract of the private interface: addresses, sizes, signs and order."""
+    with profile(profile_memory=True) as profiler:
+        first = torch.empty(KIB, dtype=torch.uint8)
+        second = torch.empty(3 * KIB, dtype=torch.uint8)
+        addresses = first.data_ptr(), second.data_ptr()
+        del first
+        del second
+    seen = [event for event in allocations(profiler) if event is not None]
+    assert seen == [
+        (addresses[0], KIB),
+        (addresses[1], 3 * KIB),
+        (addresses[0], -KIB),
+        (addresses[1], -3 * KIB),
+    ]
+
+
+def test_a_workspace_is_what_comes_and_goes_within_an_operator() -> None:
+    assert sum_up([(1, 10), None, (2, 30), (2, -30), (3, 5), None, (1, -10), (3, -5)]) == (40, 15)
+
+
+def test_what_was_there_before_is_not_taken_off() -> None:
+    assert sum_up([(9, -100), (1, 10), None, (1, -10), None]) == (10, 10)
+
+
+@settings(derandomize=True)
+@given(st.lists(st.integers(1, 100)))
+def test_without_workspaces_the_peak_is_that_between_operators(sizes: list[int]) -> None:
+    events = [event for address, size in enumerate(sizes) for event in ((address, size), None)]
+    assert sum_up(events) == (sum(sizes), sum(sizes))
+
+
+def ask(method: str, network: str, depth: int) -> Allocator:
+    cell = make_cell(
+        {"method": method, "dataset": "random", "network": network, "depth": depth, "batch_size": 32}
+        | {"passes": ["memory"]}
+    )
+    images, labels = torch.randn(32, 1, 16, 16), torch.randint(10, (32,))
+    allocator = measure_memory(build_step(cell, (1, 16, 16), 10), images, labels).allocator
+    assert allocator is not None
+    return allocator
+
+
+@pytest.mark.parametrize("network", ["cascade-linear", "cascade-conv"])
+@pytest.mark.parametrize("method", ["bp", "bp-checkpoint", "sid-published", "sid-streamed-autograd", "sid-streamed"])
+def test_both_instruments_agree_but_for_workspaces(method: str, network: str) -> None:
+    allocator = ask(method, network, 8)
+    assert allocator.source == "cpu-profiler"
+    assert abs(allocator.disagreement) <= 0.01
+    assert allocator.peak_bytes == allocator.between_operators_bytes + allocator.workspace_bytes
+    assert allocator.reserved_bytes is None
+    assert allocator.device_bytes is None

@@ -1,0 +1,136 @@
+"""Bytes by category and by part of the network, against counts by hand."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from bench.cell import make_cell
+from bench.measure.categories import at_peak, timeline, told_phase_and_region
+from bench.measure.memory import measure_memory
+from bench.measure.step import build_step
+from bench.measure.storages import StorageMeter
+from bench.methods import method_names
+from bench.record import CreatedBytes, Memory
+
+KIB = 1024
+CPU = torch.device("cpu")
+
+
+class _Doubling(torch.nn.Module):
+    """A trunk that keeps its result for the backward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(256))
+        self.weight.grad = torch.zeros(256)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images + self.weight).exp()
+
+
+def metered(work: object) -> StorageMeter:
+    """``work(trunk, images)`` under the meter, with the trunk told apart."""
+    trunk, images = _Doubling(), torch.zeros(256)
+    with StorageMeter(CPU) as meter, told_phase_and_region(meter, trunk):
+        work(trunk, images)  # type: ignore[operator]
+    return meter
+
+
+def created(**parts: int) -> CreatedBytes:
+    return CreatedBytes(**{name: parts.get(name, 0) for name in CreatedBytes.model_fields})
+
+
+def test_what_is_freed_before_a_backward_part_is_temporary() -> None:
+    meter = metered(lambda _trunk, images: images.exp() + 1)
+    assert at_peak(meter.events) == created(temporary_modules=2 * KIB)
+
+
+def test_what_the_trunk_keeps_is_an_activation_of_the_trunk_and_its_gradient_a_temporary_one() -> None:
+    # Forward the trunk holds the sum and the exponential (2 KiB), backward the exponential, the one that the backward
+    # pass starts from (a KiB, of no part of the network) and the gradient of the sum (a KiB, of the trunk).
+    def work(trunk: _Doubling, images: Tensor) -> None:
+        features = trunk(images)
+        features.backward(torch.ones_like(features))
+
+    meter = metered(work)
+    assert meter.peak == 3 * KIB
+    assert at_peak(meter.events) == created(activation_trunk=KIB, activation_modules=KIB, temporary_trunk=KIB)
+
+
+def test_what_a_checkpoint_computes_again_is_an_activation() -> None:
+    def work(trunk: _Doubling, images: Tensor) -> None:
+        result = checkpoint(lambda: trunk.weight.exp().exp(), use_reentrant=False, preserve_rng_state=False)
+        del images
+        result.backward(trunk.weight.detach())
+
+    # The result and, computed again, two exponentials; the gradient of the second.
+    assert at_peak(metered(work).events) == created(activation_modules=3 * KIB, temporary_modules=KIB)
+
+
+def test_what_the_optimizer_makes_is_temporary() -> None:
+    trunk = _Doubling()
+    optimizer = torch.optim.SGD(trunk.parameters(), lr=0.1, weight_decay=0.1, foreach=False, fused=False)
+    with StorageMeter(CPU) as meter, told_phase_and_region(meter, trunk):
+        meter.enter("optimizer")
+        optimizer.step()
+    assert at_peak(meter.events) == created(temporary_modules=KIB)
+
+
+def test_no_event_is_no_byte() -> None:
+    assert at_peak([]) == created()
+    empty = timeline([], 3)
+    assert (empty.operators, empty.at, empty.phase) == (3, [], "")
+
+
+def measure(method: str, depth: int = 4, network: str = "cascade-linear", batch_size: int = 16) -> Memory:
+    cell = make_cell(
+        {"method": method, "dataset": "random", "network": network, "depth": depth, "hidden": 32, "passes": ["memory"]}
+        | {"batch_size": batch_size}
+    )
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(cell.batch_size, 1, 8, 8, generator=generator)
+    labels = torch.randint(10, (cell.batch_size,), generator=generator)
+    return measure_memory(build_step(cell, (1, 8, 8), 10), images, labels, ask_allocator=False)
+
+
+@pytest.mark.parametrize("network", ["cascade-linear", "cascade-conv"])
+@pytest.mark.parametrize("method", method_names())
+def test_the_categories_sum_up_to_the_peak_and_the_timeline_reaches_it(method: str, network: str) -> None:
+    memory = measure(method, network=network)
+    assert memory.at_peak is not None
+    assert memory.timeline is not None
+    assert sum(memory.at_peak.model_dump().values()) == memory.peak_activation_bytes
+    course = memory.timeline
+    columns = [getattr(course, name) for name in CreatedBytes.model_fields]
+    totals = [sum(values) for values in zip(*columns, strict=True)]
+    assert max(totals) == memory.peak_activation_bytes
+    assert min(map(min, columns)) >= 0
+    assert len(course.at) == len(course.phase) == len(totals) <= 101
+    assert course.at == sorted(set(course.at))
+    assert course.at[-1] <= course.operators
+    assert set(course.phase) >= {"f", "b"}
+    assert "bf" in course.phase or method.startswith(("bp", "deep", "sid-published")), "streamed goes back and forth"
+
+
+def test_the_convolutional_trunk_holds_nearly_all_and_the_linear_one_nothing() -> None:
+    conv = measure("bp", network="cascade-conv").at_peak
+    linear = measure("bp").at_peak
+    assert conv is not None
+    assert linear is not None
+    assert conv.activation_trunk + conv.temporary_trunk > 20 * (conv.activation_modules + conv.temporary_modules)
+    assert linear.activation_modules > 10 * (linear.activation_trunk + linear.temporary_trunk)
+
+
+@settings(deadline=None, derandomize=True, max_examples=30)
+@given(st.integers(1, 500), st.lists(st.integers(1, 9), max_size=300))
+def test_a_timeline_keeps_the_largest_moment_of_every_stretch(operators: int, sizes: list[int]) -> None:
+    with StorageMeter(CPU) as meter:
+        for index, size in enumerate(sizes):
+            meter.operators = index * operators // len(sizes)
+            meter.book(torch.UntypedStorage(size))
+    course = timeline(meter.events, operators)
+    assert max(course.temporary_modules, default=0) == max(sizes, default=0)
+    assert len(course.at) <= 100
