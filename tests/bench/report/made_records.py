@@ -15,9 +15,13 @@ def make_record(
     kl: Sequence[float | None] | None = None,
     status: str = "ok",
     message: str | None = None,
+    disagreement: float = 0.0,
     **fields: Any,
 ) -> Record:
-    """A record of ``cell``: ``memory`` in bytes (total is twice that), ``latency`` as ratio and interval."""
+    """A record of ``cell``: ``memory`` in bytes (total is twice that), ``latency`` as ratio and interval.
+
+    A quarter of the bytes at the peak is temporary, the allocator differs by ``disagreement``.
+    """
     checked = make_cell(cell)
     modules = checked.modules
     shares = [accuracy] * modules
@@ -32,9 +36,7 @@ def make_record(
             "gradient_bytes": 0,
             "optimizer_bytes": 0,
             "input_bytes": 0,
-            "at_peak": None,
-            "timeline": None,
-            "allocator": None,
+            **_memory_in_detail(memory, disagreement),
         }
     if latency is not None:
         ratio, low, high = latency
@@ -87,3 +89,30 @@ def make_record(
         **fields,
     }
     return Record.parse(content)
+
+
+def _memory_in_detail(size: int, disagreement: float) -> dict[str, Any]:
+    created = {
+        "activation_trunk": 0,
+        "activation_modules": size - size // 4,
+        "temporary_trunk": 0,
+        "temporary_modules": size // 4,
+    }
+    return {
+        "at_peak": created,
+        "timeline": {
+            "operators": 30,
+            "at": [0, 10, 20],
+            "phase": "fbs",
+            **{name: [value // 2, value, 0] for name, value in created.items()},
+        },
+        "allocator": {
+            "source": "cpu-profiler",
+            "peak_bytes": size + 5000,
+            "between_operators_bytes": size,
+            "workspace_bytes": 5000,
+            "disagreement": disagreement,
+            "reserved_bytes": None,
+            "device_bytes": None,
+        },
+    }

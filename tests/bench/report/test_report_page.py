@@ -35,6 +35,7 @@ def test_every_figure_is_there_with_its_data_and_a_text_alternative(page: str) -
         "memory-against-latency",
         "accuracy-against-noise",
         "kl-by-module",
+        "bytes-through-a-step-cascade-linear",
     ]
     assert page.count("<svg") == page.count('role="img"') == page.count("The figure's data") == len(names)
     assert all(len(text) > 40 for text in re.findall(r'role="img" aria-label="([^"]+)"', page))
@@ -143,7 +144,7 @@ def test_the_command_prints_the_table_and_the_path_and_writes_figures_and_markdo
     assert result.exit_code == 0
     assert str(tmp_path / "page.html") in result.output
     assert "sid-streamed" in result.output
-    assert len(list((tmp_path / "figures").glob("*.svg"))) == 9
+    assert len(list((tmp_path / "figures").glob("*.svg"))) == 10
     assert (tmp_path / "table.md").read_text().startswith("| network | method |")
 
 
@@ -158,3 +159,25 @@ def test_markdown_escapes_bars(made_file: Path, tmp_path: Path) -> None:
     summary = write_report([made_file], tmp_path / "page.html")
     summary["method"] = "a|b"
     assert "a\\|b" in to_markdown(summary)
+
+
+def test_the_page_says_where_the_two_memory_instruments_contradict_each_other(tmp_path: Path, page: str) -> None:
+    assert "exact instrument, workspaces" not in page
+    cells = [{"method": "bp", "depth": depth, "passes": ["memory"]} for depth in (2, 4, 8)]
+    records = [make_record(cell, 1000, disagreement=share) for cell, share in zip(cells, (0, 0.02, -0.3), strict=True)]
+    results = tmp_path / "results.jsonl"
+    results.write_text("".join(f"{record.line()}\n" for record in records))
+    write_report([results], tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert "In 2 records the allocator counts 1 % more or less" in text
+    assert "differs by +2.0 %" in text
+    assert "differs by -30.0 %" in text
+    assert text.count(">agrees<") == 1
+
+
+def test_the_timeline_is_drawn_with_its_peak_in_words(page: str) -> None:
+    section = page[page.index('id="bytes-through-a-step-cascade-linear"') :]
+    assert "operators run" in section
+    size = 1000 * 64 * 512
+    assert f"bp: peak {size / 2**20:.1f} MiB (activations, trunk 0.000, activations, modules" in section
+    assert f">{size - size // 4}</td>" in section

@@ -10,6 +10,7 @@ from bench.record import Record
 from bench.report.frame import ordered_series, records_frame, slices
 from bench.report.tables import (
     accuracy_table,
+    category_table,
     cost_table,
     difference_text,
     failure_table,
@@ -107,3 +108,31 @@ def test_failures_are_listed_with_their_message_and_measured_nowhere() -> None:
 )
 def test_mebibytes_have_three_digits(size: float, text: str) -> None:
     assert mebibytes(size) == text
+
+
+def test_categories_and_workspaces_stand_in_bytes(frame: pd.DataFrame) -> None:
+    table = category_table(frame)
+    row = table[(table["method"] == "bp") & (table["depth"] == 16)].iloc[0]
+    size = 1000 * 16 * 32
+    assert row["activation, modules"] == f"{size * 3 // 4:,}"
+    assert row["temporary, modules"] == f"{size // 4:,}"
+    assert row["activation, trunk"] == "0"
+    assert row["parameter"] == f"{size:,}"
+    assert row["workspace in operators"] == "5,000"
+    assert len(table) == frame["has_memory"].sum()
+
+
+def test_measured_bytes_stand_over_their_bound_where_the_data_s_shape_is_known() -> None:
+    data = {
+        "classes": 3,
+        "shape": (1, 1, 1),
+        "fingerprint": "none",
+        **dict.fromkeys(("train_samples", "validation_samples", "test_samples"), 1),
+    }
+    axes = {"depth": 2, "modules": 2, "width": 4, "hidden": 5, "batch_size": 2, "passes": ["memory"]}
+    bound = 4 * 2 * (2 * (7 + 5 + 3) + 5)
+    known = make_record({"method": "bp", **axes}, 2 * bound, data=data)
+    unknown = make_record({"method": "deep-supervision", **axes}, 2 * bound, data=data)
+    table = cost_table(records_frame([known, unknown])).set_index("method")
+    assert table.loc["bp", "activations / bound"] == "2.000"
+    assert table.loc["deep-supervision", "activations / bound"] == "not measured"
