@@ -17,3 +17,4 @@ from sid_core.objective import target_belief as target_belief
 from sid_core.objective import uniform_belief as uniform_belief
 from sid_core.published import published_step as published_step
 from sid_core.streamed import streamed_step as streamed_step
+from sid_core.vectorised import vectorised_step as vectorised_step

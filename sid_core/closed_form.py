@@ -15,7 +15,7 @@ from sid_core.network import LocalModule
 from sid_core.objective import BeliefChain
 from sid_core.phases import enter
 
-_multiply_by_relu_slope = torch.ops.aten.threshold_backward.grad_input
+multiply_by_relu_slope = torch.ops.aten.threshold_backward.grad_input
 
 
 def has_closed_form(module: nn.Module) -> bool:
@@ -71,7 +71,7 @@ def accumulate_closed_form(
             activation = inputs.pop()
             _add_parameter_gradients(linear, activation, gradient)
             gradient = gradient.mm(linear.weight)
-            _multiply_by_relu_slope(gradient, activation, 0, grad_input=gradient)
+            multiply_by_relu_slope(gradient, activation, 0, grad_input=gradient)
             del activation
         _add_parameter_gradients(linears[0], stacked, gradient)
         if wants_feature_gradient:

@@ -8,7 +8,7 @@ direction that the authors' code computes) is::
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from numbers import Real
 
 import torch
@@ -59,7 +59,7 @@ def one_hot(labels: Tensor, like: Tensor) -> Tensor:
     return torch.zeros_like(like).scatter_(1, labels.unsqueeze(1), 1)
 
 
-def target_belief(label_belief: Tensor, previous_belief: Tensor, alpha: float) -> Tensor:
+def target_belief(label_belief: Tensor, previous_belief: Tensor, alpha: float | Tensor) -> Tensor:
     """``t_i = alpha * p_y + (1 - alpha) * p_{i-1}``, ``[B, C]``: the pointwise minimiser of the local objective."""
     return torch.lerp(previous_belief, label_belief, alpha)
 
@@ -83,12 +83,12 @@ def local_loss(logits: Tensor, labels: Tensor, previous_belief: Tensor, alpha: f
 
 
 def logit_gradient(belief: Tensor, target: Tensor) -> Tensor:
-    """The gradient of ``L_i`` in ``logits_i``: ``(p_i - t_i) / B``, ``[B, C]``.
+    """The gradient of ``L_i`` in ``logits_i``: ``(p_i - t_i) / B``, ``[..., B, C]``.
 
     ``L_i`` is the cross-entropy of the constant soft target ``t_i`` plus a term that does not depend on the logits, so
     no loss graph is needed: ``logits_i.backward(gradient=logit_gradient(p_i, t_i))``.
     """
-    return (belief - target).mul_(1 / belief.shape[0])  # a scalar product is four times faster than a quotient
+    return (belief - target).mul_(1 / belief.shape[-2])  # a scalar product is four times faster than a quotient
 
 
 class BeliefChain:
@@ -129,3 +129,22 @@ class BeliefChain:
         self._total.sub_(torch.dot(weight.view(-1), log_belief.view(-1)))
         self.belief = belief
         return logit_gradient(belief, target)
+
+    def advance_all(self, logits: Tensor, beliefs: Tensor) -> Tensor:
+        """Moves on over ``n`` modules whose beliefs are known, in a few operators for all of them.
+
+        Args:
+            logits: of the next ``n`` modules, ``[n, B, C]``.
+            beliefs: the one before them and theirs, ``[n + 1, B, C]``.
+
+        Returns:
+            The gradient of each module's loss in its logits, ``[n, B, C]``.
+        """
+        alphas = list(islice(self._alphas, len(logits)))
+        share, next_share = logits.new_tensor(alphas).view(len(logits), 2, 1, 1).unbind(1)
+        target = target_belief(self._label_belief, beliefs[:-1], share)
+        gradient = logit_gradient(beliefs[1:], target)  # [n, B, C]
+        weight = target.sub_((1 - next_share) * beliefs[1:])
+        self._total.sub_(torch.dot(weight.view(-1), torch.log_softmax(logits, 2).view(-1)))
+        self.belief = beliefs[-1]
+        return gradient

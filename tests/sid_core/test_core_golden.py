@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sid_core import Cascade, cascade, published_step, streamed_step
+from sid_core import Cascade, cascade, published_step, streamed_step, vectorised_step
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FILES = sorted(GOLDEN.glob("*.npz"))
@@ -33,6 +33,7 @@ SID_STEPS: dict[str, Step] = {
     "published": published_step,
     "streamed": streamed_step,
     "streamed through autograd": streamed_through_autograd,
+    "vectorised": vectorised_step,
 }
 # Each training rule, with the prefix of its numbers in the golden files.
 ALL_STEPS = [pytest.param(step, "", id=name) for name, step in SID_STEPS.items()]

@@ -1,7 +1,8 @@
-"""The streamed step against the published one, over random shapes."""
+"""The cheaper steps against the published one, over random shapes."""
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import hypothesis.strategies as st
@@ -10,7 +11,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from torch import Tensor, nn
 
-from sid_core import Cascade, cascade, convolutional_trunk, linear_trunk, published_step, streamed_step
+from sid_core import Cascade, cascade, convolutional_trunk, linear_trunk, published_step, streamed_step, vectorised_step
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
 CHANNELS, SIDE = 2, 4
@@ -21,12 +22,16 @@ REPEATABLE = settings(deadline=None, derandomize=True, suppress_health_check=[He
 ILLEGAL_ALPHAS = [0, -1, 1.5, math.nan, math.inf, True, "x", [0.5], [0.5] * 4, [0.5, 0.5, 0.0], [0.5, 0.5, True]]
 ILLEGAL_ALPHAS += [torch.tensor(0.0), torch.tensor([0.5, 0.5]), torch.full((3, 1), 0.5), torch.tensor([True] * 3)]
 
-STEPS = {
-    "published": published_step,
+CHEAPER_STEPS = {
     "streamed": streamed_step,
-    "streamed through autograd": lambda *arguments: streamed_step(*arguments, closed_form=False),
+    "streamed through autograd": partial(streamed_step, closed_form=False),
+    "vectorised": vectorised_step,
+    "vectorised, two at a time": partial(vectorised_step, chunk=2),
 }
+STEPS = {"published": published_step, **CHEAPER_STEPS}
 each_step = pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
+each_streamed_step = pytest.mark.parametrize("step", list(CHEAPER_STEPS.values())[:2], ids=list(CHEAPER_STEPS)[:2])
+cheaper_steps = st.sampled_from(list(CHEAPER_STEPS)).map(CHEAPER_STEPS.__getitem__)
 
 
 @dataclass(frozen=True)
@@ -118,19 +123,19 @@ def assert_same_loss(ours: Tensor, reference: Tensor, tolerance: float) -> None:
 
 
 @settings(REPEATABLE, max_examples=80)
-@given(cases(), st.booleans())
-def test_streamed_gives_the_loss_and_gradients_of_published(case: Case, closed_form: bool) -> None:
+@given(cases(), cheaper_steps)
+def test_a_cheaper_step_gives_the_loss_and_gradients_of_published(case: Case, step: Any) -> None:
     network, images, labels = case.build()
     reference, *_ = case.build()
-    loss = streamed_step(network, images, labels, case.alpha, closed_form=closed_form)
+    loss = step(network, images, labels, case.alpha)
     reference_loss = published_step(reference, images, labels, case.alpha)
     assert_same_loss(loss, reference_loss, TOLERANCE[case.dtype])
     assert_same_gradients(network, reference, TOLERANCE[case.dtype])
 
 
 @settings(REPEATABLE, max_examples=30)
-@given(cases(), st.booleans())
-def test_streamed_adds_to_gradients_that_are_there(case: Case, closed_form: bool) -> None:
+@given(cases(), cheaper_steps)
+def test_a_cheaper_step_adds_to_gradients_that_are_there(case: Case, step: Any) -> None:
     network, images, labels = case.build()
     reference, *_ = case.build()
     published_step(reference, images, labels, case.alpha)
@@ -140,9 +145,10 @@ def test_streamed_adds_to_gradients_that_are_there(case: Case, closed_form: bool
         parameter.grad = buffer
         assert twin.grad is not None
         twin.grad += buffer
-    streamed_step(network, images, labels, case.alpha, closed_form=closed_form)
+    step(network, images, labels, case.alpha)
     assert_same_gradients(network, reference, TOLERANCE[case.dtype])
-    assert all(parameter.grad is buffer for parameter, buffer in zip(network.parameters(), buffers, strict=True))
+    if step in list(CHEAPER_STEPS.values())[:2]:  # vectorised keeps gradients in buffers of its own
+        assert all(parameter.grad is buffer for parameter, buffer in zip(network.parameters(), buffers, strict=True))
 
 
 @each_step
@@ -159,10 +165,8 @@ def test_two_steps_without_zeroing_give_twice_the_gradients(step: Any) -> None:
 
 
 @settings(REPEATABLE, max_examples=40)
-@given(cases(("linear", "flatten")), st.booleans(), st.data())
-def test_frozen_parameters_get_no_gradient_and_change_no_other(
-    case: Case, closed_form: bool, data: st.DataObject
-) -> None:
+@given(cases(("linear", "flatten")), cheaper_steps, st.data())
+def test_frozen_parameters_get_no_gradient_and_change_no_other(case: Case, step: Any, data: st.DataObject) -> None:
     network, images, labels = case.build()
     reference, *_ = case.build()
     count = len(list(network.parameters()))
@@ -170,19 +174,19 @@ def test_frozen_parameters_get_no_gradient_and_change_no_other(
     for index, (parameter, twin) in enumerate(zip(network.parameters(), reference.parameters(), strict=True)):
         parameter.requires_grad_(index in trainable)
         twin.requires_grad_(index in trainable)
-    streamed_step(network, images, labels, case.alpha, closed_form=closed_form)
+    step(network, images, labels, case.alpha)
     published_step(reference, images, labels, case.alpha)
     assert [gradient is not None for gradient in gradients(network)] == [index in trainable for index in range(count)]
     assert_same_gradients(network, reference, TOLERANCE[case.dtype])
 
 
 @settings(REPEATABLE, max_examples=15)
-@given(cases(("linear", "flatten")), st.booleans())
-def test_images_that_require_a_gradient_get_published_s(case: Case, closed_form: bool) -> None:
+@given(cases(("linear", "flatten")), cheaper_steps)
+def test_images_that_require_a_gradient_get_published_s(case: Case, step: Any) -> None:
     network, images, labels = case.build()
     reference, *_ = case.build()
     own_images, reference_images = images.clone().requires_grad_(), images.clone().requires_grad_()
-    streamed_step(network, own_images, labels, case.alpha, closed_form=closed_form)
+    step(network, own_images, labels, case.alpha)
     published_step(reference, reference_images, labels, case.alpha)
     assert own_images.grad is not None
     assert reference_images.grad is not None
@@ -202,25 +206,25 @@ class _TransposedLogits(nn.Module):
         return logits
 
 
-@pytest.mark.parametrize("closed_form", [True, False])
-def test_streamed_takes_modules_of_any_kind(closed_form: bool) -> None:
+@each_streamed_step
+def test_streamed_takes_modules_of_any_kind(step: Any) -> None:
     network, images, labels = small_network()
     reference, *_ = small_network()
     for cascade_ in (network, reference):
         torch.manual_seed(1)
         cascade_.local_modules[1] = _TransposedLogits(4, 5).double()
-    loss = streamed_step(network, images, labels, 0.3, closed_form=closed_form)
+    loss = step(network, images, labels, 0.3)
     assert_same_loss(loss, published_step(reference, images, labels, 0.3), 1e-12)
     assert_same_gradients(network, reference, 1e-12)
 
 
-@pytest.mark.parametrize("closed_form", [True, False])
-def test_modules_that_share_their_weights_get_the_sum_of_their_gradients(closed_form: bool) -> None:
+@each_streamed_step
+def test_modules_that_share_their_weights_get_the_sum_of_their_gradients(step: Any) -> None:
     network, images, labels = small_network()
     reference, *_ = small_network()
     for cascade_ in (network, reference):
         cascade_.local_modules[2] = cascade_.local_modules[0]
-    streamed_step(network, images, labels, 0.3, closed_form=closed_form)
+    step(network, images, labels, 0.3)
     published_step(reference, images, labels, 0.3)
     assert_same_gradients(network, reference, 1e-12)
 

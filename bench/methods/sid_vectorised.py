@@ -1,0 +1,19 @@
+"""SID, all modules at once."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sid_core import Cascade
+    from sid_core.objective import Alpha
+
+SUMMARY = "SID vectorised: the same gradients, same-shaped modules in a few large products"
+USES_ALPHA = True
+
+
+def accumulate_gradients(network: "Cascade", images: "Tensor", labels: "Tensor", alpha: "Alpha") -> "Tensor":
+    """:func:`sid_core.vectorised_step`."""
+    from sid_core import vectorised_step
+
+    return vectorised_step(network, images, labels, alpha)
