@@ -88,8 +88,8 @@ def test_what_the_doctor_found_is_counted_at_the_top_and_escaped(tmp_path: Path)
     write_report([tmp_path / "found.jsonl"], tmp_path / "page.html")
     html = (tmp_path / "page.html").read_text()
     header = html[html.index("<header>") : html.index("</header>")]
-    assert "<li><strong>turbo</strong> on 2 of 3 records, such as: on</li>" in header
-    assert "<li><strong>other processes</strong> on 1 of 3 records, such as: 0.31 of 2</li>" in header
+    assert "<li><strong>turbo</strong> (2 of 3 records), first found: on</li>" in header
+    assert "<li><strong>other processes</strong> (1 of 3 records), first found: 0.31 of 2</li>" in header
     assert "more than one machine" not in header
     environment_section = html[html.index('<section id="environment">') :]
     assert "<h3>3 records</h3>" in environment_section, "findings do not make it another machine"
