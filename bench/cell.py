@@ -235,9 +235,10 @@ class Cell(BaseModel):
     def label(self) -> str:
         """The cell on one line, for a person."""
         noise = f" {self.noise_kind} {self.noise_rate:g}" if self.noise_rate else ""
+        threads = f" threads {self.threads}" if self.threads else ""
         return (
             f"{self.method} {self.network} {self.dataset} depth {self.depth} modules {self.modules} "
-            f"hidden {self.hidden} batch {self.batch_size}{noise} {self.optimizer} seed {self.seed}"
+            f"hidden {self.hidden} batch {self.batch_size}{noise} {self.optimizer} seed {self.seed}{threads}"
         )
 
 

@@ -1,6 +1,8 @@
-"""The command line: ``sid-bench run | report | list``."""
+"""The command line: ``sid-bench run | report | doctor | list``."""
 
 import contextlib
+import dataclasses
+import json
 import signal
 import sys
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from rich.text import Text
 
 from bench.catalog import DATASETS, NETWORKS
 from bench.cell import Cell
+from bench.doctor import checks_table, diagnose
 from bench.errors import BenchError, ConfigError, unknown
 from bench.isolate import Isolation
 from bench.methods import load_method, method_names
@@ -22,6 +25,7 @@ from bench.progress import BarWatcher, LineWatcher, describe
 from bench.run import Watcher, run_sweep
 from bench.store import Store
 from bench.sweep import Sweep, load_sweep, suite_names
+from bench.system import this_system
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -75,6 +79,17 @@ def run(
     memory_limit: Annotated[
         str | None, typer.Option(help="What a cell may allocate, as in 2GiB. [default: nine tenths of what is free]")
     ] = None,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", help="Threads that torch computes with; the same as --set threads=N.")
+    ] = None,
+    pin: Annotated[
+        bool,
+        typer.Option(
+            "--pin",
+            help="Bind each cell's process to as many CPUs as it has threads (all physical cores where threads is not "
+            "set). A record has the same id with and without it, so cells that are stored are not measured again.",
+        ),
+    ] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Measure cells again whose stored record is not ok.")
     ] = False,
@@ -86,7 +101,7 @@ def run(
     Each cell runs in a process of its own and its record is stored at once, so a run may be stopped at any time and
     taken up again with the same command. A cell that runs out of memory, takes too long or crashes is a record, too.
     """
-    sweep = load_sweep(suite, overrides or [])
+    sweep = load_sweep(suite, _with_threads(overrides or [], threads))
     limit = _parse_bytes(memory_limit) if memory_limit else None
     if dry_run:
         _print_cells(sweep)
@@ -97,7 +112,7 @@ def run(
         if store.contents.damaged_tail:
             err.print(f"{path}: the last line was cut short; it is now in {path}.damaged and its cell runs again")
         try:
-            isolation = Isolation(data_root, download, cell_timeout, limit, _modules_to_preload(sweep))
+            isolation = Isolation(data_root, download, cell_timeout, limit, _modules_to_preload(sweep), pin)
             with isolation, _watcher(quiet) as watcher:
                 summary = run_sweep(sweep, store, isolation, watcher, retry_failed)
         except KeyboardInterrupt:
@@ -130,6 +145,26 @@ def report(
     out.print(str(path.resolve()), markup=False, highlight=False)
 
 
+@app.command()
+@_friendly
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with code 1 if any check warns.")] = False,
+) -> None:
+    """Check this machine for what makes timings unsteady, and say what to do about it.
+
+    Reads only, needs no root. Each record of a run keeps what was found to warn of while its cell ran.
+    """
+    checks = diagnose(this_system())
+    if as_json:
+        text = json.dumps([dataclasses.asdict(check) for check in checks], indent=2)
+        out.print(text, markup=False, highlight=False)
+    else:
+        out.print(checks_table(checks), soft_wrap=False)
+    if strict and any(check.verdict == "warn" for check in checks):
+        raise typer.Exit(1)
+
+
 @app.command("list")
 @_friendly
 def list_(
@@ -152,6 +187,17 @@ def list_(
         for entry, text in listings[name]().items():
             table.add_row(entry, text)
         out.print(table)
+
+
+def _with_threads(overrides: list[str], threads: int | None) -> list[str]:
+    """The overrides with that of ``--threads``; ConfigError where ``--set`` says otherwise."""
+    if threads is None:
+        return overrides
+    for override in overrides:
+        axis, _, value = override.partition("=")
+        if axis.strip() == "threads" and value.strip() != str(threads):
+            raise ConfigError(f"--threads {threads} contradicts --set {override}; give one of them")
+    return [*overrides, f"threads={threads}"]
 
 
 def _modules_to_preload(sweep: Sweep) -> list[str]:

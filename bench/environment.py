@@ -1,49 +1,101 @@
-"""Where a record was made: machine, versions, commit, device."""
+"""Where a record was made: machine, versions, commit, command, device, and what of torch's settings bears on it."""
 
 import functools
 import os
 import platform
+import shlex
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from bench.system import printable, this_system
+
 _PACKAGES = ("torch", "torchvision", "numpy")
+_ALLOCATORS = ("jemalloc", "tcmalloc", "mimalloc")
+_CUDA_ALLOCATOR_VARIABLES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+# How torch's description of its build names what it computes matrix products with.
+_BLAS_LIBRARIES = ("Math Kernel Library", "OpenBLAS", "Accelerate", "Arm Compute Library")
 
 
 @functools.cache
 def machine_environment() -> dict[str, Any]:
-    """What can be known without loading torch: platform, CPU, memory in bytes, versions, commit."""
+    """What can be known without loading torch: platform, CPU, memory in bytes, versions, commit, command.
+
+    ``cgroup_cpu_quota_cores`` and ``cgroup_memory_limit_bytes`` are None where no container or control group sets a
+    limit; ``virtualisation`` is ``none`` on bare metal and None where it cannot be told.
+    """
+    system = this_system()
+    limit = system.cgroup_memory()
+    variables = {name: printable(value) for name, value in sorted(os.environ.items())}
     return {
         "sid_bench": version("sid-bench"),
         "commit": _commit(),
+        "command": printable(shlex.join(sys.argv)),
         "python": platform.python_version(),
         **{package: _version(package) for package in _PACKAGES},
         "platform": platform.platform(),
+        "kernel": platform.release(),
         "cpu": _cpu_model(),
-        "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "virtualisation": system.virtualisation,
+        "usable_cores": system.core_count,
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "cgroup_cpu_quota_cores": system.cpu_quota(),
+        "cgroup_memory_limit_bytes": limit.limit_bytes if limit else None,
+        "memory_allocator": _allocator(variables.get("LD_PRELOAD", "")),
+        "malloc_variables": {name: value for name, value in variables.items() if name.startswith("MALLOC_")},
+        "cuda_allocator_variables": {name: variables[name] for name in _CUDA_ALLOCATOR_VARIABLES if name in variables},
     }
 
 
 def torch_environment(device: str) -> dict[str, Any]:
-    """What torch says of the device and its threads; called in the cell's process."""
+    """What torch says of the device, its threads, its libraries and how exactly it computes; for the cell's process."""
     import torch
 
     environment: dict[str, Any] = {
         "threads": torch.get_num_threads(),
         "denormals_flushed": not (torch.full((1,), 1e-39) * 1).any().item(),
+        **_libraries(torch.__config__.show()),
+        "mkl": torch.backends.mkl.is_available(),
+        "mkldnn": torch.backends.mkldnn.is_available(),
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "cuda_matmul_allow_tf32": torch.backends.cuda.matmul.allow_tf32,
+        "cudnn_allow_tf32": torch.backends.cudnn.allow_tf32,
+        "cudnn_deterministic": torch.backends.cudnn.deterministic,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
         "device": device,
     }
     if device != "cpu":
         properties = torch.cuda.get_device_properties(device)
         environment |= {
             "gpu": properties.name,
+            "gpu_uuid": str(properties.uuid),
             "gpu_memory_bytes": properties.total_memory,
             "cuda": torch.version.cuda,
             "gpu_driver": _gpu_driver(),
         }
     return environment
+
+
+def _libraries(build: str) -> dict[str, str | None]:
+    """The BLAS, the OpenMP version and the instruction set in torch's description of its build, None where unsaid."""
+    lines = [line.strip().removeprefix("- ") for line in build.splitlines()]
+    settings = next((line for line in lines if line.startswith("Build settings:")), "")
+    named = settings.partition("BLAS_INFO=")[2].partition(",")[0]
+    libraries = (line for line in lines if line != settings and any(name in line for name in _BLAS_LIBRARIES))
+    capability = next((line for line in lines if line.startswith("CPU capability usage:")), "")
+    return {
+        "blas": next(libraries, named) or None,
+        "openmp": next((line for line in lines if line.startswith("OpenMP")), None),
+        "cpu_capability": capability.partition(":")[2].strip() or None,
+    }
+
+
+def _allocator(preloaded: str) -> str:
+    """The memory allocator that ``LD_PRELOAD`` puts in place, else the system's own."""
+    return next((name for name in _ALLOCATORS if name in preloaded), f"system ({platform.libc_ver()[0] or 'libc'})")
 
 
 def _gpu_driver() -> str | None:

@@ -1,10 +1,10 @@
 """The fork server: a process with torch loaded that forks one child a request.
 
 Run as ``python -m bench.forkserver REQUEST_FD REPLY_FD [MODULE...]``; the modules are loaded beforehand. A request is a
-line of JSON (see :func:`bench.worker.handle`, plus ``timeout_seconds`` and ``memory_limit_bytes``); the reply is the
-child's answer, or says how the child ended. The server never runs a torch operator and never touches CUDA, so every
-child starts from a clean state. It is the one that waits, kills on time-out, and cleans up when the sweep's process is
-gone, however that one ended.
+line of JSON (see :func:`bench.worker.handle`, plus ``timeout_seconds`` and ``memory_limit_bytes``; the child is bound
+to its ``cpus`` where it has any); the reply is the child's answer, or says how the child ended. The server never runs a
+torch operator and never touches CUDA, so every child starts from a clean state. It is the one that waits, kills on
+time-out, and cleans up when the sweep's process is gone, however that one ended.
 """
 
 import ctypes
@@ -135,6 +135,8 @@ def _be_child(request: dict[str, Any], answer: int, log: int) -> None:
         os.dup2(log, 1)
         os.dup2(log, 2)
         _limit_memory(request["memory_limit_bytes"])
+        if request["cpus"] is not None:
+            os.sched_setaffinity(0, request["cpus"])  # before torch starts its threads, which inherit it
         from bench.worker import handle
 
         payload = json.dumps(handle(request), allow_nan=False).encode() + b"\n"

@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from bench.cell import Cell
+from bench.pin import choose_cpus
+from bench.system import this_system
 
 _GOODBYE_SECONDS = 2
 _CHECK_SECONDS = 24 * 3600.0  # long enough for a download
@@ -27,6 +29,10 @@ class Isolation:
         timeout_seconds: after this, a cell is killed with all that it started.
         memory_limit_bytes: what a cell on the CPU may allocate; None: nine tenths of what is free when it starts.
         preload: modules that the server loads before the first cell, beyond what every cell needs.
+        pin: bind each cell's process to CPUs of its own, see :func:`bench.pin.choose_cpus`.
+
+    Raises:
+        BenchError: ``pin``, where the system cannot bind a process to CPUs.
     """
 
     def __init__(
@@ -36,12 +42,16 @@ class Isolation:
         timeout_seconds: float,
         memory_limit_bytes: int | None,
         preload: Sequence[str] = (),
+        pin: bool = False,
     ) -> None:
+        if pin:
+            choose_cpus(this_system(), None)  # refused before anything is measured, not at the first cell
         self._data_root = str(data_root) if data_root else None
         self._download = download
         self._timeout_seconds = timeout_seconds
         self._memory_limit_bytes = memory_limit_bytes
         self._preload = preload
+        self._pin = pin
         self._server: subprocess.Popen[bytes] | None = None
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -75,6 +85,7 @@ class Isolation:
             "download": self._download,
             "timeout_seconds": timeout_seconds,
             "memory_limit_bytes": memory_limit_bytes,
+            "cpus": choose_cpus(this_system(), cell.threads) if self._pin else None,
         }
         if self._server is None:
             self._server = self._start()
@@ -122,26 +133,5 @@ class Isolation:
 
 def _free_memory_bytes() -> int | None:
     """Nine tenths of the memory that is free for a cell now, by the machine and its cgroup; None where unknown."""
-    free = [_available_on_machine(), _available_in_cgroup()]
-    known = [value for value in free if value is not None]
-    return round(min(known) * (1 - _SPARE_SHARE)) if known else None
-
-
-def _available_on_machine() -> int | None:
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass  # not Linux
-    return None
-
-
-def _available_in_cgroup() -> int | None:
-    folder = Path("/sys/fs/cgroup")
-    try:
-        limit = (folder / "memory.max").read_text(encoding="ascii").strip()
-        used = int((folder / "memory.current").read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None  # no cgroup v2, or the root of one
-    return None if limit == "max" else max(0, int(limit) - used)
+    available = this_system().available_memory_bytes()
+    return None if available is None else round(available * (1 - _SPARE_SHARE))

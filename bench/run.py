@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bench.cell import Cell
+from bench.doctor import CellWatch
 from bench.environment import machine_environment
 from bench.errors import BenchError
 from bench.isolate import Isolation
@@ -98,7 +99,10 @@ def _check_data(cells: list[Cell], isolation: Isolation) -> None:
 def measure_cell(cell: Cell, suite: str, measure: Callable[[Cell], dict[str, Any]]) -> Record:
     """The record of ``cell``: what ``measure`` answers, with its identity, its environment and the harness's cost."""
     start = time.perf_counter()
+    watch = CellWatch()
     answer = dict(measure(cell))
+    environment = machine_environment() | answer.get("environment", {})
+    environment["doctor"] = watch.findings(environment)
     work_seconds = answer.pop("work_seconds", None)  # a cell that was killed does not say
     timing = None
     if work_seconds is not None:
@@ -114,7 +118,7 @@ def measure_cell(cell: Cell, suite: str, measure: Callable[[Cell], dict[str, Any
         "suite": suite,
         "cell": cell.model_dump(mode="json"),
         "timing": timing.model_dump() if timing else None,
-        "environment": machine_environment() | answer.get("environment", {}),
+        "environment": environment,
         **parts,
     }
     return Record.parse({"schema": SCHEMA, **content})

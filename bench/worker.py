@@ -1,7 +1,8 @@
 """What the process of one cell does: data, network, passes. Imports torch; runs in a fresh process."""
 
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +25,21 @@ _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory",
 def handle(request: Mapping[str, Any]) -> dict[str, Any]:
     """Answers one request of the sweep; every failure that Python sees becomes an answer.
 
-    A request is ``{"task": "check" or "measure", "cell": {...}, "data_root": path or None, "download": bool}``; the
-    answer has ``status``, ``message``, ``work_seconds`` and, where the cell was measured, the parts of its record.
+    A request is ``{"task": "check" or "measure", "cell": {...}, "data_root": path or None, "download": bool, "cpus":
+    what this process is bound to, or None}``; the answer has ``status``, ``message``, ``work_seconds`` and, where the
+    cell was measured, the parts of its record.
     """
     start = time.perf_counter()
     flush_denormals()
     try:
         cell = Cell.model_validate(request["cell"], context=STORED)
+        _set_threads(cell.threads, request["cpus"])
         _require_device(cell.device)
         data_root = Path(request["data_root"]) if request["data_root"] else None
         data = load_dataset(cell, data_root, request["download"])
         if cell.noise_kind == "asymmetric" and data.asymmetric is None:
             raise DataError(f"noise_kind = 'asymmetric' has no class map for the classes of dataset {cell.dataset!r}")
-        parts = _measure(cell, data) if request["task"] == "measure" else {}
+        parts = _measure(cell, data, request["cpus"] is not None) if request["task"] == "measure" else {}
         answer = {"status": "ok", "message": None, **parts}
     except BenchError as error:
         answer = {"status": "crashed", "message": str(error)}
@@ -66,7 +69,17 @@ def _require_device(device: str) -> None:
     torch.cuda.set_device(index)
 
 
-def _measure(cell: Cell, data: Dataset) -> dict[str, Any]:
+def _set_threads(threads: int | None, cpus: Sequence[int] | None) -> None:
+    """Makes torch compute with ``threads`` threads; None leaves it to torch, which gets no more than ``cpus``."""
+    if threads is None:
+        if cpus is None:
+            return
+        threads = min(torch.get_num_threads(), len(cpus))
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # for OpenMP libraries that are loaded from here on
+    torch.set_num_threads(threads)
+
+
+def _measure(cell: Cell, data: Dataset, is_pinned: bool) -> dict[str, Any]:
     """The parts of the record of ``cell``."""
     parts: dict[str, Any] = {
         "data": {
@@ -77,7 +90,8 @@ def _measure(cell: Cell, data: Dataset) -> dict[str, Any]:
             "test_samples": len(data.test),
             "fingerprint": data.fingerprint,
         },
-        "environment": torch_environment(cell.device),
+        "environment": torch_environment(cell.device)
+        | {"pinned_cpus": sorted(os.sched_getaffinity(0)) if is_pinned else None},
     }
 
     def fresh(method: str | None = None) -> Any:

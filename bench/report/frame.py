@@ -74,10 +74,13 @@ def _memory_in_detail(record: Record, memory: Memory) -> dict[str, Any]:
 
 
 def _series(frame: pd.DataFrame) -> pd.Series:
-    """The name of each record's line in a figure: its method, and alpha where the method comes with several."""
-    alphas = frame["alpha"].map(str)
-    several = alphas.groupby(frame["method"]).transform("nunique") > 1
-    return frame["method"].where(~several, frame["method"] + " alpha " + alphas)
+    """The name of each record's line in a figure: its method, and alpha and threads where it comes with several."""
+    names = frame["method"]
+    threads = frame["threads"].map(lambda count: "unset" if pd.isna(count) else str(int(count)))
+    for axis, values in (("alpha", frame["alpha"].map(str)), ("threads", threads)):
+        several = values.groupby(frame["method"]).transform("nunique") > 1
+        names = names.where(~several, names + f" {axis} " + values)
+    return names
 
 
 def _with_memory_ratios(frame: pd.DataFrame) -> pd.DataFrame:

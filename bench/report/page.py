@@ -26,6 +26,9 @@ from bench.report.tables import (
 from bench.report.timeline import draw_timelines
 from bench.store import read_records
 
+# What says who measured, when and with what luck, but does not make it another machine.
+_NOT_THE_MACHINE = ("commit", "sid_bench", "command", "doctor")
+
 
 def write_report(
     files: Sequence[Path], page: Path, figures_folder: Path | None = None, markdown: Path | None = None
@@ -49,6 +52,8 @@ def write_report(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         files=[str(file) for file in files],
         warnings=warnings,
+        findings=_findings(records),
+        records_count=len(records),
         counts=frame["status"].value_counts().to_dict(),
         summary=summary,
         summary_note=summary_note,
@@ -110,20 +115,49 @@ def _contradictions(measured: pd.DataFrame) -> list[str]:
 
 
 def _machine(record: Record) -> dict[str, object]:
-    """The part of the environment that times depend on."""
-    return {name: value for name, value in record.environment.items() if name not in ("commit", "sid_bench")}
+    """The part of the environment that times depend on.
+
+    Threads that the cell asks for, and so the CPUs that they are bound to, belong to the cell and not to the machine.
+    """
+    machine = {name: value for name, value in record.environment.items() if name not in _NOT_THE_MACHINE}
+    if record.cell.threads is not None:
+        machine.pop("threads", None)
+    return machine | {"pinned_cpus": bool(record.environment.get("pinned_cpus"))}
+
+
+def _findings(records: Iterable[Record]) -> list[tuple[str, int, str]]:
+    """What warned while cells ran: the name of each check, on how many records, and what it found first."""
+    counted: dict[str, tuple[int, str]] = {}
+    for record in records:
+        found = record.environment.get("doctor")
+        for name, text in found.items() if isinstance(found, dict) else ():
+            count, first = counted.get(name, (0, _show(text)))
+            counted[name] = (count + 1, first)
+    return [(name, count, first) for name, (count, first) in counted.items()]
 
 
 def _environments(records: Iterable[Record]) -> list[tuple[dict[str, str], int]]:
-    """The distinct environments, each with the number of its records."""
-    counted: dict[str, int] = {}
+    """The distinct environments, each with the number of its records; what the doctor found is summed up in one."""
+    groups: dict[str, list[Record]] = {}
     for record in records:
-        key = json.dumps({name: _show(value) for name, value in record.environment.items()})
-        counted[key] = counted.get(key, 0) + 1
-    return [(json.loads(key), count) for key, count in counted.items()]
+        shown = {name: _show(value) for name, value in record.environment.items() if name != "doctor"}
+        groups.setdefault(json.dumps(shown), []).append(record)
+    return [(json.loads(key) | _doctor(group), len(group)) for key, group in groups.items()]
+
+
+def _doctor(records: Sequence[Record]) -> dict[str, str]:
+    """The line of an environment that says what the doctor found; none where no record says."""
+    if not any("doctor" in record.environment for record in records):
+        return {}
+    found = [f"{name}: {first} ({count} of {len(records)})" for name, count, first in _findings(records)]
+    return {"doctor": "; ".join(found) or "no warning"}
 
 
 def _show(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={_show(part)}" for name, part in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(map(_show, value)) or "none"
     return "unknown" if value is None else f"{value:,}" if isinstance(value, int) and value > 9999 else str(value)
 
 

@@ -20,9 +20,11 @@ from bench.sweep import load_sweep, suite_names
     [
         (
             "run",
-            "SUITE --out --set --data-root --download --cell-timeout --memory-limit --retry-failed --dry-run --quiet",
+            "SUITE --out --set --data-root --download --cell-timeout --memory-limit --threads --pin --retry-failed "
+            "--dry-run --quiet",
         ),
         ("report", "FILE --out --figures --markdown --quiet"),
+        ("doctor", "--json --strict"),
         ("list", "suites methods networks datasets axes"),
     ],
 )
@@ -41,7 +43,7 @@ def test_help_mentions_every_option(cli: RunCli, monkeypatch: pytest.MonkeyPatch
 def test_help_lists_the_commands(cli: RunCli) -> None:
     ended = cli("--help")
     assert ended.exit_code == 0
-    for command in ("run", "report", "list"):
+    for command in ("run", "report", "doctor", "list"):
         assert command in ended.stdout
     assert cli().exit_code == 2, "no command is an error"
 

@@ -29,6 +29,7 @@ OVERRIDES: dict[str, tuple[str, list[object]]] = {
     "latency_seconds": ("0.5,3", [0.5, 3.0]),
     "seed": ("0,5", [0, 5]),
     "device": ("cuda:1", ["cuda:1"]),
+    "threads": ("1,4", [1, 4]),
     "passes": ("latency,memory", [("memory", "latency")]),
     "image_size": ("9", [9]),
     "channels": ("3", [3]),

@@ -1,0 +1,192 @@
+"""What Linux says of the machine in /proc and /sys: read without root, and None where a file is missing."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+# Version 1 of cgroups has no word for "no limit"; it is the largest number of pages, far above any memory.
+_NO_LIMIT_BYTES = 1 << 60
+
+
+@dataclass(frozen=True)
+class CgroupMemory:
+    """The tightest limit that a control group sets us, and how much of it is left, both in bytes."""
+
+    limit_bytes: int
+    available_bytes: int
+
+
+class System:
+    """A machine as this process finds it. What cannot change while a sweep runs is read once.
+
+    Args:
+        root: where ``proc`` and ``sys`` lie.
+        environ: environment variables; None: this process's.
+        cpus: the CPUs that may be used; None: those that this process is bound to.
+        pid: the process that counts as ourselves, with all that it has started; None: this one.
+
+    Attributes:
+        cpus: the CPUs that may be used, None where the system does not say.
+    """
+
+    def __init__(
+        self,
+        root: Path = Path("/"),
+        environ: Mapping[str, str] | None = None,
+        cpus: Iterable[int] | None = None,
+        pid: int | None = None,
+    ) -> None:
+        self._root = root
+        self.environ = os.environ if environ is None else environ
+        self.cpus = _bound_to() if cpus is None else frozenset(cpus)
+        self.pid = os.getpid() if pid is None else pid
+        self._siblings: dict[int, frozenset[int]] = {}
+
+    def text(self, path: str) -> str | None:
+        """The content of a file without surrounding blanks; None where it cannot be read."""
+        try:
+            with open(self._root / path, "rb") as file:  # noqa: PTH123 (half the time of read_text)
+                return file.read().decode(errors="replace").strip()
+        except OSError:
+            return None
+
+    def number(self, path: str) -> int | None:
+        """The integer in a file; None where there is none."""
+        return _integer(self.text(path))
+
+    def folders(self, path: str, pattern: str) -> list[str]:
+        """The entries of a folder whose names match, as paths for :meth:`text`, sorted."""
+        return sorted(f"{path}/{entry.name}" for entry in (self._root / path).glob(pattern))
+
+    def cpu_list(self, path: str) -> frozenset[int] | None:
+        """The CPUs in a file as ``0-3,8``; None where it cannot be read."""
+        text = self.text(path)
+        try:
+            return None if text is None else frozenset(_expand(text))
+        except ValueError:
+            return None
+
+    @property
+    def core_count(self) -> int | None:
+        """How many CPUs may be used."""
+        return os.cpu_count() if self.cpus is None else len(self.cpus)
+
+    def siblings(self, cpu: int) -> frozenset[int]:
+        """The CPUs of the physical core that ``cpu`` is one of; itself alone where the machine does not say."""
+        if cpu not in self._siblings:
+            listed = self.cpu_list(f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+            self._siblings[cpu] = (listed or frozenset()) | {cpu}
+        return self._siblings[cpu]
+
+    @cached_property
+    def nodes(self) -> dict[int, int]:
+        """The memory node of each CPU; empty where the machine does not say."""
+        return {
+            cpu: int(folder.rpartition("node")[2])
+            for folder in self.folders("sys/devices/system/node", "node[0-9]*")
+            for cpu in self.cpu_list(f"{folder}/cpulist") or ()
+        }
+
+    @cached_property
+    def virtualisation(self) -> str | None:
+        """The hypervisor's or virtual machine's name, ``none`` on bare metal, None where it cannot be told."""
+        named = self.text("sys/hypervisor/type") or self.text("proc/device-tree/hypervisor/compatible")
+        if named:
+            return named.replace("\0", " ").strip()
+        lines = (self.text("proc/cpuinfo") or "").splitlines()
+        flags = next((line for line in lines if line.startswith("flags")), None)
+        if flags is None:
+            return None  # only x86 has a flag for it
+        if "hypervisor" not in flags.split():
+            return "none"
+        names = [self.text(f"sys/class/dmi/id/{name}") for name in ("sys_vendor", "product_name")]
+        return " ".join(name for name in names if name) or "a hypervisor without a name"
+
+    def memory(self) -> dict[str, int]:
+        """The lines of ``/proc/meminfo`` that are in bytes; empty where there is no such file."""
+        sizes = {}
+        for line in (self.text("proc/meminfo") or "").splitlines():
+            name, _, value = line.partition(":")
+            number, _, unit = value.strip().partition(" ")
+            if unit == "kB" and number.isdigit():
+                sizes[name] = int(number) * 1024
+        return sizes
+
+    def cpu_quota(self) -> float | None:
+        """CPUs' worth of time that our control groups grant us; None where none sets a limit."""
+        quotas = []
+        for version, folder in self._cgroup_folders("cpu"):
+            if version == 2:
+                quota, _, period = (self.text(f"{folder}/cpu.max") or "").partition(" ")
+            else:
+                quota, period = (self.text(f"{folder}/cpu.cfs_{name}_us") or "" for name in ("quota", "period"))
+            if quota.isdigit() and period.isdigit() and int(period):
+                quotas.append(int(quota) / int(period))
+        return min(quotas, default=None)
+
+    def cgroup_memory(self) -> CgroupMemory | None:
+        """The memory limit of the control group that leaves us least; None where none sets a limit.
+
+        File pages that nothing has touched lately count as available: the kernel drops them before it runs out.
+        """
+        limits = []
+        for version, folder in self._cgroup_folders("memory"):
+            names = ("max", "current") if version == 2 else ("limit_in_bytes", "usage_in_bytes")
+            limit, used = (self.number(f"{folder}/memory.{name}") for name in names)
+            if limit is None or used is None or limit >= _NO_LIMIT_BYTES:
+                continue
+            droppable = "inactive_file " if version == 2 else "total_inactive_file "
+            lines = (self.text(f"{folder}/memory.stat") or "").splitlines()
+            cached = sum(int(line.split()[1]) for line in lines if line.startswith(droppable))
+            limits.append(CgroupMemory(limit, min(limit, max(0, limit - used + cached))))
+        return min(limits, key=lambda memory: memory.available_bytes, default=None)
+
+    def available_memory_bytes(self) -> int | None:
+        """What can still be allocated, by the machine and by our control groups; None where neither says."""
+        in_cgroup = self.cgroup_memory()
+        known = [self.memory().get("MemAvailable"), in_cgroup.available_bytes if in_cgroup else None]
+        return min((value for value in known if value is not None), default=None)
+
+    def _cgroup_folders(self, controller: str) -> Iterator[tuple[int, str]]:
+        """The cgroup version and folder of our group, then of each group around it, as far as they can be seen.
+
+        Inside a container the outermost folder is the container's own, whatever our group's path claims.
+        """
+        for line in (self.text("proc/self/cgroup") or "").splitlines():
+            _, controllers, path = [*line.split(":", 2), "", ""][:3]
+            if controllers and controller not in controllers.split(","):
+                continue
+            version, base = (1, f"sys/fs/cgroup/{controller}") if controllers else (2, "sys/fs/cgroup")
+            parts = [part for part in path.split("/") if part not in ("", "..")]
+            for length in range(len(parts), -1, -1):
+                yield version, "/".join([base, *parts[:length]])
+
+
+@cache
+def this_system() -> System:
+    """The machine that this process runs on."""
+    return System()
+
+
+def printable(text: str) -> str:
+    """``text`` as JSON can hold it and a terminal print it: bytes that were no UTF-8 are written out."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _bound_to() -> frozenset[int] | None:
+    return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+
+
+def _integer(text: str | None) -> int | None:
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return None
+
+
+def _expand(text: str) -> Iterator[int]:
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        yield from range(int(first), int(last or first) + 1)
