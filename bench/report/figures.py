@@ -30,8 +30,9 @@ _COLOURS = {
     "sid-published": "#d55e00",
     "sid-streamed-autograd": "#56b4e9",
     "sid-streamed": "#0072b2",
+    "sid-vectorised": "#cc79a7",
 }
-_OTHER_COLOURS = ("#cc79a7", "#b8a800", "#7b4fa3")
+_OTHER_COLOURS = ("#8c564b", "#b8a800", "#7b4fa3")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p")
 PANEL_INCHES = (4.2, 3.3)
 

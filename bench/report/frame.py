@@ -25,6 +25,7 @@ METHOD_ORDER = (
     "sid-published",
     "sid-streamed-autograd",
     "sid-streamed",
+    "sid-vectorised",
 )
 
 
