@@ -1,10 +1,10 @@
 """Same-shaped modules with their parameters stored in one tensor each, so that one product serves all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 class StackedParameters:
@@ -39,39 +39,42 @@ class StackedParameters:
             raise ValueError("modules share a parameter; legal: modules with parameters of their own")
         self.names = [name for name, _ in local_modules[0].named_parameters()]
         by_name = list(zip(*(module.parameters() for module in local_modules), strict=True))
-        self._parameters: list[tuple[nn.Parameter, ...]] = by_name
         self.values = [torch.stack([parameter.detach() for parameter in same]) for same in by_name]
         self.gradients = [torch.zeros_like(value) for value in self.values]
-        self._gradient_views = [gradient.unbind() for gradient in self.gradients]
-        for same, value in zip(by_name, self.values, strict=True):
-            for parameter, view in zip(same, value.unbind(), strict=True):
-                parameter.data = view
+        self._modules = list(local_modules)
+        # Asked for in every step, so kept flat: each parameter's owner and name there, itself, its place and gradient.
+        self._owners = [
+            (owner._parameters, name)
+            for index in range(len(self.names))
+            for owner, name in (_owner(module, self.names[index]) for module in local_modules)
+        ]
+        self._parameters = [parameter for same in by_name for parameter in same]
+        views = [view for value in self.values for view in value.unbind()]
+        self._gradient_views = [view for gradient in self.gradients for view in gradient.unbind()]
+        for parameter, view in zip(self._parameters, views, strict=True):
+            parameter.data = view
+        self._addresses = [view.data_ptr() for view in views]
 
-    def is_whole(self, local_modules: Sequence[nn.Module]) -> bool:
+    def is_whole(self, local_modules: Iterable[nn.Module]) -> bool:
         """Whether the modules are those of the stack and their parameters still its views."""
-        now = list(zip(*(module.parameters() for module in local_modules), strict=False))
-        return len(now) == len(self._parameters) and all(
-            len(same) == len(stacked)
+        return (
+            list(local_modules) == self._modules
             and all(
-                parameter is known and parameter.data_ptr() == value.data_ptr() + index * _bytes_of_one(value)
-                for index, (parameter, known) in enumerate(zip(same, stacked, strict=True))
+                owner.get(name) is parameter
+                for (owner, name), parameter in zip(self._owners, self._parameters, strict=True)
             )
-            for same, stacked, value in zip(now, self._parameters, self.values, strict=True)
+            and [parameter.data_ptr() for parameter in self._parameters] == self._addresses
         )
 
     def begin_gradients(self) -> bool:
         """Makes every ``.grad`` a view of ``gradients``; returns whether there is anything in them to add to."""
-        pairs = [
-            (parameter, view)
-            for same, views in zip(self._parameters, self._gradient_views, strict=True)
-            for parameter, view in zip(same, views, strict=True)
-        ]
-        is_fresh = all(parameter.grad is None for parameter, _ in pairs)
-        for parameter, view in pairs:
-            if parameter.grad is view:
+        before = [parameter.grad for parameter in self._parameters]
+        is_fresh = all(gradient is None for gradient in before)
+        for parameter, gradient, view in zip(self._parameters, before, self._gradient_views, strict=True):
+            if gradient is view:
                 continue
             if not is_fresh:
-                view.copy_(parameter.grad) if parameter.grad is not None else view.zero_()
+                view.copy_(gradient) if gradient is not None else view.zero_()
             if parameter.requires_grad:
                 parameter.grad = view
         return not is_fresh
@@ -87,7 +90,7 @@ def stacked_parameters(local_modules: nn.ModuleList) -> StackedParameters:
         ValueError: the modules cannot be stacked; see :class:`StackedParameters`.
     """
     stack = _stacks.get(local_modules)
-    if stack is None or not stack.is_whole(list(local_modules)):
+    if stack is None or not stack.is_whole(local_modules):
         stack = _stacks[local_modules] = StackedParameters(list(local_modules))
     return stack
 
@@ -111,5 +114,7 @@ def _is_hooked(module: nn.Module) -> bool:
     )
 
 
-def _bytes_of_one(stacked: Tensor) -> int:
-    return stacked[0].numel() * stacked.element_size()
+def _owner(module: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """The submodule that holds the parameter ``name`` of ``module``, and the name it has there."""
+    path, _, last = name.rpartition(".")
+    return module.get_submodule(path), last
