@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from bench.cell import Cell
+from bench.descendants import adopt_orphans, children, kill_children
 
 _GOODBYE_SECONDS = 2
 _CHECK_SECONDS = 24 * 3600.0  # long enough for a download
@@ -19,7 +20,8 @@ _SPARE_SHARE = 0.1
 class Isolation:
     """Runs each request in a process of its own, forked from a server that has torch loaded.
 
-    The server starts with the first request, which waits until torch is loaded.
+    The server starts with the first request, which waits until torch is loaded. It cleans up after each cell. Should it
+    die itself, this process adopts what the cell has started and kills it, and the next request starts another server.
 
     Args:
         data_root: where data sets lie, or None.
@@ -43,6 +45,7 @@ class Isolation:
         self._memory_limit_bytes = memory_limit_bytes
         self._preload = preload
         self._server: subprocess.Popen[bytes] | None = None
+        self._known_children: frozenset[int] = frozenset()  # not a cell's, so none of ours to kill
 
     def _start(self) -> subprocess.Popen[bytes]:
         request_reader, request_writer = os.pipe()
@@ -64,7 +67,7 @@ class Isolation:
         return self._ask("check", cell, _CHECK_SECONDS, None)
 
     def measure(self, cell: Cell) -> dict[str, Any]:
-        """Runs the passes of ``cell``; the answer always has ``status`` and ``message``."""
+        """Runs the passes of ``cell``; the answer always has ``status`` and ``message`` (see :mod:`bench.worker`)."""
         return self._ask("measure", cell, self._timeout_seconds, self._limit_for(cell))
 
     def _ask(self, task: str, cell: Cell, timeout_seconds: float, memory_limit_bytes: int | None) -> dict[str, Any]:
@@ -77,7 +80,9 @@ class Isolation:
             "memory_limit_bytes": memory_limit_bytes,
         }
         if self._server is None:
+            adopt_orphans()
             self._server = self._start()
+        self._known_children = children()
         try:
             self._requests.write(json.dumps(request).encode() + b"\n")
             self._requests.flush()
@@ -87,8 +92,9 @@ class Isolation:
         if reply.endswith(b"\n"):
             return dict(json.loads(reply))
         code = self._server.wait()
+        kill_children(self._known_children)
         self._close_pipes()
-        self._server = None  # the next request starts another
+        self._server = None
         return {"status": "crashed", "message": f"the fork server ended with code {code} while the cell ran"}
 
     def _limit_for(self, cell: Cell) -> int | None:
@@ -107,10 +113,12 @@ class Isolation:
             return
         self._close_pipes()
         try:
-            self._server.wait(_GOODBYE_SECONDS)
+            code = self._server.wait(_GOODBYE_SECONDS)
         except subprocess.TimeoutExpired:
             self._server.kill()
-            self._server.wait()
+            code = self._server.wait()
+        if code != 0:  # it did not get to clean up
+            kill_children(self._known_children)
 
     def _close_pipes(self) -> None:
         for pipe in (self._requests, self._replies):
