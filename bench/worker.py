@@ -26,6 +26,7 @@ def handle(request: Mapping[str, Any]) -> dict[str, Any]:
 
     A request is ``{"task": "check" or "measure", "cell": {...}, "data_root": path or None, "download": bool}``; the
     answer has ``status``, ``message``, ``work_seconds`` and, where the cell was measured, the parts of its record.
+    ``"final": true`` says that another attempt must end the same.
     """
     start = time.perf_counter()
     flush_denormals()
@@ -39,7 +40,7 @@ def handle(request: Mapping[str, Any]) -> dict[str, Any]:
         parts = _measure(cell, data) if request["task"] == "measure" else {}
         answer = {"status": "ok", "message": None, **parts}
     except BenchError as error:
-        answer = {"status": "crashed", "message": str(error)}
+        answer = {"status": "crashed", "message": str(error), "final": True}
     except (RuntimeError, MemoryError) as error:
         out_of_memory = isinstance(error, MemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY)
         answer = {"status": "oom" if out_of_memory else "crashed", "message": _first_line(error)}

@@ -20,7 +20,8 @@ from bench.sweep import load_sweep, suite_names
     [
         (
             "run",
-            "SUITE --out --set --data-root --download --cell-timeout --memory-limit --retry-failed --dry-run --quiet",
+            "SUITE --out --set --data-root --download --cell-timeout --memory-limit --retries --retry-failed "
+            "--no-frontier --dry-run --quiet",
         ),
         ("report", "FILE --out --figures --markdown --quiet"),
         ("list", "suites methods networks datasets axes"),
