@@ -154,9 +154,14 @@ class Cell(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _canonical(cls, data: Any) -> Any:
+    def _canonical(cls, data: Any, info: ValidationInfo) -> Any:
         """Fills in presets and drops what does not bear on the cell; the fields are checked after this, as given."""
         if not isinstance(data, dict):
+            return data
+        if info.context == STORED:  # complete already; a default of today must not fill a hole
+            missing = [name for name in cls.model_fields if name not in data and name not in _LATER_FIELDS]
+            if missing:
+                raise ValueError(f"it lacks {', '.join(missing)}")
             return data
         data = dict(data)
         preset = _PRESETS.get(str(data.get("optimizer", "adam")), {})

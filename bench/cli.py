@@ -90,8 +90,12 @@ def run(
             "set). A record has the same id with and without it, so cells that are stored are not measured again.",
         ),
     ] = False,
+    retries: Annotated[int, typer.Option(min=0, help="How often a cell that crashes is started again.")] = 1,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Measure cells again whose stored record is not ok.")
+    ] = False,
+    no_frontier: Annotated[
+        bool, typer.Option("--no-frontier", help="Run cells that are larger than one that ran out of memory, too.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and measure nothing.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and the summary only.")] = False,
@@ -99,7 +103,8 @@ def run(
     """Measure the cells of a suite that the results file does not hold yet.
 
     Each cell runs in a process of its own and its record is stored at once, so a run may be stopped at any time and
-    taken up again with the same command. A cell that runs out of memory, takes too long or crashes is a record, too.
+    taken up again with the same command. A cell that runs out of memory, takes too long or crashes is a record, too;
+    once one has run out of memory, larger ones of the same kind are recorded as skipped.
     """
     sweep = load_sweep(suite, _with_threads(overrides or [], threads))
     limit = _parse_bytes(memory_limit) if memory_limit else None
@@ -114,7 +119,12 @@ def run(
         try:
             isolation = Isolation(data_root, download, cell_timeout, limit, _modules_to_preload(sweep), pin)
             with isolation, _watcher(quiet) as watcher:
-                summary = run_sweep(sweep, store, isolation, watcher, retry_failed)
+                summary = run_sweep(
+                    *(sweep, store, isolation, watcher),
+                    retry_failed=retry_failed,
+                    retries=retries,
+                    frontier=not no_frontier,
+                )
         except KeyboardInterrupt:
             err.print(f"interrupted; every finished cell is in {path}, and the same command goes on from there")
             raise typer.Exit(_INTERRUPTED) from None

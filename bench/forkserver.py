@@ -7,7 +7,6 @@ torch operator and never touches CUDA, so every child starts from a clean state.
 time-out, and cleans up when the sweep's process is gone, however that one ended.
 """
 
-import ctypes
 import gc
 import importlib
 import json
@@ -22,9 +21,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from bench.descendants import adopt_orphans, die_with_parent, kill_children
+
 _LOG_TAIL_BYTES = 2000
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
 _LONGEST_SELECT_SECONDS = 3600
 # Loaded before the first fork, so that no cell pays for it: every optimizer loads torch._dynamo, for a second.
 _PRELOADED = ("bench.worker", "torch._dynamo", "torch.optim.adam", "torch.optim.sgd", "torch.utils.checkpoint")
@@ -41,7 +40,7 @@ def serve(requests: BinaryIO, replies: BinaryIO, preload: Sequence[str]) -> None
     os.set_blocking(wake_up_writer, False)
     signal.set_wakeup_fd(wake_up_writer, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # what a cell leaves behind becomes a child of ours, which we can find
+    adopt_orphans()  # what a cell leaves behind becomes a child of ours, which we can find
     for line in requests:
         reply = _run_child(json.loads(line), requests, replies, wake_up)
         if reply is None:
@@ -70,7 +69,7 @@ def _run_child(request: dict[str, Any], requests: BinaryIO, replies: BinaryIO, w
             os.close(answer_reader)
         if status is None:
             _, status = os.waitpid(child, 0)
-        _kill_leftovers()
+        kill_children()  # what the cell has left behind in sessions of its own
         if ended == "orphaned":
             return None
         if ended == "timeout":
@@ -129,7 +128,7 @@ def _be_child(request: dict[str, Any], answer: int, log: int) -> None:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        die_with_parent()
         if os.getppid() != server:
             os._exit(code)  # the server died before the line above
         os.dup2(log, 1)
@@ -152,12 +151,6 @@ def _be_child(request: dict[str, Any], answer: int, log: int) -> None:
         os._exit(code)  # skips the exit handlers that belong to the server
 
 
-def _prctl(option: int, value: int) -> None:
-    """Linux's ``prctl``; other systems do without."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(option, value)
-
-
 def _limit_memory(limit: int | None) -> None:
     """Caps private writable memory beyond what the server has loaded, so that a cell too large fails by itself."""
     if limit is not None and sys.platform == "linux":
@@ -173,18 +166,6 @@ def _kill_group(child: int) -> None:
             kill(child, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             continue
-
-
-def _kill_leftovers() -> None:
-    """Kills and reaps what a finished cell has left behind in sessions of its own, generation by generation."""
-    children = Path(f"/proc/self/task/{os.getpid()}/children")
-    while children.exists():
-        leftovers = [int(process) for process in children.read_text(encoding="ascii").split()]
-        if not leftovers:
-            return
-        for process in leftovers:
-            os.kill(process, signal.SIGKILL)
-            os.waitpid(process, 0)
 
 
 def _kernel_kills() -> int:

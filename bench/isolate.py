@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from bench.cell import Cell
+from bench.descendants import adopt_orphans, children, kill_children
 from bench.pin import choose_cpus
 from bench.system import this_system
 
@@ -21,7 +22,8 @@ _SPARE_SHARE = 0.1
 class Isolation:
     """Runs each request in a process of its own, forked from a server that has torch loaded.
 
-    The server starts with the first request, which waits until torch is loaded.
+    The server starts with the first request, which waits until torch is loaded. It cleans up after each cell. Should it
+    die itself, this process adopts what the cell has started and kills it, and the next request starts another server.
 
     Args:
         data_root: where data sets lie, or None.
@@ -53,6 +55,7 @@ class Isolation:
         self._preload = preload
         self._pin = pin
         self._server: subprocess.Popen[bytes] | None = None
+        self._known_children: frozenset[int] = frozenset()  # not a cell's, so none of ours to kill
 
     def _start(self) -> subprocess.Popen[bytes]:
         request_reader, request_writer = os.pipe()
@@ -74,7 +77,7 @@ class Isolation:
         return self._ask("check", cell, _CHECK_SECONDS, None)
 
     def measure(self, cell: Cell) -> dict[str, Any]:
-        """Runs the passes of ``cell``; the answer always has ``status`` and ``message``."""
+        """Runs the passes of ``cell``; the answer always has ``status`` and ``message`` (see :mod:`bench.worker`)."""
         return self._ask("measure", cell, self._timeout_seconds, self._limit_for(cell))
 
     def _ask(self, task: str, cell: Cell, timeout_seconds: float, memory_limit_bytes: int | None) -> dict[str, Any]:
@@ -88,7 +91,9 @@ class Isolation:
             "cpus": choose_cpus(this_system(), cell.threads) if self._pin else None,
         }
         if self._server is None:
+            adopt_orphans()
             self._server = self._start()
+        self._known_children = children()
         try:
             self._requests.write(json.dumps(request).encode() + b"\n")
             self._requests.flush()
@@ -98,8 +103,9 @@ class Isolation:
         if reply.endswith(b"\n"):
             return dict(json.loads(reply))
         code = self._server.wait()
+        kill_children(self._known_children)
         self._close_pipes()
-        self._server = None  # the next request starts another
+        self._server = None
         return {"status": "crashed", "message": f"the fork server ended with code {code} while the cell ran"}
 
     def _limit_for(self, cell: Cell) -> int | None:
@@ -118,10 +124,12 @@ class Isolation:
             return
         self._close_pipes()
         try:
-            self._server.wait(_GOODBYE_SECONDS)
+            code = self._server.wait(_GOODBYE_SECONDS)
         except subprocess.TimeoutExpired:
             self._server.kill()
-            self._server.wait()
+            code = self._server.wait()
+        if code != 0:  # it did not get to clean up
+            kill_children(self._known_children)
 
     def _close_pipes(self) -> None:
         for pipe in (self._requests, self._replies):

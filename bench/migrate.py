@@ -16,7 +16,7 @@ def migrate(content: Content) -> Content:
     """``content``, a record of schema 1 to :data:`bench.record.SCHEMA`, in the present schema; the original stays.
 
     Raises:
-        KeyError, TypeError, AttributeError, ZeroDivisionError: the content lacks what its schema promises.
+        KeyError, TypeError, AttributeError, ArithmeticError: the content is not what its schema promises.
     """
     while content["schema"] < SCHEMA:
         content = _STEPS[content["schema"]](content)
@@ -26,8 +26,8 @@ def migrate(content: Content) -> Content:
 def _from_1(content: Content) -> Content:
     memory, latency = content["memory"], content["latency"]
     if memory is not None:
-        memory = {name: value for name, value in memory.items() if name != "allocator_peak_activation_bytes"}
-        memory |= {"at_peak": None, "timeline": None, "allocator": None}
+        memory = memory | {"at_peak": None, "timeline": None, "allocator": None}
+        del memory["allocator_peak_activation_bytes"]
     if latency is not None:
         latency = latency | {
             "samples_per_second": content["cell"]["batch_size"] / latency["median_seconds"],

@@ -62,9 +62,9 @@ class BarWatcher(Watcher):
         self._progress.update(self._task, cell=cell.label())
 
     def cell_ends(self, record: Record) -> None:
-        """Advances the bar; a failure also leaves a line above it."""
+        """Advances the bar; a failure or a skipped cell also leaves a line above it."""
         if record.status != "ok":
-            self._failures += 1
+            self._failures += record.status != "skipped"
             self._progress.console.print(escape(f"{record.status}: {record.cell.label()}: {record.message}"))
         self._progress.update(self._task, advance=1, failures=self._failures)
 
@@ -83,6 +83,8 @@ def describe(summary: Summary) -> str:
     """The sweep's result in one line."""
     parts = [f"{summary.measured} cells measured"]
     parts += [f"{count} {status}" for status, count in sorted(summary.statuses.items())]
+    if summary.retries:
+        parts.append(f"{summary.retries} retries")
     parts.append(f"{summary.stored_before} stored before")
     if summary.median_overhead_seconds is not None:
         parts.append(f"{summary.median_overhead_seconds:.3f} s median overhead a cell")

@@ -59,7 +59,8 @@ def read_records(path: Path) -> Contents:
             try:
                 parsed = json.loads(line, parse_constant=_refuse_constant)
             except (ValueError, RecursionError) as error:  # JSON errors, UTF-8 errors, and nesting without end
-                if is_last and (records or line.startswith(_FIRST_KEY) or _FIRST_KEY.startswith(line)):
+                is_cut = is_last and not isinstance(error, _NotJsonError)  # what we write, and so its start, is JSON
+                if is_cut and (records or line.startswith(_FIRST_KEY) or _FIRST_KEY.startswith(line)):
                     return Contents(tuple(records), line, position)
                 raise StoreError(
                     f"{path}, line {number} is damaged: {error}. Nothing was changed; mend or remove the line."
@@ -69,8 +70,12 @@ def read_records(path: Path) -> Contents:
     return Contents(tuple(records), b"", position)
 
 
+class _NotJsonError(ValueError):
+    """NaN or an infinity, which Python's parser takes for a number."""
+
+
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+    raise _NotJsonError(f"{name} is not JSON")
 
 
 def _check(parsed: object, path: Path, number: int) -> Record:
@@ -83,10 +88,10 @@ def _check(parsed: object, path: Path, number: int) -> Record:
         )
     try:
         record = Record.parse(migrate(parsed))
-    except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
-        raise StoreError(
-            f"{place} is not a legal record of schema {parsed['schema']}: {type(error).__name__}: {error}"
-        ) from None
+    except KeyError as error:
+        raise StoreError(f"{place} is not a legal record of schema {parsed['schema']}: it lacks {error}") from None
+    except (TypeError, AttributeError, ArithmeticError) as error:
+        raise StoreError(f"{place} is not a legal record of schema {parsed['schema']}: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

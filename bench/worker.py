@@ -27,7 +27,7 @@ def handle(request: Mapping[str, Any]) -> dict[str, Any]:
 
     A request is ``{"task": "check" or "measure", "cell": {...}, "data_root": path or None, "download": bool, "cpus":
     what this process is bound to, or None}``; the answer has ``status``, ``message``, ``work_seconds`` and, where the
-    cell was measured, the parts of its record.
+    cell was measured, the parts of its record. ``"final": true`` says that another attempt must end the same.
     """
     start = time.perf_counter()
     flush_denormals()
@@ -42,7 +42,7 @@ def handle(request: Mapping[str, Any]) -> dict[str, Any]:
         parts = _measure(cell, data, request["cpus"] is not None) if request["task"] == "measure" else {}
         answer = {"status": "ok", "message": None, **parts}
     except BenchError as error:
-        answer = {"status": "crashed", "message": str(error)}
+        answer = {"status": "crashed", "message": str(error), "final": True}
     except (RuntimeError, MemoryError) as error:
         out_of_memory = isinstance(error, MemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY)
         answer = {"status": "oom" if out_of_memory else "crashed", "message": _first_line(error)}

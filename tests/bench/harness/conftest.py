@@ -2,13 +2,13 @@
 
 import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pytest
-from harness_tools import FinishedRun, Launcher, RunCli, bench_environment, run_bench, write_sweep
+from harness_tools import Endings, FinishedRun, Launcher, RunCli, bench_environment, run_bench, write_sweep
 from typer.testing import CliRunner
 
 import bench.cli
@@ -95,8 +95,9 @@ class NoIsolation(Isolation):
 
     def _ask(self, task: str, cell: Cell, *_limits: object) -> dict[str, Any]:
         self.asked.append((task, cell))
-        status = "crashed" if cell.method == "bp-checkpoint" and task == "measure" else "ok"
-        return {"status": status, "message": None if status == "ok" else "[red] alert", "work_seconds": 0.0}
+        if cell.method == "bp-checkpoint" and task == "measure":
+            return {"status": "crashed", "message": "[red] alert", "final": True, "work_seconds": 0.0}
+        return {"status": "ok", "message": None, "work_seconds": 0.0}
 
 
 @pytest.fixture
@@ -106,3 +107,26 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Cell]]:
     monkeypatch.setattr(NoIsolation, "asked", requests, raising=False)
     monkeypatch.setattr(bench.cli, "Isolation", NoIsolation)
     return requests
+
+
+@pytest.fixture
+def endings(monkeypatch: pytest.MonkeyPatch) -> Endings:
+    """Lets a function say how each cell ends instead of measuring it; gives the list of the cells that were started.
+
+    Checks of the data end as ``check``, fine if it is left out.
+    """
+
+    def install(answer: Callable[[Cell], dict[str, Any]], check: dict[str, Any] | None = None) -> list[Cell]:
+        started: list[Cell] = []
+
+        class Scripted(Isolation):
+            def _ask(self, task: str, cell: Cell, *_limits: object) -> dict[str, Any]:
+                if task == "check":
+                    return check or {"status": "ok", "message": None}
+                started.append(cell)
+                return answer(cell)
+
+        monkeypatch.setattr(bench.cli, "Isolation", Scripted)
+        return started
+
+    return install

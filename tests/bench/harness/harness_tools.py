@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.cell import make_cell
+from bench.cell import Cell, make_cell
 from bench.record import Record
 from bench.store import read_records
 
@@ -28,6 +28,7 @@ TINY: dict[str, Any] = {
 TOKEN = "SID_BENCH_TEST_TOKEN"
 
 RunCli = Callable[..., Any]  # arguments of sid-bench -> exit_code, stdout, stderr, exception
+Endings = Callable[..., list[Cell]]  # how each cell ends, how checks end -> the cells that were started
 
 
 def write_sweep(path: Path, *grids: Mapping[str, Any], **axes: Any) -> Path:

@@ -20,8 +20,8 @@ from bench.sweep import load_sweep, suite_names
     [
         (
             "run",
-            "SUITE --out --set --data-root --download --cell-timeout --memory-limit --threads --pin --retry-failed "
-            "--dry-run --quiet",
+            "SUITE --out --set --data-root --download --cell-timeout --memory-limit --threads --pin --retries "
+            "--retry-failed --no-frontier --dry-run --quiet",
         ),
         ("report", "FILE --out --figures --markdown --quiet"),
         ("doctor", "--json --strict"),

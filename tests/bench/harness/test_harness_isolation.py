@@ -13,12 +13,17 @@ from typing import Any
 
 import pytest
 from harness_tools import (
+    TOKEN,
+    Launcher,
+    RunCli,
     bench_environment,
+    command_of,
     is_alive,
     kill,
     make_record,
     method_source,
     run_bench,
+    sound_records,
     wait_until,
     write_plugin,
     write_sweep,
@@ -61,6 +66,12 @@ METHODS = {
     "hoards-bytes": method_source("hoard = []\nwhile True:\n    hoard.append(bytearray(1 << 22))"),
     "chatters": method_source('print("blah " * 1_000_000, flush=True)\nos.write(2, b"BLAH " * 200_000)'),
     "leaves-a-child": method_source(note("child-of-leaver", NAP.format(apart=False))),
+    "crashes-once": method_source(
+        'note = pathlib.Path(os.environ["TEST_NOTES"], "crashed-once")\n'
+        "if not note.exists():\n"
+        "    note.write_text(str(os.getpid()))\n"
+        "    os.kill(os.getpid(), signal.SIGSEGV)"
+    ),
     "fifth": method_source("", summary="a fifth method from another package"),
 }
 
@@ -116,7 +127,7 @@ def test_every_cell_has_one_record_in_the_order_of_the_sweep(bad_sweep: BadSweep
 def test_failed_cells_do_not_fail_the_sweep(bad_sweep: BadSweep) -> None:
     assert bad_sweep.code == 0, bad_sweep.errors
     assert bad_sweep.errors == ""
-    assert "14 cells measured, 7 crashed, 4 ok, 2 oom, 1 timeout" in bad_sweep.output
+    assert "15 cells measured, 7 crashed, 5 ok, 2 oom, 1 timeout, 8 retries, 0 stored before" in bad_sweep.output
 
 
 def test_an_ordinary_cell_after_all_of_them_is_ok(bad_sweep: BadSweep) -> None:
@@ -145,7 +156,15 @@ def test_a_cell_that_fails_says_how(bad_sweep: BadSweep, method: str, status: st
     assert record["status"] == status
     assert re.search(message, record["message"], re.DOTALL), record["message"]
     assert record["memory"] is None
+    assert record["attempts"] == (2 if status == "crashed" else 1), "only a crash is tried again"
     assert f"{status} {method} cascade-linear" in bad_sweep.output
+
+
+def test_a_cell_that_crashes_once_is_measured_and_says_so(bad_sweep: BadSweep) -> None:
+    record = bad_sweep.records["crashes-once"]
+    assert (record["status"], record["attempts"]) == ("ok", 2)
+    assert record["message"] == "attempt 1 crashed: killed by signal 11 (SIGSEGV)"
+    assert record["memory"] == bad_sweep.records["bp"]["memory"]
 
 
 def test_what_a_cell_prints_does_not_reach_the_sweep(bad_sweep: BadSweep) -> None:
@@ -202,6 +221,22 @@ def test_a_cell_that_cannot_say_how_long_it_took_has_no_timing() -> None:
     assert record.id == make_record().id
 
 
+def test_a_loss_that_is_not_a_number_makes_a_legal_record(measuring_cli: RunCli, tmp_path: Path, results: Path) -> None:
+    passes = ["memory", "accuracy"]
+    sweep = write_sweep(
+        tmp_path / "nan.toml", method=["bp", "sid-streamed"], learning_rate=1e30, passes=passes, train_samples=100
+    )
+    ended = measuring_cli("run", sweep, "--out", results)
+    assert "2 cells measured, 2 ok" in ended.stdout, ended.stderr
+    for record in sound_records(results):
+        assert record.memory is not None
+        assert record.accuracy is not None
+        assert record.accuracy.diverged
+        assert record.accuracy.epochs[-1].train_loss is None
+        assert record.accuracy.kl_by_module[-1] is None
+        assert 0 <= record.accuracy.test_last <= 1
+
+
 def test_one_server_serves_checks_and_measurements(isolation: Isolation) -> None:
     cell = make_record().cell
     check = isolation.check(cell)
@@ -217,6 +252,7 @@ def test_one_server_serves_checks_and_measurements(isolation: Isolation) -> None
     assert measured["memory"]["peak_activation_bytes"] > 0
     assert refused["status"] == "crashed"
     assert "--data-root" in refused["message"]
+    assert refused["final"] is True, "to try again would not bring the data"
     assert "device = 'cuda:99' is not on this machine; legal: cpu" in no_gpu["message"]
 
 
@@ -231,6 +267,43 @@ def test_a_time_out_may_be_as_long_as_one_likes() -> None:
         for end in (answer, answer_writer, requests, requests_writer, wake_up, wake_up_writer):
             os.close(end)
     assert collected == (b"{}\n", "answered", None)
+
+
+# Stands in for the fork server: what a cell might have started, in a group and in a session of its own, then death.
+DYING_SERVER = """
+import os, signal, subprocess, sys
+cell = 'sleep 600 & setsid sh -c "sleep 600 & sleep 600" & wait'
+subprocess.Popen(["sh", "-c", cell], start_new_session=True, stdout=subprocess.DEVNULL)
+sys.stdin.readline()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_cell_has_started_is_gone_when_the_fork_server_dies_and_other_children_live(launcher: Launcher) -> None:
+    class Dying(Isolation):
+        def _start(self) -> subprocess.Popen[bytes]:
+            server = subprocess.Popen(
+                [sys.executable, "-c", DYING_SERVER],
+                env=launcher.environment | {TOKEN: launcher.token},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+            assert server.stdin
+            assert server.stdout
+            self._requests, self._replies = server.stdin, server.stdout
+            assert wait_until(lambda: [command_of(pid) for pid in launcher.pids()].count(b"sleep\x00600\x00") == 3)
+            return server
+
+    bystander = subprocess.Popen(["sleep", "600"])
+    try:
+        with Dying(None, download=False, timeout_seconds=60, memory_limit_bytes=None) as isolation:
+            answer = isolation.measure(make_record().cell)
+            assert launcher.pids() == []
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+    assert answer == {"status": "crashed", "message": "the fork server ended with code -9 while the cell ran"}
 
 
 def test_an_isolation_that_was_asked_nothing_starts_nothing() -> None:

@@ -1,10 +1,11 @@
 """Runs that are interrupted or killed: no process stays, no record is lost, none is there twice."""
 
-import os
 import random
+import re
 import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,14 @@ from harness_tools import (
     FinishedRun,
     Launcher,
     RunCli,
+    bench_environment,
     count_lines,
     kill,
+    method_source,
     run_bench,
     sound_records,
     wait_until,
+    write_plugin,
     write_sweep,
 )
 
@@ -78,32 +82,11 @@ def test_sigterm_during_a_cell_ends_the_run_and_keeps_what_is_finished(
     assert ids_in(results) == ids_of(sweep)[:1]
 
 
-def test_a_run_that_is_killed_at_any_moment_is_taken_up_again(
-    tmp_path: Path, results: Path, launcher: Launcher, measuring_cli: RunCli
-) -> None:
-    sweep = write_sweep(tmp_path / "sweep.toml", QUICK | {"seed": list(range(6))})
-    run = launcher.start("run", sweep, "--out", results, cwd=tmp_path)
-    moment = random.uniform(0.5, 9)
-    time.sleep(moment)
-    kill(run.pid)
-    code, _, _ = end_of(run)
-    launcher.assert_none_survives()
-    stored = ids_in(results)
-    assert stored == ids_of(sweep)[: len(stored)], f"killed after {moment} s"
-    assert code == -signal.SIGKILL or len(stored) == 6
-
-    again = measuring_cli("run", sweep, "--out", results)
-    assert again.exit_code == 0, again.stderr
-    assert f"{6 - len(stored)} cells measured" in again.stdout
-    assert f"{len(stored)} stored before" in again.stdout
-    assert ids_in(results) == ids_of(sweep), f"killed after {moment} s"
-
-
 def test_a_fork_server_that_is_killed_costs_its_cell_only_and_retry_failed_measures_that_again(
     tmp_path: Path, results: Path, launcher: Launcher, measuring_cli: RunCli
 ) -> None:
     sweep = write_sweep(tmp_path / "sweep.toml", QUICK, LONG, QUICK | {"seed": 1})
-    run = launcher.start("run", sweep, "--out", results, cwd=tmp_path)
+    run = launcher.start("run", sweep, "--out", results, "--retries", 0, cwd=tmp_path)
     wait_for_long_cell(run, launcher, results)
     server = launcher.server_of(run)
     assert server
@@ -142,30 +125,79 @@ def test_a_finished_sweep_is_not_measured_again(finished_run: FinishedRun, tmp_p
     assert finished_run.results.read_bytes() == content
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_twenty_kills_in_a_row_lose_nothing_and_double_nothing(
+# A cell that is in flight for a while and leaves a process in a session of its own at each step.
+LITTERS = method_source('subprocess.Popen(["sleep", "600"], start_new_session=True)\ntime.sleep(0.05)')
+
+
+@pytest.fixture
+def litter(tmp_path: Path, launcher: Launcher) -> None:
+    """Makes the method ``litters`` known to the launcher's runs."""
+    launcher.environment = bench_environment(write_plugin(tmp_path / "plugins", "litter", {"litters": LITTERS}))
+
+
+def run_through_kills(
+    launcher: Launcher, sweep: Path, results: Path, victims: list[str], moments: random.Random
+) -> None:
+    """Kills sweep, fork server or cell, as ``victims`` say, at random moments; starts the sweep again where it died."""
+    start = partial(launcher.start, "run", sweep, "--out", results, cwd=results.parent)
+    run = start()
+    for number, victim in enumerate(victims):
+        place = f"kill {number}: {victim}"
+        more = moments.randrange(4)
+        goal = count_lines(results) + more
+        wait_until(lambda run=run, goal=goal: run.poll() is not None or count_lines(results) >= goal)  # type: ignore[misc]
+        time.sleep(moments.uniform(0, 0.2 if more else 2.0))  # soon after a record, or at any moment of the start
+        find = {"sweep": lambda run: run.pid, "server": launcher.server_of, "cell": launcher.cell_of}[victim]
+        assert wait_until(lambda find=find, run=run: run.poll() is not None or find(run)), place  # type: ignore[misc]
+        assert run.poll() is None, f"{place}: the sweep has ended: {run.communicate()}"
+        pid = find(run)
+        if pid is None:
+            continue  # a cell that has just ended
+        kill(pid)
+        if victim == "sweep":
+            assert end_of(run)[0] == -signal.SIGKILL, place
+            launcher.assert_none_survives()
+            ids = ids_in(results)
+            assert len(set(ids)) == len(ids), place
+            run = start()
+        elif victim == "server":
+            assert wait_until(
+                lambda run=run, pid=pid: run.poll() is not None or launcher.server_of(run) not in (None, pid)
+            )  # type: ignore[misc]
+    code, _, errors = end_of(run)
+    assert (code, errors) == (0, "")
+    launcher.assert_none_survives()
+
+
+def assert_each_cell_has_one_record(results: Path, cells: int) -> None:
+    """Every cell once and in order; what was killed twice in a row may be a crash, and says how."""
+    records = sound_records(results)
+    assert [record.cell.seed for record in records] == list(range(cells))
+    assert not results.with_name(f"{results.name}.damaged").exists()
+    for record in records:
+        if record.status != "ok":
+            assert (record.status, record.attempts) == ("crashed", 2)
+            assert re.search("killed by signal 9|fork server ended with code -9", str(record.message))
+    assert any(record.attempts == 2 for record in records)
+
+
+@pytest.mark.usefixtures("litter")
+def test_a_sweep_goes_through_kills_of_itself_its_server_and_its_cells(
     tmp_path: Path, results: Path, launcher: Launcher
 ) -> None:
-    """Half of the kills hit right after a record was written, half at any moment."""
-    sweep = write_sweep(tmp_path / "sweep.toml", QUICK | {"seed": list(range(40))})
-    moments = random.Random(os.getpid())
-    for number in range(20):
-        before = count_lines(results)
-        run = launcher.start("run", sweep, "--out", results, cwd=tmp_path)
-        if number % 2:
-            wait_until(lambda run=run, before=before: run.poll() is not None or count_lines(results) > before)  # type: ignore[misc]
-            time.sleep(moments.uniform(0, 0.1))
-        else:
-            time.sleep(moments.uniform(0, 10))
-        kill(run.pid)
-        end_of(run)
-        launcher.assert_none_survives()
-        stored = ids_in(results)
-        assert stored == ids_of(sweep)[: len(stored)], number
-        assert len(stored) >= before, number
-    last = run_bench("run", sweep, "--out", results, cwd=tmp_path)
-    assert last.returncode == 0, last.stderr
-    assert ids_in(results) == ids_of(sweep)
-    assert len(set(ids_of(sweep))) == 40
-    assert not results.with_name("results.jsonl.damaged").exists()
+    sweep = write_sweep(tmp_path / "sweep.toml", QUICK | {"method": "litters", "seed": list(range(12))})
+    victims = ["cell", "server", "cell", "sweep", "cell"]
+    run_through_kills(launcher, sweep, results, victims, random.Random(5))
+    assert_each_cell_has_one_record(results, 12)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("litter")
+def test_two_hundred_cells_go_through_more_than_fifty_kills(tmp_path: Path, results: Path, launcher: Launcher) -> None:
+    sweep = write_sweep(tmp_path / "sweep.toml", QUICK | {"method": "litters", "seed": list(range(200))})
+    moments = random.Random(20)
+    victims = ["sweep", "server", "cell"] * 20
+    moments.shuffle(victims)
+    run_through_kills(launcher, sweep, results, victims, moments)
+    assert_each_cell_has_one_record(results, 200)

@@ -166,12 +166,16 @@ def test_a_record_of_a_method_that_is_not_installed_here_can_be_read(results: Pa
     ],
     ids=".".join,
 )
-@pytest.mark.parametrize("text", ["NaN", "Infinity"])
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity"])
 def test_a_number_that_json_does_not_have_is_an_error(results: Path, place: tuple[str, str], text: str) -> None:
     line = json.loads(make_record().line())
     line[place[0]][place[1]] = float(text)
     content = json.dumps(line) + "\n"
     assert text in content
-    results.write_text(content + make_record(seed=1).line() + "\n", encoding="utf-8")
-    with pytest.raises(StoreError, match="line 1"):
-        read_records(results)
+    good = make_record(seed=1).line() + "\n"
+    for number, whole in [(1, content + good), (2, good + content)]:  # the last line is no exception: it is not cut
+        results.write_text(whole, encoding="utf-8")
+        for use in (read_records, Store):
+            with pytest.raises(StoreError, match=rf"results\.jsonl, line {number} is damaged: {text} is not JSON"):
+                use(results)
+        assert results.read_text(encoding="utf-8") == whole

@@ -1,0 +1,289 @@
+"""The out-of-memory frontier: what is larger than what ran out of memory is skipped, and nothing else."""
+
+import gc
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness_tools import Endings, RunCli, sound_records, write_sweep
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.cell import Cell, make_cell
+from bench.frontier import is_beyond, why_skip
+from bench.methods import method_names
+
+SIZES = ("layers", "modules", "width", "hidden", "batch_size", "image_size", "channels", "classes")
+
+
+# Few values of each, so that two cells drawn apart are often related.
+SIZE = st.integers(4, 5)
+AXES = st.fixed_dictionaries(
+    dict.fromkeys(SIZES, SIZE)
+    | {
+        "method": st.sampled_from(["bp", "sid-streamed"]),
+        "passes": st.sampled_from([["memory"], ["latency"], ["memory", "latency"]]),
+        "seed": st.integers(0, 1),
+    },
+    optional={"threads": st.just(1)},
+)
+
+
+def cell_of(axes: dict[str, Any]) -> Cell:
+    """A cell on synthetic images; ``layers`` is how many each module has."""
+    rest = {name: value for name, value in axes.items() if name != "layers"}
+    return make_cell({"dataset": "random", "depth": axes["layers"] * axes["modules"], **rest})
+
+
+CELLS = AXES.map(cell_of)
+GROWTH = st.fixed_dictionaries({name: st.integers(0, 3) for name in SIZES})
+
+
+def grown(axes: dict[str, Any], growth: dict[str, int]) -> Cell:
+    return cell_of(axes | {name: axes[name] + more for name, more in growth.items()})
+
+
+@given(CELLS)
+def test_a_cell_is_beyond_itself(cell: Cell) -> None:
+    assert is_beyond(cell, cell)
+
+
+@given(CELLS, CELLS, CELLS)
+def test_what_is_beyond_a_cell_beyond_another_is_beyond_that(first: Cell, second: Cell, third: Cell) -> None:
+    if is_beyond(second, first) and is_beyond(third, second):
+        assert is_beyond(third, first)
+
+
+@given(AXES, GROWTH, CELLS)
+def test_growing_never_leads_back_over_the_frontier(axes: dict[str, Any], growth: dict[str, int], other: Cell) -> None:
+    cell, larger = cell_of(axes), grown(axes, growth)
+    assert is_beyond(larger, cell)
+    if is_beyond(cell, other):
+        assert is_beyond(larger, other)
+    if is_beyond(other, larger):
+        assert is_beyond(other, cell)
+
+
+@given(AXES, GROWTH)
+def test_what_is_smaller_in_any_size_is_not_beyond(axes: dict[str, Any], growth: dict[str, int]) -> None:
+    assert is_beyond(cell_of(axes), grown(axes, growth)) == (not any(growth.values()))
+
+
+def test_fewer_larger_modules_and_more_smaller_ones_say_nothing_of_each_other() -> None:
+    coarse, fine = make_cell({"depth": 8, "modules": 2}), make_cell({"depth": 8, "modules": 8})
+    assert not is_beyond(coarse, fine)
+    assert not is_beyond(fine, coarse)
+
+
+BASE: dict[str, Any] = {"method": "sid-streamed", "dataset": "random", "passes": ["memory"]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": "bp"},
+        {"network": "cascade-conv"},
+        {"dataset": "digits"},
+        {"optimizer": "sgd"},
+        {"device": "cuda"},
+        {"threads": 1},
+        {"train_samples": 100},
+        {"image_size": 28},  # what None means here; the planner does not know it
+    ],
+    ids=str,
+)
+def test_another_line_is_not_beyond(change: dict[str, Any]) -> None:
+    cell, other = make_cell(BASE), make_cell(BASE | change)
+    assert not is_beyond(cell, other)
+    assert not is_beyond(other, cell)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"latency_seconds": 9.0},
+        {"processes": 3},
+        {"epochs": 1},
+        {"alpha": 1.0},
+        {"noise_rate": 0.4},
+        {"learning_rate": 0.1},
+        {"weight_decay": 0.1},
+        {"schedule": "cosine"},
+    ],
+    ids=str,
+)
+def test_what_does_not_bear_on_memory_may_differ(change: dict[str, Any]) -> None:
+    cell, other = make_cell(BASE), make_cell(BASE | change)
+    assert is_beyond(cell, other)
+    assert is_beyond(other, cell)
+
+
+def test_a_pass_that_the_failed_cell_had_beside_may_have_been_what_failed() -> None:
+    memory, both = make_cell(BASE), make_cell(BASE | {"passes": ["memory", "latency"]})
+    assert not is_beyond(memory, both)
+    assert is_beyond(both, memory)
+
+
+@pytest.fixture
+def few_objects() -> Iterator[None]:
+    """Hides what is there from the garbage collector, which the memory pass calls and which would take most of it."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("few_objects")
+@pytest.mark.parametrize(
+    ("method", "network"),
+    [
+        *((method, "cascade-linear") for method in method_names()),
+        ("bp", "cascade-conv"),
+        ("sid-streamed", "cascade-conv"),
+    ],
+)
+def test_the_memory_of_every_method_grows_in_every_size(method: str, network: str) -> None:
+    """What the rule stands on, measured: total bytes, activations included, never shrink as a size grows."""
+    import torch
+
+    from bench.measure.memory import measure_memory
+    from bench.measure.step import build_step
+
+    def bytes_of(axes: dict[str, Any]) -> int:
+        cell = cell_of(axes)
+        shape = (axes["channels"], axes["image_size"], axes["image_size"])
+        labels = torch.arange(cell.batch_size) % axes["classes"]
+        step = build_step(cell, shape, axes["classes"])
+        return measure_memory(step, torch.zeros(cell.batch_size, *shape), labels).peak_total_bytes
+
+    axes: dict[str, Any] = dict.fromkeys(SIZES, 4) | {"layers": 2, "modules": 2, "channels": 1}
+    axes |= {"method": method, "network": network, "passes": ["memory"]}
+    before = bytes_of(axes)
+    for name in SIZES:
+        assert bytes_of(axes | {name: axes[name] + 1}) >= before, name
+
+
+def out_of_memory_from(batch_size: int) -> Any:
+    def ending(cell: Cell) -> dict[str, Any]:
+        if cell.batch_size >= batch_size:
+            return {"status": "oom", "message": "not enough memory", "work_seconds": 0.0}
+        return {"status": "ok", "message": None, "work_seconds": 0.0}
+
+    return ending
+
+
+@pytest.fixture
+def sizes(tmp_path: Path) -> Path:
+    """Three batch sizes, from small to large, two seeds each."""
+    return write_sweep(tmp_path / "sizes.toml", dataset="random", method="bp", batch_size=[8, 16, 32], seed=[0, 1])
+
+
+def statuses_in(results: Path) -> list[tuple[int, int, str]]:
+    return [(record.cell.batch_size, record.cell.seed, record.status) for record in sound_records(results)]
+
+
+def test_cells_beyond_the_frontier_are_recorded_and_not_run(
+    endings: Endings, cli: RunCli, sizes: Path, results: Path
+) -> None:
+    started = endings(out_of_memory_from(16))
+    ended = cli("run", sizes, "--out", results)
+    assert ended.exit_code == 0, ended.stderr
+    assert "3 cells measured, 2 ok, 1 oom, 3 skipped, 0 stored before" in ended.stdout
+    assert [(cell.batch_size, cell.seed) for cell in started] == [(8, 0), (8, 1), (16, 0)]
+    assert statuses_in(results) == [
+        *[(8, 0, "ok"), (8, 1, "ok"), (16, 0, "oom")],
+        *[(16, 1, "skipped"), (32, 0, "skipped"), (32, 1, "skipped")],
+    ]
+    for record in sound_records(results)[3:]:
+        assert record.message == (
+            "skipped (beyond the frontier): bp cascade-linear random ran out of memory at depth 2, modules 2, width 8, "
+            "hidden 8, batch_size 16"
+        )
+        assert record.attempts == 0
+        assert record.timing is None
+        assert record.memory is None
+        assert record.environment["cpu"]
+    assert "[6/6] skipped bp cascade-linear random" in ended.stdout
+
+
+def test_a_stored_frontier_holds_until_failed_cells_are_retried(
+    endings: Endings, cli: RunCli, sizes: Path, results: Path
+) -> None:
+    endings(out_of_memory_from(16))
+    cli("run", sizes, "--out", results)
+    started = endings(out_of_memory_from(1000))  # as after a move to a larger machine
+    assert "0 cells measured, 6 stored before" in cli("run", sizes, "--out", results).stdout
+    larger = cli("run", sizes, "--set", "batch_size=12,64", "--set", "seed=0", "--out", results)
+    assert "1 cells measured, 1 ok, 1 skipped" in larger.stdout
+    assert [cell.batch_size for cell in started] == [12]
+
+    retried = cli("run", sizes, "--out", results, "--retry-failed")
+    assert "4 cells measured, 4 ok, 2 stored before" in retried.stdout
+    again = cli("run", sizes, "--set", "batch_size=128", "--set", "seed=0", "--out", results)
+    assert "1 cells measured, 1 ok, 0 stored before" in again.stdout, "the cell that ran out of memory is ok now"
+
+
+def test_retrying_finds_the_frontier_anew(endings: Endings, cli: RunCli, sizes: Path, results: Path) -> None:
+    endings(out_of_memory_from(16))
+    cli("run", sizes, "--out", results)
+    started = endings(out_of_memory_from(32))
+    retried = cli("run", sizes, "--out", results, "--retry-failed")
+    assert "3 cells measured, 2 ok, 1 oom, 1 skipped, 2 stored before" in retried.stdout
+    assert [(cell.batch_size, cell.seed) for cell in started] == [(16, 0), (16, 1), (32, 0)]
+
+
+def test_without_a_frontier_every_cell_runs(endings: Endings, cli: RunCli, sizes: Path, results: Path) -> None:
+    started = endings(out_of_memory_from(16))
+    ended = cli("run", sizes, "--out", results, "--no-frontier")
+    assert "6 cells measured, 2 ok, 4 oom, 0 stored before" in ended.stdout
+    assert len(started) == 6
+
+
+def test_without_a_frontier_what_was_skipped_is_measured(
+    endings: Endings, cli: RunCli, sizes: Path, results: Path
+) -> None:
+    started = endings(out_of_memory_from(16))
+    cli("run", sizes, "--out", results)
+    started.clear()
+    ended = cli("run", sizes, "--out", results, "--no-frontier")
+    assert "3 cells measured, 3 oom, 3 stored before" in ended.stdout
+    assert [(cell.batch_size, cell.seed) for cell in started] == [(16, 1), (32, 0), (32, 1)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_in_any_order_what_runs_out_of_memory_is_never_taken_for_fine(
+    endings: Endings, cli: RunCli, tmp_path: Path, results: Path, seed: int
+) -> None:
+    order = [4, 8, 16, 32, 64]
+    random.Random(seed).shuffle(order)
+    sweep = write_sweep(tmp_path / "sweep.toml", dataset="random", method="bp", batch_size=order)
+    started = endings(out_of_memory_from(16))
+    assert cli("run", sweep, "--out", results).exit_code == 0
+    assert [size for size, _, _ in statuses_in(results)] == order
+    for position, (size, _, status) in enumerate(statuses_in(results)):
+        is_known_to_fail = any(16 <= earlier <= size for earlier in order[:position])
+        assert status == ("ok" if size < 16 else "skipped" if is_known_to_fail else "oom")
+    assert [cell.batch_size for cell in started] == [
+        size for size, _, status in statuses_in(results) if status != "skipped"
+    ]
+
+
+def test_a_cell_that_really_runs_out_of_memory_stands_for_the_larger_ones(
+    measuring_cli: RunCli, tmp_path: Path, results: Path
+) -> None:
+    sweep = write_sweep(tmp_path / "sweep.toml", dataset="random", method="bp", batch_size=[8, 100_000, 1_000_000])
+    ended = measuring_cli("run", sweep, "--out", results, "--memory-limit", "200MiB")
+    assert "2 cells measured, 1 ok, 1 oom, 1 skipped" in ended.stdout, ended.stderr
+    assert [record.status for record in sound_records(results)] == ["ok", "oom", "skipped"]
+
+
+def test_the_first_cell_that_ran_out_of_memory_is_named() -> None:
+    cell = make_cell(BASE | {"batch_size": 16})
+    assert why_skip(cell, []) is None
+    assert why_skip(cell, [make_cell(BASE | {"batch_size": 17})]) is None
+    reason = why_skip(cell, [make_cell(BASE | {"batch_size": 9}), make_cell(BASE | {"batch_size": 8})])
+    assert reason is not None
+    assert reason.endswith("batch_size 9")

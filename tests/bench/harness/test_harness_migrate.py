@@ -1,0 +1,157 @@
+"""Old results files: records of schema 1, as an earlier version wrote them, are read, reported and taken further."""
+
+import copy
+import json
+import shutil
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness_tools import RunCli, sound_records, write_sweep
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.errors import StoreError
+from bench.migrate import migrate
+from bench.report import write_report
+from bench.store import read_records
+
+# Lines that a run of schema 1 has written: costs on both networks, accuracies with and without a schedule, with noise.
+OLD_FILE = Path(__file__).with_name("schema_1.jsonl")
+OLD: list[dict[str, Any]] = [json.loads(line) for line in OLD_FILE.read_text(encoding="utf-8").splitlines()]
+
+Place = tuple[str | int, ...]
+
+
+def places(value: Any, place: Place = ()) -> Iterator[Place]:
+    """Where in a record a key stands; what the machine said of itself has no keys that must be there."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield (*place, key)
+            if key != "environment":
+                yield from places(part, (*place, key))
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from places(part, (*place, index))
+
+
+PLACES = [(number, place) for number, old in enumerate(OLD) for place in places(old)]
+
+
+def holder_of(content: Any, place: Place) -> Any:
+    """The dictionary that the last key of ``place`` stands in."""
+    for key in place[:-1]:
+        content = content[key]
+    return content
+
+
+def test_the_old_file_is_of_schema_1_and_varied() -> None:
+    assert [old["schema"] for old in OLD] == [1] * 6
+    assert {old["cell"]["network"] for old in OLD} == {"cascade-linear", "cascade-conv"}
+    assert sum(old["memory"] is not None and old["latency"] is not None for old in OLD) == 4
+    assert sum(old["accuracy"] is not None for old in OLD) == 2
+    assert any(old["cell"]["noise_rate"] > 0 for old in OLD)
+
+
+def test_old_records_are_read_and_keep_their_ids() -> None:
+    records = sound_records(OLD_FILE)
+    assert [record.id for record in records] == [old["id"] for old in OLD]
+    for record, old in zip(records, OLD, strict=True):
+        assert record.id == record.cell.id
+        assert record.schema_version == 2
+        assert (record.status, record.message, record.attempts) == ("ok", None, 1)
+        for name in ("created", "suite", "parameters", "environment"):
+            assert getattr(record, name) == old[name]
+
+
+def test_what_was_measured_stays_what_follows_is_computed_and_the_rest_is_unknown() -> None:
+    for record, old in zip(read_records(OLD_FILE).records, OLD, strict=True):
+        now = json.loads(record.line())
+        assert now["accuracy"] == old["accuracy"]
+        if old["memory"]:
+            kept = {name: value for name, value in old["memory"].items() if "allocator" not in name}
+            assert now["memory"] == kept | {"at_peak": None, "timeline": None, "allocator": None}
+        if record.latency:
+            assert now["latency"].items() >= old["latency"].items()
+            own = [seconds for first, _, _, last in record.latency.blocks_seconds for seconds in (first, last)]
+            assert record.latency.samples_per_second == record.cell.batch_size / record.latency.median_seconds
+            assert record.latency.samples_per_second == pytest.approx(record.cell.batch_size / statistics.median(own))
+            assert record.latency.blocks_by_process == [len(record.latency.blocks_seconds)]
+            assert record.latency.noisy_because is None
+            assert record.latency.shares is None
+
+
+def test_migrating_leaves_the_original_and_what_is_of_the_present_alone() -> None:
+    for old, record in zip(copy.deepcopy(OLD), read_records(OLD_FILE).records, strict=True):
+        before = copy.deepcopy(old)
+        assert migrate(old)["schema"] == 2
+        assert old == before
+        now = json.loads(record.line())
+        assert migrate(now) is now
+
+
+def test_a_report_is_made_of_old_records(tmp_path: Path) -> None:
+    summary = write_report([OLD_FILE], tmp_path / "old.html")
+    assert set(summary["network"]) == {"cascade-linear", "cascade-conv"}
+    page = (tmp_path / "old.html").read_text(encoding="utf-8")
+    for old in OLD:
+        if old["memory"]:
+            assert f"{old['memory']['peak_activation_bytes']:,}" in page
+
+
+def test_a_run_goes_on_with_an_old_file(tmp_path: Path, results: Path, measuring_cli: RunCli) -> None:
+    shutil.copyfile(OLD_FILE, results)
+    grids = [{axis: value for axis, value in old["cell"].items() if value is not None} for old in OLD]
+    sweep = write_sweep(tmp_path / "sweep.toml", *grids, {"method": "bp", "dataset": "random", "passes": ["memory"]})
+    ended = measuring_cli("run", sweep, "--out", results)
+    assert "1 cells measured, 1 ok, 6 stored before" in ended.stdout, ended.stderr
+    assert results.read_bytes().startswith(OLD_FILE.read_bytes()), "old lines stay as they are"
+    assert json.loads(results.read_text(encoding="utf-8").splitlines()[6])["schema"] == 2
+    assert len(sound_records(results)) == 7
+
+
+def refusal_of(content: dict[str, Any], path: Path) -> str | None:
+    """What reading says of a file whose second line of three is ``content``; None if it is read."""
+    lines = [json.dumps(OLD[0]), json.dumps(content), json.dumps(OLD[1])]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    try:
+        read_records(path)
+    except StoreError as error:
+        return str(error)
+    return None
+
+
+def test_every_key_that_is_missing_is_named_with_file_and_line(results: Path) -> None:
+    assert len(PLACES) > 400
+    for number, place in PLACES:
+        content = copy.deepcopy(OLD[number])
+        del holder_of(content, place)[place[-1]]
+        refusal = refusal_of(content, results)
+        assert refusal is not None, place
+        assert refusal.startswith(f"{results}, line 2 "), place
+        assert str(place[-1]) in refusal, place
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("scratch") / "results.jsonl"
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(where=st.sampled_from(PLACES), value=ANYTHING | st.just(0) | st.just(10**400))
+def test_a_value_that_was_changed_is_read_or_refused_with_file_and_line(
+    scratch: Path, where: tuple[int, Place], value: Any
+) -> None:
+    number, place = where
+    content = copy.deepcopy(OLD[number])
+    holder_of(content, place)[place[-1]] = value
+    refusal = refusal_of(content, scratch)
+    assert refusal is None or refusal.startswith(f"{scratch}, line 2 ")
