@@ -67,6 +67,9 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="AXIS=VALUE,...", help="Replace an axis of the suite; may be given often."),
     ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Fresh processes for each latency, as --set processes=N.")
+    ] = None,
     data_root: Annotated[
         Path | None, typer.Option(help="Directory with data sets, as torchvision lays them out, or image folders.")
     ] = None,
@@ -86,7 +89,8 @@ def run(
     Each cell runs in a process of its own and its record is stored at once, so a run may be stopped at any time and
     taken up again with the same command. A cell that runs out of memory, takes too long or crashes is a record, too.
     """
-    sweep = load_sweep(suite, overrides or [])
+    everywhere = [f"processes={processes}"] if processes is not None else []
+    sweep = load_sweep(suite, [*(overrides or []), *everywhere])
     limit = _parse_bytes(memory_limit) if memory_limit else None
     if dry_run:
         _print_cells(sweep)

@@ -14,7 +14,14 @@ from bench.errors import StoreError
 from bench.record import Record
 from bench.report.figures import draw_figures, with_own_ids
 from bench.report.frame import records_frame
-from bench.report.tables import accuracy_table, cost_table, failure_table, growth_table, summary_table
+from bench.report.tables import (
+    accuracy_table,
+    cost_table,
+    failure_table,
+    growth_table,
+    noise_table,
+    summary_table,
+)
 from bench.store import read_records
 
 
@@ -45,6 +52,7 @@ def write_report(
         growth=growth_table(measured),
         figures=figures,
         costs=cost_table(measured),
+        noisy=noise_table(measured),
         accuracies=accuracy_table(measured),
         failures=failure_table(frame),
         environments=_environments(records),

@@ -99,9 +99,10 @@ def _cost_cells(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def ratio_text(row: pd.Series) -> str:
-    """A latency ratio with its interval."""
+    """A latency ratio with its interval, and a word of warning where it is noisy."""
     low, high = row["latency.ratio_ci95"]
-    return f"{row['latency.ratio_to_bp']:.2f} [{low:.2f}, {high:.2f}]"
+    noisy = " noisy" if pd.notna(row["latency.noisy_because"]) else ""
+    return f"{row['latency.ratio_to_bp']:.2f} [{low:.2f}, {high:.2f}]{noisy}"
 
 
 def _accuracy_cells(rows: pd.DataFrame, series: str, rates: list[float]) -> dict[str, str]:
@@ -187,9 +188,29 @@ def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
                 "IQR, ms": f"{1000 * row['latency.iqr_seconds']:.3f}",
                 "BP beside it, ms": f"{1000 * row['latency.bp_median_seconds']:.3f}",
                 "latency / BP [95 %]": ratio_text(row),
+                "samples/s": f"{row['latency.samples_per_second']:,.0f}",
+            }
+            shares = row["latency.shares"] or {}
+            cells |= {
+                f"{phase}, ms": f"{1000 * shares[f'{phase}_seconds']:.3f}"
+                for phase in ("forward", "backward", "optimizer")
+                if shares.get(f"{phase}_seconds") is not None
             }
         rows.append(cells)
     return pd.DataFrame(rows).fillna(NOT_MEASURED)
+
+
+def noise_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Latencies that are not to be relied on, and why."""
+    if frame.empty or not frame["has_latency"].any():
+        return pd.DataFrame()
+    noisy = frame[frame["has_latency"] & frame["latency.noisy_because"].notna()]
+    return pd.DataFrame(
+        [
+            _where(row) | {"latency / BP [95 %]": ratio_text(row), "noisy because": row["latency.noisy_because"]}
+            for _, row in _sorted(noisy).iterrows()
+        ]
+    )
 
 
 def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
