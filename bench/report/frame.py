@@ -50,6 +50,7 @@ def _row(record: Record) -> dict[str, Any]:
         row[f"has_{part}"] = measured is not None
         if measured is not None:
             content = measured.model_dump(exclude={"epochs", "blocks_seconds"})
+            content |= content.pop("shares", None) or {}
             row |= {f"{part}.{name}": value for name, value in content.items()}
     return row
 

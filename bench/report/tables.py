@@ -190,11 +190,10 @@ def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
                 "latency / BP [95 %]": ratio_text(row),
                 "samples/s": f"{row['latency.samples_per_second']:,.0f}",
             }
-            shares = row["latency.shares"] or {}
             cells |= {
-                f"{phase}, ms": f"{1000 * shares[f'{phase}_seconds']:.3f}"
+                f"{phase}, ms": f"{1000 * row[f'latency.{phase}_seconds']:.3f}"
                 for phase in ("forward", "backward", "optimizer")
-                if shares.get(f"{phase}_seconds") is not None
+                if pd.notna(row.get(f"latency.{phase}_seconds"))
             }
         rows.append(cells)
     return pd.DataFrame(rows).fillna(NOT_MEASURED)
