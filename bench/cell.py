@@ -86,7 +86,8 @@ class Cell(BaseModel):
     """One measurement, complete: with a cell and the data, anybody can run it again.
 
     Fields that do not bear on the method are brought to one value (``alpha`` to None for a method without one,
-    ``noise_kind`` to ``none`` at rate 0), so that two cells which mean the same are equal and have one hash.
+    ``noise_kind`` to ``none`` at rate 0, ``processes`` to 1 without the latency pass), so that two cells which mean the
+    same are equal and have one hash.
 
     Raises:
         pydantic.ValidationError: a field is not legal; :func:`make_cell` turns it into a ConfigError.
@@ -181,6 +182,8 @@ class Cell(BaseModel):
             raise ValueError(f"modules = {self.modules} does not divide depth = {self.depth}; legal: {divisors}")
         self._settle_alpha()
         self._settle_noise()
+        if "latency" not in self.passes:
+            object.__setattr__(self, "processes", 1)
         self._check_shape_fields()
         return self
 

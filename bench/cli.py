@@ -71,6 +71,9 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="AXIS=VALUE,...", help="Replace an axis of the suite; may be given often."),
     ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Fresh processes for each latency, as --set processes=N.")
+    ] = None,
     data_root: Annotated[
         Path | None, typer.Option(help="Directory with data sets, as torchvision lays them out, or image folders.")
     ] = None,
@@ -106,7 +109,8 @@ def run(
     taken up again with the same command. A cell that runs out of memory, takes too long or crashes is a record, too;
     once one has run out of memory, larger ones of the same kind are recorded as skipped.
     """
-    sweep = load_sweep(suite, _with_threads(overrides or [], threads))
+    everywhere = [f"processes={processes}"] if processes is not None else []
+    sweep = load_sweep(suite, [*_with_threads(overrides or [], threads), *everywhere])
     limit = _parse_bytes(memory_limit) if memory_limit else None
     if dry_run:
         _print_cells(sweep)

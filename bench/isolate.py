@@ -77,13 +77,41 @@ class Isolation:
         return self._ask("check", cell, _CHECK_SECONDS, None)
 
     def measure(self, cell: Cell) -> dict[str, Any]:
-        """Runs the passes of ``cell``; the answer always has ``status`` and ``message`` (see :mod:`bench.worker`)."""
-        return self._ask("measure", cell, self._timeout_seconds, self._limit_for(cell))
+        """Runs the passes of ``cell``; the answer always has ``status`` and ``message`` (see :mod:`bench.worker`).
 
-    def _ask(self, task: str, cell: Cell, timeout_seconds: float, memory_limit_bytes: int | None) -> dict[str, Any]:
+        The first process runs every pass. The others, where ``cell.processes`` asks for more, time the step again; what
+        each has sampled goes with the request to the next, and the last does the statistics of all. The answer of the
+        first process that fails is the cell's.
+        """
+        samples: list[Any] = []
+        measured: dict[str, Any] = {}
+        work_seconds = 0.0
+        for number in range(1, cell.processes + 1):
+            answer = self._ask("measure", cell, self._timeout_seconds, self._limit_for(cell), samples)
+            if "work_seconds" in answer:  # a cell that was killed does not say
+                work_seconds += answer["work_seconds"]
+                answer["work_seconds"] = work_seconds
+            if answer["status"] != "ok":
+                if cell.processes > 1:
+                    answer["message"] = f"process {number} of {cell.processes}: {answer['message']}"
+                return answer
+            if number < cell.processes:
+                samples.append(answer.pop("latency_sample"))
+            measured = answer | measured | {"work_seconds": work_seconds}
+        return measured
+
+    def _ask(
+        self,
+        task: str,
+        cell: Cell,
+        timeout_seconds: float,
+        memory_limit_bytes: int | None,
+        latency_samples: Sequence[Any] = (),
+    ) -> dict[str, Any]:
         request = {
             "task": task,
             "cell": cell.model_dump(mode="json"),
+            "latency_samples": list(latency_samples),
             "data_root": self._data_root,
             "download": self._download,
             "timeout_seconds": timeout_seconds,

@@ -87,10 +87,13 @@ class Memory(_Frozen):
 
 
 class Shares(_Frozen):
-    """Seconds that a step spends forward, backward and in the optimizer, timed apart from the ratio."""
+    """Seconds that a step spends forward, backward and in the optimizer, timed apart from the ratio.
+
+    ``backward_seconds`` is None where a rule works gradients out by hand and does not say when: that counts as forward.
+    """
 
     forward_seconds: float
-    backward_seconds: float
+    backward_seconds: float | None
     optimizer_seconds: float
 
 
@@ -98,9 +101,9 @@ class Latency(_Frozen):
     """Seconds a step, and the ratio to BP from the same interleaved blocks.
 
     ``blocks_seconds`` holds the raw samples: for each ABBA block the seconds a step of (cell, BP, BP, cell), each the
-    mean of ``loops`` steps. ``blocks_by_process`` says how many of them each fresh process ran, in order.
-    ``ratio_ci95`` is a bootstrap interval over processes and blocks. ``noisy_because`` says why the ratio is not to be
-    relied on, and is None where it is.
+    mean of ``loops`` steps. ``blocks_by_process`` says how many of them each fresh process ran, in order;
+    ``warm_up_steps`` are those of all. ``ratio_ci95`` is a bootstrap interval over processes and blocks.
+    ``noisy_because`` says why the ratio is not to be relied on, and is None where it is.
     """
 
     median_seconds: float

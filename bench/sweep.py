@@ -46,7 +46,8 @@ def load_sweep(suite: str, overrides: Iterable[str] = ()) -> Sweep:
         overrides: texts ``AXIS=VALUE,VALUE``; each replaces the axis in every grid.
 
     Raises:
-        ConfigError: no such suite or file, the file is not legal, or a cell is not.
+        ConfigError: no such suite or file, the file is not legal, a cell is not, or two overrides contradict each
+            other.
     """
     name, text = _read(suite)
     try:
@@ -59,7 +60,7 @@ def load_sweep(suite: str, overrides: Iterable[str] = ()) -> Sweep:
     grids = content.get("grid", [])
     if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids) or not grids:
         raise ConfigError(f"{suite} has no [[grid]]; legal: one or more, each a table of axes")
-    replaced = dict(_parse_override(override) for override in overrides)
+    replaced = _parse_overrides(overrides)
     cells: dict[Cell, None] = {}  # keeps the order, and each cell once
     for grid in grids:
         axes = {axis: _as_list(axis, value) for axis, value in grid.items()} | replaced
@@ -80,6 +81,18 @@ def _read(suite: str) -> tuple[str, str]:
         return path.stem, path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the sweep {suite}: {error}") from None
+
+
+def _parse_overrides(overrides: Iterable[str]) -> dict[str, list[Any]]:
+    """The values of each axis that is replaced; the same ones may be given twice."""
+    replaced: dict[str, list[Any]] = {}
+    for override in overrides:
+        axis, values = _parse_override(override)
+        if replaced.setdefault(axis, values) != values:
+            raise ConfigError(
+                f"{axis} = {replaced[axis]} and {axis} = {values} contradict each other; give one of them"
+            )
+    return replaced
 
 
 def _parse_override(override: str) -> tuple[str, list[Any]]:

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bench.cell import STORED, Cell
 from bench.environment import torch_environment
 from bench.errors import BenchError, ConfigError, DataError
 from bench.measure.accuracy import measure_accuracy
-from bench.measure.latency import measure_latency
+from bench.measure.latency import Sample, measure_latency, sample_latency
 from bench.measure.memory import measure_memory
-from bench.measure.step import build_step, flush_denormals
+from bench.measure.step import TrainingStep, build_step, flush_denormals
 from bench.methods import BASELINE
 from bench.workloads.datasets import Dataset, load_dataset
 
@@ -25,9 +26,11 @@ _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory",
 def handle(request: Mapping[str, Any]) -> dict[str, Any]:
     """Answers one request of the sweep; every failure that Python sees becomes an answer.
 
-    A request is ``{"task": "check" or "measure", "cell": {...}, "data_root": path or None, "download": bool, "cpus":
-    what this process is bound to, or None}``; the answer has ``status``, ``message``, ``work_seconds`` and, where the
-    cell was measured, the parts of its record. ``"final": true`` says that another attempt must end the same.
+    A request is ``{"task": "check" or "measure", "cell": {...}, "latency_samples": [...], "data_root": path or None,
+    "download": bool, "cpus": what this process is bound to, or None}``; the answer has ``status``, ``message``,
+    ``work_seconds`` and, where the cell was measured, the parts of its record. ``"final": true`` says that another
+    attempt must end the same. ``latency_samples`` are those of the cell's earlier processes (:class:`Sample`); one that
+    is not the cell's last answers with a ``latency_sample`` of its own in place of the record's ``latency``.
     """
     start = time.perf_counter()
     flush_denormals()
@@ -39,7 +42,9 @@ def handle(request: Mapping[str, Any]) -> dict[str, Any]:
         data = load_dataset(cell, data_root, request["download"])
         if cell.noise_kind == "asymmetric" and data.asymmetric is None:
             raise DataError(f"noise_kind = 'asymmetric' has no class map for the classes of dataset {cell.dataset!r}")
-        parts = _measure(cell, data, request["cpus"] is not None) if request["task"] == "measure" else {}
+        earlier = [Sample.model_validate(sample) for sample in request["latency_samples"]]
+        is_pinned = request["cpus"] is not None
+        parts = _measure(cell, data, is_pinned, earlier) if request["task"] == "measure" else {}
         answer = {"status": "ok", "message": None, **parts}
     except BenchError as error:
         answer = {"status": "crashed", "message": str(error), "final": True}
@@ -79,8 +84,8 @@ def _set_threads(threads: int | None, cpus: Sequence[int] | None) -> None:
     torch.set_num_threads(threads)
 
 
-def _measure(cell: Cell, data: Dataset, is_pinned: bool) -> dict[str, Any]:
-    """The parts of the record of ``cell``."""
+def _measure(cell: Cell, data: Dataset, is_pinned: bool, earlier: Sequence[Sample]) -> dict[str, Any]:
+    """The parts of the record of ``cell``; after ``earlier`` processes, the latency pass's only."""
     parts: dict[str, Any] = {
         "data": {
             "classes": data.classes,
@@ -94,24 +99,40 @@ def _measure(cell: Cell, data: Dataset, is_pinned: bool) -> dict[str, Any]:
         | {"pinned_cpus": sorted(os.sched_getaffinity(0)) if is_pinned else None},
     }
 
-    def fresh(method: str | None = None) -> Any:
-        return build_step(cell, data.shape, data.classes, method)
+    def fresh() -> TrainingStep:
+        return build_step(cell, data.shape, data.classes)
 
-    if {"memory", "latency"} & set(cell.passes):
+    passes = {"latency"} if earlier else set(cell.passes)
+    if {"memory", "latency"} & passes:
         images, labels = _one_batch(cell, data)
-    if "memory" in cell.passes:
+    if "memory" in passes:
         parts["memory"] = measure_memory(fresh(), images, labels).model_dump(mode="json")
-    if "latency" in cell.passes:
-        latency = measure_latency(fresh(), fresh(BASELINE), images, labels, cell.latency_seconds)
-        parts["latency"] = latency.model_dump(mode="json")
-    if "accuracy" in cell.passes:
+    if "latency" in passes:
+        parts |= _time_step(cell, fresh(), images, labels, earlier)
+    if "accuracy" in passes:
         parts["accuracy"] = measure_accuracy(cell, fresh(), data).model_dump(mode="json")
     network = fresh().network
     parts["parameters"] = sum(parameter.numel() for parameter in network.parameters())
     return parts
 
 
-def _one_batch(cell: Cell, data: Dataset) -> tuple[torch.Tensor, torch.Tensor]:
+def _time_step(
+    cell: Cell, step: TrainingStep, images: Tensor, labels: Tensor, earlier: Sequence[Sample]
+) -> dict[str, Any]:
+    """The latency of ``cell`` in the last of its processes, a sample for the next in the others."""
+    baseline = step.with_method(BASELINE)
+    if len(earlier) + 1 < cell.processes:
+        loops = earlier[0].loops if earlier else None
+        sample = sample_latency(step, baseline, images, labels, cell.latency_seconds, loops)
+        return {"latency_sample": sample.model_dump(mode="json")}
+    is_baseline = cell.method == BASELINE
+    latency = measure_latency(
+        step, baseline, images, labels, cell.latency_seconds, is_baseline=is_baseline, earlier=earlier
+    )
+    return {"latency": latency.model_dump(mode="json")}
+
+
+def _one_batch(cell: Cell, data: Dataset) -> tuple[Tensor, Tensor]:
     """A batch of exactly ``batch_size`` training samples; a small data set is repeated to fill it."""
     index = torch.arange(cell.batch_size) % len(data.train)
     return data.train.images[index].to(cell.device), data.train.labels[index].to(cell.device)

@@ -5,7 +5,7 @@ import torch
 from bench.cell import Cell, make_cell
 from bench.measure.latency import measure_latency
 from bench.measure.memory import measure_memory
-from bench.measure.step import TrainingStep, build_step, flush_denormals
+from bench.measure.step import build_step, flush_denormals
 from bench.methods import BASELINE
 from bench.workloads.datasets import load_dataset
 
@@ -29,11 +29,8 @@ class _Steps:
         self.data = load_dataset(self.cell, None)
         self.images = self.data.train.images[:BATCH_SIZE]
         self.labels = self.data.train.labels[:BATCH_SIZE]
-        self.step = self.build(method)
+        self.step = build_step(self.cell, self.data.shape, self.data.classes)
         self.step(self.images, self.labels)
-
-    def build(self, method: str) -> TrainingStep:
-        return build_step(self.cell, self.data.shape, self.data.classes, method)
 
 
 class Memory(_Steps):
@@ -53,7 +50,8 @@ class LatencyRatio(_Steps):
     params = (METHODS, DEPTHS)
 
     def track_latency_over_bp(self, _method: str, _depth: int) -> float:
-        latency = measure_latency(self.step, self.build(BASELINE), self.images, self.labels, RATIO_SECONDS)
+        baseline = self.step.with_method(BASELINE)
+        latency = measure_latency(self.step, baseline, self.images, self.labels, RATIO_SECONDS)
         return latency.ratio_to_bp
 
     track_latency_over_bp.unit = "ratio"  # type: ignore[attr-defined]

@@ -1,136 +1,188 @@
 """The latency pass: a step against BP's, interleaved in one process."""
 
+import gc
 import math
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import pairwise
-from time import perf_counter
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from scipy import stats
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from bench.measure.clock import Clock, clock_for, collector_paused
+from bench.measure.ratio import Seconds, ratio_of
+from bench.measure.shares import measure_shares
 from bench.measure.step import TrainingStep
-from bench.record import Latency
+from bench.measure.verdict import FEWEST_BLOCKS, noisy_because
+from bench.record import Latency, Shares
 
 _WARM_UP_SECONDS = 0.1
 _WARM_UP_LIMIT_SECONDS = 1.0
 _HALVES_AGREE = 0.1
 _LEG_SECONDS = 0.005
-_BLOCKS = (10, 60)
-_RESAMPLES = 2000
+_RESOLUTION_SHARE = 0.001  # of a leg: what the clock cannot tell is then far below any ratio of interest
+_MOST_BLOCKS = 60
+# Steps so slow that the usual number of blocks takes longer than this get fewer, and the verdict says so.
+_SLOW_SECONDS = 60.0
+_FEWEST_SLOW_BLOCKS = 4
+
+_Leg = Callable[[], object]
 
 
-def measure_latency(
-    step: TrainingStep, baseline: TrainingStep, images: Tensor, labels: Tensor, seconds: float
-) -> Latency:
+class Sample(BaseModel):
+    """What one process has timed: plain data, so that it can travel to the process that does the statistics.
+
+    Attributes:
+        blocks_seconds: for each block the seconds a step of (cell, BP, BP, cell), each the mean of ``loops`` steps;
+            the two of one leg are in the order in which they ran, and every second block ran BP first and last.
+        loops: steps a leg.
+        warm_up_steps: steps of both kinds that ran before the first block.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    blocks_seconds: list[tuple[float, float, float, float]]
+    loops: int
+    warm_up_steps: int
+
+
+def sample_latency(
+    step: TrainingStep,
+    baseline: TrainingStep,
+    images: Tensor,
+    labels: Tensor,
+    seconds: float,
+    loops: int | None = None,
+) -> Sample:
     """Times ``step`` and ``baseline`` in ABBA blocks: what drifts, drifts for both.
 
-    Each leg of a block runs its step several times, so that the timer's resolution doesn't matter. Every second block
-    is mirrored (BAAB). Where ``step`` is BP itself, this is an A/A run, and its ratio should be 1 within its interval.
+    Each leg of a block runs its step several times, so that the clock's resolution is below 0.1 % of it. Blocks come
+    in pairs, the second mirrored (BAAB), so both kinds of step run equally often at each place of a block. Python's
+    garbage collector runs between blocks only.
+
+    The two steps had better share one network and one optimizer (:meth:`TrainingStep.with_method`). Where in memory a
+    network lies is worth 1 to 4 % of a step: of two equal networks in one process, the one built first was the slower.
 
     Args:
         step: the training step to measure; its weights change.
-        baseline: BP's, with a network of its own.
+        baseline: BP's, on the same network.
         images: one batch, ``[B, channels, H, W]``, on the steps' device.
         labels: ``[B]``, int64.
-        seconds: how long to sample; at least 10 blocks are run, and at most 60.
+        seconds: how long to sample. At least 10 blocks are run, or as many as a minute allows and at least 4; at most
+            60.
+        loops: steps a leg; None: as many as it takes for 5 ms.
     """
-    legs: tuple[Callable[[], object], Callable[[], object]] = (
-        partial(step, images, labels),
-        partial(baseline, images, labels),
-    )
-    clock = _CudaClock() if images.device.type == "cuda" else _CpuClock()
+    legs: tuple[_Leg, _Leg] = (partial(step, images, labels), partial(baseline, images, labels))
+    clock = clock_for(images.device)
     warm = [_warm_up(leg, clock) for leg in legs]
-    loops = max(1, math.ceil(_LEG_SECONDS / min(leg_seconds for _, leg_seconds in warm)))
+    leg_seconds = max(_LEG_SECONDS, clock.resolution_seconds / _RESOLUTION_SHARE)
+    loops = loops or max(1, math.ceil(leg_seconds / min(step_seconds for _, step_seconds in warm)))
     blocks: list[tuple[float, float, float, float]] = []
-    end = perf_counter() + seconds
-    while len(blocks) < _BLOCKS[0] or (len(blocks) < _BLOCKS[1] and perf_counter() < end):
-        mirrored = len(blocks) % 2 == 1
-        first, second = legs[mirrored], legs[not mirrored]
-        a, b, b_again, a_again = clock.time([first, second, second, first], loops)
-        blocks.append((b, a, a_again, b_again) if mirrored else (a, b, b_again, a_again))
-    return summarise(blocks, loops, sum(steps for steps, _ in warm), len(labels))
+    with collector_paused():
+        start = time.perf_counter()
+        while not _is_enough(len(blocks), time.perf_counter() - start, seconds):
+            mirrored = len(blocks) % 2 == 1
+            first, second = legs[mirrored], legs[not mirrored]
+            a, b, b_again, a_again = _time(clock, [first, second, second, first], loops)
+            blocks.append((b, a, a_again, b_again) if mirrored else (a, b, b_again, a_again))
+            gc.collect(0)  # what the block left in cycles, lest memory grows; older objects are not looked at
+    return Sample(blocks_seconds=blocks, loops=loops, warm_up_steps=sum(steps for steps, _ in warm))
+
+
+def measure_latency(
+    step: TrainingStep,
+    baseline: TrainingStep,
+    images: Tensor,
+    labels: Tensor,
+    seconds: float,
+    *,
+    is_baseline: bool = False,
+    earlier: Sequence[Sample] = (),
+) -> Latency:
+    """Samples as :func:`sample_latency` does, follows the step's phases, and does the statistics.
+
+    Args:
+        step: the training step to measure; its weights change.
+        baseline: BP's, on the same network.
+        images: one batch, ``[B, channels, H, W]``, on the steps' device.
+        labels: ``[B]``, int64.
+        seconds: how long to sample.
+        is_baseline: whether ``step`` is BP's, too: then this is an A/A run, whose ratio should be 1.
+        earlier: what other processes have sampled of the same cell.
+    """
+    sample = sample_latency(step, baseline, images, labels, seconds, earlier[0].loops if earlier else None)
+    shares = measure_shares(step, images, labels)
+    return summarise([*earlier, sample], len(labels), shares=shares, is_baseline=is_baseline)
 
 
 def summarise(
-    blocks: Sequence[tuple[float, float, float, float]], loops: int, warm_up_steps: int, batch_size: int
+    samples: Sequence[Sample], batch_size: int, *, shares: Shares | None = None, is_baseline: bool = False
 ) -> Latency:
-    """Ratio, interval and spread of ABBA blocks, each ``(step, BP, BP, step)`` in seconds a step.
+    """Ratio, interval, verdict and spread of the blocks of all processes.
 
-    The ratio is the median over blocks of the mean of a block's two log-ratios; the interval its 95 % percentile
-    bootstrap over blocks, with a fixed seed.
+    See :func:`bench.measure.ratio.ratio_of` and :func:`bench.measure.verdict.noisy_because`.
+
+    Args:
+        samples: one a process.
+        batch_size: labels a step.
+        shares: goes into the result as it is.
+        is_baseline: whether the cell is BP's, whose ratio should be 1.
     """
-    seconds = np.array(blocks)
-    own, baseline = seconds[:, [0, 3]], seconds[:, [1, 2]]
-    log_ratios = np.log(own / baseline).mean(axis=1)
-    interval = stats.bootstrap(
-        (log_ratios,), np.median, n_resamples=_RESAMPLES, method="percentile", rng=np.random.default_rng(0)
-    ).confidence_interval
+    processes = [np.array(sample.blocks_seconds) for sample in samples]
+    blocks = np.concatenate(processes)
+    own, baseline = blocks[:, [0, 3]], blocks[:, [1, 2]]
+    ratio = ratio_of(processes)
     return Latency(
         median_seconds=float(np.median(own)),
         iqr_seconds=_iqr(own),
         bp_median_seconds=float(np.median(baseline)),
         bp_iqr_seconds=_iqr(baseline),
-        ratio_to_bp=math.exp(float(np.median(log_ratios))),
-        ratio_ci95=(math.exp(float(interval.low)), math.exp(float(interval.high))),
+        ratio_to_bp=ratio.value,
+        ratio_ci95=(ratio.low, ratio.high),
         samples_per_second=batch_size / float(np.median(own)),
-        noisy_because=None,
-        shares=None,
-        loops=loops,
-        warm_up_steps=warm_up_steps,
-        blocks_by_process=[len(blocks)],
-        blocks_seconds=[(float(a), float(b), float(c), float(d)) for a, b, c, d in seconds.round(9)],
+        noisy_because=noisy_because(processes, ratio, is_baseline),
+        shares=shares,
+        loops=samples[0].loops,
+        warm_up_steps=sum(sample.warm_up_steps for sample in samples),
+        blocks_by_process=[len(process) for process in processes],
+        blocks_seconds=[(float(a), float(b), float(c), float(d)) for a, b, c, d in blocks.round(9)],
     )
 
 
-def _iqr(seconds: NDArray[np.float64]) -> float:
+def _iqr(seconds: Seconds) -> float:
     return float(np.subtract(*np.percentile(seconds, [75, 25])))
 
 
-class _CpuClock:
-    """Wall-clock time of legs run one after the other."""
-
-    def time(self, legs: Sequence[Callable[[], object]], loops: int) -> list[float]:
-        """Seconds a step of each leg, each run ``loops`` times."""
-        marks = [perf_counter()]
-        for leg in legs:
-            for _ in range(loops):
-                leg()
-            marks.append(perf_counter())
-        return [(end - start) / loops for start, end in pairwise(marks)]
+def _is_enough(blocks: int, elapsed_seconds: float, seconds: float) -> bool:
+    """Whether to stop after so many blocks; never between a block and its mirror image."""
+    if blocks % 2:
+        return False
+    if blocks >= FEWEST_BLOCKS:
+        return blocks >= _MOST_BLOCKS or elapsed_seconds >= seconds
+    return blocks >= _FEWEST_SLOW_BLOCKS and elapsed_seconds >= max(seconds, _SLOW_SECONDS)
 
 
-class _CudaClock:
-    """Device time of legs between events in the stream; the host waits once, after the last leg."""
-
-    def time(self, legs: Sequence[Callable[[], object]], loops: int) -> list[float]:
-        """Seconds a step of each leg, each run ``loops`` times."""
-        marks = [torch.cuda.Event(enable_timing=True) for _ in range(len(legs) + 1)]
-        marks[0].record()
-        for leg, mark in zip(legs, marks[1:], strict=True):
-            for _ in range(loops):
-                leg()
-            mark.record()
-        marks[-1].synchronize()
-        return [
-            start.elapsed_time(end) / 1000 / loops  # events count milliseconds
-            for start, end in pairwise(marks)
-        ]
+def _time(clock: Clock, legs: Sequence[_Leg], loops: int) -> list[float]:
+    """Seconds a step of each leg, each run ``loops`` times."""
+    marks = [clock.mark()]
+    for leg in legs:
+        for _ in range(loops):
+            leg()
+        marks.append(clock.mark())
+    return [seconds / loops for seconds in clock.seconds_between(marks)]
 
 
-def _warm_up(leg: Callable[[], object], clock: _CpuClock | _CudaClock) -> tuple[int, float]:
+def _warm_up(leg: _Leg, clock: Clock) -> tuple[int, float]:
     """Doubles the steps until they take 0.1 s and their halves agree; returns steps run and seconds a step."""
     leg()  # the first step allocates optimizer state and loads kernels, which the limit is not for
     steps, loops = 1, 1
-    give_up = perf_counter() + _WARM_UP_LIMIT_SECONDS
+    give_up = time.perf_counter() + _WARM_UP_LIMIT_SECONDS
     while True:
-        first, second = clock.time([leg, leg], loops)
+        first, second = _time(clock, [leg, leg], loops)
         steps += 2 * loops
         is_stable = abs(first - second) <= _HALVES_AGREE * second and 2 * loops * second >= _WARM_UP_SECONDS
-        if is_stable or perf_counter() >= give_up:
+        if is_stable or time.perf_counter() >= give_up:
             return steps, second
         if 2 * loops * second < _WARM_UP_SECONDS:
             loops *= 2

@@ -1,8 +1,8 @@
 """One training step of a cell: what all three passes run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -38,6 +38,14 @@ class TrainingStep:
         self.optimizer.step()
         return loss
 
+    def with_method(self, method: str) -> Self:
+        """The step of another ``method`` on the same network and with the same optimizer.
+
+        Raises:
+            ConfigError: there is no such method.
+        """
+        return replace(self, rule=load_method(method).accumulate_gradients)
+
 
 def flush_denormals() -> None:
     """Makes this process treat denormal numbers as zero; call it before torch starts its threads, which inherit it.
@@ -50,14 +58,14 @@ def flush_denormals() -> None:
     torch.set_flush_denormal(True)
 
 
-def build_step(cell: Cell, shape: tuple[int, int, int], classes: int, method: str | None = None) -> TrainingStep:
-    """The training step of ``cell`` (or of another ``method`` on the same weights) for images of ``shape``.
+def build_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> TrainingStep:
+    """The training step of ``cell`` for images of ``shape``.
 
     Raises:
         ConfigError: the network or the method cannot be built for the cell.
     """
     network = build_network(cell, shape, classes).to(cell.device)
-    rule = load_method(method or cell.method).accumulate_gradients
+    rule = load_method(cell.method).accumulate_gradients
     # Fused optimizers run one kernel for all parameters and keep no temporaries, on the CPU and on CUDA.
     optimizer: torch.optim.Optimizer
     if cell.optimizer == "adam":

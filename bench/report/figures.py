@@ -96,7 +96,11 @@ def _in_mebibytes(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _with_interval(rows: pd.DataFrame) -> pd.DataFrame:
     intervals = pd.DataFrame(rows["latency.ratio_ci95"].tolist(), index=rows.index, columns=["low", "high"])
-    return rows.assign(y=rows["latency.ratio_to_bp"], low=intervals["low"], high=intervals["high"])
+    return _with_verdict(rows).assign(y=rows["latency.ratio_to_bp"], low=intervals["low"], high=intervals["high"])
+
+
+def _with_verdict(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(verdict=rows["latency.noisy_because"].notna().map({True: "noisy", False: ""}))
 
 
 _COSTS = (
@@ -115,12 +119,13 @@ _COSTS = (
     _Cost(
         name="latency",
         title="Step latency over BP's against",
-        caption="Median of interleaved ABBA blocks, bars: 95 % bootstrap intervals. BP against itself should read 1.",
+        caption="Median of interleaved ABBA blocks, bars: 95 % bootstrap intervals. BP against itself should read 1. "
+        "Hollow points are noisy: not to be relied on.",
         label="step latency / BP's",
         log_y=False,
         measured="has_latency",
         prepare=_with_interval,
-        columns={"y": "latency / BP", "low": "95 % from", "high": "95 % to"},
+        columns={"y": "latency / BP", "low": "95 % from", "high": "95 % to", "verdict": "verdict"},
         what="latency over BP's",
         show=lambda value: f"{value:.2f}",
     ),
@@ -148,6 +153,7 @@ def _memory_against_latency(frame: pd.DataFrame) -> Figure | None:
     rows = rows[rows["memory.activation_ratio"].notna()] if len(rows) else rows
     if rows.empty:
         return None
+    rows = _with_verdict(rows)
     rows = rows.assign(panel=rows["network"], x=rows["latency.ratio_to_bp"], y=rows["memory.activation_ratio"])
     order, palette, markers = _look(rows)
     grid = sns.relplot(
@@ -167,7 +173,8 @@ def _memory_against_latency(frame: pd.DataFrame) -> Figure | None:
         height=PANEL_INCHES[1],
         aspect=PANEL_INCHES[0] / PANEL_INCHES[1],
     )
-    for panel in grid.axes.flat:
+    for name, panel in grid.axes_dict.items():
+        _hollow_noisy(panel, rows[rows["panel"] == name], "x", palette, markers)
         panel.axhline(1, color="#888888", linewidth=0.8)
         panel.axvline(1, color="#888888", linewidth=0.8)
         panel.set_yscale("log")
@@ -184,9 +191,10 @@ def _memory_against_latency(frame: pd.DataFrame) -> Figure | None:
     return Figure(
         "memory-against-latency",
         "Memory against latency, both over BP's",
-        "One point a cell. Left of 1 is faster than BP, below 1 is leaner; the vertical axis is logarithmic.",
+        "One point a cell. Left of 1 is faster than BP, below 1 is leaner; the vertical axis is logarithmic. Hollow "
+        "points have a noisy latency: not to be relied on.",
         figure_svg(grid.figure),
-        _data(rows, columns | {"y": "activations / BP", "x": "latency / BP"}),
+        _data(rows, columns | {"y": "activations / BP", "x": "latency / BP", "verdict": "verdict"}),
         f"Scatter of memory ratio over latency ratio. Medians over cells: {best}.",
     )
 
@@ -315,6 +323,8 @@ def _lines(
                     elinewidth=0.9, capsize=2,
                 )  # fmt: skip
             axes.axhline(1, color="#888888", linewidth=0.8)
+        if "verdict" in rows:
+            _hollow_noisy(axes, shown, x, palette, markers)
         if log_x:
             axes.set_xscale("log", base=2)
         ticks = sorted(shown[x].unique())
@@ -329,6 +339,15 @@ def _lines(
     grid.set_axis_labels(_AXES.get(x, x.replace("_", " ")), y_label)
     _finish(grid)
     return grid
+
+
+def _hollow_noisy(axes: Any, rows: pd.DataFrame, x: str, palette: dict[str, Any], markers: dict[str, str]) -> None:
+    """Empties the markers of noisy rows."""
+    noisy = rows[rows["verdict"] == "noisy"]
+    for series in noisy["series"].unique():
+        points = noisy[noisy["series"] == series]
+        look = {"marker": markers[series], "markeredgecolor": palette[series], "markerfacecolor": "white"}
+        axes.plot(points[x], points["y"], linestyle="none", markersize=6, zorder=3, **look)
 
 
 def _leads(value: float) -> bool:

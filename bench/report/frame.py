@@ -33,7 +33,8 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     """One row a record: the cell's fields, and ``memory.*``, ``latency.*``, ``accuracy.*`` where they were measured.
 
     Adds ``layers_per_module``, ``series`` (the method, with what else tells its lines apart) and, paired with BP's
-    record of the same cell, ``memory.activation_ratio`` and ``memory.total_ratio``.
+    record of the same cell, ``memory.activation_ratio`` and ``memory.total_ratio``. Where BP's own latency is noisy,
+    ``latency.noisy_because`` says so for every method on the same cell.
     """
     rows = [_row(record) for record in records]
     frame = pd.DataFrame(rows)
@@ -41,7 +42,7 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
         return frame
     frame["layers_per_module"] = frame["depth"] // frame["modules"]
     frame["series"] = _series(frame)
-    return _with_memory_ratios(frame)
+    return _with_noise_of_bp(_with_memory_ratios(frame))
 
 
 def _row(record: Record) -> dict[str, Any]:
@@ -54,6 +55,7 @@ def _row(record: Record) -> dict[str, Any]:
         row[f"has_{part}"] = measured is not None
         if measured is not None:
             content = measured.model_dump(exclude={"epochs", "blocks_seconds", *_NESTED})
+            content |= content.pop("shares", None) or {}
             row |= {f"{part}.{name}": value for name, value in content.items()}
     if record.memory is not None:
         row |= _memory_in_detail(record, record.memory)
@@ -92,6 +94,18 @@ def _with_memory_ratios(frame: pd.DataFrame) -> pd.DataFrame:
     for name, column in (("activation", "peak_activation_bytes"), ("total", "peak_total_bytes")):
         frame[f"memory.{name}_ratio"] = frame[f"memory.{column}"] / frame["pair"].map(baseline[f"memory.{column}"])
     return frame
+
+
+def _with_noise_of_bp(frame: pd.DataFrame) -> pd.DataFrame:
+    """Marks the latencies beside a noisy one of BP: what disturbed BP against itself may have disturbed them."""
+    if not frame["has_latency"].any():
+        return frame
+    noisy = frame[frame["latency.noisy_because"].notna()]
+    reasons = noisy[noisy["method"] == BASELINE].drop_duplicates("pair").set_index("pair")["latency.noisy_because"]
+    if reasons.empty:
+        return frame
+    of_bp = frame["pair"].map(reasons).map("BP's own cell is noisy: {}".format, na_action="ignore")
+    return frame.assign(**{"latency.noisy_because": frame["latency.noisy_because"].fillna(of_bp)})
 
 
 def ordered_series(frame: pd.DataFrame) -> list[str]:

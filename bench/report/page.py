@@ -21,6 +21,7 @@ from bench.report.tables import (
     cost_table,
     failure_table,
     growth_table,
+    noise_table,
     summary_table,
 )
 from bench.report.timeline import draw_timelines
@@ -61,6 +62,7 @@ def write_report(
         figures=figures,
         costs=cost_table(measured),
         categories=category_table(measured),
+        noisy=noise_table(measured),
         accuracies=accuracy_table(measured),
         failures=failure_table(frame),
         environments=_environments(records),

@@ -101,9 +101,10 @@ def _cost_cells(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def ratio_text(row: pd.Series) -> str:
-    """A latency ratio with its interval."""
+    """A latency ratio with its interval, and a word of warning where it is noisy."""
     low, high = row["latency.ratio_ci95"]
-    return f"{row['latency.ratio_to_bp']:.2f} [{low:.2f}, {high:.2f}]"
+    noisy = " noisy" if pd.notna(row["latency.noisy_because"]) else ""
+    return f"{row['latency.ratio_to_bp']:.2f} [{low:.2f}, {high:.2f}]{noisy}"
 
 
 def _accuracy_cells(rows: pd.DataFrame, series: str, rates: list[float]) -> dict[str, str]:
@@ -191,6 +192,12 @@ def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
                 "IQR, ms": f"{1000 * row['latency.iqr_seconds']:.3f}",
                 "BP beside it, ms": f"{1000 * row['latency.bp_median_seconds']:.3f}",
                 "latency / BP [95 %]": ratio_text(row),
+                "samples/s": f"{row['latency.samples_per_second']:,.0f}",
+            }
+            cells |= {
+                f"{phase}, ms": f"{1000 * row[f'latency.{phase}_seconds']:.3f}"
+                for phase in ("forward", "backward", "optimizer")
+                if pd.notna(row.get(f"latency.{phase}_seconds"))
             }
         rows.append(cells)
     return pd.DataFrame(rows).fillna(NOT_MEASURED)
@@ -216,6 +223,19 @@ def category_table(frame: pd.DataFrame) -> pd.DataFrame:
         }
         rows.append(_where(row) | {name: _bytes_text(row[column]) for name, column in categories.items()})
     return pd.DataFrame(rows)
+
+
+def noise_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Latencies that are not to be relied on, and why."""
+    if frame.empty or not frame["has_latency"].any():
+        return pd.DataFrame()
+    noisy = frame[frame["has_latency"] & frame["latency.noisy_because"].notna()]
+    return pd.DataFrame(
+        [
+            _where(row) | {"latency / BP [95 %]": ratio_text(row), "noisy because": row["latency.noisy_because"]}
+            for _, row in _sorted(noisy).iterrows()
+        ]
+    )
 
 
 def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:

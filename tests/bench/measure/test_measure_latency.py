@@ -1,9 +1,14 @@
 """The latency pass: its statistics on synthetic blocks, and the order in which it runs the two steps."""
 
+import gc
+import json
 import math
 import os
 import subprocess
 import sys
+import time
+import types
+import weakref
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any
@@ -14,15 +19,21 @@ import torch
 from torch import Tensor
 
 from bench.cell import make_cell
-from bench.measure import latency
-from bench.measure.latency import measure_latency, summarise
+from bench.measure.latency import Sample, measure_latency, sample_latency
+from bench.measure.latency import summarise as summarise_samples
 from bench.measure.step import build_step
+from bench.methods import load_method
 from bench.record import Latency
 
 Block = tuple[float, float, float, float]
 
 RATIO = 1.05
 BATCH = (torch.zeros(1, 1, 2, 2), torch.zeros(1, dtype=torch.int64))
+
+
+def summarise(blocks: list[Block], loops: int = 1, warm_up_steps: int = 0, batch_size: int = 1) -> Latency:
+    """The latency of one process."""
+    return summarise_samples([Sample(blocks_seconds=blocks, loops=loops, warm_up_steps=warm_up_steps)], batch_size)
 
 
 def block(drift: Callable[[int], float], mirrored: bool = False, bp_seconds: float = 0.01) -> Block:
@@ -44,16 +55,14 @@ def noisy_blocks(seed: int, ratio: float, count: int = 20) -> list[Block]:
 
 
 def test_the_ratio_of_constant_legs_is_exact() -> None:
-    summary = summarise([block(lambda _: 1)] * 10, loops=1, warm_up_steps=0, batch_size=1)
+    summary = summarise([block(lambda _: 1)] * 10)
     assert summary.ratio_to_bp == pytest.approx(RATIO, rel=1e-12)
     assert summary.ratio_ci95 == pytest.approx((RATIO, RATIO), rel=1e-12)
 
 
 @pytest.mark.parametrize("rate", [-0.2, 0.01, 0.5])
 def test_drift_at_a_constant_rate_cancels_in_every_block(rate: float) -> None:
-    summary = summarise(
-        [block(lambda position: math.exp(rate * position))] * 10, loops=1, warm_up_steps=0, batch_size=1
-    )
+    summary = summarise([block(lambda position: math.exp(rate * position))] * 10)
     assert summary.ratio_to_bp == pytest.approx(RATIO, rel=1e-12)
 
 
@@ -61,38 +70,38 @@ def test_drift_at_a_constant_rate_cancels_in_every_block(rate: float) -> None:
 def test_drift_linear_in_time_cancels_over_mirrored_blocks(slope: float) -> None:
     # In one block a term of second order is left (slope squared); the mirrored block has it with the other sign.
     blocks = [block(lambda position: 1 + slope * position, mirrored=index % 2 == 1) for index in range(10)]
-    summary = summarise(blocks, loops=1, warm_up_steps=0, batch_size=1)
+    summary = summarise(blocks)
     assert summary.ratio_to_bp == pytest.approx(RATIO, rel=1e-12)
     assert summary.ratio_ci95[0] <= RATIO <= summary.ratio_ci95[1]
 
 
 @pytest.mark.parametrize("slope", [0.01, 0.1])
 def test_drift_linear_in_time_leaves_less_than_its_square_in_plain_blocks(slope: float) -> None:
-    summary = summarise([block(lambda position: 1 + slope * position)] * 10, loops=1, warm_up_steps=0, batch_size=1)
+    summary = summarise([block(lambda position: 1 + slope * position)] * 10)
     assert summary.ratio_to_bp == pytest.approx(RATIO, rel=slope**2)
 
 
 def test_blocks_of_different_speeds_count_alike() -> None:
     blocks = [block(lambda _: 1, bp_seconds=0.001 * 2**index) for index in range(10)]
-    assert summarise(blocks, loops=1, warm_up_steps=0, batch_size=1).ratio_to_bp == pytest.approx(RATIO, rel=1e-12)
+    assert summarise(blocks).ratio_to_bp == pytest.approx(RATIO, rel=1e-12)
 
 
 def test_a_stalled_block_does_not_move_the_ratio() -> None:
     blocks = [block(lambda _: 1)] * 10
     blocks[4] = (1.0, 0.01, 0.01, 0.0105)
-    assert summarise(blocks, loops=1, warm_up_steps=0, batch_size=1).ratio_to_bp == pytest.approx(RATIO, rel=1e-12)
+    assert summarise(blocks).ratio_to_bp == pytest.approx(RATIO, rel=1e-12)
 
 
 def test_the_interval_contains_the_true_ratio_in_nine_of_ten_noisy_runs() -> None:
     hits = 0
     for seed in range(100):
-        low, high = summarise(noisy_blocks(seed, RATIO), loops=1, warm_up_steps=0, batch_size=1).ratio_ci95
+        low, high = summarise(noisy_blocks(seed, RATIO)).ratio_ci95
         hits += low <= RATIO <= high
     assert hits >= 90
 
 
 def test_the_interval_of_a_against_a_contains_one() -> None:
-    summary = summarise(noisy_blocks(0, 1.0, count=60), loops=1, warm_up_steps=0, batch_size=1)
+    summary = summarise(noisy_blocks(0, 1.0, count=60))
     low, high = summary.ratio_ci95
     assert low < 1 < high
     assert high - low < 0.05
@@ -100,7 +109,7 @@ def test_the_interval_of_a_against_a_contains_one() -> None:
 
 
 def test_a_clear_difference_has_an_interval_without_one() -> None:
-    low, high = summarise(noisy_blocks(0, 1.2, count=60), loops=1, warm_up_steps=0, batch_size=1).ratio_ci95
+    low, high = summarise(noisy_blocks(0, 1.2, count=60)).ratio_ci95
     assert 1.1 < low < high < 1.3
 
 
@@ -118,7 +127,7 @@ def test_raw_samples_and_counts_are_kept() -> None:
 
 def test_median_and_spread_are_those_of_each_leg() -> None:
     blocks = [(1.0, 10.0, 20.0, 2.0), (3.0, 30.0, 40.0, 4.0), (5.0, 50.0, 60.0, 6.0), (7.0, 70.0, 80.0, 8.0)]
-    summary = summarise(blocks, loops=1, warm_up_steps=0, batch_size=1)
+    summary = summarise(blocks)
     assert (summary.median_seconds, summary.bp_median_seconds) == (4.5, 45.0)
     assert (summary.iqr_seconds, summary.bp_iqr_seconds) == (3.5, 35.0)  # 6.25 - 2.75, by linear interpolation
 
@@ -140,7 +149,7 @@ class FakeTime:
 
         return run
 
-    def blocks(self, measured: Latency) -> list[str]:
+    def blocks(self, measured: Sample) -> list[str]:
         """The order of the legs of each block, after the warm-up."""
         calls = self.calls[measured.warm_up_steps :]
         legs = [calls[start : start + measured.loops] for start in range(0, len(calls), measured.loops)]
@@ -152,12 +161,12 @@ class FakeTime:
 @pytest.fixture
 def fake_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTime]:
     clock = FakeTime()
-    monkeypatch.setattr(latency, "perf_counter", lambda: clock.now)
+    monkeypatch.setattr(time, "perf_counter", lambda: clock.now)
     return clock
 
 
-def run_fake(step: Any, baseline: Any, seconds: float) -> Latency:
-    return measure_latency(step, baseline, *BATCH, seconds)
+def run_fake(step: Any, baseline: Any, seconds: float, loops: int | None = None) -> Sample:
+    return sample_latency(step, baseline, *BATCH, seconds, loops)
 
 
 def test_blocks_are_abba_and_every_second_one_mirrored(fake_time: FakeTime) -> None:
@@ -168,7 +177,7 @@ def test_blocks_are_abba_and_every_second_one_mirrored(fake_time: FakeTime) -> N
 def test_raw_samples_name_the_right_leg_in_mirrored_blocks(fake_time: FakeTime) -> None:
     measured = run_fake(fake_time.step("A", 0.002), fake_time.step("B", 0.001), seconds=1e-6)
     np.testing.assert_allclose(measured.blocks_seconds, [(0.002, 0.001, 0.001, 0.002)] * 10, rtol=1e-6)
-    assert measured.ratio_to_bp == pytest.approx(2)
+    assert summarise_samples([measured], batch_size=1).ratio_to_bp == pytest.approx(2)
 
 
 def test_raw_samples_pair_the_legs_that_ran_next_to_each_other(fake_time: FakeTime) -> None:
@@ -222,18 +231,112 @@ def test_slow_first_steps_stay_out_of_the_samples(fake_time: FakeTime) -> None:
     assert max(max(seconds) for seconds in measured.blocks_seconds) == pytest.approx(0.1)
 
 
-def test_real_steps_are_timed_and_their_weights_change() -> None:
+def test_blocks_come_in_pairs(fake_time: FakeTime) -> None:
+    measured = run_fake(fake_time.step("A", 0.1), fake_time.step("B", 0.1), seconds=8.1)
+    assert len(measured.blocks_seconds) == 22  # the time is up in the middle of the eleventh pair
+    order = "".join(fake_time.blocks(measured))
+    assert order.count("A") == order.count("B")
+
+
+def test_steps_that_take_seconds_get_fewer_blocks_in_a_minute(fake_time: FakeTime) -> None:
+    measured = run_fake(fake_time.step("A", 2.0), fake_time.step("B", 2.0), seconds=1.0)
+    assert len(measured.blocks_seconds) == 8  # 8 seconds each
+    fewest = run_fake(fake_time.step("A", 20.0), fake_time.step("B", 20.0), seconds=1.0)
+    assert len(fewest.blocks_seconds) == 4
+    because = summarise_samples([fewest], batch_size=1).noisy_because
+    assert because == "only 4 blocks ran, fewer than 10"
+
+
+def test_a_later_process_runs_as_many_steps_a_leg_as_the_first(fake_time: FakeTime) -> None:
+    measured = run_fake(fake_time.step("A", 0.002), fake_time.step("B", 0.001), seconds=1e-6, loops=3)
+    assert measured.loops == 3
+    assert fake_time.blocks(measured) == ["ABBA", "BAAB"] * 5
+
+
+def test_a_coarse_clock_makes_legs_longer(fake_time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> None:
+    coarse = types.SimpleNamespace(resolution=1e-4)
+    monkeypatch.setattr(time, "get_clock_info", lambda _name: coarse)
+    measured = run_fake(fake_time.step("A", 0.01), fake_time.step("B", 0.01), seconds=1e-6)
+    assert measured.loops == 10  # a leg takes 0.1 s, of which a tick is 0.1 %
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_garbage_is_collected_before_and_between_blocks_only(enabled: bool) -> None:
+    seen: list[tuple[bool, int]] = []
+    collections: list[int] = []
+
+    def step(_images: Tensor, _labels: Tensor) -> None:
+        seen.append((gc.isenabled(), len(collections)))
+        time.sleep(0.006)
+
+    def count(phase: str, _info: dict[str, int]) -> None:
+        if phase == "start":
+            collections.append(len(seen))
+
+    was_enabled = gc.isenabled()
+    gc.callbacks.append(count)
+    try:
+        (gc.enable if enabled else gc.disable)()
+        measured = run_fake(step, step, seconds=1e-6)
+        assert gc.isenabled() == enabled
+    finally:
+        gc.callbacks.remove(count)
+        (gc.enable if was_enabled else gc.disable)()
+    in_blocks = seen[measured.warm_up_steps :]
+    assert not any(is_enabled for is_enabled, _ in in_blocks)
+    legs_of_a_block = 4 * measured.loops
+    for start in range(0, len(in_blocks), legs_of_a_block):
+        assert len({before for _, before in in_blocks[start : start + legs_of_a_block]}) == 1
+
+
+def test_what_a_block_leaves_in_cycles_is_freed(fake_time: FakeTime) -> None:
+    class Node:
+        def __init__(self) -> None:
+            self.itself = self
+
+    alive: list[weakref.ref[Node]] = []
+
+    def step(_images: Tensor, _labels: Tensor) -> None:
+        fake_time.now += 0.1
+        alive.append(weakref.ref(Node()))
+
+    run_fake(step, step, seconds=1e-6)
+    assert not any(reference() for reference in alive)
+
+
+def test_the_blocks_of_all_processes_are_kept_and_counted() -> None:
+    samples = [
+        Sample(blocks_seconds=noisy_blocks(seed, RATIO, count), loops=3, warm_up_steps=10)
+        for seed, count in enumerate((10, 12, 14))
+    ]
+    summary = summarise_samples(samples, batch_size=50)
+    assert summary.blocks_by_process == [10, 12, 14]
+    assert len(summary.blocks_seconds) == 36
+    np.testing.assert_allclose(summary.blocks_seconds[10], samples[1].blocks_seconds[0], rtol=0, atol=1e-9)
+    assert (summary.loops, summary.warm_up_steps) == (3, 30)
+    assert summary.samples_per_second == pytest.approx(50 / summary.median_seconds)
+
+
+def test_a_sample_travels_as_json() -> None:
+    sample = Sample(blocks_seconds=noisy_blocks(0, RATIO), loops=3, warm_up_steps=10)
+    assert Sample.model_validate(json.loads(json.dumps(sample.model_dump(mode="json")))) == sample
+
+
+def test_real_steps_are_timed_on_one_network() -> None:
     cell = make_cell({"method": "sid-streamed", "dataset": "random", "passes": ["latency"], "depth": 2, "hidden": 8})
-    step, baseline = (build_step(cell, (1, 4, 4), 10, method) for method in (None, "bp"))
-    weights = [network.state_dict()["trunk.1.weight"].clone() for network in (step.network, baseline.network)]
-    assert torch.equal(*weights)  # the same network
+    step = build_step(cell, (1, 4, 4), 10)
+    baseline = step.with_method("bp")
+    assert baseline.network is step.network
+    assert baseline.optimizer is step.optimizer
+    assert baseline.rule is load_method("bp").accumulate_gradients
+    weights = step.network.state_dict()["trunk.1.weight"].clone()
     images, labels = torch.randn(8, 1, 4, 4), torch.randint(10, (8,))
     measured = measure_latency(step, baseline, images, labels, seconds=0.001)
     assert len(measured.blocks_seconds) == 10
     assert all(value > 0 for seconds in measured.blocks_seconds for value in seconds)
     assert measured.ratio_ci95[0] <= measured.ratio_to_bp <= measured.ratio_ci95[1]
-    assert not torch.equal(step.network.state_dict()["trunk.1.weight"], weights[0])
-    assert not torch.equal(baseline.network.state_dict()["trunk.1.weight"], weights[1])
+    assert not torch.equal(step.network.state_dict()["trunk.1.weight"], weights)
+    assert measured.shares is not None
     assert Latency.model_validate_json(measured.model_dump_json()) == measured
 
 

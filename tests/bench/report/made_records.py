@@ -6,6 +6,8 @@ from typing import Any
 from bench.cell import make_cell
 from bench.record import Record
 
+_PHASES = ("forward_seconds", "backward_seconds", "optimizer_seconds")
+
 
 def make_record(
     cell: dict[str, Any],
@@ -13,6 +15,8 @@ def make_record(
     latency: tuple[float, float, float] | None = None,
     accuracy: float | None = None,
     kl: Sequence[float | None] | None = None,
+    noisy_because: str | None = None,
+    step_shares: tuple[float, float | None, float] | None = None,
     status: str = "ok",
     message: str | None = None,
     disagreement: float = 0.0,
@@ -20,7 +24,8 @@ def make_record(
 ) -> Record:
     """A record of ``cell``: ``memory`` in bytes (total is twice that), ``latency`` as ratio and interval.
 
-    A quarter of the bytes at the peak is temporary, the allocator differs by ``disagreement``.
+    A quarter of the bytes at the peak is temporary, the allocator differs by ``disagreement``. ``step_shares`` are
+    seconds forward, backward, in the optimizer.
     """
     checked = make_cell(cell)
     modules = checked.modules
@@ -48,8 +53,8 @@ def make_record(
             "ratio_to_bp": ratio,
             "ratio_ci95": [low, high],
             "samples_per_second": checked.batch_size / (0.01 * ratio),
-            "noisy_because": None,
-            "shares": None,
+            "noisy_because": noisy_because,
+            "shares": step_shares and dict(zip(_PHASES, step_shares, strict=True)),
             "loops": 1,
             "warm_up_steps": 8,
             "blocks_by_process": [1],

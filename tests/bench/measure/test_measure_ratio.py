@@ -1,0 +1,75 @@
+"""The interval of a latency ratio holds what it should, in simulations with fixed seeds."""
+
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+from noise_models import SPREAD, Blocks, stalling, steady
+
+from bench.measure.ratio import ratio_of
+
+RATIO = 1.05
+RUNS = 120
+
+
+def share_inside(make: partial[Blocks]) -> float:
+    """The share of runs whose interval holds the true ratio."""
+    inside = 0
+    for seed in range(RUNS):
+        ratio = ratio_of([make(np.random.default_rng(seed))])
+        inside += ratio.low <= RATIO <= ratio.high
+    return inside / RUNS
+
+
+@pytest.mark.parametrize("count", [10, 40])
+@pytest.mark.parametrize("heavy_tails", [False, True])
+@pytest.mark.parametrize("autocorrelation", [0.0, 0.3])
+def test_the_interval_holds_the_true_ratio(count: int, heavy_tails: bool, autocorrelation: float) -> None:
+    make = partial(steady, count=count, ratio=RATIO, heavy_tails=heavy_tails, autocorrelation=autocorrelation)
+    assert share_inside(make) >= 0.93
+
+
+def test_the_interval_holds_the_true_ratio_where_legs_stall() -> None:
+    def make(generator: np.random.Generator) -> Blocks:
+        return stalling(generator, steady(generator, 30, RATIO), share=0.05)
+
+    assert share_inside(partial(make)) >= 0.93
+
+
+def test_the_interval_of_many_blocks_is_narrow() -> None:
+    ratio = ratio_of([steady(np.random.default_rng(0), 60, RATIO)])
+    assert math.log(ratio.high / ratio.low) < SPREAD
+
+
+@pytest.mark.parametrize("processes", [3, 5])
+@pytest.mark.parametrize("between", [0.0, 0.03])
+def test_the_interval_over_processes_holds_what_differs_between_them(processes: int, between: float) -> None:
+    inside = 0
+    for seed in range(RUNS):
+        generator = np.random.default_rng(seed)
+        own = RATIO * np.exp(between * generator.standard_normal(processes))
+        ratio = ratio_of([steady(generator, 20, value) for value in own])
+        inside += ratio.low <= RATIO <= ratio.high
+    assert inside / RUNS >= 0.93 - (processes == 3) * 0.03
+
+
+def test_processes_that_disagree_widen_the_interval() -> None:
+    generator = np.random.default_rng(0)
+    alike = ratio_of([steady(generator, 20) for _ in range(5)])
+    unlike = ratio_of([steady(generator, 20, ratio) for ratio in (0.8, 0.9, 1.0, 1.1, 1.2)])
+    assert unlike.low < 0.85 < 0.97 < alike.low < alike.high < 1.03 < 1.15 < unlike.high
+
+
+def test_the_ratio_is_the_median_over_processes_of_their_medians() -> None:
+    def blocks(*ratios: float) -> Blocks:
+        return np.array([[ratio, 1.0, 1.0, ratio] for ratio in ratios])
+
+    ratio = ratio_of([blocks(1, 1, 9), blocks(2, 2, 2, 2, 2, 2, 2), blocks(5, 4, 3)])
+    assert ratio.value == pytest.approx(2)
+    assert ratio.low <= 2 <= ratio.high
+
+
+def test_the_same_blocks_give_the_same_interval() -> None:
+    blocks = steady(np.random.default_rng(0), 20)
+    assert ratio_of([blocks]) == ratio_of([blocks])

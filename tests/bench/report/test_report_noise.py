@@ -1,0 +1,80 @@
+"""What is noisy is called noisy beside every number that it touches."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+from made_records import make_record
+
+from bench.report.figures import Figure, draw_figures
+from bench.report.frame import records_frame
+from bench.report.tables import cost_table, noise_table, summary_table
+
+WHY = "the times of BP spread by 40% of their median, more than 25%"
+
+
+def made_frame(noisy_method: str | None) -> pd.DataFrame:
+    """BP and SID at two depths; one of them noisy at the larger."""
+    records = []
+    for depth in (4, 8):
+        for method, ratio in (("bp", 1.0), ("sid-streamed", 0.9)):
+            cell: dict[str, Any] = {"method": method, "depth": depth, "modules": depth, "passes": ["memory", "latency"]}
+            because = WHY if method == noisy_method and depth == 8 else None
+            latency = (ratio, ratio - 0.05, ratio + 0.05)
+            records.append(make_record(cell, 1000, latency, noisy_because=because, step_shares=(0.001, 0.002, 0.0005)))
+    return records_frame(records)
+
+
+def ratios(frame: pd.DataFrame) -> dict[tuple[str, int], str]:
+    table = cost_table(frame)
+    return dict(zip(zip(table["method"], table["depth"], strict=True), table["latency / BP [95 %]"], strict=True))
+
+
+def test_nothing_is_marked_on_a_quiet_machine() -> None:
+    frame = made_frame(None)
+    assert not any("noisy" in text for text in ratios(frame).values())
+    assert noise_table(frame).empty
+
+
+def test_a_noisy_cell_is_marked_alone() -> None:
+    frame = made_frame("sid-streamed")
+    assert ratios(frame) == {
+        ("bp", 4): "1.00 [0.95, 1.05]",
+        ("sid-streamed", 4): "0.90 [0.85, 0.95]",
+        ("bp", 8): "1.00 [0.95, 1.05]",
+        ("sid-streamed", 8): "0.90 [0.85, 0.95] noisy",
+    }
+    assert noise_table(frame)["noisy because"].tolist() == [WHY]
+
+
+def test_a_noisy_cell_of_bp_marks_the_others_on_the_same_cell() -> None:
+    frame = made_frame("bp")
+    assert [key for key, text in ratios(frame).items() if text.endswith(" noisy")] == [("bp", 8), ("sid-streamed", 8)]
+    assert noise_table(frame)["noisy because"].tolist() == [WHY, f"BP's own cell is noisy: {WHY}"]
+    summary, _ = summary_table(frame)
+    assert all(text.endswith("] noisy") for text in summary["step latency / BP [95 %]"])
+
+
+@pytest.mark.parametrize("name", ["latency-against-depth", "memory-against-latency"])
+def test_noisy_points_are_hollow_and_the_figure_says_so(name: str) -> None:
+    def drawn(frame: pd.DataFrame) -> Figure:
+        return next(figure for figure in draw_figures(frame) if figure.name == name)
+
+    quiet, noisy = drawn(made_frame(None)), drawn(made_frame("sid-streamed"))
+    assert "Hollow points" in noisy.caption
+    assert noisy.svg != quiet.svg
+    assert noisy.data["verdict"].tolist().count("noisy") == 1
+    assert "noisy" not in quiet.data["verdict"].tolist()
+
+
+def test_costs_show_throughput_and_the_shares_of_a_step() -> None:
+    cell = {"method": "bp", "batch_size": 128, "passes": ["latency"]}
+    by_hand = {"method": "bp", "batch_size": 64, "passes": ["latency"]}
+    records = [
+        make_record(cell, latency=(1.0, 0.9, 1.1), step_shares=(0.001, 0.002, 0.0005)),
+        make_record(by_hand, latency=(1.0, 0.9, 1.1), step_shares=(0.003, None, 0.0005)),
+    ]
+    table = cost_table(records_frame(records)).set_index("batch")
+    columns = ["samples/s", "forward, ms", "backward, ms", "optimizer, ms"]
+    assert table.loc[128, columns].tolist() == ["12,800", "1.000", "2.000", "0.500"]
+    assert table.loc[64, columns].tolist() == ["6,400", "3.000", "not measured", "0.500"]
