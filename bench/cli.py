@@ -21,7 +21,7 @@ from bench.methods import load_method, method_names
 from bench.progress import BarWatcher, LineWatcher, describe
 from bench.run import Watcher, run_sweep
 from bench.store import Store
-from bench.sweep import Sweep, load_sweep, suite_names
+from bench.sweep import Sweep, load_sweep, parse_override, suite_names
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -89,8 +89,7 @@ def run(
     Each cell runs in a process of its own and its record is stored at once, so a run may be stopped at any time and
     taken up again with the same command. A cell that runs out of memory, takes too long or crashes is a record, too.
     """
-    everywhere = [f"processes={processes}"] if processes is not None else []
-    sweep = load_sweep(suite, [*(overrides or []), *everywhere])
+    sweep = load_sweep(suite, _with_processes(overrides or [], processes))
     limit = _parse_bytes(memory_limit) if memory_limit else None
     if dry_run:
         _print_cells(sweep)
@@ -156,6 +155,17 @@ def list_(
         for entry, text in listings[name]().items():
             table.add_row(entry, text)
         out.print(table)
+
+
+def _with_processes(overrides: list[str], processes: int | None) -> list[str]:
+    """The overrides and what ``--processes`` means among them."""
+    if processes is None:
+        return overrides
+    for axis, values in map(parse_override, overrides):
+        if axis == "processes" and values != [processes]:
+            given = ",".join(map(str, values))
+            raise ConfigError(f"--processes {processes} and --set processes={given} differ; give one of them")
+    return [*overrides, f"processes={processes}"]
 
 
 def _modules_to_preload(sweep: Sweep) -> list[str]:
