@@ -24,7 +24,7 @@ from bench.methods import load_method, method_names
 from bench.progress import BarWatcher, LineWatcher, describe
 from bench.run import Watcher, run_sweep
 from bench.store import Store
-from bench.sweep import Sweep, load_sweep, suite_names
+from bench.sweep import Sweep, load_sweep, parse_override, suite_names
 from bench.system import this_system
 
 app = typer.Typer(
@@ -109,8 +109,8 @@ def run(
     taken up again with the same command. A cell that runs out of memory, takes too long or crashes is a record, too;
     once one has run out of memory, larger ones of the same kind are recorded as skipped.
     """
-    everywhere = [f"processes={processes}"] if processes is not None else []
-    sweep = load_sweep(suite, [*_with_threads(overrides or [], threads), *everywhere])
+    given = _with_option(_with_option(overrides or [], "threads", threads), "processes", processes)
+    sweep = load_sweep(suite, given)
     limit = _parse_bytes(memory_limit) if memory_limit else None
     if dry_run:
         _print_cells(sweep)
@@ -203,15 +203,15 @@ def list_(
         out.print(table)
 
 
-def _with_threads(overrides: list[str], threads: int | None) -> list[str]:
-    """The overrides with that of ``--threads``; ConfigError where ``--set`` says otherwise."""
-    if threads is None:
+def _with_option(overrides: list[str], axis: str, value: int | None) -> list[str]:
+    """The overrides and what the option named as ``axis`` means among them; ConfigError where they contradict it."""
+    if value is None:
         return overrides
-    for override in overrides:
-        axis, _, value = override.partition("=")
-        if axis.strip() == "threads" and value.strip() != str(threads):
-            raise ConfigError(f"--threads {threads} contradicts --set {override}; give one of them")
-    return [*overrides, f"threads={threads}"]
+    for overridden, values in map(parse_override, overrides):
+        if overridden == axis and values != [value]:
+            given = ",".join(map(str, values))
+            raise ConfigError(f"--{axis} {value} and --set {axis}={given} differ; give one of them")
+    return [*overrides, f"{axis}={value}"]
 
 
 def _modules_to_preload(sweep: Sweep) -> list[str]:

@@ -46,8 +46,7 @@ def load_sweep(suite: str, overrides: Iterable[str] = ()) -> Sweep:
         overrides: texts ``AXIS=VALUE,VALUE``; each replaces the axis in every grid.
 
     Raises:
-        ConfigError: no such suite or file, the file is not legal, a cell is not, or two overrides contradict each
-            other.
+        ConfigError: no such suite or file, the file is not legal, or a cell is not.
     """
     name, text = _read(suite)
     try:
@@ -60,7 +59,7 @@ def load_sweep(suite: str, overrides: Iterable[str] = ()) -> Sweep:
     grids = content.get("grid", [])
     if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids) or not grids:
         raise ConfigError(f"{suite} has no [[grid]]; legal: one or more, each a table of axes")
-    replaced = _parse_overrides(overrides)
+    replaced = dict(parse_override(override) for override in overrides)
     cells: dict[Cell, None] = {}  # keeps the order, and each cell once
     for grid in grids:
         axes = {axis: _as_list(axis, value) for axis, value in grid.items()} | replaced
@@ -83,19 +82,12 @@ def _read(suite: str) -> tuple[str, str]:
         raise ConfigError(f"cannot read the sweep {suite}: {error}") from None
 
 
-def _parse_overrides(overrides: Iterable[str]) -> dict[str, list[Any]]:
-    """The values of each axis that is replaced; the same ones may be given twice."""
-    replaced: dict[str, list[Any]] = {}
-    for override in overrides:
-        axis, values = _parse_override(override)
-        if replaced.setdefault(axis, values) != values:
-            raise ConfigError(
-                f"{axis} = {replaced[axis]} and {axis} = {values} contradict each other; give one of them"
-            )
-    return replaced
+def parse_override(override: str) -> tuple[str, list[Any]]:
+    """The axis and its values in ``AXIS=VALUE,VALUE``.
 
-
-def _parse_override(override: str) -> tuple[str, list[Any]]:
+    Raises:
+        ConfigError: the text is something else, or there is no such axis.
+    """
     axis, equals, values = override.partition("=")
     axis = axis.strip().replace("-", "_")
     if not equals or not values.strip():

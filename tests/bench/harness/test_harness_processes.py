@@ -128,7 +128,7 @@ def test_the_option_and_the_axis_may_not_contradict_each_other(cli: RunCli, tmp_
     sweep = write_sweep(tmp_path / "sweep.toml", TIMED)
     refused = cli("run", sweep, "--dry-run", "--set", f"processes={values}", "--processes", 3)
     assert refused.exit_code == 2
-    assert f"processes = [{values.replace(',', ', ')}] and processes = [3] contradict each other" in refused.stderr
+    assert f"--processes 3 and --set processes={values} differ" in refused.stderr
 
 
 @pytest.mark.parametrize("processes", [0, -1])

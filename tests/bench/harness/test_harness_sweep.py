@@ -30,6 +30,7 @@ OVERRIDES: dict[str, tuple[str, list[object]]] = {
     "seed": ("0,5", [0, 5]),
     "device": ("cuda:1", ["cuda:1"]),
     "threads": ("1,4", [1, 4]),
+    "processes": ("1,3", [1, 3]),
     "passes": ("latency,memory", [("memory", "latency")]),
     "image_size": ("9", [9]),
     "channels": ("3", [3]),
@@ -41,6 +42,8 @@ OVERRIDES: dict[str, tuple[str, list[object]]] = {
 def test_set_replaces_any_axis(tmp_path: Path, axis: str) -> None:
     text, expected = OVERRIDES[axis]
     base = {"method": "sid-streamed", "dataset": "digits"}
+    if axis == "processes":
+        base["passes"] = "latency"
     if axis in ("image_size", "channels", "classes"):
         base["dataset"] = "random"
     if axis == "noise_kind":
