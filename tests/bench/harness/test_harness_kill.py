@@ -148,11 +148,9 @@ def run_through_kills(
         wait_until(lambda run=run, goal=goal: run.poll() is not None or count_lines(results) >= goal)  # type: ignore[misc]
         time.sleep(moments.uniform(0, 0.2 if more else 2.0))  # soon after a record, or at any moment of the start
         find = {"sweep": lambda run: run.pid, "server": launcher.server_of, "cell": launcher.cell_of}[victim]
-        assert wait_until(lambda find=find, run=run: run.poll() is not None or find(run)), place  # type: ignore[misc]
-        assert run.poll() is None, f"{place}: the sweep has ended: {run.communicate()}"
-        pid = find(run)
-        if pid is None:
-            continue  # a cell that has just ended
+        while (pid := find(run)) is None:
+            assert run.poll() is None, f"{place}: the sweep has ended: {run.communicate()}"
+            time.sleep(0.01)
         kill(pid)
         if victim == "sweep":
             assert end_of(run)[0] == -signal.SIGKILL, place
