@@ -10,7 +10,7 @@ from bench.measure.storages import StorageMeter, bytes_of
 from bench.record import Memory
 
 
-def measure_memory(step: TrainingStep, images: Tensor, labels: Tensor) -> Memory:
+def measure_memory(step: TrainingStep, images: Tensor, labels: Tensor, round_to: int = 1) -> Memory:
     """Runs two steps and meters the second; deterministic.
 
     The first step brings gradients and optimizer state into being. In the second, gradient buffers are zeroed in
@@ -20,6 +20,7 @@ def measure_memory(step: TrainingStep, images: Tensor, labels: Tensor) -> Memory
         step: the training step; its weights change.
         images: one batch, ``[B, channels, H, W]``, on the step's device.
         labels: ``[B]``, int64, on the step's device.
+        round_to: each storage counts as the next multiple of so many bytes.
     """
     step(images, labels)
     parameters = list(step.network.parameters())
@@ -27,11 +28,11 @@ def measure_memory(step: TrainingStep, images: Tensor, labels: Tensor) -> Memory
         value for state in step.optimizer.state.values() for value in state.values() if isinstance(value, Tensor)
     ]
     persistent = {
-        "parameter_bytes": bytes_of(parameters),
-        "buffer_bytes": bytes_of(list(step.network.buffers())),
-        "gradient_bytes": bytes_of([parameter.grad for parameter in parameters]),
-        "optimizer_bytes": bytes_of(optimizer_state),
-        "input_bytes": bytes_of([images, labels]),
+        "parameter_bytes": bytes_of(parameters, round_to),
+        "buffer_bytes": bytes_of(list(step.network.buffers()), round_to),
+        "gradient_bytes": bytes_of([parameter.grad for parameter in parameters], round_to),
+        "optimizer_bytes": bytes_of(optimizer_state, round_to),
+        "input_bytes": bytes_of([images, labels], round_to),
     }
     on_cuda = images.device.type == "cuda"
     # A collection in mid-step would free cycles at a moment that depends on what ran before.
@@ -41,7 +42,7 @@ def measure_memory(step: TrainingStep, images: Tensor, labels: Tensor) -> Memory
     try:
         if on_cuda:
             torch.cuda.synchronize(images.device)
-        with StorageMeter(images.device) as meter:
+        with StorageMeter(images.device, round_to) as meter:
             step(images, labels, gradients="zero")
     finally:
         if was_enabled:

@@ -22,16 +22,21 @@ class StorageMeter(TorchDispatchMode):
     results share a storage that is known, so each storage counts once. A storage leaves the sum when it is freed. The
     instrument is deterministic and the same on every device; it does not see workspaces inside an operator.
 
+    Args:
+        device: where the storages lie that count.
+        round_to: a storage counts as the next multiple of so many bytes, as an allocator's blocks do.
+
     Attributes:
         live: bytes alive now.
         peak: the largest value of ``live`` so far, in bytes.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, round_to: int = 1) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.live = 0
         self.peak = 0
         self._device_type = device.type
+        self._round_to = round_to
         # By the address of the storage: what it counts for in bytes (None: it existed before), and a weak reference
         # that tells of its death.
         self._known: dict[int, tuple[int | None, weakref.ref[Any]]] = {}
@@ -41,9 +46,10 @@ class StorageMeter(TorchDispatchMode):
     ) -> Any:
         """Runs the operator and books its storages."""
         kwargs = kwargs or {}
-        # torch.tensor(...) fills its storage outside of any operator, then lifts it: that input is new.
-        count_input = self._count if func is _LIFT_FRESH else self._exclude
-        self._for_each_storage((args, kwargs), count_input)
+        # torch.tensor(...) fills its storage outside of any operator, then lifts it: that input is new, and the output
+        # is the same storage, or takes its place where tensors are fake.
+        if func is not _LIFT_FRESH:
+            self._for_each_storage((args, kwargs), self._exclude)
         output = func(*args, **kwargs)
         self._for_each_storage(output, self._count)
         return output
@@ -72,7 +78,7 @@ class StorageMeter(TorchDispatchMode):
             self._follow(storage, None)
 
     def _count(self, storage: torch.UntypedStorage) -> None:
-        size = storage.nbytes()
+        size = rounded_up(storage.nbytes(), self._round_to)
         known = self._known.get(storage._cdata)
         if known is None:
             self._follow(storage, size)
@@ -94,7 +100,12 @@ class StorageMeter(TorchDispatchMode):
         self.peak = max(self.peak, self.live)
 
 
-def bytes_of(tensors: Sequence[Tensor | None]) -> int:
-    """The bytes of the storages behind ``tensors``, each storage once; None counts nothing."""
+def bytes_of(tensors: Sequence[Tensor | None], round_to: int = 1) -> int:
+    """The bytes of the storages behind ``tensors``, each storage once and rounded up; None counts nothing."""
     storages = {tensor.untyped_storage()._cdata: tensor.untyped_storage() for tensor in tensors if tensor is not None}
-    return sum(storage.nbytes() for storage in storages.values())
+    return sum(rounded_up(storage.nbytes(), round_to) for storage in storages.values())
+
+
+def rounded_up(size: int, multiple: int) -> int:
+    """The smallest multiple of ``multiple`` that is not below ``size``."""
+    return -(-size // multiple) * multiple

@@ -2,7 +2,8 @@
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -56,9 +57,43 @@ def draw_figures(frame: pd.DataFrame) -> list[Figure]:
         _accuracy_against_noise,
         _kl_by_module,
     ]
-    with mpl.rc_context(_STYLE), sns.axes_style("whitegrid", {"grid.color": "#e4e4e4"}):
+    with _style():
         figures = [maker(frame) for maker in makers]
     return [figure for figure in figures if figure is not None]
+
+
+def draw_lines(
+    rows: pd.DataFrame,
+    x: str,
+    label: str,
+    columns: dict[str, str],
+    show: Callable[[float], str],
+    *,
+    name: str,
+    title: str,
+    caption: str,
+) -> Figure:
+    """A figure in the report's look: ``y`` against ``x`` on logarithmic axes, a line a series, a panel a ``panel``.
+
+    Args:
+        rows: with the columns ``x``, ``y``, ``series``, ``method`` and ``panel``.
+        x: the column of the horizontal axis.
+        label: of the vertical axis, and in the text alternative.
+        columns: of ``rows``, for the figure's data, and what to call them there.
+        show: puts a value of ``y`` into words.
+        name: a name for files.
+        title: what is shown.
+        caption: what a reader has to know.
+    """
+    with _style():
+        svg = _svg(_lines(rows, x, label, log_y=True))
+    return Figure(name, title, caption, svg, _data(rows, columns), _describe(rows, x, label, show))
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    with mpl.rc_context(_STYLE), sns.axes_style("whitegrid", {"grid.color": "#e4e4e4"}):
+        yield
 
 
 _AXES = {"depth": "depth, hidden layers", "batch_size": "batch size, samples", "modules": "modules"}

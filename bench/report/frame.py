@@ -35,7 +35,7 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     if frame.empty:
         return frame
     frame["layers_per_module"] = frame["depth"] // frame["modules"]
-    frame["series"] = _series(frame)
+    frame["series"] = series_names(frame)
     return _with_memory_ratios(frame)
 
 
@@ -53,8 +53,8 @@ def _row(record: Record) -> dict[str, Any]:
     return row
 
 
-def _series(frame: pd.DataFrame) -> pd.Series:
-    """The name of each record's line in a figure: its method, and alpha where the method comes with several."""
+def series_names(frame: pd.DataFrame) -> pd.Series:
+    """The name of each row's line in a figure: its method, and alpha where the method comes with several."""
     alphas = frame["alpha"].map(str)
     several = alphas.groupby(frame["method"]).transform("nunique") > 1
     return frame["method"].where(~several, frame["method"] + " alpha " + alphas)
