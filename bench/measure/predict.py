@@ -33,7 +33,7 @@ def predict_memory(cell: Cell, shape: tuple[int, int, int], classes: int, round_
             return measure_memory(step, images, labels, round_to)
         except ContentsNeededError as error:
             reason = str(error)
-        except RuntimeError as error:
+        except (RuntimeError, TypeError) as error:
             if "meta" not in str(error).lower():
                 raise
             reason = first_line(error)

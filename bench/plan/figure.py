@@ -38,7 +38,7 @@ def largest_batch_svg(rows: Sequence[Row], budget: str) -> str:
     figure = draw_lines(
         pd.concat(panels, ignore_index=True),
         "depth",
-        "largest batch, samples",
+        "largest batch",
         {"depth": "depth", "y": "largest batch"},
         _in_words,
         name="largest-batch-against-depth",

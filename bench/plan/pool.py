@@ -16,6 +16,9 @@ from bench.errors import BenchError
 
 Answer = TypeVar("Answer")
 
+# Loaded once and not in each process: what a first prediction would load, torch._dynamo with every optimizer's step.
+_PRELOADED = ["bench.measure.predict", "torch._dynamo", "torch.utils.checkpoint"]
+
 
 def ask_all(task: Callable[[Cell], Answer], cells: Sequence[Cell], jobs: int | None = None) -> Iterator[Answer]:
     """Yields ``task(cell)`` for each of ``cells``, in order.
@@ -31,7 +34,7 @@ def ask_all(task: Callable[[Cell], Answer], cells: Sequence[Cell], jobs: int | N
     if not cells:
         return
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["bench.measure.predict", "torch.utils.checkpoint"])
+    context.set_forkserver_preload(_PRELOADED)
     pool = ProcessPoolExecutor(min(jobs or usable_cores(), len(cells)), context, _prepare)
     try:
         yield from pool.map(task, cells)
