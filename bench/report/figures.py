@@ -32,6 +32,7 @@ _COLOURS = {
 }
 _OTHER_COLOURS = ("#cc79a7", "#b8a800", "#7b4fa3")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p")
+_LEAST_SPAN = 5  # of a logarithmic axis, from end to end: at least two of its ticks have a label then
 _PANEL_INCHES = (4.2, 3.3)
 
 
@@ -350,6 +351,9 @@ def _lines(
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if _leads(value) else ""))
+            low, high = axes.get_ylim()
+            spare = max(1.0, _LEAST_SPAN * low / high) ** 0.5
+            axes.set_ylim(low / spare, high * spare)
     grid.set_titles("{col_name}")
     grid.set_axis_labels(_AXES.get(x, x.replace("_", " ")), y_label)
     _finish(grid)
