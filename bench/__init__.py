@@ -1,5 +1,6 @@
 """sid-bench: measures training rules without global backpropagation against backpropagation.
 
 The flow, one stage a file: ``sweep`` (a suite becomes cells) -> ``isolate`` (a process a cell) -> ``worker`` and
-``measure`` (the passes) -> ``record`` and ``store`` (JSON Lines) -> ``report`` (tables, figures, one page).
+``measure`` (the passes) -> ``record`` and ``store`` (JSON Lines) -> ``report`` (tables, figures, one page). ``plan``
+foretells the memory pass without running it.
 """

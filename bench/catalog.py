@@ -31,6 +31,11 @@ CIFAR10_CLASSES = (
 )
 
 
+# What synthetic images are where nothing else is asked for: (channels, height, width), and the number of classes.
+_SYNTHETIC_SHAPE = (1, 28, 28)
+_SYNTHETIC_CLASSES = 10
+
+
 @dataclass(frozen=True)
 class DatasetInfo:
     """A data set as the planner sees it.
@@ -69,3 +74,12 @@ def dataset_info(name: str) -> DatasetInfo:
     if separator and (kind != "image-folder" or not folder):
         raise KeyError(name)
     return DATASETS[kind]
+
+
+def synthetic_shape(
+    image_size: int | None, channels: int | None, classes: int | None
+) -> tuple[tuple[int, int, int], int]:
+    """``(channels, height, width)`` and the classes of the data set ``random``, where None takes the usual."""
+    usual_channels, height, width = _SYNTHETIC_SHAPE
+    shape = (channels or usual_channels, image_size or height, image_size or width)
+    return shape, classes or _SYNTHETIC_CLASSES

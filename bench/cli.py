@@ -1,17 +1,18 @@
-"""The command line: ``sid-bench run | report | doctor | list``."""
+"""The command line: ``sid-bench run | plan | report | doctor | list``."""
 
 import contextlib
 import dataclasses
 import json
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, ParamSpec
 
 import typer
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
@@ -19,8 +20,11 @@ from bench.catalog import DATASETS, NETWORKS
 from bench.cell import Cell
 from bench.doctor import checks_table, diagnose
 from bench.errors import BenchError, ConfigError, unknown
+from bench.files import write_text
 from bench.isolate import Isolation
 from bench.methods import load_method, method_names
+from bench.plan.rows import budget_rows, grid_rows, to_csv
+from bench.plan.table import print_rows
 from bench.progress import BarWatcher, LineWatcher, describe
 from bench.run import Watcher, run_sweep
 from bench.store import Store
@@ -111,7 +115,7 @@ def run(
     """
     given = _with_option(_with_option(overrides or [], "threads", threads), "processes", processes)
     sweep = load_sweep(suite, given)
-    limit = _parse_bytes(memory_limit) if memory_limit else None
+    limit = _parse_bytes("--memory-limit", memory_limit) if memory_limit else None
     if dry_run:
         _print_cells(sweep)
         return
@@ -133,6 +137,56 @@ def run(
             err.print(f"interrupted; every finished cell is in {path}, and the same command goes on from there")
             raise typer.Exit(_INTERRUPTED) from None
     out.print(f"{describe(summary)}; records in {path}", markup=False, highlight=False)
+
+
+@app.command()
+@_friendly
+def plan(
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite's name (see 'list'), or a .toml file.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="AXIS=VALUE,...", help="Replace an axis of the suite; may be given often."),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Instead, find the largest batch whose total bytes fit, as in 8GiB.")
+    ] = None,
+    out_file: Annotated[Path | None, typer.Option("--out", help="Also write the rows to this file, as CSV.")] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="Also draw the largest batch against depth, as FILE.svg; needs --budget.")
+    ] = None,
+    round_to: Annotated[
+        int, typer.Option(min=1, help="Round each storage up to so many bytes; CUDA's caching allocator takes 512.")
+    ] = 1,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes. [default: as many as there are usable cores]")
+    ] = None,
+) -> None:
+    """Predict the bytes of a suite's cells, exactly, without running them.
+
+    Every cell is planned, whatever its passes, and once for all that memory does not depend on, as seeds and noise. A
+    method that needs the contents of a tensor cannot be planned; its cells say so.
+    """
+    limit = _parse_bytes("--budget", budget) if budget is not None else None
+    if figure is not None and (limit is None or figure.suffix != ".svg"):
+        raise ConfigError(f"--figure {figure}; legal: a file that ends in .svg, together with --budget")
+    cells = load_sweep(suite, overrides or []).cells
+
+    def follow(answers: Iterator[Any], number: int) -> Iterable[Any]:
+        return track(answers, "planning", number, console=err, transient=True, disable=not err.is_terminal)
+
+    rows = (
+        grid_rows(cells, round_to, jobs, follow) if limit is None else budget_rows(cells, limit, round_to, jobs, follow)
+    )
+    print_rows(out, rows)
+    for row in rows:
+        if row["message"] is not None:
+            err.print(f"{row['method']} depth {row['depth']}: {row['message']}", markup=False, highlight=False)
+    if out_file is not None:
+        write_text(out_file, to_csv(rows))
+    if figure is not None:
+        from bench.plan.figure import largest_batch_svg  # pandas and seaborn take a second to load
+
+        write_text(figure, largest_batch_svg(rows, str(budget)))
 
 
 @app.command()
@@ -263,7 +317,7 @@ def _terminate(_signal: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _parse_bytes(text: str) -> int:
+def _parse_bytes(option: str, text: str) -> int:
     """``512MiB`` or ``2GB`` in bytes."""
     units = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
     for unit, factor in sorted(units.items(), key=lambda item: -len(item[0])):
@@ -272,4 +326,4 @@ def _parse_bytes(text: str) -> int:
                 size = float(text.removesuffix(unit)) * factor
                 if 1 <= size < sys.maxsize:
                     return int(size)
-    raise ConfigError(f"--memory-limit {text!r}; legal: a number above 0 and one of {', '.join(units)}, as in 2GiB")
+    raise ConfigError(f"{option} {text!r}; legal: a number above 0 and one of {', '.join(units)}, as in 2GiB")

@@ -26,3 +26,9 @@ def unknown(kind: str, value: object, legal: Iterable[object]) -> str:
     near = difflib.get_close_matches(str(value), names, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     return f"unknown {kind} {str(value)!r}; {hint}legal: {', '.join(names)}"
+
+
+def first_line(error: BaseException) -> str:
+    """The error's type and the first line of its text, as text that JSON can hold."""
+    lines = str(error).encode(errors="backslashreplace").decode().strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.cell import STORED, Cell
 from bench.environment import torch_environment
-from bench.errors import BenchError, ConfigError, DataError
+from bench.errors import BenchError, ConfigError, DataError, first_line
 from bench.measure.accuracy import measure_accuracy
 from bench.measure.latency import Sample, measure_latency, sample_latency
 from bench.measure.memory import measure_memory
@@ -50,17 +50,11 @@ def handle(request: Mapping[str, Any]) -> dict[str, Any]:
         answer = {"status": "crashed", "message": str(error), "final": True}
     except (RuntimeError, MemoryError) as error:
         out_of_memory = isinstance(error, MemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY)
-        answer = {"status": "oom" if out_of_memory else "crashed", "message": _first_line(error)}
+        answer = {"status": "oom" if out_of_memory else "crashed", "message": first_line(error)}
     except Exception as error:
-        answer = {"status": "crashed", "message": _first_line(error)}
+        answer = {"status": "crashed", "message": first_line(error)}
     answer["work_seconds"] = time.perf_counter() - start
     return answer
-
-
-def _first_line(error: BaseException) -> str:
-    """The error's type and the first line of its text, as text that JSON can hold."""
-    lines = str(error).encode(errors="backslashreplace").decode().strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def _require_device(device: str) -> None:

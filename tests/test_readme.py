@@ -55,9 +55,9 @@ def test_the_suite_of_ones_own_is_legal(tmp_path: Path) -> None:
     assert len(load_sweep(str(tmp_path / "own.toml")).cells) == 12
 
 
-def test_its_run_commands_are_legal() -> None:
-    commands = re.findall(r"sid-bench run (\S+)([^\n`#]*)", README)
-    assert len(commands) >= 6
+def test_its_run_and_plan_commands_are_legal() -> None:
+    commands = re.findall(r"sid-bench (?:run|plan) (\S+)([^\n`#]*)", README)
+    assert len(commands) >= 8
     for suite, rest in commands:
         overrides = re.findall(r"--set (\S+)", rest)
         load_sweep(suite, [override for override in overrides if "local-label" not in override])

@@ -26,8 +26,8 @@ def measure_memory(
         step: the training step; its weights change.
         images: one batch, ``[B, channels, H, W]``, on the step's device.
         labels: ``[B]``, int64, on the step's device.
-        round_to: each created storage counts with its bytes rounded up to a multiple of this.
-        ask_allocator: whether the third step is run; fake tensors have no allocator.
+        round_to: each storage counts with its bytes rounded up to a multiple of this.
+        ask_allocator: whether the third step is run; tensors without contents have no allocator.
     """
     step(images, labels)
     parameters = list(step.network.parameters())
@@ -35,11 +35,11 @@ def measure_memory(
         value for state in step.optimizer.state.values() for value in state.values() if isinstance(value, Tensor)
     ]
     persistent = {
-        "parameter_bytes": bytes_of(parameters),
-        "buffer_bytes": bytes_of(list(step.network.buffers())),
-        "gradient_bytes": bytes_of([parameter.grad for parameter in parameters]),
-        "optimizer_bytes": bytes_of(optimizer_state),
-        "input_bytes": bytes_of([images, labels]),
+        "parameter_bytes": bytes_of(parameters, round_to),
+        "buffer_bytes": bytes_of(list(step.network.buffers()), round_to),
+        "gradient_bytes": bytes_of([parameter.grad for parameter in parameters], round_to),
+        "optimizer_bytes": bytes_of(optimizer_state, round_to),
+        "input_bytes": bytes_of([images, labels], round_to),
     }
     if images.device.type == "cuda":
         torch.cuda.synchronize(images.device)

@@ -64,7 +64,9 @@ def build_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> Trainin
     Raises:
         ConfigError: the network or the method cannot be built for the cell.
     """
-    network = build_network(cell, shape, classes).to(cell.device)
+    network = build_network(cell, shape, classes)
+    if cell.device != "cpu":  # fake tensors, which foretell memory, cannot be moved even to where they are
+        network = network.to(cell.device)
     rule = load_method(cell.method).accumulate_gradients
     # Fused optimizers run one kernel for all parameters and keep no temporaries, on the CPU and on CUDA.
     optimizer: torch.optim.Optimizer

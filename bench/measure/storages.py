@@ -97,8 +97,10 @@ class StorageMeter(TorchDispatchMode):
         if not made_forward:
             self._settle_activations()
         book_output = partial(self._count, made_forward=made_forward)
-        # torch.tensor(...) fills its storage outside of any operator, then lifts it: that input is new.
-        self._for_each_storage((args, kwargs), book_output if func is _LIFT_FRESH else self._exclude)
+        # torch.tensor(...) fills its storage outside of any operator, then lifts it: that input is new, and the output
+        # is the same storage, or takes its place where tensors are fake.
+        if func is not _LIFT_FRESH:
+            self._for_each_storage((args, kwargs), self._exclude)
         output = func(*args, **kwargs)
         self._for_each_storage(output, book_output)
         return output
@@ -146,7 +148,7 @@ class StorageMeter(TorchDispatchMode):
             self._follow(storage, None)
 
     def _count(self, storage: torch.UntypedStorage, made_forward: bool) -> None:
-        size = -(-storage.nbytes() // self._round_to) * self._round_to
+        size = rounded_up(storage.nbytes(), self._round_to)
         address = storage._cdata
         if address in self._known:
             known = self._known[address][0]
@@ -202,7 +204,12 @@ def _told_of_what_is_no_operator(meter: StorageMeter) -> Iterator[None]:
         torch.get_rng_state = get_state
 
 
-def bytes_of(tensors: Sequence[Tensor | None]) -> int:
-    """The bytes of the storages behind ``tensors``, each storage once; None counts nothing."""
+def bytes_of(tensors: Sequence[Tensor | None], round_to: int = 1) -> int:
+    """The bytes of the storages behind ``tensors``, each storage once and rounded up; None counts nothing."""
     storages = {tensor.untyped_storage()._cdata: tensor.untyped_storage() for tensor in tensors if tensor is not None}
-    return sum(storage.nbytes() for storage in storages.values())
+    return sum(rounded_up(storage.nbytes(), round_to) for storage in storages.values())
+
+
+def rounded_up(size: int, multiple: int) -> int:
+    """The smallest multiple of ``multiple`` that is not below ``size``."""
+    return -(-size // multiple) * multiple

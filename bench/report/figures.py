@@ -34,6 +34,7 @@ _COLOURS = {
 }
 _OTHER_COLOURS = ("#8c564b", "#b8a800", "#7b4fa3")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p")
+_LEAST_SPAN = 5  # of a logarithmic axis, from end to end: at least two of its ticks have a label then
 PANEL_INCHES = (4.2, 3.3)
 
 
@@ -69,6 +70,34 @@ def draw_figures(frame: pd.DataFrame) -> list[Figure]:
     with drawing():
         figures = [maker(frame) for maker in makers]
     return [figure for figure in figures if figure is not None]
+
+
+def draw_lines(
+    rows: pd.DataFrame,
+    x: str,
+    label: str,
+    columns: dict[str, str],
+    show: Callable[[float], str],
+    *,
+    name: str,
+    title: str,
+    caption: str,
+) -> Figure:
+    """A figure in the report's look: ``y`` against ``x`` on logarithmic axes, a line a series, a panel a ``panel``.
+
+    Args:
+        rows: with the columns ``x``, ``y``, ``series``, ``method`` and ``panel``.
+        x: the column of the horizontal axis.
+        label: of the vertical axis, and in the text alternative.
+        columns: of ``rows``, for the figure's data, and what to call them there.
+        show: puts a value of ``y`` into words.
+        name: a name for files.
+        title: what is shown.
+        caption: what a reader has to know.
+    """
+    with drawing():
+        svg = figure_svg(_lines(rows, x, label, log_y=True).figure)
+    return Figure(name, title, caption, svg, _data(rows, columns), _describe(rows, x, label, show))
 
 
 _AXES = {"depth": "depth, hidden layers", "batch_size": "batch size, samples", "modules": "modules"}
@@ -335,6 +364,9 @@ def _lines(
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if _leads(value) else ""))
+            low, high = axes.get_ylim()
+            spare = max(1.0, _LEAST_SPAN * low / high) ** 0.5
+            axes.set_ylim(low / spare, high * spare)
     grid.set_titles("{col_name}")
     grid.set_axis_labels(_AXES.get(x, x.replace("_", " ")), y_label)
     _finish(grid)

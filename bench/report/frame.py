@@ -41,7 +41,7 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     if frame.empty:
         return frame
     frame["layers_per_module"] = frame["depth"] // frame["modules"]
-    frame["series"] = _series(frame)
+    frame["series"] = series_names(frame)
     return _with_noise_of_bp(_with_memory_ratios(frame))
 
 
@@ -76,14 +76,21 @@ def _memory_in_detail(record: Record, memory: Memory) -> dict[str, Any]:
     return columns
 
 
-def _series(frame: pd.DataFrame) -> pd.Series:
-    """The name of each record's line in a figure: its method, and alpha and threads where it comes with several."""
+def series_names(frame: pd.DataFrame) -> pd.Series:
+    """The name of each row's line in a figure: its method, and alpha and threads where it comes with several."""
     names = frame["method"]
-    threads = frame["threads"].map(lambda count: "unset" if pd.isna(count) else str(int(count)))
-    for axis, values in (("alpha", frame["alpha"].map(str)), ("threads", threads)):
-        several = values.groupby(frame["method"]).transform("nunique") > 1
-        names = names.where(~several, names + f" {axis} " + values)
+    for axis in ("alpha", "threads"):
+        if axis in frame:  # a plan has no threads
+            values = frame[axis].map(_axis_text)
+            several = values.groupby(frame["method"]).transform("nunique") > 1
+            names = names.where(~several, names + f" {axis} " + values)
     return names
+
+
+def _axis_text(value: Any) -> str:
+    if value is None or value != value:  # pandas makes NaN of a None among numbers
+        return "unset"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _with_memory_ratios(frame: pd.DataFrame) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from bench.errors import StoreError
+from bench.files import write_text
 from bench.record import Record
 from bench.report.figures import draw_figures, with_own_ids
 from bench.report.frame import records_frame
@@ -68,12 +69,12 @@ def write_report(
         environments=_environments(records),
         records_base64=base64.b64encode("".join(f"{record.line()}\n" for record in records).encode()).decode(),
     )
-    _write(page, html)
+    write_text(page, html)
     if figures_folder is not None:
         for figure in figures:
-            _write(figures_folder / f"{figure.name}.svg", figure.svg)
+            write_text(figures_folder / f"{figure.name}.svg", figure.svg)
     if markdown is not None:
-        _write(markdown, f"{to_markdown(summary)}\n\n{summary_note}.\n")
+        write_text(markdown, f"{to_markdown(summary)}\n\n{summary_note}.\n")
     return summary
 
 
@@ -180,11 +181,3 @@ def _template() -> jinja2.Template:
     environment.filters["inline_svg"] = lambda figure: Markup(with_own_ids(figure.svg, figure.name))  # noqa: S704
     environment.globals["style"] = Markup((Path(__file__).parent / "page.css").read_text(encoding="utf-8"))  # noqa: S704
     return environment.get_template("page.html.j2")
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}") from None

@@ -13,15 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.catalog import CIFAR10_CLASSES, DATASETS, dataset_info
+from bench.catalog import CIFAR10_CLASSES, DATASETS, dataset_info, synthetic_shape
 from bench.cell import Cell
 from bench.errors import DataError
 from bench.workloads.image_folder import load_image_folder
 
 VALIDATION_SHARE = 0.1
 _TEST_SHARE_OF_DIGITS = 0.2
-_SYNTHETIC_SHAPE = (1, 28, 28)
-_SYNTHETIC_CLASSES = 10
 
 
 @dataclass(frozen=True)
@@ -148,12 +146,10 @@ def _load_digits() -> RawData:
 
 def _make_random(cell: Cell) -> RawData:
     """Gaussian images and uniform labels: twice a batch to train and validate on, one image to test."""
-    channels, height, width = _SYNTHETIC_SHAPE
-    classes = cell.classes or _SYNTHETIC_CLASSES
-    size = cell.image_size or height
+    (channels, height, width), classes = synthetic_shape(cell.image_size, cell.channels, cell.classes)
     generator = torch.Generator().manual_seed(cell.seed)
     samples = 2 * cell.batch_size + 1
-    images = torch.randn(samples, cell.channels or channels, size, cell.image_size or width, generator=generator)
+    images = torch.randn(samples, channels, height, width, generator=generator)
     labels = torch.randint(classes, (samples,), generator=generator)
     names = tuple(str(index) for index in range(classes))
     return RawData(images[1:], labels[1:], images[:1], labels[:1], names)

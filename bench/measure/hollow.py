@@ -1,0 +1,155 @@
+"""Tensors with sizes and no contents: a training step runs on them at once, whatever its size.
+
+They are PyTorch's meta tensors. Meta kernels written in Python take as long as real work on a small batch, so what an
+operator makes of certain sizes is computed once and then repeated: a network of equal modules asks the same over and
+over. (``FakeTensorMode`` has such a cache, too, and is four times slower for all else that it keeps track of.)
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import torch
+import torch.optim.optimizer as optimizer
+from torch import Tensor
+from torch.utils._foreach_utils import _get_fused_kernels_supported_devices
+from torch.utils._python_dispatch import TorchDispatchMode
+
+_META = torch.device("meta")
+_LIFT_FRESH = torch.ops.aten.lift_fresh.default
+_TO_COPY = torch.ops.aten._to_copy.default
+
+_Sizes = tuple[torch.Size, tuple[int, ...], torch.dtype]  # shape, strides, dtype
+
+
+class ContentsNeededError(RuntimeError):
+    """A computation asks for the contents of a tensor that has none."""
+
+
+class HollowTensors(TorchDispatchMode):
+    """While active, every new tensor is hollow, also one that is asked for on the CPU.
+
+    An operator without an output does nothing. Any other one runs as a meta kernel, once for each set of argument
+    sizes; its later outputs are made after the first. Views always run, and so does what changes sizes in place.
+
+    Raises:
+        ContentsNeededError: from an operator whose result depends on contents, as ``Tensor.item`` does.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        # By operator and argument sizes: the outputs' sizes (a tensor's, or a sequence's), "in place" where the first
+        # argument is returned, and None where the operator has to run each time.
+        self._outputs: dict[tuple[Any, ...], Any] = {}
+        self._kinds: dict[Any, str] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Makes what ``func`` would make, without contents."""
+        kind = self._kinds.get(func)
+        if kind is None:
+            kind = self._kinds[func] = _kind(func)
+        if kind == "nothing":
+            return None
+        kwargs = kwargs or {}
+        if func is _LIFT_FRESH:  # torch.tensor(...) is filled outside of any operator
+            return torch.empty_like(args[0], device=_META)
+        if kind == "contents":
+            raise ContentsNeededError(f"it reads the contents of a tensor ({func})")
+        device = kwargs.get("device")
+        if device is not None and device.type == "cpu" and func is not _TO_COPY:
+            kwargs = kwargs | {"device": _META}
+        if kind == "any":
+            return func(*args, **kwargs)
+        key: list[Any] = [func]
+        if not (_append_sizes(key, args) and (not kwargs or _append_sizes(key, kwargs.items()))):
+            return func(*args, **kwargs)
+        asked = tuple(key)
+        if asked not in self._outputs:
+            return self._run(asked, kind, func, args, kwargs)
+        made = self._outputs[asked]
+        if made is None:
+            return func(*args, **kwargs)
+        if made == "in place":
+            return args[0]
+        return _make(made) if isinstance(made, tuple) else [sizes and _make(sizes) for sizes in made]
+
+    def _run(self, asked: tuple[Any, ...], kind: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Runs ``func`` and notes what it made, if it is sure to make the same again."""
+        before = _sizes(args[0]) if kind == "in place" else None
+        output = func(*args, **kwargs)
+        if kind == "in place":
+            self._outputs[asked] = "in place" if output is args[0] and _sizes(output) == before else None
+        elif isinstance(output, Tensor):
+            self._outputs[asked] = _sizes(output) if _is_own(output, args) else None
+        elif isinstance(output, tuple | list) and all(part is None or isinstance(part, Tensor) for part in output):
+            own = all(part is None or _is_own(part, args) for part in output)
+            self._outputs[asked] = [None if part is None else _sizes(part) for part in output] if own else None
+        else:
+            self._outputs[asked] = None
+        return output
+
+
+@contextmanager
+def hollow_tensors() -> Iterator[None]:
+    """Makes every tensor hollow that is created in the context, and lets fused optimizers work on them.
+
+    A fused optimizer refuses devices that have no kernel for it. Hollow tensors need none, for it works in place, and
+    stand for a device that has one.
+    """
+    supported = [*_get_fused_kernels_supported_devices(), _META.type]
+    with patch.object(optimizer, "_get_fused_kernels_supported_devices", lambda: supported), HollowTensors():
+        yield
+
+
+def _kind(func: Any) -> str:
+    """What may be taken for granted of an operator, by its schema."""
+    schema = func._schema
+    if not schema.returns:
+        return "nothing"
+    if torch.Tag.data_dependent_output in func.tags:
+        return "contents"
+    if not schema.is_mutable:
+        return "new" if all(result.alias_info is None for result in schema.returns) else "any"
+    returns_self = len(schema.returns) == 1 and schema.name.endswith("_")
+    return "in place" if returns_self and torch.Tag.inplace_view not in func.tags else "any"
+
+
+def _append_sizes(key: list[Any], values: Any) -> bool:
+    """Adds what an operator can see of ``values`` to ``key``; False where that is not certain."""
+    for value in values:
+        if isinstance(value, Tensor):
+            if value.device != _META or value.layout is not torch.strided:
+                return False
+            key += (value.shape, value.stride(), value.dtype)
+        elif isinstance(value, list | tuple):
+            key.append(len(value))
+            if not _append_sizes(key, value):
+                return False
+        elif value is None or isinstance(
+            value, bool | int | float | str | torch.dtype | torch.device | torch.layout | torch.memory_format
+        ):
+            key += (type(value), value)  # 1, 1.0 and True are equal
+        else:
+            return False
+    return True
+
+
+def _sizes(tensor: Tensor) -> _Sizes:
+    return tensor.shape, tensor.stride(), tensor.dtype
+
+
+def _is_own(tensor: Tensor, args: tuple[Any, ...]) -> bool:
+    """Whether ``tensor`` has a storage of its own, as large as its sizes say, so that one like it can be made."""
+    if tensor.device != _META or tensor.layout is not torch.strided:
+        return False
+    others = [leaf for leaf in torch.utils._pytree.tree_leaves(args) if isinstance(leaf, Tensor)]
+    storage = tensor.untyped_storage()
+    shared = any(storage._cdata == other.untyped_storage()._cdata for other in others)
+    return not shared and storage.nbytes() == _make(_sizes(tensor)).untyped_storage().nbytes()
+
+
+def _make(sizes: _Sizes) -> Tensor:
+    return torch.empty_strided(sizes[0], sizes[1], dtype=sizes[2], device=_META)

@@ -1,0 +1,76 @@
+"""A sweep as the memory pass sees it: each cell once that can differ in bytes, and the lines that its batches form."""
+
+from collections.abc import Iterable
+
+from bench.catalog import dataset_info, synthetic_shape
+from bench.cell import Cell, make_cell
+from bench.errors import ConfigError
+from bench.methods import BASELINE
+
+# What the bytes of a step do not depend on: values of numbers, what other passes read, and who computes.
+_INDIFFERENT = (
+    "learning_rate",
+    "weight_decay",
+    "schedule",
+    "epochs",
+    "train_samples",
+    "noise_kind",
+    "noise_rate",
+    "latency_seconds",
+    "seed",
+    "device",
+    "threads",
+    "processes",
+    "passes",
+)
+MEMORY_AXES = tuple(name for name in Cell.model_fields if name not in _INDIFFERENT)
+
+
+def memory_cells(cells: Iterable[Cell]) -> list[Cell]:
+    """``cells`` with everything at its default that memory does not depend on, each once, in order.
+
+    Raises:
+        ConfigError: the sizes of a cell's images are not known without its files.
+    """
+    distinct = list(dict.fromkeys(_changed(cell) for cell in cells))
+    for cell in distinct:
+        shape_of(cell)
+    return distinct
+
+
+def baseline_of(cell: Cell) -> Cell:
+    """BP on the same cell."""
+    return _changed(cell, method=BASELINE)
+
+
+def at_batch(cell: Cell, batch_size: int) -> Cell:
+    """The same cell at another batch size."""
+    return _changed(cell, batch_size=batch_size)
+
+
+def lines_of(cells: Iterable[Cell]) -> list[Cell]:
+    """One memory cell, of batch size 1, for all that differ in nothing but the batch size, in order."""
+    return list(dict.fromkeys(at_batch(cell, 1) for cell in cells))
+
+
+def shape_of(cell: Cell) -> tuple[tuple[int, int, int], int]:
+    """``(channels, height, width)`` of the images of ``cell``, and the number of classes, without any file.
+
+    Raises:
+        ConfigError: only files can tell, as with an image folder.
+    """
+    if cell.dataset == "random":
+        return synthetic_shape(cell.image_size, cell.channels, cell.classes)
+    info = dataset_info(cell.dataset)
+    if info.shape is None or info.classes is None:
+        raise ConfigError(
+            f"dataset = {cell.dataset!r} cannot be planned: only its files tell the number of classes. Synthetic "
+            f"images of the same sizes take the same bytes: --set dataset=random "
+            f"--set image_size={cell.image_size or 'N'} --set channels={cell.channels or 3} --set classes=N"
+        )
+    return info.shape, info.classes
+
+
+def _changed(cell: Cell, **axes: object) -> Cell:
+    kept = {name: value for name, value in cell if name in MEMORY_AXES}
+    return make_cell(kept | {"passes": ["memory"]} | axes)

@@ -1,0 +1,83 @@
+"""A plan's results as rows: plain columns for the table, for CSV and for the figure."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from bench.cell import Cell
+from bench.plan.grid import MEMORY_AXES, baseline_of, lines_of, memory_cells
+from bench.plan.pool import ask_all
+from bench.plan.tasks import BATCH_LIMIT, Failure, largest_batch, predict
+from bench.record import Memory
+
+Row = dict[str, Any]
+# Wraps the answers as they come, to show how far the plan is: answers and their number, to answers.
+Follow = Callable[[Iterator[Any], int], Iterable[Any]]
+
+_BYTES = [name for name in Memory.model_fields if name.endswith("_bytes")]
+
+
+def grid_rows(cells: Iterable[Cell], round_to: int, jobs: int | None, follow: Follow) -> list[Row]:
+    """A row for each distinct memory cell: its axes, the bytes of :class:`bench.record.Memory`, ratios to BP.
+
+    BP is planned with every cell, also where the sweep leaves it out. What is not known is None, and ``message`` says
+    why.
+    """
+    distinct = memory_cells(cells)
+    asked = list(dict.fromkeys([*distinct, *map(baseline_of, distinct)]))
+    answers = dict(
+        zip(asked, follow(ask_all(partial(predict, round_to=round_to), asked, jobs), len(asked)), strict=True)
+    )
+    return [_axes(cell) | _grid_columns(answers[cell], answers[baseline_of(cell)]) for cell in distinct]
+
+
+def budget_rows(cells: Iterable[Cell], budget: int, round_to: int, jobs: int | None, follow: Follow) -> list[Row]:
+    """A row for each line of cells that differ in nothing but the batch size: the largest batch within ``budget``.
+
+    ``largest_batch`` is a number, ``none`` or ``> LIMIT``; ``peak_total_bytes`` are the bytes at that batch and
+    ``next_peak_total_bytes`` those with one sample more.
+    """
+    lines = lines_of(memory_cells(cells))
+    task = partial(largest_batch, round_to=round_to, budget=budget)
+    rows = []
+    for line, answer in zip(lines, follow(ask_all(task, lines, jobs), len(lines)), strict=True):
+        failed = isinstance(answer, Failure)
+        columns = {
+            "largest_batch": None if failed else _batch_text(answer.batch),
+            "peak_total_bytes": None if failed else answer.total_bytes,
+            "next_peak_total_bytes": None if failed else answer.next_total_bytes,
+            "message": answer.message if failed else None,
+        }
+        rows.append({name: value for name, value in _axes(line).items() if name != "batch_size"} | columns)
+    return rows
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """The rows as CSV, their columns' names on the first line."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _axes(cell: Cell) -> Row:
+    return {name: getattr(cell, name) for name in MEMORY_AXES}
+
+
+def _grid_columns(answer: Memory | Failure, baseline: Memory | Failure) -> Row:
+    ratios = ("activation", "total")
+    if isinstance(answer, Failure):
+        return dict.fromkeys([*_BYTES, *(f"{name}_ratio_to_bp" for name in ratios)]) | {"message": answer.message}
+    columns: Row = {name: getattr(answer, name) for name in _BYTES}
+    for name in ratios:
+        peak = f"peak_{name}_bytes"
+        known = isinstance(baseline, Memory)
+        columns[f"{name}_ratio_to_bp"] = getattr(answer, peak) / getattr(baseline, peak) if known else None
+    return columns | {"message": None}
+
+
+def _batch_text(batch: int) -> int | str:
+    return "none" if batch == 0 else f"> {BATCH_LIMIT}" if batch == BATCH_LIMIT else batch

@@ -1,0 +1,235 @@
+"""``sid-bench plan``: its table, its CSV, its budget, its figure, its errors."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+import bench.cli
+from bench.cell import make_cell
+from bench.measure.predict import predict_memory
+from bench.record import Memory
+
+GRID: dict[str, Any] = {
+    "method": ["bp", "sid-streamed"],
+    "dataset": "digits",
+    "depth": [2, 4],
+    "modules": "depth",
+    "width": 8,
+    "hidden": 8,
+    "batch_size": [8, 32],
+    "seed": [0, 1],
+    "passes": ["accuracy"],
+}
+
+
+def plan(*arguments: object) -> Any:
+    return CliRunner().invoke(bench.cli.app, ["plan", *map(str, arguments)])
+
+
+def write_suite(folder: Path, **axes: Any) -> Path:
+    path = folder / "grid.toml"
+    lines = [f"{axis} = {json.dumps(value)}" for axis, value in (GRID | axes).items()]
+    path.write_text("[[grid]]\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    """Two methods, two depths, two batch sizes; two seeds and the accuracy pass, which bytes do not depend on."""
+    return write_suite(tmp_path)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def bytes_of(row: dict[str, str], **changes: int) -> Memory:
+    axes: dict[str, Any] = {name: int(row[name]) for name in ("depth", "modules", "width", "hidden")}
+    axes |= {"method": row["method"], "batch_size": int(row.get("batch_size", 1)), "passes": ["memory"]} | changes
+    return predict_memory(make_cell(axes), (1, 8, 8), 10)
+
+
+def test_each_distinct_cell_has_a_row_with_its_bytes(suite: Path, tmp_path: Path) -> None:
+    ended = plan(suite, "--out", tmp_path / "new" / "plan.csv")
+    assert ended.exit_code == 0, ended.output
+    rows = read(tmp_path / "new" / "plan.csv")
+    assert len(rows) == 8
+    for row in rows:
+        memory, baseline = bytes_of(row), bytes_of(row | {"method": "bp"})
+        for name, size in memory.model_dump().items():
+            if name.endswith("_bytes"):
+                assert int(row[name]) == size
+        assert float(row["activation_ratio_to_bp"]) == memory.peak_activation_bytes / baseline.peak_activation_bytes
+        assert float(row["total_ratio_to_bp"]) == memory.peak_total_bytes / baseline.peak_total_bytes
+        line = f"{memory.peak_activation_bytes:,}"
+        assert line in ended.stdout
+        assert f"{memory.peak_total_bytes:,}" in ended.stdout
+    assert "seed" not in rows[0]
+    assert "accuracy" not in ended.stdout
+
+
+def test_the_ratio_to_bp_is_there_without_bp_in_the_suite_and_jobs_change_nothing(suite: Path, tmp_path: Path) -> None:
+    for jobs in (1, 2):
+        assert plan(suite, "--jobs", jobs, "--out", tmp_path / f"{jobs}.csv").exit_code == 0
+    assert plan(suite, "--set", "method=sid-streamed", "--out", tmp_path / "alone.csv").exit_code == 0
+    both = read(tmp_path / "1.csv")
+    assert read(tmp_path / "2.csv") == both
+    assert read(tmp_path / "alone.csv") == [row for row in both if row["method"] == "sid-streamed"]
+
+
+def test_storages_are_rounded_up(suite: Path, tmp_path: Path) -> None:
+    for round_to in (1, 512):
+        assert plan(suite, "--round-to", round_to, "--out", tmp_path / f"{round_to}.csv").exit_code == 0
+    for exact, rounded in zip(read(tmp_path / "1.csv"), read(tmp_path / "512.csv"), strict=True):
+        for name in exact:
+            if name.endswith("_bytes"):
+                assert int(rounded[name]) % 512 == 0
+                assert int(rounded[name]) >= int(exact[name])
+        assert int(rounded["peak_total_bytes"]) > int(exact["peak_total_bytes"])
+
+
+def test_the_largest_batch_fits_the_budget_and_one_more_does_not(suite: Path, tmp_path: Path) -> None:
+    budget = 3_000_000
+    ended = plan(suite, "--budget", "3MB", "--out", tmp_path / "plan.csv")
+    assert ended.exit_code == 0, ended.output
+    rows = read(tmp_path / "plan.csv")
+    assert len(rows) == 4, "batch sizes of the suite are not read"
+    for row in rows:
+        batch = int(row["largest_batch"])
+        fits, next_one = (bytes_of(row, batch_size=size).peak_total_bytes for size in (batch, batch + 1))
+        assert fits <= budget < next_one
+        assert (int(row["peak_total_bytes"]), int(row["next_peak_total_bytes"])) == (fits, next_one)
+        assert f"{batch:,}" in ended.stdout
+
+
+@pytest.mark.parametrize(("budget", "answer"), [("1kB", "none"), ("9e14B", "> 16777216")])
+def test_a_budget_that_is_too_small_or_has_no_end(suite: Path, tmp_path: Path, budget: str, answer: str) -> None:
+    ended = plan(suite, "--set", "depth=2", "--budget", budget, "--out", tmp_path / "plan.csv")
+    assert ended.exit_code == 0, ended.output
+    rows = read(tmp_path / "plan.csv")
+    assert {row["largest_batch"] for row in rows} == {answer}
+    assert answer in ended.stdout
+    for row in rows:  # what was not looked at has no number
+        at_one, at_limit = (bytes_of(row, batch_size=size).peak_total_bytes for size in (1, 2**24))
+        expected = ("", str(at_one)) if answer == "none" else (str(at_limit), "")
+        assert (row["peak_total_bytes"], row["next_peak_total_bytes"]) == expected
+
+
+def test_the_figure_says_in_words_what_it_shows(tmp_path: Path) -> None:
+    suite = write_suite(tmp_path, modules=["depth", 1], hidden=[8, 16])
+    ended = plan(suite, "--budget", "3MB", "--figure", tmp_path / "figures" / "plan.svg", "--out", tmp_path / "p.csv")
+    assert ended.exit_code == 0, ended.output
+    root = ElementTree.parse(tmp_path / "figures" / "plan.svg").getroot()
+    texts = {child.tag.rpartition("}")[2]: child.text or "" for child in root}
+    assert texts["title"] == "Largest batch whose training step fits 3MB"
+    for row in read(tmp_path / "p.csv"):
+        assert f"{int(row['largest_batch']):,}" in texts["desc"]
+    for panel in ("hidden 8, 1 layer a module", "hidden 16, 1 layer a module", "hidden 8, one module"):
+        assert panel in texts["desc"]
+    drawn = "".join(root.itertext())
+    assert "sid-streamed" in drawn
+    assert "largest batch" in drawn
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["memoryy"], "unknown suite 'memoryy'; did you mean memory?"),
+        (["memory", "--set", "deepth=3"], "unknown axis 'deepth'; did you mean depth?"),
+        (["memory", "--set", "depth=0"], "depth = 0; legal: an integer of 1 or more"),
+        (["memory", "--set", "method=sid-stremed"], "unknown method 'sid-stremed'; did you mean sid-streamed?"),
+        (["memory", "--set", "passes=memry"], "passes = 'memry'; legal: one or more of memory"),
+        (["memory", "--budget", "0"], "--budget '0'; legal: a number above 0 and one of B, kB"),
+        (["memory", "--budget", "0GiB"], "--budget '0GiB'; legal: a number above 0"),
+        (["memory", "--budget", "-1GiB"], "--budget '-1GiB'; legal: a number above 0"),
+        (["memory", "--budget", "8 gigs"], "--budget '8 gigs'; legal: a number above 0"),
+        (["memory", "--figure", "x.svg"], "--figure x.svg; legal: a file that ends in .svg, together with --budget"),
+        (["memory", "--budget", "1GiB", "--figure", "x.png"], "--figure x.png; legal: a file that ends in .svg"),
+        (["default", "--set", "dataset=image-folder"], "dataset = 'image-folder' cannot be planned: only its files"),
+    ],
+)
+def test_what_is_wrong_is_said(arguments: list[str], message: str) -> None:
+    ended = plan(*arguments)
+    assert ended.exit_code == 2
+    assert message in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_a_figure_without_anything_to_show_and_a_file_that_cannot_be_written(suite: Path, tmp_path: Path) -> None:
+    ended = plan(suite, "--budget", "1kB", "--figure", tmp_path / "plan.svg")
+    assert ended.exit_code == 2
+    assert "--figure has nothing to draw: no batch fits --budget 1kB" in ended.stderr
+    ended = plan(suite, "--out", suite / "plan.csv")
+    assert ended.exit_code == 2
+    assert f"cannot write {suite / 'plan.csv'}" in ended.stderr
+
+
+@pytest.mark.parametrize("option", ["--round-to", "--jobs"])
+def test_counts_start_at_one(suite: Path, option: str) -> None:
+    assert plan(suite, option, 0).exit_code == 2
+
+
+def test_help_mentions_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    ended = plan("--help")
+    for parameter in typer.main.get_command(bench.cli.app).commands["plan"].params:  # type: ignore[attr-defined]
+        assert all(option in ended.stdout for option in parameter.opts if option.startswith("--"))
+        assert getattr(parameter, "help", None), parameter.name
+
+
+RULE = """
+SUMMARY = "divides its loss by itself"
+USES_ALPHA = False
+
+
+def accumulate_gradients(network, images, labels, alpha):
+    from bench.methods.bp import accumulate_gradients as bp
+
+    loss = bp(network, images, labels, alpha)
+    return loss / float(loss)
+"""
+WITHOUT_TORCH = """
+import sys
+import bench.cli
+try:
+    bench.cli.app(sys.argv[1:])
+finally:
+    loaded = {"torch", "pandas", "scipy", "matplotlib", "sklearn"} & set(sys.modules)
+    assert not loaded, loaded
+"""
+
+
+def test_a_method_that_cannot_be_planned_has_a_message_and_the_plan_goes_on(suite: Path, tmp_path: Path) -> None:
+    (tmp_path / "reading_rule.py").write_text(RULE, encoding="utf-8")
+    metadata = tmp_path / "reading-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: reading\nVersion: 1.0\n", encoding="utf-8")
+    (metadata / "entry_points.txt").write_text("[sid_bench.methods]\nreading = reading_rule\n", encoding="utf-8")
+    arguments = ["plan", str(suite), "--set", "method=bp,reading", "--set", "depth=2", "--out", "plan.csv"]
+    ended = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
+    message = "method 'reading' can be measured, but not planned: it reads the contents of a tensor"
+    assert ended.stderr.count(message) == 2
+    rows = read(tmp_path / "plan.csv")
+    assert [row["method"] for row in rows] == ["bp", "bp", "reading", "reading"]
+    assert all(int(row["peak_total_bytes"]) == bytes_of(row).peak_total_bytes for row in rows[:2])
+    assert all(row["peak_total_bytes"] == row["total_ratio_to_bp"] == "" for row in rows[2:])
+    assert all(row["message"].startswith(message) for row in rows[2:])
