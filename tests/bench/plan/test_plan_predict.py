@@ -33,14 +33,15 @@ METHODS = [
     "sid-published",
     "sid-streamed",
     "sid-streamed-autograd",
+    "sid-vectorised",
 ]
 
 
-@pytest.fixture(autouse=True, scope="module")
 # Real allocations, and points that are counted in operators, of which a constant takes one more or fewer.
 NOT_PREDICTED = {"allocator", "timeline"}
 
 
+@pytest.fixture(autouse=True, scope="module")
 def few_objects_to_look_at() -> Iterator[None]:
     """Each measurement collects garbage; what pytest and torch have loaded is none, and takes long to look at."""
     gc.collect()
