@@ -100,7 +100,7 @@ def test_it_opens_offline_without_an_error_or_a_request(page: Page, page_file: P
 def test_every_figure_is_drawn_and_every_mark_lies_inside_it(page: Page, page_file: Path) -> None:
     page.goto(page_file.as_uri())
     figures = page.locator("figure svg")
-    assert figures.count() == 9
+    assert figures.count() == 10
     for index in range(figures.count()):
         figure = figures.nth(index)
         box = figure.bounding_box()
@@ -134,6 +134,6 @@ def test_links_lead_to_sections_and_figures_have_names(page: Page, page_file: Pa
         target = link.get_attribute("href")
         assert target is not None
         assert page.locator(target).count() == 1
-    assert page.get_by_role("img").count() == 9
+    assert page.get_by_role("img").count() == 10
     for image in page.get_by_role("img").all():
         assert len(image.get_attribute("aria-label") or "") > 40

@@ -125,14 +125,16 @@ def test_a_finished_sweep_is_not_measured_again(finished_run: FinishedRun, tmp_p
     assert finished_run.results.read_bytes() == content
 
 
-# A cell that is in flight for a while and leaves a process in a session of its own at each step.
-LITTERS = method_source('subprocess.Popen(["sleep", "600"], start_new_session=True)\ntime.sleep(0.05)')
+def _litters(seconds: float) -> str:
+    """A method that leaves a process in a session of its own at each step, and takes ``seconds`` for it."""
+    return method_source(f'subprocess.Popen(["sleep", "600"], start_new_session=True)\ntime.sleep({seconds})')
 
 
 @pytest.fixture
 def litter(tmp_path: Path, launcher: Launcher) -> None:
-    """Makes the method ``litters`` known to the launcher's runs."""
-    launcher.environment = bench_environment(write_plugin(tmp_path / "plugins", "litter", {"litters": LITTERS}))
+    """Makes the methods ``litters`` and ``litters-slowly`` known to the launcher's runs."""
+    methods = {"litters": _litters(0.05), "litters-slowly": _litters(0.3)}
+    launcher.environment = bench_environment(write_plugin(tmp_path / "plugins", "litter", methods))
 
 
 def run_through_kills(
@@ -183,17 +185,17 @@ def assert_each_cell_has_one_record(results: Path, cells: int) -> None:
 def test_a_sweep_goes_through_kills_of_itself_its_server_and_its_cells(
     tmp_path: Path, results: Path, launcher: Launcher
 ) -> None:
-    sweep = write_sweep(tmp_path / "sweep.toml", QUICK | {"method": "litters", "seed": list(range(12))})
+    sweep = write_sweep(tmp_path / "sweep.toml", QUICK | {"method": "litters", "seed": list(range(40))})
     victims = ["cell", "server", "cell", "sweep", "cell"]
     run_through_kills(launcher, sweep, results, victims, random.Random(5))
-    assert_each_cell_has_one_record(results, 12)
+    assert_each_cell_has_one_record(results, 40)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("litter")
 def test_two_hundred_cells_go_through_more_than_fifty_kills(tmp_path: Path, results: Path, launcher: Launcher) -> None:
-    sweep = write_sweep(tmp_path / "sweep.toml", QUICK | {"method": "litters", "seed": list(range(200))})
+    sweep = write_sweep(tmp_path / "sweep.toml", QUICK | {"method": "litters-slowly", "seed": list(range(200))})
     moments = random.Random(20)
     victims = ["sweep", "server", "cell"] * 20
     moments.shuffle(victims)

@@ -103,7 +103,7 @@ def test_a_crash_in_the_second_process_is_recorded_and_the_sweep_goes_on(tmp_pat
     plugins = write_plugin(tmp_path / "plugins", "second", {"dies-second": method_source(body)})
     sweep = write_sweep(tmp_path / "sweep.toml", TIMED | {"method": ["dies-second", "bp"], "passes": ["latency"]})
     results = tmp_path / "results.jsonl"
-    command = ["run", sweep, "--processes", "2", "--out", results]
+    command = ["run", sweep, "--processes", "2", "--retries", "0", "--out", results]
     ended = run_bench(*command, cwd=tmp_path, environment=bench_environment(plugins))
     assert ended.returncode == 0, ended.stderr
     dead, alive = sound_records(results)
