@@ -293,7 +293,7 @@ def _print_table(summary: Any) -> None:
             # A word a line, so that the numbers keep to theirs on a terminal of 80 columns.
             table.add_column(str(column).replace(" ", "\n").replace("/\n", "/ ").replace("[95\n", "[95 "), no_wrap=True)
         for row in rows.itertuples(index=False):
-            texts = ["-" if value == "not measured" else str(value) for value in row[1:]]
+            texts = ["-" if value == "not measured" else str(value).replace("] noisy", "]\nnoisy") for value in row[1:]]
             if set(texts[1:]) != {"-"}:
                 table.add_row(*map(Text, texts))
         if table.row_count:
