@@ -8,7 +8,7 @@ import pandas as pd
 from bench.errors import ConfigError
 from bench.plan.rows import Row
 from bench.plan.tasks import BATCH_LIMIT
-from bench.report.figures import draw_lines
+from bench.report.drawing import draw_lines
 from bench.report.frame import PANEL, series_names
 
 

@@ -1,60 +1,28 @@
-"""The figures of the report: seaborn to SVG, each with its data as a table and a text alternative."""
+"""The figures of the report: what each one shows."""
 
-import io
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
-from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from bench.report.frame import METHOD_ORDER, ordered_series, slices
+from bench.report.drawing import (
+    AXES,
+    PANEL_INCHES,
+    Figure,
+    data_table,
+    drawing,
+    figure_svg,
+    finish,
+    hollow_noisy,
+    in_words,
+    lines_in_panels,
+    look,
+)
+from bench.report.frame import slices
 from bench.report.tables import mebibytes
-
-mpl.use("Agg")
-
-_STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "sid-bench", "font.size": 10, "axes.titlesize": 10}
-# Okabe and Ito's palette, which the colour-blind can tell apart: greys for BP's kin, blues for streamed SID.
-_COLOURS = {
-    "bp": "#1c1c1c",
-    "bp-checkpoint": "#8a8a8a",
-    "bp-label-smoothing": "#e69f00",
-    "deep-supervision": "#009e73",
-    "sid-published": "#d55e00",
-    "sid-streamed-autograd": "#56b4e9",
-    "sid-streamed": "#0072b2",
-    "sid-vectorised": "#cc79a7",
-}
-_OTHER_COLOURS = ("#8c564b", "#b8a800", "#7b4fa3")
-_MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p")
-_LEAST_SPAN = 5  # of a logarithmic axis, from end to end: at least two of its ticks have a label then
-PANEL_INCHES = (4.2, 3.3)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A drawn figure: ``svg`` is its markup, ``data`` what it shows, ``alternative`` the same in a sentence or two."""
-
-    name: str
-    title: str
-    caption: str
-    svg: str
-    data: pd.DataFrame
-    alternative: str
-
-
-@contextmanager
-def drawing() -> Iterator[None]:
-    """The look that all figures share."""
-    with mpl.rc_context(_STYLE), sns.axes_style("whitegrid", {"grid.color": "#e4e4e4"}):
-        yield
 
 
 def draw_figures(frame: pd.DataFrame) -> list[Figure]:
@@ -62,7 +30,7 @@ def draw_figures(frame: pd.DataFrame) -> list[Figure]:
     if frame.empty:
         return []
     makers: list[Callable[[pd.DataFrame], Figure | None]] = [
-        *(partial(_cost_against, cost, axis) for cost in _COSTS for axis in _AXES),
+        *(partial(_cost_against, cost, axis) for cost in _COSTS for axis in AXES),
         _memory_against_latency,
         _accuracy_against_noise,
         _kl_by_module,
@@ -70,37 +38,6 @@ def draw_figures(frame: pd.DataFrame) -> list[Figure]:
     with drawing():
         figures = [maker(frame) for maker in makers]
     return [figure for figure in figures if figure is not None]
-
-
-def draw_lines(
-    rows: pd.DataFrame,
-    x: str,
-    label: str,
-    columns: dict[str, str],
-    show: Callable[[float], str],
-    *,
-    name: str,
-    title: str,
-    caption: str,
-) -> Figure:
-    """A figure in the report's look: ``y`` against ``x`` on logarithmic axes, a line a series, a panel a ``panel``.
-
-    Args:
-        rows: with the columns ``x``, ``y``, ``series``, ``method`` and ``panel``.
-        x: the column of the horizontal axis.
-        label: of the vertical axis, and in the text alternative.
-        columns: of ``rows``, for the figure's data, and what to call them there.
-        show: puts a value of ``y`` into words.
-        name: a name for files.
-        title: what is shown.
-        caption: what a reader has to know.
-    """
-    with drawing():
-        svg = figure_svg(_lines(rows, x, label, log_y=True).figure)
-    return Figure(name, title, caption, svg, _data(rows, columns), _describe(rows, x, label, show))
-
-
-_AXES = {"depth": "depth, hidden layers", "batch_size": "batch size, samples", "modules": "modules"}
 
 
 @dataclass(frozen=True)
@@ -171,9 +108,9 @@ def _cost_against(cost: _Cost, axis: str, frame: pd.DataFrame) -> Figure | None:
         f"{cost.name}-against-{axis.replace('_', '-')}",
         f"{cost.title} {name.replace('modules', 'module count')}",
         cost.caption,
-        figure_svg(_lines(rows, axis, cost.label, log_y=cost.log_y).figure),
-        _data(rows, {axis: name} | cost.columns),
-        _describe(rows, axis, cost.what, cost.show),
+        figure_svg(lines_in_panels(rows, axis, cost.label, log_y=cost.log_y).figure),
+        data_table(rows, {axis: name} | cost.columns),
+        in_words(rows, axis, cost.what, cost.show),
     )
 
 
@@ -184,7 +121,7 @@ def _memory_against_latency(frame: pd.DataFrame) -> Figure | None:
         return None
     rows = _with_verdict(rows)
     rows = rows.assign(panel=rows["network"], x=rows["latency.ratio_to_bp"], y=rows["memory.activation_ratio"])
-    order, palette, markers = _look(rows)
+    order, palette, markers = look(rows)
     grid = sns.relplot(
         data=rows,
         x="x",
@@ -203,7 +140,7 @@ def _memory_against_latency(frame: pd.DataFrame) -> Figure | None:
         aspect=PANEL_INCHES[0] / PANEL_INCHES[1],
     )
     for name, panel in grid.axes_dict.items():
-        _hollow_noisy(panel, rows[rows["panel"] == name], "x", palette, markers)
+        hollow_noisy(panel, rows[rows["panel"] == name], "x", palette, markers)
         panel.axhline(1, color="#888888", linewidth=0.8)
         panel.axvline(1, color="#888888", linewidth=0.8)
         panel.set_yscale("log")
@@ -211,7 +148,7 @@ def _memory_against_latency(frame: pd.DataFrame) -> Figure | None:
         panel.yaxis.set_minor_locator(NullLocator())
     grid.set_titles("{col_name}")
     grid.set_axis_labels("step latency / BP's", "peak activations / BP's")
-    _finish(grid)
+    finish(grid)
     columns = {"depth": "depth", "modules": "modules", "batch_size": "batch", "hidden": "hidden"}
     best = ", ".join(
         f"{series}: memory {part['y'].median():.2f}, latency {part['x'].median():.2f}"
@@ -223,7 +160,7 @@ def _memory_against_latency(frame: pd.DataFrame) -> Figure | None:
         "One point a cell. Left of 1 is faster than BP, below 1 is leaner; the vertical axis is logarithmic. Hollow "
         "points have a noisy latency: not to be relied on.",
         figure_svg(grid.figure),
-        _data(rows, columns | {"y": "activations / BP", "x": "latency / BP", "verdict": "verdict"}),
+        data_table(rows, columns | {"y": "activations / BP", "x": "latency / BP", "verdict": "verdict"}),
         f"Scatter of memory ratio over latency ratio. Medians over cells: {best}.",
     )
 
@@ -235,7 +172,9 @@ def _accuracy_against_noise(frame: pd.DataFrame) -> Figure | None:
     if rows.empty:
         return None
     rows = rows.assign(y=100 * rows["accuracy.test_last"])
-    grid = _lines(rows, "noise_rate", "test accuracy, last epoch, %", log_y=False, log_x=False, errorbar=("pi", 100))
+    grid = lines_in_panels(
+        rows, "noise_rate", "test accuracy, last epoch, %", log_y=False, log_x=False, errorbar=("pi", 100)
+    )
     columns = {"noise_kind": "noise", "noise_rate": "noise rate", "seed": "seed", "y": "test accuracy, %"}
     return Figure(
         "accuracy-against-noise",
@@ -243,8 +182,8 @@ def _accuracy_against_noise(frame: pd.DataFrame) -> Figure | None:
         "Last epoch, clean test labels; lines are means over seeds, bars reach from the worst seed to the best. "
         "Methods with the same gradients (bp and bp-checkpoint; sid-published and sid-streamed) cover each other.",
         figure_svg(grid.figure),
-        _data(rows, columns),
-        _describe(rows, "noise_rate", "mean accuracy", lambda value: f"{value:.1f} %"),
+        data_table(rows, columns),
+        in_words(rows, "noise_rate", "mean accuracy", lambda value: f"{value:.1f} %"),
     )
 
 
@@ -263,7 +202,7 @@ def _kl_by_module(frame: pd.DataFrame) -> Figure | None:
     rows["panel"] += ["\nnoise " + f"{rate:g}" for rate in rows["noise_rate"]]
     if rows.empty:
         return None
-    grid = _lines(rows, "module", "KL(label || belief), nats", log_y=True, log_x=False, errorbar=("pi", 100))
+    grid = lines_in_panels(rows, "module", "KL(label || belief), nats", log_y=True, log_x=False, errorbar=("pi", 100))
     columns = {"noise_rate": "noise rate", "seed": "seed", "module": "module", "y": "KL, nats"}
     return Figure(
         "kl-by-module",
@@ -272,8 +211,8 @@ def _kl_by_module(frame: pd.DataFrame) -> Figure | None:
         "trains only the last module's belief. Lines are means over seeds, bars reach from the worst to the best; the "
         "vertical axis is logarithmic.",
         figure_svg(grid.figure),
-        _data(rows, columns),
-        _describe(rows, "module", "mean KL", lambda value: f"{value:.2f} nats"),
+        data_table(rows, columns),
+        in_words(rows, "module", "mean KL", lambda value: f"{value:.2f} nats"),
     )
 
 
@@ -295,142 +234,3 @@ def _accuracy_rows(frame: pd.DataFrame) -> pd.DataFrame:
         part = rows[rows["noise_kind"].isin(["none", kind])]
         parts.append(part.assign(panel=part["panel"] + ("\n" + kind if len(kinds) > 1 else f", {kind}")))
     return pd.concat(parts, ignore_index=True)
-
-
-def _look(rows: pd.DataFrame) -> tuple[list[str], dict[str, Any], dict[str, str]]:
-    """The series in order, and each one's colour and marker: a method keeps its own on every figure."""
-    order = ordered_series(rows)
-    methods = dict(zip(rows["series"], rows["method"], strict=True))
-    palette, markers, seen = {}, {}, dict[str, int]()
-    for series in order:
-        method = methods[series]
-        place = METHOD_ORDER.index(method) if method in METHOD_ORDER else len(METHOD_ORDER) + sum(map(ord, method)) % 3
-        repeat = seen.get(method, 0)
-        seen[method] = repeat + 1
-        colour = _COLOURS.get(method) or _OTHER_COLOURS[place - len(METHOD_ORDER)]
-        palette[series] = sns.light_palette(colour, 4)[-1 - repeat % 3]
-        markers[series] = _MARKERS[(place + 4 * repeat) % len(_MARKERS)]
-    return order, palette, markers
-
-
-def _lines(
-    rows: pd.DataFrame, x: str, y_label: str, log_y: bool, log_x: bool = True, errorbar: tuple[str, int] | None = None
-) -> sns.FacetGrid:
-    """Lines with markers, a panel a value of ``panel``; draws ``low`` to ``high`` as bars where the rows have them."""
-    order, palette, markers = _look(rows)
-    panels = sorted(rows["panel"].unique())
-    grid = sns.relplot(
-        data=rows,
-        x=x,
-        y="y",
-        hue="series",
-        style="series",
-        hue_order=order,
-        style_order=order,
-        palette=palette,
-        markers=markers,
-        dashes=False,
-        kind="line",
-        errorbar=errorbar,
-        err_style="bars",
-        err_kws={"capsize": 2, "linewidth": 0.8},
-        col="panel",
-        col_order=panels,
-        col_wrap=min(3, len(panels)),
-        height=PANEL_INCHES[1],
-        aspect=PANEL_INCHES[0] / PANEL_INCHES[1],
-        facet_kws={"sharey": False, "sharex": False, "legend_out": False},
-    )
-    for panel, axes in grid.axes_dict.items():
-        shown = rows[rows["panel"] == panel]
-        if "low" in rows:
-            for series in order:
-                line = shown[shown["series"] == series]
-                bars = [line["y"] - line["low"], line["high"] - line["y"]]
-                axes.errorbar(
-                    line[x], line["y"], [bar.clip(lower=0) for bar in bars], fmt="none", ecolor=palette[series],
-                    elinewidth=0.9, capsize=2,
-                )  # fmt: skip
-            axes.axhline(1, color="#888888", linewidth=0.8)
-        if "verdict" in rows:
-            _hollow_noisy(axes, shown, x, palette, markers)
-        if log_x:
-            axes.set_xscale("log", base=2)
-        ticks = sorted(shown[x].unique())
-        if len(ticks) <= 16:
-            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        axes.xaxis.set_minor_locator(NullLocator())
-        if log_y:
-            axes.set_yscale("log")
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if _leads(value) else ""))
-            low, high = axes.get_ylim()
-            spare = max(1.0, _LEAST_SPAN * low / high) ** 0.5
-            axes.set_ylim(low / spare, high * spare)
-    grid.set_titles("{col_name}")
-    grid.set_axis_labels(_AXES.get(x, x.replace("_", " ")), y_label)
-    _finish(grid)
-    return grid
-
-
-def _hollow_noisy(axes: Any, rows: pd.DataFrame, x: str, palette: dict[str, Any], markers: dict[str, str]) -> None:
-    """Empties the markers of noisy rows."""
-    noisy = rows[rows["verdict"] == "noisy"]
-    for series in noisy["series"].unique():
-        points = noisy[noisy["series"] == series]
-        look = {"marker": markers[series], "markeredgecolor": palette[series], "markerfacecolor": "white"}
-        axes.plot(points[x], points["y"], linestyle="none", markersize=6, zorder=3, **look)
-
-
-def _leads(value: float) -> bool:
-    """Whether the first digit of a tick is 2 or 5, the ones worth a label between powers of ten."""
-    return f"{value:e}"[0] in "25"
-
-
-def _finish(grid: sns.FacetGrid) -> None:
-    legend = grid.legend
-    if legend is not None:
-        legend.set_title("")
-        columns = min(4, len(legend.get_texts()))
-        sns.move_legend(grid, "lower left", bbox_to_anchor=(0.04, 1.0), ncol=columns, frameon=False)
-
-
-def figure_svg(figure: MatplotlibFigure) -> str:
-    """The ``<svg>`` element of ``figure``, which is closed."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
-    plt.close(figure)
-    return buffer.getvalue()[buffer.getvalue().index("<svg") :]
-
-
-def with_own_ids(svg: str, prefix: str) -> str:
-    """``svg`` with every identifier prefixed, so that several figures can stand in one page."""
-    svg = svg.replace("<svg ", '<svg aria-hidden="true" ', 1)  # the text alternative stands on the element around it
-    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
-    return re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}-", svg)
-
-
-def _data(rows: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
-    """The figure's numbers as a table."""
-    table = rows[["panel", "series", *columns]].copy()
-    table["panel"] = table["panel"].str.replace("\n", ", ")
-    table = table.rename(columns={"panel": "where", "series": "method", **columns})
-    for column in table.select_dtypes("float").columns:
-        shown = "{:,.0f}" if column.endswith("bytes") else "{:.4g}"  # bytes are exact
-        table[column] = table[column].map(shown.format)
-    return table.reset_index(drop=True)
-
-
-def _describe(rows: pd.DataFrame, x: str, what: str, show: Callable[[float], str]) -> str:
-    """Where each line begins and ends, in words."""
-    sentences = []
-    for panel in sorted(rows["panel"].unique()):
-        shown = rows[rows["panel"] == panel]
-        ends = []
-        for series in ordered_series(shown):
-            means = shown[shown["series"] == series].groupby(x)["y"].mean()
-            ends.append(f"{series} from {show(means.iloc[0])} to {show(means.iloc[-1])}")
-        low, high = shown[x].min(), shown[x].max()
-        place, axis = panel.replace("\n", ", "), x.replace("_", " ")
-        sentences.append(f"{place}: {what} from {axis} {low:g} to {high:g}: {', '.join(ends)}.")
-    return " ".join(sentences)

@@ -13,7 +13,8 @@ from markupsafe import Markup
 from bench.errors import StoreError
 from bench.files import write_text
 from bench.record import Record
-from bench.report.figures import draw_figures, with_own_ids
+from bench.report.drawing import with_own_ids
+from bench.report.figures import draw_figures
 from bench.report.frame import records_frame
 from bench.report.tables import (
     DISAGREEMENT_LIMIT,

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from bench.report.figures import PANEL_INCHES, Figure, drawing, figure_svg
+from bench.report.drawing import PANEL_INCHES, Figure, drawing, figure_svg
 from bench.report.frame import ordered_series
 from bench.report.tables import headline_costs, mebibytes
 

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from made_records import make_record
 
-from bench.report.figures import Figure, draw_figures
+from bench.report.drawing import Figure
+from bench.report.figures import draw_figures
 from bench.report.frame import records_frame
 from bench.report.tables import cost_table, noise_table, summary_table
 
