@@ -15,9 +15,10 @@ from pydantic import (
     model_validator,
 )
 
+from bench.alpha import LEGAL_ALPHA, alpha_by_module
 from bench.catalog import DATASETS, NETWORKS, dataset_info
 from bench.errors import ConfigError, unknown
-from bench.methods import load_method, method_names
+from bench.methods import load_method, method_names, takes_objective
 
 Pass = Literal["memory", "latency", "accuracy"]
 NoiseKind = Literal["none", "symmetric-exclusive", "symmetric-inclusive", "pairflip", "asymmetric"]
@@ -36,7 +37,16 @@ _PRESETS: dict[str, dict[str, Any]] = {
 
 # Fields that came after the first results were stored. At their default they stay out of the id, which so stays what it
 # was: a default of theirs never changes.
-_LATER_FIELDS: dict[str, Any] = {"threads": None, "processes": 1}
+_LATER_FIELDS: dict[str, Any] = {
+    "threads": None,
+    "processes": 1,
+    "direction": "forward",
+    "smoothing": None,
+    "loss_reduction": "sum",
+}
+_OBJECTIVE_FIELDS = ("direction", "smoothing", "loss_reduction")
+
+_REVERSE_SMOOTHING = 0.1
 
 
 def _known_method(name: str, info: ValidationInfo) -> str:
@@ -69,7 +79,7 @@ def _legal_alpha(alpha: Any) -> Any:
     for value in values:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if value is not None and not (is_number and 0 < value <= 1):
-            raise ValueError(f"alpha = {value!r}; legal: a number in (0, 1], or one such number for each module")
+            raise ValueError(f"alpha = {value!r}; legal: {LEGAL_ALPHA}")
     return float(alpha) if isinstance(alpha, int) else alpha
 
 
@@ -86,8 +96,9 @@ class Cell(BaseModel):
     """One measurement, complete: with a cell and the data, anybody can run it again.
 
     Fields that do not bear on the method are brought to one value (``alpha`` to None for a method without one,
+    ``direction`` to ``forward`` for a method without a local objective, ``smoothing`` to None in direction ``forward``,
     ``noise_kind`` to ``none`` at rate 0, ``processes`` to 1 without the latency pass), so that two cells which mean the
-    same are equal and have one hash.
+    same are equal and have one hash. An ``alpha`` as a text, ``FIRST..LAST``, becomes one number a module.
 
     Raises:
         pydantic.ValidationError: a field is not legal; :func:`make_cell` turns it into a ConfigError.
@@ -108,7 +119,16 @@ class Cell(BaseModel):
     hidden: Size = Field(256, description="an integer of 1 or more: width of each hidden layer of a module")
     batch_size: Size = Field(128, description="an integer of 1 or more: samples a step")
     alpha: Annotated[float | tuple[float, ...] | None, BeforeValidator(_legal_alpha)] = Field(
-        0.5, description="a number in (0, 1], or one a module: weight of the label in the local objective"
+        0.5, description=f"{LEGAL_ALPHA}: weight of the label in the local objective"
+    )
+    direction: Literal["forward", "reverse"] = Field(
+        "forward", description="forward (as the authors' code) or reverse (as the paper's text): of the divergences"
+    )
+    smoothing: Annotated[Number, Field(gt=0, lt=1)] | None = Field(
+        None, description="a number in (0, 1): smoothing of the label in direction reverse; if unset, 0.1"
+    )
+    loss_reduction: Literal["sum", "mean"] = Field(
+        "sum", description="sum or mean: how the modules' local losses make the loss of a step"
     )
     optimizer: Literal["adam", "sgd"] = Field("adam", description="adam, or sgd with momentum 0.9")
     learning_rate: Annotated[Number, Field(gt=0)] = Field(
@@ -171,6 +191,12 @@ class Cell(BaseModel):
                 data[name] = value
         if "modules" not in data:
             data["modules"] = data.get("depth", cls.model_fields["depth"].default)
+        alpha, modules = data.get("alpha"), data["modules"]
+        if isinstance(alpha, str):
+            if isinstance(modules, int) and modules >= 1:
+                data["alpha"] = alpha_by_module(alpha, modules)
+            else:  # that is the error to tell
+                del data["alpha"]
         return data
 
     @model_validator(mode="after")
@@ -181,6 +207,7 @@ class Cell(BaseModel):
             divisors = [count for count in range(1, self.depth + 1) if self.depth % count == 0]
             raise ValueError(f"modules = {self.modules} does not divide depth = {self.depth}; legal: {divisors}")
         self._settle_alpha()
+        self._settle_objective()
         self._settle_noise()
         if "latency" not in self.passes:
             object.__setattr__(self, "processes", 1)
@@ -199,6 +226,15 @@ class Cell(BaseModel):
             )
         elif isinstance(self.alpha, tuple) and len(set(self.alpha)) == 1:
             object.__setattr__(self, "alpha", self.alpha[0])
+
+    def _settle_objective(self) -> None:
+        if not takes_objective(load_method(self.method)):
+            for name in _OBJECTIVE_FIELDS:
+                object.__setattr__(self, name, _LATER_FIELDS[name])
+        elif self.direction == "forward":
+            object.__setattr__(self, "smoothing", None)
+        elif self.smoothing is None:
+            object.__setattr__(self, "smoothing", _REVERSE_SMOOTHING)
 
     def _settle_noise(self) -> None:
         if self.noise_rate == 0:
@@ -240,13 +276,20 @@ class Cell(BaseModel):
         canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
+    def objective(self) -> dict[str, Any]:
+        """The keywords that :mod:`bench.methods` passes to a method with a local objective."""
+        smoothing = {} if self.smoothing is None else {"smoothing": self.smoothing}
+        return {"direction": self.direction, "reduction": self.loss_reduction, **smoothing}
+
     def label(self) -> str:
         """The cell on one line, for a person."""
         noise = f" {self.noise_kind} {self.noise_rate:g}" if self.noise_rate else ""
+        objective = "" if self.direction == "forward" else f" {self.direction} {self.smoothing:g}"
+        objective += "" if self.loss_reduction == "sum" else f" {self.loss_reduction}"
         threads = f" threads {self.threads}" if self.threads else ""
         return (
             f"{self.method} {self.network} {self.dataset} depth {self.depth} modules {self.modules} "
-            f"hidden {self.hidden} batch {self.batch_size}{noise} {self.optimizer} seed {self.seed}{threads}"
+            f"hidden {self.hidden} batch {self.batch_size}{objective}{noise} {self.optimizer} seed {self.seed}{threads}"
         )
 
 

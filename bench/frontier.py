@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from bench.cell import Cell
 
 _SIZES = ("modules", "width", "hidden", "batch_size", "image_size", "channels", "classes")
-_FREE = {"seed", "latency_seconds", "processes", "epochs", "alpha", "noise_kind", "noise_rate"}
+_FREE = {"seed", "latency_seconds", "processes", "epochs", "alpha", "smoothing", "noise_kind", "noise_rate"}
 _FREE |= {"learning_rate", "weight_decay", "schedule"}
 _SAME = sorted(Cell.model_fields.keys() - {*_SIZES, *_FREE, "depth", "passes"})
 

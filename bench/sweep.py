@@ -2,8 +2,9 @@
 
 A suite file has a ``description`` and one or more ``[[grid]]`` tables. Each key of a grid is an axis (a field of
 :class:`bench.cell.Cell`); its value is one value or a list, and the cells are the product of all lists. A list in a
-list is one value: ``alpha = [[0.3, 0.7]]`` is one alpha a module. ``passes`` is not an axis: its list belongs to
-each cell. ``modules`` also takes ``"depth"`` and ``"depth/N"``; depths that N does not divide leave the latter out.
+list is one value: ``alpha = [[0.3, 0.7]]`` is one alpha a module, and so is ``alpha = "0.9..0.1"``, for any
+number of them. ``passes`` is not an axis: its list belongs to each cell. ``modules`` also takes ``"depth"`` and
+``"depth/N"``; depths that N does not divide leave the latter out.
 """
 
 import itertools

@@ -4,10 +4,27 @@ import torch
 from torch import Tensor
 
 from sid_core.network import Cascade
-from sid_core.objective import Alpha, alpha_per_module, local_loss
+from sid_core.objective import (
+    DEFAULT_SMOOTHING,
+    Alpha,
+    Direction,
+    Reduction,
+    alpha_per_module,
+    check_objective,
+    local_loss,
+)
 
 
-def published_step(network: Cascade, images: Tensor, labels: Tensor, alpha: Alpha) -> Tensor:
+def published_step(
+    network: Cascade,
+    images: Tensor,
+    labels: Tensor,
+    alpha: Alpha,
+    *,
+    direction: Direction = "forward",
+    smoothing: float = DEFAULT_SMOOTHING,
+    reduction: Reduction = "sum",
+) -> Tensor:
     """One SID step with a teacher pass (arXiv 2510.03273, algorithm 1): accumulates gradients into ``.grad``.
 
     First a full pass without gradients computes every belief, then all modules' losses are built in one graph and one
@@ -19,22 +36,35 @@ def published_step(network: Cascade, images: Tensor, labels: Tensor, alpha: Alph
         images: ``[B, ...]``, what the trunk takes.
         labels: ``[B]``, int64 in [0, C).
         alpha: the weight of the label, in (0, 1], a number or one a module.
+        direction: of the local objective, ``forward`` or ``reverse``; see :mod:`sid_core.objective`.
+        smoothing: of the label, in (0, 1); read in ``reverse`` only.
+        reduction: the loss is the ``sum`` of the local losses, or their ``mean``.
 
     Returns:
-        The loss of the step: the local losses summed over modules, in nats, shape ``[]``, detached.
+        The loss of the step: the local losses summed (or averaged) over modules, in nats, shape ``[]``, detached.
 
     Raises:
-        ValueError: ``alpha`` is not legal, or there is not one label an image.
+        ValueError: ``alpha`` or a choice of the objective is not legal, or there is not one label an image.
     """
     alphas = alpha_per_module(alpha, len(network.local_modules))
+    check_objective(direction, smoothing, reduction)
     with torch.enable_grad():
         features = network.trunk(images)
         with torch.no_grad():
             beliefs = [network.initial_belief(features)]
+            log_beliefs: list[Tensor | None] = [None]
             for module in network.local_modules:
-                beliefs.append(module(beliefs[-1], features).softmax(dim=1))
+                logits = module(beliefs[-1], features)
+                beliefs.append(logits.softmax(dim=1))
+                log_beliefs.append(logits.log_softmax(dim=1) if direction == "reverse" else None)
+                del logits
         loss: Tensor = features.new_zeros(())
-        for module, previous_belief, weight in zip(network.local_modules, beliefs, alphas, strict=False):
-            loss = loss + local_loss(module(previous_belief, features), labels, previous_belief, weight)
+        teachers = zip(beliefs, log_beliefs, strict=True)
+        for module, (belief, log_belief), weight in zip(network.local_modules, teachers, alphas, strict=False):
+            loss = loss + local_loss(
+                module(belief, features), labels, belief, weight, direction, smoothing, previous_log_belief=log_belief
+            )
+        if reduction == "mean":
+            loss = loss / len(alphas)
         loss.backward()
     return loss.detach()

@@ -8,11 +8,28 @@ from torch.autograd.graph import get_gradient_edge
 
 from sid_core.closed_form import accumulate_closed_form, has_closed_form
 from sid_core.network import Cascade
-from sid_core.objective import Alpha, BeliefChain, alpha_per_module
+from sid_core.objective import (
+    DEFAULT_SMOOTHING,
+    Alpha,
+    BeliefChain,
+    Direction,
+    Reduction,
+    alpha_per_module,
+    belief_chain,
+    check_objective,
+)
 
 
 def streamed_step(
-    network: Cascade, images: Tensor, labels: Tensor, alpha: Alpha, *, closed_form: bool = True
+    network: Cascade,
+    images: Tensor,
+    labels: Tensor,
+    alpha: Alpha,
+    *,
+    closed_form: bool = True,
+    direction: Direction = "forward",
+    smoothing: float = DEFAULT_SMOOTHING,
+    reduction: Reduction = "sum",
 ) -> Tensor:
     """:func:`sid_core.published_step`, but each module is freed before the next: accumulates gradients into ``.grad``.
 
@@ -28,20 +45,24 @@ def streamed_step(
         alpha: one number or one a module.
         closed_form: where all modules are :class:`sid_core.LocalModule`, run them backward without an autograd graph,
             which is faster and leaner; other networks go through autograd in any case. False always takes autograd.
+        direction: as for ``published_step``, and so are ``smoothing`` and ``reduction``.
+        smoothing: in (0, 1).
+        reduction: ``sum`` or ``mean``.
 
     Returns:
-        The loss of the step: the local losses summed over modules, in nats, shape ``[]``, detached.
+        The loss of the step: the local losses summed (or averaged) over modules, in nats, shape ``[]``, detached.
 
     Raises:
-        ValueError: ``alpha`` is not legal, or there is not one label an image.
+        ValueError: ``alpha`` or a choice of the objective is not legal, or there is not one label an image.
     """
     alphas = alpha_per_module(alpha, len(network.local_modules))
+    check_objective(direction, smoothing, reduction)
     with torch.enable_grad():
         features = network.trunk(images)
     trunk_output = get_gradient_edge(features) if features.requires_grad else None
     features = features.detach()
     with torch.no_grad():
-        chain = BeliefChain(network.initial_belief(features), labels, alphas)
+        chain = belief_chain(network.initial_belief(features), labels, alphas, direction, smoothing, reduction)
         if closed_form and all(map(has_closed_form, network.local_modules)):
             stacked = torch.cat((chain.belief, features), dim=1)
             del features  # from here on they live in the modules' input only

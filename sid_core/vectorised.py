@@ -7,13 +7,30 @@ from torch.func import functional_call
 
 from sid_core.closed_form import has_closed_form, multiply_by_relu_slope
 from sid_core.network import Cascade
-from sid_core.objective import Alpha, BeliefChain, alpha_per_module
+from sid_core.objective import (
+    DEFAULT_SMOOTHING,
+    Alpha,
+    BeliefChain,
+    Direction,
+    Reduction,
+    alpha_per_module,
+    belief_chain,
+    check_objective,
+)
 from sid_core.phases import enter
 from sid_core.stacked import StackedParameters, stacked_parameters
 
 
 def vectorised_step(
-    network: Cascade, images: Tensor, labels: Tensor, alpha: Alpha, *, chunk: int | None = None
+    network: Cascade,
+    images: Tensor,
+    labels: Tensor,
+    alpha: Alpha,
+    *,
+    chunk: int | None = None,
+    direction: Direction = "forward",
+    smoothing: float = DEFAULT_SMOOTHING,
+    reduction: Reduction = "sum",
 ) -> Tensor:
     """:func:`sid_core.published_step`, with ``chunk`` modules in one go: accumulates gradients into ``.grad``.
 
@@ -27,16 +44,20 @@ def vectorised_step(
         labels: ``[B]``.
         alpha: one number or one a module.
         chunk: how many modules run at once, holding the activations of so many; all of them by default.
+        direction: as for ``published_step``, and so are ``smoothing`` and ``reduction``.
+        smoothing: in (0, 1).
+        reduction: ``sum`` or ``mean``.
 
     Returns:
-        The loss of the step: the local losses summed over modules, in nats, shape ``[]``, detached.
+        The loss of the step: the local losses summed (or averaged) over modules, in nats, shape ``[]``, detached.
 
     Raises:
-        ValueError: ``alpha`` or ``chunk`` is not legal, there is not one label an image, or the modules can't be
-            stacked.
+        ValueError: ``alpha``, ``chunk`` or a choice of the objective is not legal, there is not one label an image, or
+            the modules can't be stacked.
     """
     count = len(network.local_modules)
     alphas = alpha_per_module(alpha, count)
+    check_objective(direction, smoothing, reduction)
     chunk = count if chunk is None else chunk
     if isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
         raise ValueError(f"chunk = {chunk!r}; legal: integers of 1 or more")
@@ -50,7 +71,7 @@ def vectorised_step(
     )
     feature_gradient: Tensor | None = None
     with torch.no_grad():
-        chain = BeliefChain(network.initial_belief(features), labels, alphas)
+        chain = belief_chain(network.initial_belief(features), labels, alphas, direction, smoothing, reduction)
         adds = stack.begin_gradients()
         for start in range(0, count, chunk):
             part = slice(start, min(start + chunk, count))

@@ -1,14 +1,15 @@
 """One training step of a cell: what all three passes run."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
 
 from bench.cell import Cell
-from bench.methods import AccumulateGradients, load_method
+from bench.methods import AccumulateGradients, load_method, takes_objective
 from bench.workloads.networks import build_network
 from sid_core import Cascade
 from sid_core.phases import enter
@@ -21,13 +22,15 @@ class TrainingStep:
     """A network, its optimizer and a training rule; calling it trains on one batch.
 
     ``gradients`` says what happens to the gradients of the step before: ``free`` (PyTorch's default, the fastest) or
-    ``zero`` (the buffers stay, so that a step allocates none of its own).
+    ``zero`` (the buffers stay, so that a step allocates none of its own). ``rule`` has its objective already;
+    ``objective`` is for other methods.
     """
 
     network: Cascade
     optimizer: torch.optim.Optimizer
     rule: AccumulateGradients
     alpha: float | Sequence[float] | None
+    objective: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, images: Tensor, labels: Tensor, gradients: Literal["free", "zero"] = "free") -> Tensor:
         """Gradients and an optimizer step on ``images`` ``[B, ...]``, ``labels`` ``[B]``; returns the loss, ``[]``."""
@@ -44,7 +47,7 @@ class TrainingStep:
         Raises:
             ConfigError: there is no such method.
         """
-        return replace(self, rule=load_method(method).accumulate_gradients)
+        return replace(self, rule=_bound_rule(method, self.objective))
 
 
 def flush_denormals() -> None:
@@ -67,7 +70,7 @@ def build_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> Trainin
     network = build_network(cell, shape, classes)
     if cell.device != "cpu":  # fake tensors, which foretell memory, cannot be moved even to where they are
         network = network.to(cell.device)
-    rule = load_method(cell.method).accumulate_gradients
+    objective = cell.objective()
     # Fused optimizers run one kernel for all parameters and keep no temporaries, on the CPU and on CUDA.
     optimizer: torch.optim.Optimizer
     if cell.optimizer == "adam":
@@ -82,4 +85,11 @@ def build_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> Trainin
             momentum=_SGD_MOMENTUM,
             fused=True,
         )
-    return TrainingStep(network, optimizer, rule, cell.alpha)
+    return TrainingStep(network, optimizer, _bound_rule(cell.method, objective), cell.alpha, objective)
+
+
+def _bound_rule(name: str, objective: Mapping[str, Any]) -> AccumulateGradients:
+    """The rule of the method called ``name`` as a function of four arguments."""
+    method = load_method(name)
+    rule = method.accumulate_gradients
+    return partial(rule, **objective) if takes_objective(method) else rule

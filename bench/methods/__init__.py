@@ -7,6 +7,10 @@ A method is a module with three names:
 - ``accumulate_gradients(network, images, labels, alpha)``: one step's gradients, added to ``.grad`` of the network's
   parameters; returns the loss, a tensor of shape ``[]``.
 
+A rule with SID's local objective may say ``OBJECTIVE = True`` besides. Its ``accumulate_gradients`` then also gets the
+keywords ``direction``, ``reduction`` and, in direction ``reverse``, ``smoothing``, as the steps of ``sid_core`` take
+them; a cell of any other method has these at their defaults.
+
 A file in this folder is a method; its name is the file's, with dashes. Another package adds one with an entry point in
 the group ``sid_bench.methods`` that names such a module. The files here import torch inside their functions, because
 the process that plans a sweep reads ``USES_ALPHA`` and must not load torch.
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
 GROUP = "sid_bench.methods"
 BASELINE = "bp"
 
-AccumulateGradients = Callable[["Cascade", "Tensor", "Tensor", Any], "Tensor"]
+AccumulateGradients = Callable[["Cascade", "Tensor", "Tensor", Any], "Tensor"]  # and keywords, where OBJECTIVE is true
 
 
 class Method(Protocol):
@@ -69,3 +73,8 @@ def load_method(name: str) -> Method:
     if missing:
         raise ConfigError(f"method {name!r} ({source}) lacks {', '.join(missing)}")
     return cast(Method, method)
+
+
+def takes_objective(method: Method) -> bool:
+    """Whether ``method`` has a local objective, whose direction, smoothing and reduction it lets a cell choose."""
+    return bool(getattr(method, "OBJECTIVE", False))

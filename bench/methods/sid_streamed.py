@@ -1,6 +1,6 @@
 """SID module by module."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -10,10 +10,13 @@ if TYPE_CHECKING:
 
 SUMMARY = "SID streamed: the same gradients, one module's activations at a time, no teacher pass"
 USES_ALPHA = True
+OBJECTIVE = True
 
 
-def accumulate_gradients(network: "Cascade", images: "Tensor", labels: "Tensor", alpha: "Alpha") -> "Tensor":
+def accumulate_gradients(
+    network: "Cascade", images: "Tensor", labels: "Tensor", alpha: "Alpha", **objective: Any
+) -> "Tensor":
     """:func:`sid_core.streamed_step`."""
     from sid_core import streamed_step
 
-    return streamed_step(network, images, labels, alpha)
+    return streamed_step(network, images, labels, alpha, **objective)

@@ -9,6 +9,7 @@ from bench.methods import BASELINE
 
 # What the bytes of a step do not depend on: values of numbers, what other passes read, and who computes.
 _INDIFFERENT = (
+    "smoothing",
     "learning_rate",
     "weight_decay",
     "schedule",

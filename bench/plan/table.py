@@ -8,6 +8,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from bench.alpha import alpha_text
 from bench.plan.rows import Row
 
 _ALWAYS = ("method", "network", "depth", "modules", "hidden", "batch_size")
@@ -58,4 +59,6 @@ def _show(value: Any) -> str:
         return "-"
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, tuple):
+        return alpha_text(value)
     return f"{value:.3f}" if isinstance(value, float) else str(value)

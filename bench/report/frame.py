@@ -5,12 +5,16 @@ from typing import Any
 
 import pandas as pd
 
+from bench.alpha import alpha_text
 from bench.bounds import lower_bound_bytes
 from bench.methods import BASELINE
 from bench.record import Allocator, CreatedBytes, Memory, Record
 
-# What may differ between a cell and the BP cell that it is held against: the rule, its alpha, and what was measured.
-_NOT_PAIRED = ("method", "alpha", "passes", "latency_seconds")
+# What a series is named for wherever it is not the usual.
+_USUAL = {"direction": "forward", "loss_reduction": "sum"}
+# What may differ between a cell and the BP cell that it is held against: the rule and its objective, and what was
+# measured.
+_NOT_PAIRED = ("method", "alpha", "smoothing", *_USUAL, "passes", "latency_seconds")
 # What a cost figure keeps fixed within a panel, besides the axis it draws.
 PANEL = ("network", "dataset", "hidden", "width", "image_size", "channels", "classes", "optimizer", "device")
 
@@ -77,12 +81,18 @@ def _memory_in_detail(record: Record, memory: Memory) -> dict[str, Any]:
 
 
 def series_names(frame: pd.DataFrame) -> pd.Series:
-    """The name of each row's line in a figure: its method, and alpha and threads where it comes with several."""
+    """The name of each row's line in a figure: its method, and what else tells its lines apart.
+
+    That is another objective than the usual, and smoothing, alpha and threads where the method comes with several.
+    """
     names = frame["method"]
-    for axis in ("alpha", "threads"):
-        if axis in frame:  # a plan has no threads
+    for axis, usual in _USUAL.items():
+        names = names.where(frame[axis] == usual, names + f" {axis} " + frame[axis])
+    for axis in ("smoothing", "alpha", "threads"):
+        if axis in frame:  # a plan has no smoothing and no threads
             values = frame[axis].map(_axis_text)
-            several = values.groupby(frame["method"]).transform("nunique") > 1
+            apart = [frame["method"], frame["direction"]] if axis == "smoothing" else frame["method"]
+            several = values.groupby(apart).transform("nunique") > 1
             names = names.where(~several, names + f" {axis} " + values)
     return names
 
@@ -90,7 +100,7 @@ def series_names(frame: pd.DataFrame) -> pd.Series:
 def _axis_text(value: Any) -> str:
     if value is None or value != value:  # pandas makes NaN of a None among numbers
         return "unset"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return alpha_text(value) if isinstance(value, float | tuple) else str(value)
 
 
 def _with_memory_ratios(frame: pd.DataFrame) -> pd.DataFrame:

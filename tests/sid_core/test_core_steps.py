@@ -1,6 +1,8 @@
 """The cheaper steps against the published one, over random shapes."""
 
+import copy
 import math
+import re
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from torch import Tensor, nn
 
 from sid_core import Cascade, cascade, convolutional_trunk, linear_trunk, published_step, streamed_step, vectorised_step
+from sid_core.objective import Direction, Reduction
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
 CHANNELS, SIDE = 2, 4
@@ -49,6 +52,22 @@ class Case:
     alpha: Any
     scale: float
     seed: int
+    direction: Direction = "forward"
+    smoothing: float = 0.1
+    reduction: Reduction = "sum"
+
+    def step(self, step: Any, network: Cascade, images: Tensor, labels: Tensor) -> Tensor:
+        """Runs ``step`` with the alpha and the objective of the case."""
+        loss: Tensor = step(
+            network,
+            images,
+            labels,
+            self.alpha,
+            direction=self.direction,
+            smoothing=self.smoothing,
+            reduction=self.reduction,
+        )
+        return loss
 
     def build(self) -> tuple[Cascade, Tensor, Tensor]:
         """The network, images and labels: the same ones in every call."""
@@ -91,6 +110,9 @@ def cases(draw: st.DrawFn, trunks: tuple[str, ...] = ("linear", "flatten", "conv
         alpha=draw(alphas(modules)),
         scale=draw(st.sampled_from([1.0, 2.5])),
         seed=draw(st.integers(0, 2**32)),
+        direction=draw(st.sampled_from(["forward", "reverse"])),
+        smoothing=draw(st.floats(1e-4, 0.99)),
+        reduction=draw(st.sampled_from(["sum", "mean"])),
     )
 
 
@@ -127,8 +149,8 @@ def assert_same_loss(ours: Tensor, reference: Tensor, tolerance: float) -> None:
 def test_a_cheaper_step_gives_the_loss_and_gradients_of_published(case: Case, step: Any) -> None:
     network, images, labels = case.build()
     reference, *_ = case.build()
-    loss = step(network, images, labels, case.alpha)
-    reference_loss = published_step(reference, images, labels, case.alpha)
+    loss = case.step(step, network, images, labels)
+    reference_loss = case.step(published_step, reference, images, labels)
     assert_same_loss(loss, reference_loss, TOLERANCE[case.dtype])
     assert_same_gradients(network, reference, TOLERANCE[case.dtype])
 
@@ -138,14 +160,14 @@ def test_a_cheaper_step_gives_the_loss_and_gradients_of_published(case: Case, st
 def test_a_cheaper_step_adds_to_gradients_that_are_there(case: Case, step: Any) -> None:
     network, images, labels = case.build()
     reference, *_ = case.build()
-    published_step(reference, images, labels, case.alpha)
+    case.step(published_step, reference, images, labels)
     before = [torch.randn_like(parameter) for parameter in network.parameters()]
     buffers = [gradient.clone() for gradient in before]
     for parameter, twin, buffer in zip(network.parameters(), reference.parameters(), buffers, strict=True):
         parameter.grad = buffer
         assert twin.grad is not None
         twin.grad += buffer
-    step(network, images, labels, case.alpha)
+    case.step(step, network, images, labels)
     assert_same_gradients(network, reference, TOLERANCE[case.dtype])
     if step in list(CHEAPER_STEPS.values())[:2]:  # vectorised keeps gradients in buffers of its own
         assert all(parameter.grad is buffer for parameter, buffer in zip(network.parameters(), buffers, strict=True))
@@ -174,8 +196,8 @@ def test_frozen_parameters_get_no_gradient_and_change_no_other(case: Case, step:
     for index, (parameter, twin) in enumerate(zip(network.parameters(), reference.parameters(), strict=True)):
         parameter.requires_grad_(index in trainable)
         twin.requires_grad_(index in trainable)
-    step(network, images, labels, case.alpha)
-    published_step(reference, images, labels, case.alpha)
+    case.step(step, network, images, labels)
+    case.step(published_step, reference, images, labels)
     assert [gradient is not None for gradient in gradients(network)] == [index in trainable for index in range(count)]
     assert_same_gradients(network, reference, TOLERANCE[case.dtype])
 
@@ -186,8 +208,8 @@ def test_images_that_require_a_gradient_get_published_s(case: Case, step: Any) -
     network, images, labels = case.build()
     reference, *_ = case.build()
     own_images, reference_images = images.clone().requires_grad_(), images.clone().requires_grad_()
-    step(network, own_images, labels, case.alpha)
-    published_step(reference, reference_images, labels, case.alpha)
+    case.step(step, network, own_images, labels)
+    case.step(published_step, reference, reference_images, labels)
     assert own_images.grad is not None
     assert reference_images.grad is not None
     scale = max(1e-30, float(reference_images.grad.abs().max()))
@@ -274,6 +296,78 @@ def test_an_illegal_alpha_is_refused_and_gradients_stay(step: Any, alpha: Any) -
         step(network, images, labels, alpha)
     assert all(parameter.grad is not None and bool((parameter.grad == 7).all()) for parameter in filled)
     assert sum(gradient is not None for gradient in gradients(network)) == len(filled)
+
+
+@each_step
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"direction": "backward"}, "direction = 'backward'; legal: forward, reverse"),
+        ({"direction": None}, "direction = None; legal: forward, reverse"),
+        ({"reduction": "average"}, "reduction = 'average'; legal: sum, mean"),
+        *(
+            ({"direction": direction, "smoothing": smoothing}, f"smoothing = {smoothing!r}; legal: numbers in (0, 1)")
+            for direction in ("forward", "reverse")
+            for smoothing in (0, 1, -0.1, math.nan, True, "x", None)
+        ),
+    ],
+    ids=repr,
+)
+def test_an_illegal_objective_is_refused_and_nothing_is_run(step: Any, choice: dict[str, Any], message: str) -> None:
+    network, images, labels = small_network()
+    network.trunk.register_forward_pre_hook(lambda *_: pytest.fail("the trunk was run"))
+    with pytest.raises(ValueError, match=re.escape(message)):
+        step(network, images, labels, 0.5, **choice)
+    assert all(gradient is None for gradient in gradients(network))
+
+
+@each_step
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+def test_the_mean_is_the_sum_by_the_number_of_modules(step: Any, direction: Direction) -> None:
+    summed, images, labels = small_network()
+    averaged, *_ = small_network()
+    total = step(summed, images, labels, 0.3, direction=direction)
+    mean = step(averaged, images, labels, 0.3, direction=direction, reduction="mean")
+    assert_same_loss(3 * mean, total, 1e-14)
+    for parameter in averaged.parameters():
+        assert parameter.grad is not None
+        parameter.grad *= 3
+    assert_same_gradients(averaged, summed, 1e-14)
+
+
+@each_step
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_reverse_is_finite_and_exact_where_beliefs_underflow(step: Any, dtype: torch.dtype) -> None:
+    network, images, labels = small_network()
+    with torch.no_grad():
+        for parameter in network.local_modules.parameters():
+            parameter.mul_(60)
+    reference = copy.deepcopy(network)
+    network, images = network.to(dtype), images.to(dtype)
+    with torch.no_grad():
+        features = network.trunk(images)
+        first = network.local_modules[0](network.initial_belief(features), features).softmax(dim=1)
+        assert bool((first == 0).any())
+    loss = step(network, images, labels, [0.2, 0.5, 1.0], direction="reverse")
+    assert loss.isfinite()
+    assert_same_loss(loss.double(), by_hand(reference, images.double(), labels, [0.2, 0.5, 1.0]), TOLERANCE[dtype])
+    assert all(gradient is not None and bool(gradient.isfinite().all()) for gradient in gradients(network))
+
+
+def by_hand(network: Cascade, images: Tensor, labels: Tensor, alphas: list[float]) -> Tensor:
+    """The ``reverse`` loss in plain logarithms."""
+    label = torch.full((len(labels), network.classes), 0.1 / network.classes, dtype=torch.float64)
+    label[torch.arange(len(labels)), labels] += 0.9
+    loss = torch.zeros((), dtype=torch.float64)
+    with torch.no_grad():
+        features = network.trunk(images)
+        log_before = network.initial_belief(features).log()
+        for module, alpha in zip(network.local_modules, alphas, strict=True):
+            log_belief = module(log_before.exp(), features).log_softmax(dim=1)
+            slope = log_belief - alpha * label.log() - (1 - alpha) * log_before
+            loss += (log_belief.exp() * slope).sum() / len(labels)
+            log_before = log_belief
+    return loss
 
 
 @pytest.mark.parametrize(

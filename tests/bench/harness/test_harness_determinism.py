@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bench.cell import PASSES, STORED, Cell, make_cell
-from bench.methods import load_method, method_names
+from bench.methods import load_method, method_names, takes_objective
 from bench.sweep import suite_names
 
 WITH_ALPHA = [name for name in method_names() if load_method(name).USES_ALPHA]
@@ -28,6 +28,9 @@ def cell_values(draw: st.DrawFn) -> dict[str, Any]:
         "network": st.sampled_from(["cascade-linear", "cascade-conv"]),
         "dataset": st.sampled_from(["digits", "mnist"]),
         "alpha": st.sampled_from([0.5, 1, 1.0, [0.5] * modules, [0.25, 1][:modules]]),
+        "direction": st.sampled_from(["forward", "reverse"]),
+        "smoothing": st.sampled_from([None, 0.1, 0.2]),
+        "loss_reduction": st.sampled_from(["sum", "mean"]),
         "optimizer": st.sampled_from(["adam", "sgd"]),
         "learning_rate": st.sampled_from([None, 1e-3, 0.05, 1, 1.0]),
         "weight_decay": st.sampled_from([None, 0, 0.0, 5e-4]),
@@ -67,6 +70,21 @@ def test_changing_one_field_that_bears_on_the_cell_changes_its_id(values: dict[s
     axis = data.draw(st.sampled_from(sorted(changes)), "axis")
     ids = {make_cell(values | {axis: value}).id for value in changes[axis]}
     assert len(ids) == len(changes[axis])
+
+
+@given(cell_values())
+@settings(max_examples=100, deadline=None)
+def test_the_objective_bears_on_methods_that_have_one_only(values: dict[str, Any]) -> None:
+    cell = make_cell(values)
+    usual = {"direction": "forward", "smoothing": None, "loss_reduction": "sum"}
+    if not takes_objective(load_method(cell.method)):
+        assert {name: getattr(cell, name) for name in usual} == usual
+    assert (cell.smoothing is None) == (cell.direction == "forward")
+    stored = cell.model_dump(mode="json")
+    if {name: stored[name] for name in usual} == usual:  # then the cell is what it was before there was a choice
+        before = {name: value for name, value in stored.items() if name not in usual}
+        old = Cell.model_validate(before, context=STORED)
+        assert (old, old.id) == (cell, cell.id)
 
 
 @given(cell_values())

@@ -89,6 +89,8 @@ BASE: dict[str, Any] = {"method": "sid-streamed", "dataset": "random", "passes":
         {"optimizer": "sgd"},
         {"device": "cuda"},
         {"threads": 1},
+        {"direction": "reverse"},
+        {"loss_reduction": "mean"},
         {"train_samples": 100},
         {"image_size": 28},  # what None means here; the planner does not know it
     ],
@@ -117,6 +119,12 @@ def test_another_line_is_not_beyond(change: dict[str, Any]) -> None:
 )
 def test_what_does_not_bear_on_memory_may_differ(change: dict[str, Any]) -> None:
     cell, other = make_cell(BASE), make_cell(BASE | change)
+    assert is_beyond(cell, other)
+    assert is_beyond(other, cell)
+
+
+def test_smoothing_does_not_bear_on_memory() -> None:
+    cell, other = (make_cell(BASE | {"direction": "reverse", "smoothing": smoothing}) for smoothing in (0.1, 0.2))
     assert is_beyond(cell, other)
     assert is_beyond(other, cell)
 

@@ -1,11 +1,15 @@
 """A sweep's grids become cells: products, overrides, modules as a share of the depth."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from harness_tools import write_sweep
+from harness_tools import TINY, write_sweep
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bench.cell import Cell
+from bench.alpha import alpha_by_module, alpha_text
+from bench.cell import Cell, make_cell
 from bench.sweep import load_sweep
 
 OVERRIDES: dict[str, tuple[str, list[object]]] = {
@@ -17,7 +21,10 @@ OVERRIDES: dict[str, tuple[str, list[object]]] = {
     "width": ("5", [5]),
     "hidden": ("16,17", [16, 17]),
     "batch_size": ("3", [3]),
-    "alpha": ("0.3:0.5,0.7", [(0.3, 0.5), 0.7]),
+    "alpha": ("0.3:0.5,0.7,0.9..0.1", [(0.3, 0.5), 0.7, (0.9, 0.1)]),
+    "direction": ("forward,reverse", ["forward", "reverse"]),
+    "smoothing": ("0.2,0.01", [0.2, 0.01]),
+    "loss_reduction": ("sum,mean", ["sum", "mean"]),
     "optimizer": ("sgd", ["sgd"]),
     "learning_rate": ("1e-4,2", [1e-4, 2.0]),
     "weight_decay": ("0.1", [0.1]),
@@ -44,6 +51,8 @@ def test_set_replaces_any_axis(tmp_path: Path, axis: str) -> None:
     base = {"method": "sid-streamed", "dataset": "digits"}
     if axis == "processes":
         base["passes"] = "latency"
+    if axis == "smoothing":
+        base["direction"] = "reverse"
     if axis in ("image_size", "channels", "classes"):
         base["dataset"] = "random"
     if axis == "noise_kind":
@@ -76,3 +85,53 @@ def test_depths_that_a_share_does_not_divide_are_left_out(tmp_path: Path) -> Non
     sweep = write_sweep(tmp_path / "sweep.toml", depth=[2, 4, 8], modules=["depth", "depth/4", 1])
     cells = load_sweep(str(sweep)).cells
     assert [(cell.depth, cell.modules) for cell in cells] == [(2, 2), (2, 1), (4, 4), (4, 1), (8, 8), (8, 2), (8, 1)]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "numbers"),
+    [
+        ("0.9..0.1", (0.9, 0.7, 0.5, 0.3, 0.1)),
+        ("0.1..0.9", (0.1, 0.3, 0.5, 0.7, 0.9)),
+        (" 1 .. .2 ", (1.0, 0.8, 0.6, 0.4, 0.2)),
+        ("1e-3..1", (0.001, 0.25075, 0.5005, 0.75025, 1.0)),
+        ("0.5..0.5", 0.5),
+    ],
+)
+def test_alpha_over_depth_becomes_one_number_a_module(tmp_path: Path, schedule: str, numbers: object) -> None:
+    base = {"method": "sid-streamed", "depth": 5}
+    written = write_sweep(tmp_path / "written.toml", base | {"alpha": [schedule]})
+    (cell,) = load_sweep(str(written)).cells
+    assert cell.alpha == numbers
+    assert cell.id == make_cell(TINY | base | {"alpha": numbers}).id
+    plain = write_sweep(tmp_path / "plain.toml", base)
+    assert load_sweep(str(plain), [f"alpha={schedule}"]).cells == (cell,)
+
+
+def test_alpha_over_depth_follows_the_number_of_modules(tmp_path: Path) -> None:
+    sweep = write_sweep(
+        tmp_path / "sweep.toml", method=["bp", "sid-streamed"], depth=[2, 3], modules="depth", alpha="0.5..1"
+    )
+    alphas = {(cell.method, cell.depth): cell.alpha for cell in load_sweep(str(sweep)).cells}
+    expected = {
+        ("bp", 2): None,
+        ("bp", 3): None,
+        ("sid-streamed", 2): (0.5, 1.0),
+        ("sid-streamed", 3): (0.5, 0.75, 1.0),
+    }
+    assert alphas == expected
+
+
+@given(st.lists(st.floats(0.01, 1), min_size=2, max_size=2), st.integers(2, 40))
+def test_alpha_over_depth_is_even_and_told_by_its_ends(ends: list[float], modules: int) -> None:
+    schedule = f"{ends[0]:.3f}..{ends[1]:.3f}"
+    numbers = alpha_by_module(schedule, modules)
+    assert numbers[0] == float(f"{ends[0]:.3f}")
+    assert numbers[-1] == pytest.approx(float(f"{ends[1]:.3f}"), abs=1e-12)
+    steps = [after - before for before, after in pairwise(numbers)]
+    assert steps == pytest.approx([(numbers[-1] - numbers[0]) / (modules - 1)] * len(steps), abs=1e-11)
+    assert alpha_by_module(alpha_text(numbers), modules) == numbers
+
+
+def test_alphas_in_no_even_order_are_told_one_by_one() -> None:
+    assert alpha_text((0.5, 0.1, 0.9)) == "0.5:0.1:0.9"
+    assert alpha_text(0.25) == "0.25"

@@ -43,6 +43,8 @@ def test_cells_that_differ_only_in_what_memory_does_not_depend_on_are_one() -> N
         {"hidden": 64},
         {"batch_size": 64},
         {"alpha": 1.0},
+        {"direction": "reverse"},
+        {"loss_reduction": "mean"},
         {"optimizer": "sgd"},
     ],
 )

@@ -87,6 +87,8 @@ def small_cells(draw: st.DrawFn) -> Cell:
         image_size=draw(st.integers(4, 13)),
         channels=draw(st.integers(1, 4)),
         alpha=draw(alphas),
+        direction=draw(st.sampled_from(["forward", "reverse"])),
+        loss_reduction=draw(st.sampled_from(["sum", "mean"])),
     )
 
 

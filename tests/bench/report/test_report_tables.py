@@ -96,6 +96,38 @@ def test_a_method_with_several_alphas_has_a_line_for_each() -> None:
     assert ordered_series(records_frame(records)) == ["sid-streamed alpha 0.5", "sid-streamed alpha 1"]
 
 
+def test_another_objective_stands_in_the_name_of_the_line() -> None:
+    cells: list[dict[str, object]] = [
+        {},
+        {"direction": "reverse", "smoothing": 0.1},
+        {"direction": "reverse", "smoothing": 0.2},
+        {"loss_reduction": "mean"},
+    ]
+    base: dict[str, object] = {"method": "sid-streamed", "passes": ["memory"]}
+    records = [make_record(base | cell, 100) for cell in cells]
+    records.append(make_record({"method": "bp", "passes": ["memory"]}, 400))
+    frame = records_frame(records)
+    assert frame["series"].tolist() == [
+        "sid-streamed",
+        "sid-streamed direction reverse smoothing 0.1",
+        "sid-streamed direction reverse smoothing 0.2",
+        "sid-streamed loss_reduction mean",
+        "bp",
+    ]
+    assert frame["memory.activation_ratio"].tolist() == [0.25, 0.25, 0.25, 0.25, 1.0]  # all paired with the one BP
+    alone = records_frame([make_record(base | {"direction": "reverse"}, 100)])
+    assert alone["series"].tolist() == ["sid-streamed direction reverse"]
+
+
+def test_alpha_over_depth_is_one_line_at_all_depths() -> None:
+    records = [
+        make_record({"method": "sid-streamed", "depth": depth, "alpha": alpha, "passes": ["memory"]}, 100)
+        for depth in (2, 3)
+        for alpha in ("0.9..0.1", 0.5)
+    ]
+    assert ordered_series(records_frame(records)) == ["sid-streamed alpha 0.5", "sid-streamed alpha 0.9..0.1"]
+
+
 def test_failures_are_listed_with_their_message_and_measured_nowhere() -> None:
     failed = records_frame([make_record({"passes": ["memory"]}, status="oom", message="no memory")])
     assert failure_table(failed)["message"].tolist() == ["no memory"]
