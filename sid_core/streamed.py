@@ -1,10 +1,11 @@
 """The SID step module by module: ``published``'s gradients, one module's activations at a time, no second forward."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
+from torch.optim import Optimizer
 
 from sid_core.closed_form import accumulate_closed_form, has_closed_form
 from sid_core.network import Cascade
@@ -18,6 +19,7 @@ from sid_core.objective import (
     belief_chain,
     check_objective,
 )
+from sid_core.update_in_turn import check_optimizers, update_in_turn
 
 
 def streamed_step(
@@ -27,6 +29,7 @@ def streamed_step(
     alpha: Alpha,
     *,
     closed_form: bool = True,
+    optimizers: Sequence[Optimizer] | None = None,
     direction: Direction = "forward",
     smoothing: float = DEFAULT_SMOOTHING,
     reduction: Reduction = "sum",
@@ -45,6 +48,10 @@ def streamed_step(
         alpha: one number or one a module.
         closed_form: where all modules are :class:`sid_core.LocalModule`, run them backward without an autograd graph,
             which is faster and leaner; other networks go through autograd in any case. False always takes autograd.
+        optimizers: one a module, with parameters of that module only. Each is called right after its module's backward
+            pass, and then the module's gradients are freed, so that those of one module are held instead of L. Nothing
+            later in the step reads the module, so the weights are those of an update at the end. The trunk's gradients
+            stay, for an optimizer of its own. Without, all gradients stay.
         direction: as for ``published_step``, and so are ``smoothing`` and ``reduction``.
         smoothing: in (0, 1).
         reduction: ``sum`` or ``mean``.
@@ -53,24 +60,30 @@ def streamed_step(
         The loss of the step: the local losses summed (or averaged) over modules, in nats, shape ``[]``, detached.
 
     Raises:
-        ValueError: ``alpha`` or a choice of the objective is not legal, or there is not one label an image.
+        ValueError: ``alpha``, ``optimizers`` or a choice of the objective is not legal, or there is not one label an
+            image.
     """
     alphas = alpha_per_module(alpha, len(network.local_modules))
     check_objective(direction, smoothing, reduction)
+    if optimizers is not None:
+        check_optimizers(list(network.local_modules), optimizers)
     with torch.enable_grad():
         features = network.trunk(images)
     trunk_output = get_gradient_edge(features) if features.requires_grad else None
     features = features.detach()
     with torch.no_grad():
         chain = belief_chain(network.initial_belief(features), labels, alphas, direction, smoothing, reduction)
+        local_modules: Iterable[nn.Module] = network.local_modules
+        if optimizers is not None:
+            local_modules = update_in_turn(list(network.local_modules), optimizers)
         if closed_form and all(map(has_closed_form, network.local_modules)):
             stacked = torch.cat((chain.belief, features), dim=1)
             del features  # from here on they live in the modules' input only
-            feature_gradient = accumulate_closed_form(network.local_modules, stacked, chain, trunk_output is not None)
+            feature_gradient = accumulate_closed_form(local_modules, stacked, chain, trunk_output is not None)
             del stacked
         else:
             leaf = features.requires_grad_(trunk_output is not None)
-            _accumulate_by_autograd(network.local_modules, leaf, chain)
+            _accumulate_by_autograd(local_modules, leaf, chain)
             feature_gradient = leaf.grad
             del leaf, features
     loss = chain.loss

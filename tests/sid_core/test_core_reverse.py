@@ -79,7 +79,7 @@ def test_closed_form_autograd_and_plain_python_agree(
     expected_loss, expected_gradient = by_hand(logits.detach(), labels, log_before, alpha, smoothing)
     assert float(loss.detach()) == pytest.approx(expected_loss, rel=1e-12, abs=1e-12)
     assert float(divergence.mean()) == pytest.approx(expected_loss, rel=1e-12, abs=1e-12)
-    torch.testing.assert_close(gradient, logits.grad, rtol=0, atol=1e-14)
+    torch.testing.assert_close(gradient, logits.grad, rtol=0, atol=1e-15)
     torch.testing.assert_close(gradient, torch.tensor(expected_gradient, dtype=torch.float64), rtol=0, atol=1e-12)
 
 
