@@ -1,9 +1,8 @@
 """Synergistic Information Distillation (arXiv 2510.03273): the network, its local objective, its steps.
 
 Read in this order: :mod:`sid_core.objective` (the equations), :mod:`sid_core.network` (trunk and local modules),
-:mod:`sid_core.published` (the step as the paper writes it), :mod:`sid_core.streamed` (the same step, cheaper),
-:mod:`sid_core.closed_form` (its backward pass, written out) and :mod:`sid_core.update_in_turn` (its updates, a module
-at a time).
+:mod:`sid_core.published` (the step as the paper writes it), :mod:`sid_core.streamed` (the same step, cheaper) and
+:mod:`sid_core.closed_form` (its backward pass, written out).
 """
 
 from sid_core.network import Cascade as Cascade
