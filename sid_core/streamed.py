@@ -1,18 +1,16 @@
 """The SID step module by module: ``published``'s gradients, one module's activations at a time, no second forward."""
 
-from collections.abc import Iterable
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
 from sid_core.closed_form import accumulate_closed_form, has_closed_form
-from sid_core.network import Cascade
+from sid_core.network import BeliefNetwork
 from sid_core.objective import Alpha, BeliefChain, alpha_per_module
 
 
 def streamed_step(
-    network: Cascade, images: Tensor, labels: Tensor, alpha: Alpha, *, closed_form: bool = True
+    network: BeliefNetwork, images: Tensor, labels: Tensor, alpha: Alpha, *, closed_form: bool = True
 ) -> Tensor:
     """:func:`sid_core.published_step`, but each module is freed before the next: accumulates gradients into ``.grad``.
 
@@ -20,6 +18,9 @@ def streamed_step(
     the one that module ``i`` has just computed: no teacher pass. And the gradient in the logits has a closed form (see
     :func:`sid_core.logit_gradient`), so no loss graph is built. The gradient of the features gathers in one tensor,
     and the trunk is run backward once, at the end. A module with dropout draws one mask here, two in ``published``.
+
+    A pipeline's stage runs backward as soon as its head has, so that only one stage's activations are held. Each stage
+    runs forward once: BatchNorm in it updates its running statistics once, as in backpropagation.
 
     Args:
         network: as for ``published_step``, and so are the next three.
@@ -49,7 +50,7 @@ def streamed_step(
             del stacked
         else:
             leaf = features.requires_grad_(trunk_output is not None)
-            _accumulate_by_autograd(network.local_modules, leaf, chain)
+            _accumulate_by_autograd(network, leaf, chain)
             feature_gradient = leaf.grad
             del leaf, features
     loss = chain.loss
@@ -59,11 +60,12 @@ def streamed_step(
     return loss
 
 
-def _accumulate_by_autograd(local_modules: Iterable[nn.Module], features: Tensor, chain: BeliefChain) -> None:
+def _accumulate_by_autograd(network: BeliefNetwork, features: Tensor, chain: BeliefChain) -> None:
     """Forward and backward of one module of any kind after the other; ``features.grad`` gathers their gradient."""
-    for module in local_modules:
+    for module in network.local_modules:
         with torch.enable_grad():
-            logits = module(chain.belief, features)
+            logits, features = network.run_module(module, chain.belief, features)
+        features = network.hand_on(features)
         gradient = chain.advance(logits.detach())
         if logits.requires_grad:
             logits.backward(gradient)

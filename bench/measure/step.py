@@ -10,7 +10,7 @@ from torch import Tensor
 from bench.cell import Cell
 from bench.methods import AccumulateGradients, load_method
 from bench.workloads.networks import build_network
-from sid_core import Cascade
+from sid_core import BeliefNetwork
 from sid_core.phases import enter
 
 _SGD_MOMENTUM = 0.9
@@ -24,7 +24,7 @@ class TrainingStep:
     ``zero`` (the buffers stay, so that a step allocates none of its own).
     """
 
-    network: Cascade
+    network: BeliefNetwork
     optimizer: torch.optim.Optimizer
     rule: AccumulateGradients
     alpha: float | Sequence[float] | None

@@ -24,12 +24,12 @@ from bench.errors import ConfigError, unknown
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sid_core import Cascade
+    from sid_core import BeliefNetwork
 
 GROUP = "sid_bench.methods"
 BASELINE = "bp"
 
-AccumulateGradients = Callable[["Cascade", "Tensor", "Tensor", Any], "Tensor"]
+AccumulateGradients = Callable[["BeliefNetwork", "Tensor", "Tensor", Any], "Tensor"]
 
 
 class Method(Protocol):

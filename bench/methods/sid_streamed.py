@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sid_core import Cascade
+    from sid_core import BeliefNetwork
     from sid_core.objective import Alpha
 
 SUMMARY = "SID streamed: the same gradients, one module's activations at a time, no teacher pass"
 USES_ALPHA = True
 
 
-def accumulate_gradients(network: "Cascade", images: "Tensor", labels: "Tensor", alpha: "Alpha") -> "Tensor":
+def accumulate_gradients(network: "BeliefNetwork", images: "Tensor", labels: "Tensor", alpha: "Alpha") -> "Tensor":
     """:func:`sid_core.streamed_step`."""
     from sid_core import streamed_step
 
