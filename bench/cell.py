@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from bench.catalog import DATASETS, NETWORKS, dataset_info
+from bench.catalog import BACKBONE_UNITS, DATASETS, NETWORKS, dataset_info
 from bench.errors import ConfigError, unknown
 from bench.methods import load_method, method_names
 
@@ -36,7 +36,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
 
 # Fields that came after the first results were stored. At their default they stay out of the id, which so stays what it
 # was: a default of theirs never changes.
-_LATER_FIELDS: dict[str, Any] = {"threads": None, "processes": 1}
+_LATER_FIELDS: dict[str, Any] = {"threads": None, "processes": 1, "cut": "even"}
 
 
 def _known_method(name: str, info: ValidationInfo) -> str:
@@ -86,8 +86,9 @@ class Cell(BaseModel):
     """One measurement, complete: with a cell and the data, anybody can run it again.
 
     Fields that do not bear on the method are brought to one value (``alpha`` to None for a method without one,
-    ``noise_kind`` to ``none`` at rate 0, ``processes`` to 1 without the latency pass), so that two cells which mean the
-    same are equal and have one hash.
+    ``noise_kind`` to ``none`` at rate 0, ``processes`` to 1 without the latency pass, ``width`` of a pipeline and
+    ``cut`` of all that can be cut in one way only to their defaults), so that two cells which mean the same are equal
+    and have one hash.
 
     Raises:
         pydantic.ValidationError: a field is not legal; :func:`make_cell` turns it into a ConfigError.
@@ -102,8 +103,19 @@ class Cell(BaseModel):
     dataset: Annotated[str, AfterValidator(_known_dataset)] = Field(
         "digits", description="a name: the data set; image-folder:NAME for the folder NAME of the data root"
     )
-    depth: Size = Field(4, description="an integer of 1 or more: hidden layers of all modules together")
-    modules: Size = Field(4, description="an integer of 1 or more that divides depth: how many modules it is cut into")
+    depth: Size = Field(
+        4,
+        description="an integer of 1 or more: hidden layers of all modules together; of a pipeline, its fixed number "
+        "of units, if unset",
+    )
+    modules: Size = Field(
+        4,
+        description="an integer of 1 or more that divides depth: how many modules it is cut into; of a pipeline, 1 to "
+        "depth",
+    )
+    cut: Literal["even", "balanced"] = Field(
+        "even", description="even or balanced: a pipeline's stages are alike in units, or in bytes of activations"
+    )
     width: Size = Field(128, description="an integer of 1 or more: features that the trunk hands to the modules (d)")
     hidden: Size = Field(256, description="an integer of 1 or more: width of each hidden layer of a module")
     batch_size: Size = Field(128, description="an integer of 1 or more: samples a step")
@@ -169,6 +181,8 @@ class Cell(BaseModel):
         for name, value in preset.items():
             if data.get(name) is None:
                 data[name] = value
+        if "depth" not in data and str(data.get("network")) in BACKBONE_UNITS:
+            data["depth"] = BACKBONE_UNITS[data["network"]]
         if "modules" not in data:
             data["modules"] = data.get("depth", cls.model_fields["depth"].default)
         return data
@@ -177,15 +191,26 @@ class Cell(BaseModel):
     def _fits_together(self, info: ValidationInfo) -> Self:
         if info.context == STORED:
             return self
-        if self.depth % self.modules:
+        if self.network in BACKBONE_UNITS:
+            self._settle_backbone(BACKBONE_UNITS[self.network])
+        elif self.depth % self.modules:
             divisors = [count for count in range(1, self.depth + 1) if self.depth % count == 0]
             raise ValueError(f"modules = {self.modules} does not divide depth = {self.depth}; legal: {divisors}")
+        if self.network not in BACKBONE_UNITS or self.modules in (1, self.depth):
+            object.__setattr__(self, "cut", type(self).model_fields["cut"].default)
         self._settle_alpha()
         self._settle_noise()
         if "latency" not in self.passes:
             object.__setattr__(self, "processes", 1)
         self._check_shape_fields()
         return self
+
+    def _settle_backbone(self, units: int) -> None:
+        if self.depth != units:
+            raise ValueError(f"depth = {self.depth} for network {self.network}; legal: {units}, its number of units")
+        if self.modules > units:
+            raise ValueError(f"modules = {self.modules} for network {self.network}; legal: 1 to {units}")
+        object.__setattr__(self, "width", type(self).model_fields["width"].default)
 
     def _settle_alpha(self) -> None:
         if not load_method(self.method).USES_ALPHA:
@@ -227,8 +252,8 @@ class Cell(BaseModel):
             raise ValueError(f"channels = {self.channels} for an image folder; legal: 1 (grey), 3 (colour)")
         if kind == "random" and "accuracy" in self.passes:
             raise ValueError("passes = accuracy has no meaning for dataset 'random'; legal: memory, latency")
-        if self.network == "cascade-conv" and self.image_size is not None and self.image_size < 4:
-            raise ValueError(f"image_size = {self.image_size} for network cascade-conv; legal: 4 or more")
+        if self.network in ("cascade-conv", "pipeline-conv") and self.image_size is not None and self.image_size < 4:
+            raise ValueError(f"image_size = {self.image_size} for network {self.network}; legal: 4 or more")
 
     @property
     def id(self) -> str:
@@ -243,9 +268,10 @@ class Cell(BaseModel):
     def label(self) -> str:
         """The cell on one line, for a person."""
         noise = f" {self.noise_kind} {self.noise_rate:g}" if self.noise_rate else ""
+        cut = "" if self.cut == "even" else f" {self.cut}"
         threads = f" threads {self.threads}" if self.threads else ""
         return (
-            f"{self.method} {self.network} {self.dataset} depth {self.depth} modules {self.modules} "
+            f"{self.method} {self.network} {self.dataset} depth {self.depth} modules {self.modules}{cut} "
             f"hidden {self.hidden} batch {self.batch_size}{noise} {self.optimizer} seed {self.seed}{threads}"
         )
 
