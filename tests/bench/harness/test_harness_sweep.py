@@ -44,7 +44,7 @@ def test_set_replaces_any_axis(tmp_path: Path, axis: str) -> None:
     text, expected = OVERRIDES[axis]
     base: dict[str, object] = {"method": "sid-streamed", "dataset": "digits"}
     if axis == "cut":
-        base |= {"network": "pipeline-conv", "modules": 2}
+        base |= {"network": "pipeline-conv", "depth": 5, "modules": 2}
     if axis == "processes":
         base["passes"] = "latency"
     if axis in ("image_size", "channels", "classes"):
