@@ -7,7 +7,16 @@ NETWORKS = MappingProxyType(
     {
         "cascade-conv": "a cascade on the authors' convolutional trunk",
         "cascade-linear": "a cascade on one linear layer, which shows the modules' own cost",
+        "pipeline-conv": "five convolutions in stages, for images of 4 pixels or more",
+        "pipeline-resnet18": "ResNet-18 in stages: a stem and 8 blocks, with BatchNorm",
+        "pipeline-vgg11": "VGG-11's convolutions in stages: 8 units",
+        "pipeline-vit-tiny": "ViT-Tiny in stages: patches and 12 blocks of width 192",
     }
+)
+
+# The units of each backbone, which fix the depth: a stem, where there is one, and blocks.
+BACKBONE_UNITS = MappingProxyType(
+    {"pipeline-conv": 5, "pipeline-resnet18": 9, "pipeline-vgg11": 8, "pipeline-vit-tiny": 13}
 )
 
 # Source class -> class its labels move to. Digits: Patrini et al., arXiv 1609.03683; SVHN shows the same ten figures.

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from bench.alpha import LEGAL_ALPHA, alpha_by_module
-from bench.catalog import DATASETS, NETWORKS, dataset_info
+from bench.catalog import BACKBONE_UNITS, DATASETS, NETWORKS, dataset_info
 from bench.errors import ConfigError, unknown
 from bench.methods import load_method, method_names, takes_objective
 
@@ -43,6 +43,7 @@ _LATER_FIELDS: dict[str, Any] = {
     "direction": "forward",
     "smoothing": None,
     "loss_reduction": "sum",
+    "cut": "even",
 }
 _OBJECTIVE_FIELDS = ("direction", "smoothing", "loss_reduction")
 
@@ -97,8 +98,9 @@ class Cell(BaseModel):
 
     Fields that do not bear on the method are brought to one value (``alpha`` to None for a method without one,
     ``direction`` to ``forward`` for a method without a local objective, ``smoothing`` to None in direction ``forward``,
-    ``noise_kind`` to ``none`` at rate 0, ``processes`` to 1 without the latency pass), so that two cells which mean the
-    same are equal and have one hash. An ``alpha`` as a text, ``FIRST..LAST``, becomes one number a module.
+    ``noise_kind`` to ``none`` at rate 0, ``processes`` to 1 without the latency pass, ``width`` of a pipeline and
+    ``cut`` of all that can be cut in one way only to their defaults), so that two cells which mean the same are equal
+    and have one hash. An ``alpha`` as a text, ``FIRST..LAST``, becomes one number a module.
 
     Raises:
         pydantic.ValidationError: a field is not legal; :func:`make_cell` turns it into a ConfigError.
@@ -113,8 +115,19 @@ class Cell(BaseModel):
     dataset: Annotated[str, AfterValidator(_known_dataset)] = Field(
         "digits", description="a name: the data set; image-folder:NAME for the folder NAME of the data root"
     )
-    depth: Size = Field(4, description="an integer of 1 or more: hidden layers of all modules together")
-    modules: Size = Field(4, description="an integer of 1 or more that divides depth: how many modules it is cut into")
+    depth: Size = Field(
+        4,
+        description="an integer of 1 or more: hidden layers of all modules together; of a pipeline, its fixed number "
+        "of units, if unset",
+    )
+    modules: Size = Field(
+        4,
+        description="an integer of 1 or more that divides depth: how many modules it is cut into; of a pipeline, 1 to "
+        "depth",
+    )
+    cut: Literal["even", "balanced"] = Field(
+        "even", description="even or balanced: a pipeline's stages are alike in units, or in bytes of activations"
+    )
     width: Size = Field(128, description="an integer of 1 or more: features that the trunk hands to the modules (d)")
     hidden: Size = Field(256, description="an integer of 1 or more: width of each hidden layer of a module")
     batch_size: Size = Field(128, description="an integer of 1 or more: samples a step")
@@ -189,6 +202,8 @@ class Cell(BaseModel):
         for name, value in preset.items():
             if data.get(name) is None:
                 data[name] = value
+        if "depth" not in data and str(data.get("network")) in BACKBONE_UNITS:
+            data["depth"] = BACKBONE_UNITS[data["network"]]
         if "modules" not in data:
             data["modules"] = data.get("depth", cls.model_fields["depth"].default)
         alpha, modules = data.get("alpha"), data["modules"]
@@ -203,9 +218,13 @@ class Cell(BaseModel):
     def _fits_together(self, info: ValidationInfo) -> Self:
         if info.context == STORED:
             return self
-        if self.depth % self.modules:
+        if self.network in BACKBONE_UNITS:
+            self._settle_backbone(BACKBONE_UNITS[self.network])
+        elif self.depth % self.modules:
             divisors = [count for count in range(1, self.depth + 1) if self.depth % count == 0]
             raise ValueError(f"modules = {self.modules} does not divide depth = {self.depth}; legal: {divisors}")
+        if self.network not in BACKBONE_UNITS or self.modules in (1, self.depth):
+            object.__setattr__(self, "cut", type(self).model_fields["cut"].default)
         self._settle_alpha()
         self._settle_objective()
         self._settle_noise()
@@ -213,6 +232,13 @@ class Cell(BaseModel):
             object.__setattr__(self, "processes", 1)
         self._check_shape_fields()
         return self
+
+    def _settle_backbone(self, units: int) -> None:
+        if self.depth != units:
+            raise ValueError(f"depth = {self.depth} for network {self.network}; legal: {units}, its number of units")
+        if self.modules > units:
+            raise ValueError(f"modules = {self.modules} for network {self.network}; legal: 1 to {units}")
+        object.__setattr__(self, "width", type(self).model_fields["width"].default)
 
     def _settle_alpha(self) -> None:
         if not load_method(self.method).USES_ALPHA:
@@ -263,8 +289,8 @@ class Cell(BaseModel):
             raise ValueError(f"channels = {self.channels} for an image folder; legal: 1 (grey), 3 (colour)")
         if kind == "random" and "accuracy" in self.passes:
             raise ValueError("passes = accuracy has no meaning for dataset 'random'; legal: memory, latency")
-        if self.network == "cascade-conv" and self.image_size is not None and self.image_size < 4:
-            raise ValueError(f"image_size = {self.image_size} for network cascade-conv; legal: 4 or more")
+        if self.network in ("cascade-conv", "pipeline-conv") and self.image_size is not None and self.image_size < 4:
+            raise ValueError(f"image_size = {self.image_size} for network {self.network}; legal: 4 or more")
 
     @property
     def id(self) -> str:
@@ -286,9 +312,10 @@ class Cell(BaseModel):
         noise = f" {self.noise_kind} {self.noise_rate:g}" if self.noise_rate else ""
         objective = "" if self.direction == "forward" else f" {self.direction} {self.smoothing:g}"
         objective += "" if self.loss_reduction == "sum" else f" {self.loss_reduction}"
+        cut = "" if self.cut == "even" else f" {self.cut}"
         threads = f" threads {self.threads}" if self.threads else ""
         return (
-            f"{self.method} {self.network} {self.dataset} depth {self.depth} modules {self.modules} "
+            f"{self.method} {self.network} {self.dataset} depth {self.depth} modules {self.modules}{cut} "
             f"hidden {self.hidden} batch {self.batch_size}{objective}{noise} {self.optimizer} seed {self.seed}{threads}"
         )
 

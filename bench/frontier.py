@@ -4,11 +4,12 @@ Cell B is beyond cell A when it is at least as large in every size, that is batc
 channels, classes, modules, and layers a module; when it measures at least what A measures; and when it equals A in all
 else, what does not bear on memory (:data:`_FREE`) apart. Every method's peak memory grows in each size: each adds to
 activations, parameters or both and takes from neither. Depth alone is no size: of two cells of one depth, the one with
-fewer modules has the larger ones.
+fewer modules has the larger ones. Nor is the image a size of a backbone, which treats small images in another way.
 """
 
 from collections.abc import Iterable
 
+from bench.catalog import BACKBONE_UNITS
 from bench.cell import Cell
 
 _SIZES = ("modules", "width", "hidden", "batch_size", "image_size", "channels", "classes")
@@ -19,8 +20,9 @@ _SAME = sorted(Cell.model_fields.keys() - {*_SIZES, *_FREE, "depth", "passes"})
 
 def is_beyond(cell: Cell, out_of_memory: Cell) -> bool:
     """Whether ``cell`` needs at least the memory that ``out_of_memory`` needs; true of a cell and itself."""
+    same = [*_SAME, "image_size"] if cell.network in BACKBONE_UNITS else _SAME
     return (
-        all(getattr(cell, name) == getattr(out_of_memory, name) for name in _SAME)
+        all(getattr(cell, name) == getattr(out_of_memory, name) for name in same)
         # A pass may need more than another: latency holds BP's step too, accuracy evaluates in batches of its own.
         and set(cell.passes) >= set(out_of_memory.passes)
         and all(_at_least(getattr(cell, name), getattr(out_of_memory, name)) for name in _SIZES)
@@ -41,8 +43,8 @@ def _at_least(size: int | None, least: int | None) -> bool:
     return size == least if size is None or least is None else size >= least
 
 
-def _layers_per_module(cell: Cell) -> int:
-    return cell.depth // cell.modules
+def _layers_per_module(cell: Cell) -> float:
+    return cell.depth / cell.modules
 
 
 def _line(cell: Cell) -> str:

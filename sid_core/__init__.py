@@ -1,12 +1,13 @@
 """Synergistic Information Distillation (arXiv 2510.03273): the network, its local objective, its steps.
 
 Read in this order: :mod:`sid_core.objective` (the equations), :mod:`sid_core.network` (trunk and local modules),
-:mod:`sid_core.published` (the step as the paper writes it), :mod:`sid_core.streamed` (the same step, cheaper),
-:mod:`sid_core.closed_form` (its backward pass, written out), :mod:`sid_core.update_in_turn` (its updates, a module at a
-time), and :mod:`sid_core.vectorised` (many modules at once) with :mod:`sid_core.stacked` (their parameters in one
-tensor). :mod:`sid_core.phases` serves those who measure.
+:mod:`sid_core.pipeline` (an ordinary backbone in stages), :mod:`sid_core.published` (the step as the paper writes it),
+:mod:`sid_core.streamed` (the same step, cheaper), :mod:`sid_core.closed_form` (its backward pass, written out),
+:mod:`sid_core.update_in_turn` (its updates, a module at a time), and :mod:`sid_core.vectorised` (many modules at once)
+with :mod:`sid_core.stacked` (their parameters in one tensor). :mod:`sid_core.phases` serves those who measure.
 """
 
+from sid_core.network import BeliefNetwork as BeliefNetwork
 from sid_core.network import Cascade as Cascade
 from sid_core.network import LocalModule as LocalModule
 from sid_core.network import cascade as cascade
@@ -17,6 +18,7 @@ from sid_core.objective import local_loss as local_loss
 from sid_core.objective import logit_gradient as logit_gradient
 from sid_core.objective import target_belief as target_belief
 from sid_core.objective import uniform_belief as uniform_belief
+from sid_core.pipeline import Pipeline as Pipeline
 from sid_core.published import published_step as published_step
 from sid_core.streamed import streamed_step as streamed_step
 from sid_core.vectorised import vectorised_step as vectorised_step

@@ -2,9 +2,11 @@
 
 ``features = trunk(images)``, ``p_0 = 1/C``, ``logits_i = module_i(p_{i-1}, features)``, ``p_i = softmax(logits_i)``;
 the prediction is ``logits_L`` (arXiv 2510.03273, section "Architecture"). ``depth`` counts the hidden layers of all
-modules together, ``modules`` says into how many modules they are cut.
+modules together, ``modules`` says into how many modules they are cut. :mod:`sid_core.pipeline` has the other layout,
+in which each module makes features of its own.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -35,12 +37,14 @@ class LocalModule(nn.Module):
         return logits
 
 
-class Cascade(nn.Module):
-    """A trunk whose features all local modules share.
+class BeliefNetwork(nn.Module, ABC):
+    """What a training step needs of a network: a trunk, and modules that refine a belief one after the other.
+
+    A module maps ``(p_{i-1}, features)`` to ``(logits_i, features)``; :meth:`run_module` says what features come out.
 
     Args:
-        trunk: ``images -> features [B, d]``.
-        local_modules: modules that map ``(belief [B, C], features [B, d])`` to ``logits [B, C]``, first to last.
+        trunk: ``images -> features``.
+        local_modules: the modules, first to last.
         classes: C.
 
     Raises:
@@ -59,6 +63,17 @@ class Cascade(nn.Module):
         self.trunk = trunk
         self.local_modules = nn.ModuleList(local_modules)
 
+    @abstractmethod
+    def run_module(self, module: nn.Module, belief: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """``logits_i`` ``[B, C]`` of ``module`` for ``p_{i-1}`` ``[B, C]``, and the features for the module after it.
+
+        Gradients flow through both, as backpropagation wants; a local rule calls :meth:`hand_on` on the features.
+        """
+
+    @abstractmethod
+    def hand_on(self, features: Tensor) -> Tensor:
+        """``features`` of :meth:`run_module` as a local rule hands them to the next module."""
+
     def initial_belief(self, features: Tensor) -> Tensor:
         """``p_0`` for ``features`` ``[B, ...]``: uniform, ``[B, C]``."""
         return uniform_belief(features, self.classes)
@@ -69,7 +84,7 @@ class Cascade(nn.Module):
         belief = self.initial_belief(features)
         last = len(self.local_modules) - 1
         for index, module in enumerate(self.local_modules):
-            logits = module(belief, features)
+            logits, features = self.run_module(module, belief, features)
             yield logits
             if index < last:  # nothing reads the last belief, so it is not computed
                 belief = logits.softmax(dim=1)
@@ -79,6 +94,18 @@ class Cascade(nn.Module):
         for logits in self.logits_by_module(images):
             prediction = logits
         return prediction
+
+
+class Cascade(BeliefNetwork):
+    """A trunk whose features ``[B, d]`` all local modules share; each maps them and a belief to ``logits [B, C]``."""
+
+    def run_module(self, module: nn.Module, belief: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The module's logits, ``[B, C]``, and the shared ``features``, ``[B, d]``, as they came."""
+        return module(belief, features), features
+
+    def hand_on(self, features: Tensor) -> Tensor:
+        """``features`` as they are: the trunk learns from all modules."""
+        return features
 
 
 def convolutional_trunk(channels: int, feature_dim: int = 128) -> nn.Sequential:

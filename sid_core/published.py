@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from sid_core.network import Cascade
+from sid_core.network import BeliefNetwork
 from sid_core.objective import (
     DEFAULT_SMOOTHING,
     Alpha,
@@ -16,7 +16,7 @@ from sid_core.objective import (
 
 
 def published_step(
-    network: Cascade,
+    network: BeliefNetwork,
     images: Tensor,
     labels: Tensor,
     alpha: Alpha,
@@ -29,10 +29,11 @@ def published_step(
 
     First a full pass without gradients computes every belief, then all modules' losses are built in one graph and one
     backward pass runs through it. It holds the activations of all L modules and does a second forward pass over the
-    modules. Like ``Tensor.backward`` it adds to gradients that are already there.
+    modules, which in a pipeline are the whole backbone: BatchNorm in a stage then updates its running statistics twice.
+    Like ``Tensor.backward`` it adds to gradients that are already there.
 
     Args:
-        network: the cascade; its training mode is left as it is.
+        network: a cascade or a pipeline; its training mode is left as it is.
         images: ``[B, ...]``, what the trunk takes.
         labels: ``[B]``, int64 in [0, C).
         alpha: the weight of the label, in (0, 1], a number or one a module.
@@ -50,21 +51,32 @@ def published_step(
     check_objective(direction, smoothing, reduction)
     with torch.enable_grad():
         features = network.trunk(images)
-        with torch.no_grad():
-            beliefs = [network.initial_belief(features)]
-            log_beliefs: list[Tensor | None] = [None]
-            for module in network.local_modules:
-                logits = module(beliefs[-1], features)
-                beliefs.append(logits.softmax(dim=1))
-                log_beliefs.append(logits.log_softmax(dim=1) if direction == "reverse" else None)
-                del logits
+        beliefs, log_beliefs = _teacher_beliefs(network, features, direction)
         loss: Tensor = features.new_zeros(())
         teachers = zip(beliefs, log_beliefs, strict=True)
         for module, (belief, log_belief), weight in zip(network.local_modules, teachers, alphas, strict=False):
+            logits, features = network.run_module(module, belief, features)
+            features = network.hand_on(features)
             loss = loss + local_loss(
-                module(belief, features), labels, belief, weight, direction, smoothing, previous_log_belief=log_belief
+                logits, labels, belief, weight, direction, smoothing, previous_log_belief=log_belief
             )
+            del logits
         if reduction == "mean":
             loss = loss / len(alphas)
         loss.backward()
     return loss.detach()
+
+
+@torch.no_grad()
+def _teacher_beliefs(
+    network: BeliefNetwork, features: Tensor, direction: Direction
+) -> tuple[list[Tensor], list[Tensor | None]]:
+    """``p_0`` to ``p_L`` by a pass of its own over the modules, and their logarithms where ``direction`` needs them."""
+    beliefs = [network.initial_belief(features)]
+    log_beliefs: list[Tensor | None] = [None]
+    for module in network.local_modules:
+        logits, features = network.run_module(module, beliefs[-1], features)
+        beliefs.append(logits.softmax(dim=1))
+        log_beliefs.append(logits.log_softmax(dim=1) if direction == "reverse" else None)
+        del logits
+    return beliefs, log_beliefs

@@ -8,7 +8,7 @@ from torch.autograd.graph import get_gradient_edge
 from torch.optim import Optimizer
 
 from sid_core.closed_form import accumulate_closed_form, has_closed_form
-from sid_core.network import Cascade
+from sid_core.network import BeliefNetwork
 from sid_core.objective import (
     DEFAULT_SMOOTHING,
     Alpha,
@@ -23,7 +23,7 @@ from sid_core.update_in_turn import check_optimizers, update_in_turn
 
 
 def streamed_step(
-    network: Cascade,
+    network: BeliefNetwork,
     images: Tensor,
     labels: Tensor,
     alpha: Alpha,
@@ -40,6 +40,9 @@ def streamed_step(
     the one that module ``i`` has just computed: no teacher pass. And the gradient in the logits has a closed form (see
     :func:`sid_core.logit_gradient`), so no loss graph is built. The gradient of the features gathers in one tensor,
     and the trunk is run backward once, at the end. A module with dropout draws one mask here, two in ``published``.
+
+    A pipeline's stage runs backward as soon as its head has, so that only one stage's activations are held. Each stage
+    runs forward once: BatchNorm in it updates its running statistics once, as in backpropagation.
 
     Args:
         network: as for ``published_step``, and so are the next three.
@@ -83,7 +86,7 @@ def streamed_step(
             del stacked
         else:
             leaf = features.requires_grad_(trunk_output is not None)
-            _accumulate_by_autograd(local_modules, leaf, chain)
+            _accumulate_by_autograd(network, local_modules, leaf, chain)
             feature_gradient = leaf.grad
             del leaf, features
     loss = chain.loss
@@ -93,11 +96,14 @@ def streamed_step(
     return loss
 
 
-def _accumulate_by_autograd(local_modules: Iterable[nn.Module], features: Tensor, chain: BeliefChain) -> None:
+def _accumulate_by_autograd(
+    network: BeliefNetwork, local_modules: Iterable[nn.Module], features: Tensor, chain: BeliefChain
+) -> None:
     """Forward and backward of one module of any kind after the other; ``features.grad`` gathers their gradient."""
     for module in local_modules:
         with torch.enable_grad():
-            logits = module(chain.belief, features)
+            logits, features = network.run_module(module, chain.belief, features)
+        features = network.hand_on(features)
         gradient = chain.advance(logits.detach())
         if logits.requires_grad:
             logits.backward(gradient)

@@ -6,7 +6,7 @@ from torch.autograd.graph import get_gradient_edge
 from torch.func import functional_call
 
 from sid_core.closed_form import has_closed_form, multiply_by_relu_slope
-from sid_core.network import Cascade
+from sid_core.network import BeliefNetwork, Cascade
 from sid_core.objective import (
     DEFAULT_SMOOTHING,
     Alpha,
@@ -22,7 +22,7 @@ from sid_core.stacked import StackedParameters, stacked_parameters
 
 
 def vectorised_step(
-    network: Cascade,
+    network: BeliefNetwork,
     images: Tensor,
     labels: Tensor,
     alpha: Alpha,
@@ -39,8 +39,8 @@ def vectorised_step(
     features' share of every first layer is one product, and only what needs the belief before it runs module by module.
 
     Args:
-        network: as for ``published_step``, and so are the next three; its modules differ in their parameters only.
-        images: ``[B, ...]``.
+        network: a cascade whose modules differ in their parameters only.
+        images: as for ``published_step``, and so are the next two: ``[B, ...]``.
         labels: ``[B]``.
         alpha: one number or one a module.
         chunk: how many modules run at once, holding the activations of so many; all of them by default.
@@ -52,9 +52,14 @@ def vectorised_step(
         The loss of the step: the local losses summed (or averaged) over modules, in nats, shape ``[]``, detached.
 
     Raises:
-        ValueError: ``alpha``, ``chunk`` or a choice of the objective is not legal, there is not one label an image, or
-            the modules can't be stacked.
+        ValueError: ``network`` is no cascade, ``alpha``, ``chunk`` or a choice of the objective is not legal, there is
+            not one label an image, or the modules can't be stacked.
     """
+    if not isinstance(network, Cascade):
+        raise ValueError(
+            f"network is a {type(network).__name__}, whose modules need each other's features one after the other; "
+            "legal for vectorised_step: a Cascade (published_step and streamed_step take both)"
+        )
     count = len(network.local_modules)
     alphas = alpha_per_module(alpha, count)
     check_objective(direction, smoothing, reduction)

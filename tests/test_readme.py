@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,10 +65,21 @@ def test_its_run_and_plan_commands_are_legal() -> None:
 
 
 def test_the_core_example_runs() -> None:
-    (example,) = (text for text in blocks("python") if "streamed_step" in text)
+    (example,) = (text for text in blocks("python") if "import cascade" in text)
     names: dict[str, object] = {}
     exec(example, names)
     assert float(str(names["loss"]).partition("(")[2].rstrip(")")) > 0
+
+
+def test_the_example_of_a_pipeline_runs() -> None:
+    (example,) = (text for text in blocks("python") if "Pipeline" in text)
+    assert len([line for line in example.splitlines() if line]) <= 10
+    names: dict[str, Any] = {}
+    exec(example, names)
+    assert float(names["loss"]) > 0
+    assert names["prediction"].shape == (8,)
+    assert len(names["network"].local_modules) == 4
+    assert all(parameter.grad is not None for parameter in names["network"].parameters())
 
 
 def test_the_example_of_a_training_rule_runs_as_another_packages_plug_in(tmp_path: Path) -> None:

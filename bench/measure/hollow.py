@@ -6,11 +6,12 @@ over. (``FakeTensorMode`` has such a cache, too, and is four times slower for al
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
 import torch
+import torch.nn.functional as F
 import torch.optim.optimizer as optimizer
 from torch import Tensor
 from torch.utils._foreach_utils import _get_fused_kernels_supported_devices
@@ -74,7 +75,7 @@ class HollowTensors(TorchDispatchMode):
             return func(*args, **kwargs)
         if made == "in place":
             return args[0]
-        return _make(made) if isinstance(made, tuple) else [sizes and _make(sizes) for sizes in made]
+        return _make(*made) if isinstance(made, tuple) else [sizes and _make(*sizes) for sizes in made]
 
     def _run(self, asked: tuple[Any, ...], kind: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Runs ``func`` and notes what it made, if it is sure to make the same again."""
@@ -94,14 +95,43 @@ class HollowTensors(TorchDispatchMode):
 
 @contextmanager
 def hollow_tensors() -> Iterator[None]:
-    """Makes every tensor hollow that is created in the context, and lets fused optimizers work on them.
+    """Makes every tensor hollow that is created in the context, and has torch treat them as the CPU's.
 
     A fused optimizer refuses devices that have no kernel for it. Hollow tensors need none, for it works in place, and
-    stand for a device that has one.
+    stand for a device that has one. Attention picks its kernel by the device before any mode can see it. The state of
+    the random numbers, which a checkpoint saves, is a tensor that no operator makes; hollow tensors draw none.
     """
     supported = [*_get_fused_kernels_supported_devices(), _META.type]
-    with patch.object(optimizer, "_get_fused_kernels_supported_devices", lambda: supported), HollowTensors():
+    state_bytes = torch.get_rng_state().numel()
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(optimizer, "_get_fused_kernels_supported_devices", lambda: supported))
+        stack.enter_context(patch.object(F, "scaled_dot_product_attention", _attention))
+        stack.enter_context(patch.object(torch, "get_rng_state", lambda: _make((state_bytes,), (1,), torch.uint8)))
+        stack.enter_context(patch.object(torch, "set_rng_state", lambda _state: None))
+        stack.enter_context(HollowTensors())
         yield
+
+
+_choose_attention = F.scaled_dot_product_attention
+
+
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    **options: Any,
+) -> Tensor:
+    """Attention by the kernel that the CPU takes where there is neither mask nor dropout; else by plain products."""
+    is_fused = attn_mask is None and dropout_p == 0 and not options and query.dim() == key.dim() == value.dim() == 4
+    if is_fused and query.shape[-1] == key.shape[-1] == value.shape[-1]:
+        output: Tensor = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            query, key, value, dropout_p, is_causal
+        )[0]
+        return output
+    return _choose_attention(query, key, value, attn_mask, dropout_p, is_causal, **options)
 
 
 def _kind(func: Any) -> str:
@@ -148,8 +178,8 @@ def _is_own(tensor: Tensor, args: tuple[Any, ...]) -> bool:
     others = [leaf for leaf in torch.utils._pytree.tree_leaves(args) if isinstance(leaf, Tensor)]
     storage = tensor.untyped_storage()
     shared = any(storage._cdata == other.untyped_storage()._cdata for other in others)
-    return not shared and storage.nbytes() == _make(_sizes(tensor)).untyped_storage().nbytes()
+    return not shared and storage.nbytes() == _make(*_sizes(tensor)).untyped_storage().nbytes()
 
 
-def _make(sizes: _Sizes) -> Tensor:
-    return torch.empty_strided(sizes[0], sizes[1], dtype=sizes[2], device=_META)
+def _make(shape: Sequence[int], strides: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    return torch.empty_strided(shape, strides, dtype=dtype, device=_META)

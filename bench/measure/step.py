@@ -11,7 +11,7 @@ from torch import Tensor
 from bench.cell import Cell
 from bench.methods import AccumulateGradients, load_method, takes_objective
 from bench.workloads.networks import build_network
-from sid_core import Cascade
+from sid_core import BeliefNetwork
 from sid_core.phases import enter
 
 _SGD_MOMENTUM = 0.9
@@ -26,7 +26,7 @@ class TrainingStep:
     ``objective`` is for other methods.
     """
 
-    network: Cascade
+    network: BeliefNetwork
     optimizer: torch.optim.Optimizer
     rule: AccumulateGradients
     alpha: float | Sequence[float] | None

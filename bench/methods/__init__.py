@@ -28,12 +28,13 @@ from bench.errors import ConfigError, unknown
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sid_core import Cascade
+    from sid_core import BeliefNetwork
 
 GROUP = "sid_bench.methods"
 BASELINE = "bp"
 
-AccumulateGradients = Callable[["Cascade", "Tensor", "Tensor", Any], "Tensor"]  # and keywords, where OBJECTIVE is true
+# Keywords follow where OBJECTIVE is true.
+AccumulateGradients = Callable[["BeliefNetwork", "Tensor", "Tensor", Any], "Tensor"]
 
 
 class Method(Protocol):

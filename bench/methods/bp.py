@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sid_core import Cascade
+    from sid_core import BeliefNetwork
 
 SUMMARY = "backpropagation, end to end: the baseline"
 USES_ALPHA = False
 
 
-def accumulate_gradients(network: "Cascade", images: "Tensor", labels: "Tensor", _alpha: object) -> "Tensor":
+def accumulate_gradients(network: "BeliefNetwork", images: "Tensor", labels: "Tensor", _alpha: object) -> "Tensor":
     """One BP step; see :mod:`bench.methods`."""
     import torch.nn.functional as F
 

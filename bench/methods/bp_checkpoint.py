@@ -5,14 +5,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from sid_core import Cascade
+    from sid_core import BeliefNetwork
 
 SUMMARY = "backpropagation with torch.utils.checkpoint around each module (Chen et al., arXiv 1604.06174)"
 USES_ALPHA = False
 
 
-def accumulate_gradients(network: "Cascade", images: "Tensor", labels: "Tensor", _alpha: object) -> "Tensor":
-    """One BP step that recomputes each module in its backward pass; see :mod:`bench.methods`."""
+def accumulate_gradients(network: "BeliefNetwork", images: "Tensor", labels: "Tensor", _alpha: object) -> "Tensor":
+    """One BP step that recomputes each module in its backward pass; see :mod:`bench.methods`.
+
+    A module of a pipeline is a stage with its head, which runs forward twice: BatchNorm in it updates its running
+    statistics twice.
+    """
     import torch.nn.functional as F
     from torch.utils.checkpoint import checkpoint
 
@@ -20,18 +24,20 @@ def accumulate_gradients(network: "Cascade", images: "Tensor", labels: "Tensor",
     belief = network.initial_belief(features)
     last = len(network.local_modules) - 1
     for index, module in enumerate(network.local_modules):
-        part = module if index == last else _then_softmax
-        arguments = (belief, features) if index == last else (module, belief, features)
+        part = network.run_module if index == last else _then_softmax
+        arguments = (module, belief, features) if index == last else (network, module, belief, features)
         # Saving the generator's state costs 5 kB a module, and only random modules read it.
-        belief = checkpoint(part, *arguments, use_reentrant=False, preserve_rng_state=_is_random(module))
+        belief, features = checkpoint(part, *arguments, use_reentrant=False, preserve_rng_state=_is_random(module))
     loss = F.cross_entropy(belief, labels)
     loss.backward()
     return loss.detach()
 
 
-def _then_softmax(module: "nn.Module", belief: "Tensor", features: "Tensor") -> "Tensor":
-    next_belief: Tensor = module(belief, features).softmax(dim=1)
-    return next_belief
+def _then_softmax(
+    network: "BeliefNetwork", module: "nn.Module", belief: "Tensor", features: "Tensor"
+) -> tuple["Tensor", "Tensor"]:
+    logits, features = network.run_module(module, belief, features)
+    return logits.softmax(dim=1), features
 
 
 def _is_random(module: "nn.Module") -> bool:

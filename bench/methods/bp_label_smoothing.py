@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sid_core import Cascade
+    from sid_core import BeliefNetwork
 
 SUMMARY = "backpropagation with label smoothing 1 - alpha: a control for gains under label noise"
 USES_ALPHA = True
 
 
-def accumulate_gradients(network: "Cascade", images: "Tensor", labels: "Tensor", alpha: float) -> "Tensor":
+def accumulate_gradients(network: "BeliefNetwork", images: "Tensor", labels: "Tensor", alpha: float) -> "Tensor":
     """One BP step on smoothed labels (Szegedy et al., arXiv 1512.00567); see :mod:`bench.methods`.
 
     Raises:

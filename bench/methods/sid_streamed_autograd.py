@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sid_core import Cascade
+    from sid_core import BeliefNetwork
     from sid_core.objective import Alpha
 
 SUMMARY = "SID streamed through autograd: a control that shows what the closed-form backward pass is worth"
@@ -14,7 +14,7 @@ OBJECTIVE = True
 
 
 def accumulate_gradients(
-    network: "Cascade", images: "Tensor", labels: "Tensor", alpha: "Alpha", **objective: Any
+    network: "BeliefNetwork", images: "Tensor", labels: "Tensor", alpha: "Alpha", **objective: Any
 ) -> "Tensor":
     """:func:`sid_core.streamed_step` with ``closed_form=False``."""
     from sid_core import streamed_step

@@ -4,19 +4,23 @@ import math
 
 import torch
 
+from bench.catalog import BACKBONE_UNITS
 from bench.cell import Cell
 from bench.errors import ConfigError
-from sid_core import Cascade, cascade, convolutional_trunk, linear_trunk
+from bench.workloads.backbones import build_pipeline
+from sid_core import BeliefNetwork, cascade, convolutional_trunk, linear_trunk
 
 
-def build_network(cell: Cell, shape: tuple[int, int, int], classes: int) -> Cascade:
+def build_network(cell: Cell, shape: tuple[int, int, int], classes: int) -> BeliefNetwork:
     """The network of ``cell`` for images of ``shape`` (channels, height, width), with weights drawn from its seed.
 
     Raises:
-        ConfigError: the images are too small for the network's trunk.
+        ConfigError: the network does not take images of this size.
     """
     channels, height, width = shape
     torch.manual_seed(cell.seed)
+    if cell.network in BACKBONE_UNITS:
+        return build_pipeline(cell, shape, classes)
     if cell.network == "cascade-linear":
         trunk = linear_trunk(math.prod(shape), cell.width)
     else:

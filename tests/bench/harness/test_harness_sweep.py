@@ -18,6 +18,7 @@ OVERRIDES: dict[str, tuple[str, list[object]]] = {
     "dataset": ("mnist,image-folder:pets", ["mnist", "image-folder:pets"]),
     "depth": ("6,8", [6, 8]),
     "modules": ("1,2", [1, 2]),
+    "cut": ("even,balanced", ["even", "balanced"]),
     "width": ("5", [5]),
     "hidden": ("16,17", [16, 17]),
     "batch_size": ("3", [3]),
@@ -48,7 +49,9 @@ OVERRIDES: dict[str, tuple[str, list[object]]] = {
 @pytest.mark.parametrize("axis", Cell.model_fields)
 def test_set_replaces_any_axis(tmp_path: Path, axis: str) -> None:
     text, expected = OVERRIDES[axis]
-    base = {"method": "sid-streamed", "dataset": "digits"}
+    base: dict[str, object] = {"method": "sid-streamed", "dataset": "digits"}
+    if axis == "cut":
+        base |= {"network": "pipeline-conv", "depth": 5, "modules": 2}
     if axis == "processes":
         base["passes"] = "latency"
     if axis == "smoothing":
@@ -56,10 +59,8 @@ def test_set_replaces_any_axis(tmp_path: Path, axis: str) -> None:
     if axis in ("image_size", "channels", "classes"):
         base["dataset"] = "random"
     if axis == "noise_kind":
-        base["noise_rate"] = "0.4"
-    sweep = write_sweep(
-        tmp_path / "sweep.toml", **{name: float(v) if name == "noise_rate" else v for name, v in base.items()}
-    )
+        base["noise_rate"] = 0.4
+    sweep = write_sweep(tmp_path / "sweep.toml", base)
     for spelling in (axis, axis.replace("_", "-")):
         cells = load_sweep(str(sweep), [f"{spelling}={text}"]).cells
         assert [getattr(cell, axis) for cell in cells] == expected

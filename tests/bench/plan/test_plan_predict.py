@@ -29,6 +29,7 @@ METHODS = [
     "bp",
     "bp-checkpoint",
     "bp-label-smoothing",
+    "bp-microbatch",
     "deep-supervision",
     "sid-published",
     "sid-streamed",

@@ -1,0 +1,243 @@
+"""Backbones as pipelines: units, cuts, cells, plans, and one step of each."""
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from bench.catalog import BACKBONE_UNITS
+from bench.cell import Cell, make_cell
+from bench.errors import ConfigError
+from bench.frontier import is_beyond
+from bench.measure.memory import measure_memory
+from bench.measure.predict import predict_memory
+from bench.measure.step import build_step
+from bench.methods import load_method
+from bench.plan.grid import shape_of
+from bench.sweep import load_sweep
+from bench.workloads.backbones import build_units, unit_sizes
+from bench.workloads.cuts import balanced_cut, even_cut
+from bench.workloads.networks import build_network
+from sid_core import BeliefNetwork, Pipeline
+
+PLANNED_BY_DEFAULT = {("pipeline-resnet18", "sid-streamed"), ("pipeline-vit-tiny", "bp-checkpoint")}
+each_backbone = pytest.mark.parametrize("network", list(BACKBONE_UNITS))
+
+
+def cell(network: str = "pipeline-conv", **axes: Any) -> Cell:
+    sizes = {"batch_size": 3, "image_size": 8, "channels": 3, "hidden": 7}
+    return make_cell({"network": network, "dataset": "random", "passes": ["memory"], **sizes, **axes})
+
+
+def batch(of: Cell) -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    shape, classes = shape_of(of)
+    return torch.randn(of.batch_size, *shape), torch.randint(classes, (of.batch_size,))
+
+
+def build(of: Cell) -> BeliefNetwork:
+    return build_network(of, *shape_of(of))
+
+
+@each_backbone
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 8, 8)])
+def test_a_backbone_has_its_units_and_their_sizes(network: str, shape: tuple[int, int, int]) -> None:
+    units, sizes = build_units(network, shape), unit_sizes(network, shape)
+    assert len(units) == len(sizes) == BACKBONE_UNITS[network]
+    features = torch.randn(2, *shape)
+    for unit, size in zip(units, sizes, strict=True):
+        features = unit(features)
+        assert features.shape[2 if features.dim() == 3 else 1] == size.width
+        assert features.numel() * 4 == size.output_bytes
+
+
+def test_large_images_get_the_large_stems() -> None:
+    with torch.device("meta"):
+        outputs = [
+            build_units(network, (3, 224, 224))[0](torch.empty(1, 3, 224, 224)).shape[1:]
+            for network in ("pipeline-resnet18", "pipeline-vit-tiny")
+        ]
+    assert outputs == [(64, 56, 56), (196, 192)]
+
+
+def test_resnet_keeps_what_its_blocks_need() -> None:
+    """A block's two convolutions, two BatchNorms and two ReLUs keep four tensors; in place, none twice."""
+    first, second, *_ = unit_sizes("pipeline-resnet18", (3, 32, 32))
+    one = first.output_bytes
+    statistics = 4096
+    assert 2 * one <= first.kept_bytes < 2 * one + statistics
+    assert 4 * one <= second.kept_bytes < 4 * one + statistics
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_a_balanced_cut_is_the_best_of_all_cuts(data: st.DataObject) -> None:
+    units = data.draw(st.integers(1, 7))
+    stages = data.draw(st.integers(1, units))
+    numbers = st.lists(st.integers(0, 50), min_size=units, max_size=units)
+    kept, outputs = data.draw(numbers), data.draw(numbers)
+
+    def largest(ends: list[int]) -> int:
+        starts = [0, *ends[:-1]]
+        return max(
+            sum(kept[start:end]) + (outputs[start - 1] if start else 0) for start, end in zip(starts, ends, strict=True)
+        )
+
+    every_cut = [[*inner, units] for inner in itertools.combinations(range(1, units), stages - 1)]
+    cut = balanced_cut(kept, outputs, stages)
+    assert cut in every_cut
+    assert largest(cut) == min(map(largest, every_cut))
+
+
+@given(st.integers(1, 30), st.data())
+def test_an_even_cut_differs_by_one_unit_at_most(units: int, data: st.DataObject) -> None:
+    ends = even_cut(units, data.draw(st.integers(1, units)))
+    sizes = [end - start for start, end in itertools.pairwise([0, *ends])]
+    assert ends[-1] == units
+    assert min(sizes) >= 1
+    assert max(sizes) - min(sizes) <= 1
+
+
+@each_backbone
+def test_weights_of_the_backbone_are_the_same_for_every_cut(network: str) -> None:
+    def backbone(modules: int) -> torch.Tensor:
+        pipeline = build(cell(network, modules=modules))
+        return torch.cat([p.flatten() for module in pipeline.local_modules for p in module.stage.parameters()])
+
+    assert torch.equal(backbone(1), backbone(4))
+
+
+@each_backbone
+def test_streamed_trains_every_parameter_with_the_published_gradients(network: str) -> None:
+    of = cell(network, modules=3, cut="balanced")
+    images, labels = batch(of)
+    found = []
+    for method in ("sid-streamed", "sid-published"):
+        pipeline = build(of).double().eval()
+        assert isinstance(pipeline, Pipeline)
+        load_method(method).accumulate_gradients(pipeline, images.double(), labels, 0.5)
+        found.append(torch.cat([p.grad.flatten() for p in pipeline.parameters() if p.grad is not None]))
+        assert len(found[-1]) == sum(p.numel() for p in pipeline.parameters())
+    assert float((found[0] - found[1]).abs().max()) <= 1e-12 * float(found[1].abs().max())
+
+
+@pytest.mark.parametrize("method", ["bp-checkpoint", "bp-microbatch"])
+@pytest.mark.parametrize("batch_size", [1, 3, 8, 9])
+@pytest.mark.parametrize(
+    "axes",
+    [
+        {"network": "pipeline-conv", "modules": 3},
+        {"network": "pipeline-vit-tiny", "modules": 2},
+        {"network": "cascade-linear", "depth": 4, "modules": 2},
+        {"network": "cascade-conv", "depth": 2, "modules": 1},
+    ],
+    ids=lambda axes: axes["network"],
+)
+def test_bp_in_parts_gives_bps_gradients(method: str, batch_size: int, axes: dict[str, Any]) -> None:
+    of = cell(**axes, batch_size=batch_size)
+    images, labels = batch(of)
+    expected, network = build(of).double(), build(of).double()
+    expected_loss = F.cross_entropy(expected(images.double()), labels)
+    expected_loss.backward()
+    loss = load_method(method).accumulate_gradients(network, images.double(), labels, None)
+    assert float(loss) == pytest.approx(float(expected_loss.detach()), rel=1e-12)
+    scale = max(float(p.grad.abs().max()) for p in expected.parameters() if p.grad is not None)
+    for parameter, twin in zip(network.parameters(), expected.parameters(), strict=True):
+        assert parameter.grad is not None
+        assert twin.grad is not None
+        assert float((parameter.grad - twin.grad).abs().max()) <= 1e-12 * scale
+
+
+@pytest.mark.parametrize(
+    ("network", "method"),
+    [
+        pytest.param(network, method, marks=[] if is_quick else pytest.mark.slow)
+        for network in BACKBONE_UNITS
+        for method in ("bp", "bp-checkpoint", "bp-microbatch", "sid-published", "sid-streamed")
+        for is_quick in [network == "pipeline-conv" or (network, method) in PLANNED_BY_DEFAULT]
+    ],
+)
+def test_a_step_is_planned_to_the_byte(network: str, method: str) -> None:
+    of = cell(network, method=method, modules=3, batch_size=8)  # of 8, BatchNorm sees two at a time at the least
+    measured = measure_memory(build_step(of, *shape_of(of)), *batch(of))
+    foretold = predict_memory(of, *shape_of(of))
+    assert foretold.model_dump(exclude={"allocator", "timeline"}) == measured.model_dump(
+        exclude={"allocator", "timeline"}
+    )
+
+
+def test_streamed_holds_a_part_of_what_bp_holds() -> None:
+    sizes = {"image_size": 32, "batch_size": 32}
+
+    def peak(method: str, **axes: Any) -> int:
+        of = cell("pipeline-resnet18", method=method, **sizes, **axes)
+        return predict_memory(of, *shape_of(of)).peak_activation_bytes
+
+    for axes, most in (({"modules": 8}, 0.42), ({"modules": 5, "cut": "balanced"}, 0.38)):
+        assert peak("sid-streamed", **axes) <= most * peak("bp", **axes)
+
+
+def test_what_a_cell_leaves_open_is_settled() -> None:
+    of = cell("pipeline-resnet18")
+    assert (of.depth, of.modules, of.cut, of.width) == (9, 9, "even", 128)
+    assert cell("pipeline-resnet18", width=7) == of
+    assert cell("pipeline-resnet18", cut="balanced") == of  # nine stages of nine units: one way only
+    assert cell("pipeline-resnet18", modules=5, cut="balanced").id != cell("pipeline-resnet18", modules=5).id
+    assert cell("cascade-linear", cut="balanced") == cell("cascade-linear")
+    assert "modules 5 balanced " in cell("pipeline-resnet18", modules=5, cut="balanced").label()
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ({"depth": 4}, "depth = 4 for network pipeline-conv; legal: 5, its number of units"),
+        ({"modules": 6}, "modules = 6 for network pipeline-conv; legal: 1 to 5"),
+        ({"modules": 2, "cut": "odd"}, "cut = 'odd'; legal: even or balanced"),
+        ({"image_size": 3}, "image_size = 3 for network pipeline-conv; legal: 4 or more"),
+    ],
+)
+def test_what_is_not_legal_is_refused(axes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        cell(**axes)
+
+
+def test_images_that_patches_do_not_tile_are_refused() -> None:
+    with pytest.raises(ConfigError, match="image_size = 10x10 for network pipeline-vit-tiny; legal: multiples of 4"):
+        build(cell("pipeline-vit-tiny", image_size=10))
+
+
+def test_the_out_of_memory_frontier_of_a_backbone() -> None:
+    failed = cell("pipeline-resnet18", modules=5)
+    assert is_beyond(cell("pipeline-resnet18", modules=5, batch_size=4), failed)
+    assert not is_beyond(cell("pipeline-resnet18", modules=8), failed)  # smaller stages
+    assert not is_beyond(cell("pipeline-resnet18", modules=5, image_size=224), failed)  # another stem
+    assert not is_beyond(cell("pipeline-resnet18", modules=5, cut="balanced"), failed)
+
+
+def test_the_suite_has_even_cuts_and_a_balanced_one() -> None:
+    cells = load_sweep("backbones").cells
+    assert {(cell.network, cell.modules, cell.cut) for cell in cells} == {
+        (f"pipeline-{name}", *cut)
+        for name in ("resnet18", "vgg11", "vit-tiny")
+        for cut in ((1, "even"), (2, "even"), (4, "even"), (8, "even"), (5, "balanced"))
+    }
+    assert {cell.batch_size for cell in cells} == {32}
+    assert len(cells) == 75
+
+
+def test_a_stage_may_start_in_place() -> None:
+    torch.manual_seed(0)
+    stages = [nn.Conv2d(1, 2, 3), nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(2, 2, 3))]
+    images, labels = torch.randn(3, 1, 6, 6), torch.tensor([0, 1, 2])
+    found = []
+    network = Pipeline.with_heads(stages, [2, 2], 3)
+    for method in ("sid-streamed", "sid-published"):
+        network.zero_grad()
+        load_method(method).accumulate_gradients(network, images, labels, 0.5)
+        found.append([p.grad.clone() for p in network.parameters() if p.grad is not None])
+    assert all(torch.allclose(*pair, rtol=1e-5, atol=1e-7) for pair in zip(*found, strict=True))
