@@ -24,6 +24,7 @@ _NESTED = ("at_peak", "allocator", "timeline")
 METHOD_ORDER = (
     "bp",
     "bp-checkpoint",
+    "bp-microbatch",
     "bp-label-smoothing",
     "deep-supervision",
     "sid-published",
