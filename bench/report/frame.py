@@ -20,6 +20,7 @@ _NESTED = ("at_peak", "allocator", "timeline")
 METHOD_ORDER = (
     "bp",
     "bp-checkpoint",
+    "bp-microbatch",
     "bp-label-smoothing",
     "deep-supervision",
     "sid-published",
@@ -77,9 +78,9 @@ def _memory_in_detail(record: Record, memory: Memory) -> dict[str, Any]:
 
 
 def series_names(frame: pd.DataFrame) -> pd.Series:
-    """The name of each row's line in a figure: its method, and alpha and threads where it comes with several."""
+    """The name of each row's line in a figure: its method, and alpha, threads and cut where it comes with several."""
     names = frame["method"]
-    for axis in ("alpha", "threads"):
+    for axis in ("alpha", "threads", "cut"):
         if axis in frame:  # a plan has no threads
             values = frame[axis].map(_axis_text)
             several = values.groupby(frame["method"]).transform("nunique") > 1
