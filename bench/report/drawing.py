@@ -23,7 +23,7 @@ _STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "sid-bench", "font.size":
 _COLOURS = {
     "bp": "#1c1c1c",
     "bp-checkpoint": "#8a8a8a",
-    "bp-microbatch": "#bdbdbd",
+    "bp-microbatch": "#c4b8a8",
     "bp-label-smoothing": "#e69f00",
     "deep-supervision": "#009e73",
     "sid-published": "#d55e00",

@@ -84,12 +84,12 @@ def _memory_in_detail(record: Record, memory: Memory) -> dict[str, Any]:
 def series_names(frame: pd.DataFrame) -> pd.Series:
     """The name of each row's line in a figure: its method, and what else tells its lines apart.
 
-    That is another objective than the usual, and smoothing, alpha and threads where the method comes with several.
+    That is another objective than the usual, and smoothing, alpha, threads and cut where it comes with several.
     """
     names = frame["method"]
     for axis, usual in _USUAL.items():
         names = names.where(frame[axis] == usual, names + f" {axis} " + frame[axis])
-    for axis in ("smoothing", "alpha", "threads"):
+    for axis in ("smoothing", "alpha", "threads", "cut"):
         if axis in frame:  # a plan has no smoothing and no threads
             values = frame[axis].map(_axis_text)
             apart = [frame["method"], frame["direction"]] if axis == "smoothing" else frame["method"]
