@@ -18,7 +18,7 @@ from pydantic import (
 from bench.alpha import LEGAL_ALPHA, alpha_by_module
 from bench.catalog import BACKBONE_UNITS, DATASETS, NETWORKS, dataset_info
 from bench.errors import ConfigError, unknown
-from bench.methods import load_method, method_names, takes_objective
+from bench.methods import load_method, method_names, refusal, takes_objective
 
 Pass = Literal["memory", "latency", "accuracy"]
 NoiseKind = Literal["none", "symmetric-exclusive", "symmetric-inclusive", "pairflip", "asymmetric"]
@@ -231,6 +231,9 @@ class Cell(BaseModel):
         if "latency" not in self.passes:
             object.__setattr__(self, "processes", 1)
         self._check_shape_fields()
+        reason = refusal(self.method, self)
+        if reason is not None:
+            raise ValueError(reason)
         return self
 
     def _settle_backbone(self, units: int) -> None:

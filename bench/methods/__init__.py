@@ -9,7 +9,9 @@ A method is a module with three names:
 
 A rule with SID's local objective may say ``OBJECTIVE = True`` besides. Its ``accumulate_gradients`` then also gets the
 keywords ``direction``, ``reduction`` and, in direction ``reverse``, ``smoothing``, as the steps of ``sid_core`` take
-them; a cell of any other method has these at their defaults.
+them; a cell of any other method has these at their defaults. A rule that does not fit every cell may have
+``refusal(cell)``: why it does not take the cell, as in ``network = 'x' for method 'y'; legal: ...``, or None. Such a
+cell is refused before anything runs.
 
 A file in this folder is a method; its name is the file's, with dashes. Another package adds one with an entry point in
 the group ``sid_bench.methods`` that names such a module. The files here import torch inside their functions, because
@@ -28,6 +30,7 @@ from bench.errors import ConfigError, unknown
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from bench.cell import Cell
     from sid_core import BeliefNetwork
 
 GROUP = "sid_bench.methods"
@@ -79,3 +82,9 @@ def load_method(name: str) -> Method:
 def takes_objective(method: Method) -> bool:
     """Whether ``method`` has a local objective, whose direction, smoothing and reduction it lets a cell choose."""
     return bool(getattr(method, "OBJECTIVE", False))
+
+
+def refusal(name: str, cell: "Cell") -> str | None:
+    """Why the method called ``name`` does not take ``cell``; None where it does."""
+    refuse = getattr(load_method(name), "refusal", None)
+    return None if refuse is None else refuse(cell)

@@ -2,15 +2,26 @@
 
 from typing import TYPE_CHECKING, Any
 
+from bench.catalog import BACKBONE_UNITS, NETWORKS
+
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from bench.cell import Cell
     from sid_core import BeliefNetwork
     from sid_core.objective import Alpha
 
 SUMMARY = "SID vectorised: the same gradients, same-shaped modules in a few large products"
 USES_ALPHA = True
 OBJECTIVE = True
+
+
+def refusal(cell: "Cell") -> str | None:
+    """A pipeline's stages differ, and each needs the features of the one before."""
+    if cell.network in BACKBONE_UNITS:
+        legal = [name for name in NETWORKS if name not in BACKBONE_UNITS]
+        return f"network = {cell.network!r} for method {cell.method!r}; legal: {legal}"
+    return None
 
 
 def accumulate_gradients(

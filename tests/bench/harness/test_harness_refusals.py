@@ -73,6 +73,16 @@ def assert_refused(cli: RunCli, arguments: list[object], results: Path, fragment
         ("smoke", ["device=tpu"], ("device = 'tpu'", "legal: cpu, cuda or cuda:N")),
         ("smoke", ["passes=memory,speed"], ("passes = 'speed'", "legal: one or more of memory, latency, accuracy")),
         ("smoke", ["dataset=random"], ("passes = accuracy", "'random'", "legal: memory, latency")),
+        (
+            "smoke",
+            ["method=sid-vectorised", "network=pipeline-conv", "depth=5", "modules=5"],
+            ("network = 'pipeline-conv' for method 'sid-vectorised'", "legal: ['cascade-conv', 'cascade-linear']"),
+        ),
+        (
+            "smoke",
+            ["method=bp-label-smoothing", "alpha=0.3:0.5:0.5:0.5"],
+            ("alpha = [0.3, 0.5, 0.5, 0.5] for method 'bp-label-smoothing'", "legal: one number in (0, 1]"),
+        ),
         ("smoke", ["depth"], ("--set 'depth' is not AXIS=VALUE", "--set depth=8,16")),
         ("smoke", ["depth="], ("--set 'depth=' is not AXIS=VALUE",)),
         ("smoke", ["=3"], ("unknown axis ''",)),

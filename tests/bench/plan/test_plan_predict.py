@@ -202,9 +202,14 @@ def test_a_rule_that_needs_contents_is_refused(rule: Callable[..., Tensor], monk
     assert "\n" not in str(caught.value)
 
 
-def test_an_error_of_the_method_itself_stays_what_it_is() -> None:
-    with pytest.raises(ValueError, match="bp-label-smoothing takes alpha as one number"):
-        predicted(tiny("bp-label-smoothing", alpha=[0.1, 0.2]))
+def _mistaken(*_arguments: object) -> Tensor:
+    raise ValueError("a mistake of its own")
+
+
+def test_an_error_of_the_method_itself_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_rule(monkeypatch, _mistaken)
+    with pytest.raises(ValueError, match="a mistake of its own"):
+        predicted(tiny())
 
 
 HUGE = """
