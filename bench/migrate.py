@@ -1,7 +1,8 @@
 """Brings records of earlier schemas up to the present one, so that old results files stay readable.
 
 Schema 2 (from 1): memory by category, its timeline and the allocator's view, unknown in old records; the verdict,
-throughput and processes of a latency; the number of attempts.
+throughput and processes of a latency; the number of attempts. Schema 3 (from 2): who computes when, and several
+ranks, unknown in old records.
 """
 
 from collections.abc import Callable
@@ -39,4 +40,8 @@ def _from_1(content: Content) -> Content:
     return content | {"schema": 2, "attempts": attempts, "memory": memory, "latency": latency}
 
 
-_STEPS: dict[int, Callable[[Content], Content]] = {1: _from_1}
+def _from_2(content: Content) -> Content:
+    return content | {"schema": 3, "trace": None, "ranks": None}
+
+
+_STEPS: dict[int, Callable[[Content], Content]] = {1: _from_1, 2: _from_2}

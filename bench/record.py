@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.cell import STORED, Cell
 
-SCHEMA = 2
+SCHEMA = 3
 
 Status = Literal["ok", "oom", "timeout", "crashed", "skipped"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -146,6 +146,40 @@ class Accuracy(_Frozen):
     epochs: list[Epoch]
 
 
+class Trace(_Frozen):
+    """Who computes when: spans of time of ``steps`` training steps, as columns of one length.
+
+    ``rank`` is 0 where there is one process. ``module`` counts from 1; None is the trunk, or what belongs to no one
+    module. ``phase`` has a letter a span: ``f`` forward, ``b`` backward, ``s`` optimizer step, ``w`` waiting for
+    another rank. ``start_seconds`` and ``end_seconds`` count from the first span's start, on one clock for all ranks.
+    """
+
+    steps: int
+    rank: list[int]
+    module: list[int | None]
+    phase: str
+    start_seconds: list[float]
+    end_seconds: list[float]
+
+
+class Ranks(_Frozen):
+    """What several ranks give and cost, a number a rank in each list, in order of the ranks.
+
+    ``ratio_to_one_rank`` is the time of a step over that of the same rule on one rank with the same threads, from
+    interleaved blocks of one run. ``bound`` is the least that the schedule allows, from phases timed on one rank; None
+    where no bound is known. ``busy_share`` is the share of a step's time that a rank does not wait. Bytes are None
+    where the memory pass was not asked for.
+    """
+
+    modules: list[int]
+    ratio_to_one_rank: float | None
+    ratio_to_one_rank_ci95: tuple[float, float] | None
+    bound: float | None
+    busy_share: list[Share] | None
+    peak_activation_bytes: list[int] | None
+    peak_total_bytes: list[int] | None
+
+
 class Data(_Frozen):
     """The data that the cell saw."""
 
@@ -168,10 +202,11 @@ class Record(_Frozen):
     """One line of a results file.
 
     ``id`` is the hash of ``cell``; ``created`` is the time in UTC (ISO 8601); ``attempts`` says how often the cell was
-    started, 0 where it was skipped.
+    started, 0 where it was skipped. ``ranks`` is None where there is one. Of several ranks, ``memory`` is that of the
+    rank which needs most.
     """
 
-    schema_version: Literal[2] = Field(alias="schema")
+    schema_version: Literal[3] = Field(alias="schema")
     id: str
     status: Status
     message: str | None
@@ -184,6 +219,8 @@ class Record(_Frozen):
     memory: Memory | None
     latency: Latency | None
     accuracy: Accuracy | None
+    trace: Trace | None
+    ranks: Ranks | None
     timing: Timing | None
     environment: dict[str, Any]
 

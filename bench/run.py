@@ -152,7 +152,8 @@ def measure_cell(cell: Cell, suite: str, measure: Callable[[Cell], dict[str, Any
 
 
 def _make_record(cell: Cell, suite: str, answer: dict[str, Any], attempts: int) -> Record:
-    parts = {part: answer.get(part) for part in ("data", "parameters", "memory", "latency", "accuracy", "timing")}
+    names = ("data", "parameters", "memory", "latency", "accuracy", "trace", "ranks", "timing")
+    parts = {part: answer.get(part) for part in names}
     return Record.parse(
         {
             "schema": SCHEMA,

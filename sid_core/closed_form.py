@@ -58,7 +58,8 @@ def accumulate_closed_form(
     """
     classes = chain.belief.shape[1]
     feature_gradient: Tensor | None = None
-    for module in local_modules:
+    for number, module in enumerate(local_modules, 1):
+        enter("forward", number)
         stacked[:, :classes] = chain.belief
         linears: list[nn.Linear] = list(module.mlp)[::2]  # type: ignore[arg-type]
         inputs = [stacked]
@@ -66,7 +67,7 @@ def accumulate_closed_form(
             # ReLU in place: its gradient needs the result only, and a linear layer needs its input only.
             inputs.append(F.linear(inputs[-1], linear.weight, linear.bias).relu_())
         gradient = chain.advance(F.linear(inputs[-1], linears[-1].weight, linears[-1].bias))
-        enter("backward")
+        enter("backward", number)
         for linear in reversed(linears[1:]):
             activation = inputs.pop()
             _add_parameter_gradients(linear, activation, gradient)
@@ -81,7 +82,7 @@ def accumulate_closed_form(
             else:
                 feature_gradient.addmm_(gradient, feature_weight)
         del gradient  # the next module's activations need its room
-        enter("forward")
+    enter("forward")
     return feature_gradient
 
 

@@ -1,24 +1,30 @@
 """Tells a listener which part of a training step begins; without one, telling costs a tenth of a microsecond.
 
 Whoever measures a step can see where autograd runs backward, but not where a backward pass that is written out begins
-and ends. Such a pass tells it here.
+and ends, nor for which module. Such a pass tells it here.
 """
 
 from collections.abc import Callable
 from typing import Literal
 
-Phase = Literal["forward", "backward", "optimizer"]
+Phase = Literal["forward", "backward", "optimizer", "wait"]
+Listener = Callable[[Phase, int | None], None]
 
-_listeners: list[Callable[[Phase], None]] = []
+_listeners: list[Listener] = []
 
 
-def enter(phase: Phase) -> None:
-    """Says that ``phase`` begins, and with it that the phase before ends."""
+def enter(phase: Phase, module: int | None = None) -> None:
+    """Says that ``phase`` begins, and with it that the phase before ends.
+
+    Args:
+        phase: ``wait`` is time that another rank decides.
+        module: which module of the network it is the phase of, from 1; None where that is not known, or for the trunk.
+    """
     for listener in _listeners:
-        listener(phase)
+        listener(phase, module)
 
 
-def listen(listener: Callable[[Phase], None]) -> Callable[[], None]:
+def listen(listener: Listener) -> Callable[[], None]:
     """Has ``listener`` called at each change of phase; returns what ends that."""
     _listeners.append(listener)
     return lambda: _listeners.remove(listener)

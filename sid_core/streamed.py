@@ -19,6 +19,7 @@ from sid_core.objective import (
     belief_chain,
     check_objective,
 )
+from sid_core.phases import enter
 from sid_core.update_in_turn import check_optimizers, update_in_turn
 
 
@@ -100,11 +101,14 @@ def _accumulate_by_autograd(
     network: BeliefNetwork, local_modules: Iterable[nn.Module], features: Tensor, chain: BeliefChain
 ) -> None:
     """Forward and backward of one module of any kind after the other; ``features.grad`` gathers their gradient."""
-    for module in local_modules:
+    for number, module in enumerate(local_modules, 1):
+        enter("forward", number)
         with torch.enable_grad():
             logits, features = network.run_module(module, chain.belief, features)
         features = network.hand_on(features)
         gradient = chain.advance(logits.detach())
         if logits.requires_grad:
+            enter("backward", number)
             logits.backward(gradient)
         del logits, gradient
+    enter("forward")

@@ -43,7 +43,7 @@ def told_phase_and_region(meter: StorageMeter, trunk: nn.Module) -> Iterator[Non
     The trunk's backward pass begins when the gradient of its output is complete, and lasts until that of the step ends.
     """
 
-    def enter(phase: Phase) -> None:
+    def enter(phase: Phase, _module: int | None) -> None:
         meter.enter(phase)
         meter.region = "modules"
 

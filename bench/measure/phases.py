@@ -1,17 +1,17 @@
 """Follows the phases of a training step: forward, backward, optimizer."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
-from sid_core.phases import Phase, enter, listen
+from sid_core.phases import Listener, enter, listen
 
 
 @contextmanager
-def follow_phases(listener: Callable[[Phase], None]) -> Iterator[None]:
-    """Calls ``listener`` with each phase that begins while the context is open.
+def follow_phases(listener: Listener) -> Iterator[None]:
+    """Calls ``listener`` with each phase (and module) that begins while the context is open.
 
     A backward pass through autograd is seen because ``torch.autograd.backward``, which ``Tensor.backward`` calls too,
     is wrapped meanwhile; one that is written out, and the optimizer's step, are told by who runs them

@@ -42,7 +42,7 @@ def _seconds_by_phase(step: TrainingStep, images: Tensor, labels: Tensor, clock:
     phases: list[Phase] = ["optimizer"]  # a step begins with the release of the old gradients
     marks = [clock.mark()]
 
-    def listen(phase: Phase) -> None:
+    def listen(phase: Phase, _module: int | None) -> None:
         marks.append(clock.mark())
         phases.append(phase)
 

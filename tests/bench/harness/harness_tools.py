@@ -58,7 +58,7 @@ def make_record(message: str | None = None, status: str = "ok", memory_bytes: in
     }
     return Record.parse(
         {
-            "schema": 2,
+            "schema": 3,
             "id": cell.id,
             "status": status,
             "message": message,
@@ -71,6 +71,8 @@ def make_record(message: str | None = None, status: str = "ok", memory_bytes: in
             "memory": memory if status == "ok" else None,
             "latency": None,
             "accuracy": None,
+            "trace": None,
+            "ranks": None,
             "timing": {"work_seconds": 0.5, "overhead_seconds": 0.25},
             "environment": {"sid_bench": "0.1.0", "cpu": "one with an é"},
         }

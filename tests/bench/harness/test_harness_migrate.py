@@ -1,4 +1,4 @@
-"""Old results files: records of schema 1, as an earlier version wrote them, are read, reported and taken further."""
+"""Old results files: records as earlier versions wrote them are read, reported and taken further."""
 
 import copy
 import json
@@ -60,7 +60,7 @@ def test_old_records_are_read_and_keep_their_ids() -> None:
     assert [record.id for record in records] == [old["id"] for old in OLD]
     for record, old in zip(records, OLD, strict=True):
         assert record.id == record.cell.id
-        assert record.schema_version == 2
+        assert record.schema_version == 3
         assert (record.status, record.message, record.attempts) == ("ok", None, 1)
         for name in ("created", "suite", "parameters", "environment"):
             assert getattr(record, name) == old[name]
@@ -81,12 +81,25 @@ def test_what_was_measured_stays_what_follows_is_computed_and_the_rest_is_unknow
             assert record.latency.blocks_by_process == [len(record.latency.blocks_seconds)]
             assert record.latency.noisy_because is None
             assert record.latency.shares is None
+        assert record.trace is None
+        assert record.ranks is None
+
+
+def test_a_record_of_schema_2_says_the_same_and_nothing_of_ranks() -> None:
+    path = Path(__file__).with_name("schema_2.jsonl")
+    old = json.loads(path.read_text(encoding="utf-8"))
+    assert old["schema"] == 2
+    (record,) = sound_records(path)
+    assert (
+        json.loads(record.line()).items()
+        >= (old | {"schema": 3, "trace": None, "ranks": None, "cell": record.cell.model_dump(mode="json")}).items()
+    )
 
 
 def test_migrating_leaves_the_original_and_what_is_of_the_present_alone() -> None:
     for old, record in zip(copy.deepcopy(OLD), read_records(OLD_FILE).records, strict=True):
         before = copy.deepcopy(old)
-        assert migrate(old)["schema"] == 2
+        assert migrate(old)["schema"] == 3
         assert old == before
         now = json.loads(record.line())
         assert migrate(now) is now
@@ -108,7 +121,7 @@ def test_a_run_goes_on_with_an_old_file(tmp_path: Path, results: Path, measuring
     ended = measuring_cli("run", sweep, "--out", results)
     assert "1 cells measured, 1 ok, 6 stored before" in ended.stdout, ended.stderr
     assert results.read_bytes().startswith(OLD_FILE.read_bytes()), "old lines stay as they are"
-    assert json.loads(results.read_text(encoding="utf-8").splitlines()[6])["schema"] == 2
+    assert json.loads(results.read_text(encoding="utf-8").splitlines()[6])["schema"] == 3
     assert len(sound_records(results)) == 7
 
 

@@ -31,7 +31,7 @@ def make_record(
     modules = checked.modules
     shares = [accuracy] * modules
     kls = list(kl) if kl is not None else [1.0 / (index + 1) for index in range(modules)]
-    parts: dict[str, Any] = {"memory": None, "latency": None, "accuracy": None}
+    parts: dict[str, Any] = dict.fromkeys(("memory", "latency", "accuracy", "trace", "ranks"))
     if memory is not None:
         parts["memory"] = {
             "peak_activation_bytes": memory,
@@ -78,7 +78,7 @@ def make_record(
             "epochs": [epoch],
         }
     content = {
-        "schema": 2,
+        "schema": 3,
         "id": checked.id,
         "status": status,
         "message": message,
