@@ -30,6 +30,10 @@ _COLOURS = {
     "sid-streamed-autograd": "#56b4e9",
     "sid-streamed": "#0072b2",
     "sid-vectorised": "#cc79a7",
+    "bp-gpipe": "#a6761d",
+    "bp-1f1b": "#5c4033",
+    "sid-parallel": "#2e8b8b",
+    "sid-pipelined": "#6a51a3",
 }
 _OTHER_COLOURS = ("#8c564b", "#b8a800", "#7b4fa3")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p")
@@ -151,16 +155,21 @@ def lines_in_panels(
             axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.xaxis.set_minor_locator(NullLocator())
         if log_y:
-            axes.set_yscale("log")
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if _leads(value) else ""))
-            low, high = axes.get_ylim()
-            spare = max(1.0, _LEAST_SPAN * low / high) ** 0.5
-            axes.set_ylim(low / spare, high * spare)
+            widen_to_ticks(axes)
     grid.set_titles("{col_name}")
     grid.set_axis_labels(AXES.get(x, x.replace("_", " ")), y_label)
     finish(grid)
     return grid
+
+
+def widen_to_ticks(axes: Any) -> None:
+    """Makes the vertical axis logarithmic, and so long that at least two of its ticks have a label."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if _leads(value) else ""))
+    low, high = axes.get_ylim()
+    spare = max(1.0, _LEAST_SPAN * low / high) ** 0.5
+    axes.set_ylim(low / spare, high * spare)
 
 
 def hollow_noisy(axes: Any, rows: pd.DataFrame, x: str, palette: dict[str, Any], markers: dict[str, str]) -> None:
