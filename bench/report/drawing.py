@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -108,9 +108,18 @@ def look(rows: pd.DataFrame) -> tuple[list[str], dict[str, Any], dict[str, str]]
 
 
 def lines_in_panels(
-    rows: pd.DataFrame, x: str, y_label: str, log_y: bool, log_x: bool = True, errorbar: tuple[str, int] | None = None
+    rows: pd.DataFrame,
+    x: str,
+    y_label: str,
+    log_y: bool,
+    log_x: bool = True,
+    errorbar: tuple[str, int] | None = None,
+    dashed: Collection[str] = (),
 ) -> sns.FacetGrid:
-    """Lines with markers, a panel a value of ``panel``; draws ``low`` to ``high`` as bars where the rows have them."""
+    """Lines with markers, a panel a value of ``panel``; draws ``low`` to ``high`` as bars where the rows have them.
+
+    The series in ``dashed`` have dashed lines.
+    """
     order, palette, markers = look(rows)
     panels = sorted(rows["panel"].unique())
     grid = sns.relplot(
@@ -123,7 +132,7 @@ def lines_in_panels(
         style_order=order,
         palette=palette,
         markers=markers,
-        dashes=False,
+        dashes={name: (3, 2) if name in dashed else (1, 0) for name in order} if dashed else False,
         kind="line",
         errorbar=errorbar,
         err_style="bars",

@@ -156,6 +156,7 @@ def _memory_against_latency(frame: pd.DataFrame) -> Figure | None:
         hollow_noisy(panel, shown, "x", palette, markers)
         front = shown[shown["on_front"]].sort_values(["x", "y"])
         panel.plot(front["x"], front["y"], color="#c0392b", linewidth=1, drawstyle="steps-post", zorder=1)
+        panel.scatter(front["x"], front["y"], s=150, facecolors="none", edgecolors="#c0392b", linewidth=1, zorder=2)
         panel.axhline(1, color="#888888", linewidth=0.8)
         panel.axvline(1, color="#888888", linewidth=0.8)
         widen_to_ticks(panel)
@@ -179,8 +180,8 @@ def _memory_against_latency(frame: pd.DataFrame) -> Figure | None:
         "Memory against latency, both over BP's",
         "A panel is one cell, with every method that was measured on it; of each network the four cells with the most "
         "methods, then the largest. Left of 1 is faster than BP, below 1 is leaner; the vertical axis is logarithmic. "
-        "The red line is the Pareto front: no method beats these in both, by medians. Hollow points have a noisy "
-        "latency: not to be relied on.",
+        "Ringed and joined in red is the Pareto front: no method beats these in both, by medians. Hollow points have a "
+        "noisy latency: not to be relied on.",
         figure_svg(grid.figure),
         data_table(rows, columns),
         f"Scatter of memory ratio over latency ratio, a panel a cell. On the Pareto front: {fronts}.",

@@ -10,11 +10,16 @@ from bench.report.drawing import Figure, data_table, drawing, figure_svg, in_wor
 from bench.report.frame import cell_title, ordered_series, series_names
 from bench.report.tables import NOT_MEASURED
 
+_BOUND = ", bound"
 _PLACE = ["network", "dataset", "depth", "modules", "hidden", "batch_size"]
 
 
 def _on_several(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame[frame["rank_results"].notna()] if not frame.empty else frame
+    """The rows with results of several ranks; their series do not say how many, which the axis and a column do."""
+    if frame.empty:
+        return frame
+    rows = frame[frame["rank_results"].notna()]
+    return rows if rows.empty else rows.assign(series=series_names(rows.drop(columns="ranks")))
 
 
 def ranks_table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -23,7 +28,7 @@ def ranks_table(frame: pd.DataFrame) -> pd.DataFrame:
     if rows.empty:
         return pd.DataFrame()
     order = {series: at for at, series in enumerate(ordered_series(rows))}
-    rows = rows.assign(order=rows["series"].map(order)).sort_values([*_PLACE, "order", "seed"])
+    rows = rows.assign(order=rows["series"].map(order)).sort_values([*_PLACE, "order", "ranks", "seed"])
     return pd.DataFrame([_table_row(row) for _, row in rows.iterrows()])
 
 
@@ -34,7 +39,7 @@ def _table_row(row: pd.Series) -> dict[str, object]:
     return {
         "network": row["network"],
         "layout": row["layout"],
-        "method": row["method"],
+        "method": row["series"],
         "modules": row["modules"],
         "hidden": row["hidden"],
         "batch": row["batch_size"],
@@ -69,15 +74,15 @@ def draw_ranks(frame: pd.DataFrame) -> Figure | None:
     rows = _on_several(frame)
     if rows.empty:
         return None
-    rows = rows.assign(
-        series=series_names(rows.drop(columns="ranks")), panel=[_panel(row) for _, row in rows.iterrows()]
-    )
+    rows = rows.assign(panel=[_panel(row) for _, row in rows.iterrows()])
     points = pd.DataFrame([point for _, row in rows.iterrows() for point in _points(row)])
     if points.empty:
         return None
+    points[["low", "high"]] = points[["low", "high"]].astype(float)  # NaN where there is no interval
+    bounds = set(points.loc[points["series"].str.endswith(_BOUND), "series"])
     columns = {"ranks": "ranks", "y": "time / one rank's", "low": "95 % from", "high": "95 % to"}
     with drawing():
-        grid = lines_in_panels(points, "ranks", "step time / one rank's", log_y=False, log_x=False)
+        grid = lines_in_panels(points, "ranks", "step time / one rank's", log_y=False, log_x=False, dashed=bounds)
         for axes in grid.axes_dict.values():
             axes.set_ylim(bottom=0)
             axes.set_xlim(points["ranks"].min() - 0.5, points["ranks"].max() + 0.5)
@@ -85,10 +90,10 @@ def draw_ranks(frame: pd.DataFrame) -> Figure | None:
     return Figure(
         "time-against-ranks",
         "Step time on several ranks over that on one",
-        "Below 1 is faster than one rank with the same threads a rank; bars: 95 % intervals. A bound is the least that "
-        "the schedule allows, from phases timed on one rank: locking forward, or filling and draining, costs the rest.",
+        "Below 1 is faster than one rank with the same threads a rank; bars: 95 % intervals. A bound (dashed) is the "
+        "least that the schedule allows, from phases timed on one rank.",
         svg,
-        data_table(points, columns),
+        data_table(points, columns).replace("nan", "no interval"),
         in_words(points, "ranks", "time over one rank's", lambda value: f"{value:.2f}"),
     )
 
@@ -105,8 +110,8 @@ def _points(row: pd.Series) -> list[dict[str, Any]]:
     shared = {name: row[name] for name in ("panel", "method", "ranks")}
     points = []
     if measured is not None:
-        low, high = results.ratio_to_one_rank_ci95 or (measured, measured)
+        low, high = results.ratio_to_one_rank_ci95 or (None, None)
         points.append(shared | {"series": row["series"], "y": measured, "low": low, "high": high})
     if bound is not None:
-        points.append(shared | {"series": f"{row['series']}, bound", "y": bound, "low": bound, "high": bound})
+        points.append(shared | {"series": row["series"] + _BOUND, "y": bound, "low": None, "high": None})
     return points

@@ -101,6 +101,8 @@ def _apart(figure: Figure, at: int) -> Figure:
 
 
 def _draw(rows: pd.DataFrame) -> Figure:
+    first = rows.iloc[0]
+    layout = first["layout"]
     series = ordered_series(rows)
     traces: dict[str, Trace] = {name: rows[rows["series"] == name].iloc[0]["trace"] for name in series}
     lanes = {name: _lanes(trace) for name, trace in traces.items()}
@@ -112,7 +114,7 @@ def _draw(rows: pd.DataFrame) -> Figure:
     )
     longest = max((trace.end_seconds[-1] for trace in traces.values() if trace.steps == 1), default=None)
     for panel, (name, trace) in zip(axes.flat, traces.items(), strict=False):
-        _draw_panel(panel, trace, lanes[name])
+        _draw_panel(panel, trace, lanes[name], layout)
         panel.set_title(name if trace.steps == 1 else f"{name}: {trace.steps} steps")
         # One scale for all, so that a longer step looks longer; several steps have one of their own.
         panel.set_xlim(0, 1000 * (longest if longest is not None and trace.steps == 1 else max(trace.end_seconds)))
@@ -121,17 +123,16 @@ def _draw(rows: pd.DataFrame) -> Figure:
     used = [letter for letter in _PHASES if any(letter in trace.phase for trace in traces.values())]
     handles = [Rectangle((0, 0), 1, 1, color=_PHASES[letter][1]) for letter in used]
     figure.legend(handles, [_PHASES[letter][0] for letter in used], loc="outside upper left", ncol=4, frameon=False)
-    first = rows.iloc[0]
     return Figure(
         f"who-computes-when-{first['network']}",
-        f"Who computes when, {first['network']} ({first['layout']})",
+        f"Who computes when, {first['network']} ({layout}), {first['modules']} modules, batch {first['batch_size']}",
         f"Depth {first['depth']}, {first['modules']} modules, hidden {first['hidden']}, batch {first['batch_size']} on "
         f"{first['dataset']}. A lane is a module, time runs to the right on one scale for all single steps. What is "
         "empty between a module's forward and backward is a module that has run and waits for its gradient (update "
         "locking). The dotted line is where module 1's gradient is complete. The step of median length of a few, "
         "followed apart from the timed ones.",
         figure_svg(figure),
-        pd.concat([_data(name, trace) for name, trace in traces.items()], ignore_index=True),
+        pd.concat([_data(name, trace, layout) for name, trace in traces.items()], ignore_index=True),
         " ".join(_in_words(name, trace) for name, trace in traces.items()),
     )
 
@@ -142,7 +143,7 @@ def _lanes(trace: Trace) -> list[tuple[int, int | None]]:
     return sorted(pairs, key=lambda lane: (lane[0], lane[1] is None, lane[1] or 0))
 
 
-def _draw_panel(panel: Axes, trace: Trace, lanes: list[tuple[int, int | None]]) -> None:
+def _draw_panel(panel: Axes, trace: Trace, lanes: list[tuple[int, int | None]], layout: str) -> None:
     place = {lane: at for at, lane in enumerate(lanes)}
     for letter, (_, colour) in _PHASES.items():
         for lane, at in place.items():
@@ -157,7 +158,7 @@ def _draw_panel(panel: Axes, trace: Trace, lanes: list[tuple[int, int | None]]) 
     if waits:
         panel.axvline(1000 * waits[0].complete * step_seconds(trace), color="#1c1c1c", linestyle=":", linewidth=1.2)
     several = len(set(trace.rank)) > 1
-    labels = [f"rank {rank}: {_lane_name(module)}" if several else _lane_name(module) for rank, module in lanes]
+    labels = [(f"rank {rank}: " if several else "") + _lane_name(module, layout) for rank, module in lanes]
     panel.set_yticks(range(len(lanes)), labels, fontsize=7)
     panel.set_ylim(len(lanes) - 0.4, -0.6)
     panel.grid(axis="y", visible=False)
@@ -165,8 +166,10 @@ def _draw_panel(panel: Axes, trace: Trace, lanes: list[tuple[int, int | None]]) 
     panel.set_ylabel("module")
 
 
-def _lane_name(module: int | None) -> str:
-    return "trunk, rest" if module is None else str(module)
+def _lane_name(module: int | None, layout: str) -> str:
+    if module is not None:
+        return str(module)
+    return "rest" if layout == "pipeline" else "trunk, rest"
 
 
 def _columns(trace: Trace) -> list[tuple[int, int | None, str, float, float]]:
@@ -174,13 +177,13 @@ def _columns(trace: Trace) -> list[tuple[int, int | None, str, float, float]]:
     return list(zip(*columns, strict=True))
 
 
-def _data(name: str, trace: Trace) -> pd.DataFrame:
+def _data(name: str, trace: Trace, layout: str) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
                 "method": name,
                 "rank": rank,
-                "module": _lane_name(module),
+                "module": _lane_name(module, layout),
                 "phase": _PHASES[phase][0],
                 "from, ms": f"{1000 * start:.4f}",
                 "to, ms": f"{1000 * end:.4f}",
