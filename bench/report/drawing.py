@@ -32,6 +32,8 @@ _COLOURS = {
     "sid-vectorised": "#cc79a7",
     "bp-gpipe": "#a6761d",
     "bp-1f1b": "#5c4033",
+    "bp-zb1p": "#b5838d",
+    "bp-zbv": "#7f7f2a",
     "sid-parallel": "#2e8b8b",
     "sid-pipelined": "#6a51a3",
 }

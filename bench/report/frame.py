@@ -34,6 +34,8 @@ METHOD_ORDER = (
     "sid-vectorised",
     "bp-gpipe",
     "bp-1f1b",
+    "bp-zb1p",
+    "bp-zbv",
     "sid-parallel",
     "sid-pipelined",
 )

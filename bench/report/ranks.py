@@ -99,8 +99,10 @@ def draw_ranks(frame: pd.DataFrame) -> Figure | None:
 
 
 def _panel(row: pd.Series) -> str:
-    threads = "" if pd.isna(row["threads"]) else f", {int(row['threads'])} threads a rank"
-    return cell_title(row) + threads
+    if pd.isna(row["threads"]):
+        return cell_title(row)
+    count = int(row["threads"])
+    return cell_title(row) + f", {count} thread{'s' if count > 1 else ''} a rank"
 
 
 def _points(row: pd.Series) -> list[dict[str, Any]]:

@@ -112,12 +112,13 @@ def _draw(rows: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(
         lines, columns, figsize=(_PANEL_WIDTH * columns, height * lines), squeeze=False, layout="constrained"
     )
-    longest = max((trace.end_seconds[-1] for trace in traces.values() if trace.steps == 1), default=None)
+    lengths = {name: 1000 * max(trace.end_seconds) for name, trace in traces.items()}
+    longest = max((lengths[name] for name, trace in traces.items() if trace.steps == 1), default=0.0)
     for panel, (name, trace) in zip(axes.flat, traces.items(), strict=False):
         _draw_panel(panel, trace, lanes[name], layout)
         panel.set_title(name if trace.steps == 1 else f"{name}: {trace.steps} steps")
         # One scale for all, so that a longer step looks longer; several steps have one of their own.
-        panel.set_xlim(0, 1000 * (longest if longest is not None and trace.steps == 1 else max(trace.end_seconds)))
+        panel.set_xlim(0, longest if trace.steps == 1 else lengths[name])
     for panel in axes.flat[len(series) :]:
         panel.set_visible(False)
     used = [letter for letter in _PHASES if any(letter in trace.phase for trace in traces.values())]

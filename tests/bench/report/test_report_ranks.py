@@ -9,6 +9,7 @@ from bench.record import Record
 from bench.report import write_report
 from bench.report.frame import records_frame
 from bench.report.ranks import draw_ranks, ranks_table
+from bench.report.timeline import draw_timelines
 
 MEASURED = {
     "ratio_to_one_rank": 0.7,
@@ -67,6 +68,20 @@ def test_the_figure_has_a_line_and_a_bound_against_the_number_of_ranks() -> None
     ]
     assert "sid-streamed from 0.70 to 0.50" in figure.alternative
     assert ">sid-streamed, bound<" in figure.svg
+
+
+def test_a_rank_that_waits_shows_in_the_course_of_its_bytes() -> None:
+    record = on_ranks([4, 4])
+    assert record.memory is not None
+    assert record.memory.timeline is not None
+    waiting = record.memory.timeline.model_copy(update={"phase": "fwb"})
+    on_one = make_record(record.cell.model_dump() | {"method": "bp", "latency_seconds": 2.0}, 4000, (1, 0.9, 1.1))
+    several = record.model_copy(update={"memory": record.memory.model_copy(update={"timeline": waiting})})
+    (alone,) = draw_timelines(records_frame([on_one]))
+    (beside,) = draw_timelines(records_frame([on_one, several]))
+    assert "waits for another rank" not in alone.svg
+    assert "waits for another rank" in beside.svg
+    assert set(beside.data["phase"]) == {"forward", "backward", "optimizer", "waits for another rank"}
 
 
 def test_ranks_are_lines_of_their_own_everywhere(tmp_path: Path) -> None:
