@@ -16,6 +16,7 @@ from bench.measure.accuracy import measure_accuracy
 from bench.measure.latency import Sample, measure_latency, sample_latency
 from bench.measure.memory import measure_memory
 from bench.measure.step import TrainingStep, build_step, flush_denormals
+from bench.measure.trace import trace_step
 from bench.methods import BASELINE
 from bench.workloads.datasets import Dataset, load_dataset
 
@@ -113,7 +114,7 @@ def _measure(cell: Cell, data: Dataset, is_pinned: bool, earlier: Sequence[Sampl
 def _time_step(
     cell: Cell, step: TrainingStep, images: Tensor, labels: Tensor, earlier: Sequence[Sample]
 ) -> dict[str, Any]:
-    """The latency of ``cell`` in the last of its processes, a sample for the next in the others."""
+    """The latency and the trace of ``cell`` in the last of its processes, a sample for the next in the others."""
     baseline = step.with_method(BASELINE)
     if len(earlier) + 1 < cell.processes:
         loops = earlier[0].loops if earlier else None
@@ -123,7 +124,8 @@ def _time_step(
     latency = measure_latency(
         step, baseline, images, labels, cell.latency_seconds, is_baseline=is_baseline, earlier=earlier
     )
-    return {"latency": latency.model_dump(mode="json")}
+    trace = trace_step(step, images, labels)  # behind the timed steps, which it must not disturb
+    return {"latency": latency.model_dump(mode="json"), "trace": trace.model_dump(mode="json") if trace else None}
 
 
 def _one_batch(cell: Cell, data: Dataset) -> tuple[Tensor, Tensor]:

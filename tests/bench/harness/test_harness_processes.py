@@ -33,6 +33,7 @@ def test_a_latency_in_three_processes_keeps_the_blocks_of_all(isolation: Isolati
     assert len(record.latency.blocks_by_process) == 3
     assert sum(record.latency.blocks_by_process) == len(record.latency.blocks_seconds)
     assert min(record.latency.blocks_by_process) >= 10
+    assert record.trace is not None
     assert record.timing is not None
 
 
