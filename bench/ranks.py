@@ -54,11 +54,12 @@ class Seat:
             A second process group, over gloo, for waiting as long as rank 0 computes alone: in it a rank sleeps.
         """
         import torch.distributed as dist
+        from torch._C._distributed_c10d import TCPStore
 
         # All ranks are on this machine, whatever its name resolves to.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
         port = self.listener.getsockname()[1]
-        store = dist.TCPStore(
+        store = TCPStore(
             "127.0.0.1",
             port,
             self.ranks,
@@ -182,7 +183,8 @@ def _verdict(crew: list[_Rank], patience_seconds: float) -> Answer:
     if silent:
         message = f"it hung; another rank waited {patience_seconds:g} s for it"
         return _named(silent[0], crew, {"status": "crashed", "message": message})
-    return _named(*[(member, crew, answer) for member, answer in failures][0])
+    member, answer = failures[0]
+    return _named(member, crew, answer)
 
 
 def _named(member: _Rank, crew: list[_Rank], answer: Answer) -> Answer:

@@ -5,25 +5,20 @@ before, the first the images; what crosses between stages carries gradients. A b
 whose gradients add up to those of the whole batch; at the end of a step every rank has drained.
 """
 
-from collections.abc import Sequence
 from itertools import accumulate, pairwise
-from typing import Any, Literal, cast
+from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributed.pipelining import PipelineStage, ScheduleGPipe
-from torch.distributed.pipelining import schedules as torch_schedules
+from torch.distributed.pipelining import PipelineStage
+from torch.distributed.pipelining.schedules import get_schedule_class
 
+from bench.rank_share import RankShare, batch_by_batch
+from bench.scheduled import STAGES_A_RANK, ScheduleName, micro_batches
 from sid_core import BeliefNetwork
 from sid_core.phases import enter
-
-# (S - 1) / (M + S - 1) of the time two ranks idle by GPipe and 1F1B: a ninth, and a micro-batch is still an eighth.
-MICRO_BATCHES = 8
-
-ScheduleName = Literal["GPipe", "1F1B", "InterleavedZeroBubble", "ZBVZeroBubble"]
-_STAGES_A_RANK: dict[str, int] = {"GPipe": 1, "1F1B": 1, "InterleavedZeroBubble": 2, "ZBVZeroBubble": 2}
 
 
 class _ContiguousGradient(torch.autograd.Function):
@@ -34,7 +29,7 @@ class _ContiguousGradient(torch.autograd.Function):
         return tensor.view_as(tensor)
 
     @staticmethod
-    def backward(_context: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(_context: Any, gradient: Tensor) -> Tensor:
         return gradient.contiguous()
 
 
@@ -43,23 +38,22 @@ class _ModulesInARow(nn.Module):
 
     def __init__(self, network: BeliefNetwork, start: int, end: int) -> None:
         super().__init__()
-        modules = list(network.local_modules)
-        self.local_modules = nn.ModuleList(modules[start:end])
+        self.local_modules = nn.ModuleList(list(network.local_modules)[start:end])
         self.is_first = start == 0
-        self.is_last = end == len(modules)
-        self._run_module = network.run_module
-        self._initial_belief = network.initial_belief
+        self.is_last = end == len(network.local_modules)
+        self._network = (network,)  # in a tuple, for its other modules are not this one's
 
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Images, or belief and features, to belief and features, or the last logits."""
+        (network,) = self._network
         if self.is_first:
             (features,) = inputs
-            belief = self._initial_belief(features)
+            belief = network.initial_belief(features)
         else:
             belief, features = map(_ContiguousGradient.apply, inputs)
         last = len(self.local_modules) - 1
         for index, module in enumerate(self.local_modules):
-            logits, features = self._run_module(module, belief, features)
+            logits, features = network.run_module(module, belief, features)
             if not (self.is_last and index == last):
                 belief = logits.softmax(dim=1)
         return logits if self.is_last else (belief, features)
@@ -89,44 +83,34 @@ class _Stage(PipelineStage):
         enter("wait")
 
 
-class ScheduledPart(nn.Module):
-    """This rank's stages of ``network``, and the schedule by which all ranks run them.
+class _Schedule(nn.Module):
+    """This rank's stages of ``network``, and the schedule by which all ranks run them. ``torch.distributed`` is up."""
 
-    Args:
-        network: a pipeline, the same on every rank; its modules are taken, not copied.
-        name: the schedule.
-        sizes: modules of each pipeline stage, first to last.
-
-    Attributes:
-        trunk: a pipeline has none.
-        modules_by_rank: the number of modules on each rank.
-        first_module: for each of this rank's stages, how many modules of the network come before it.
-    """
-
-    def __init__(self, network: BeliefNetwork, name: ScheduleName, sizes: Sequence[int]) -> None:
+    def __init__(self, network: BeliefNetwork, name: ScheduleName) -> None:
         super().__init__()
-        self.trunk = nn.Identity()
         rank, ranks = dist.get_rank(), dist.get_world_size()
         owners = _owners(name, ranks)
+        sizes = dealt_evenly(len(network.local_modules), len(owners))
+        self.trunk = nn.Identity()
         self.modules_by_rank = [
             sum(size for size, owner in zip(sizes, owners, strict=True) if owner == each) for each in range(ranks)
         ]
         bounds = list(pairwise(accumulate(sizes, initial=0)))
         own = [index for index, owner in enumerate(owners) if owner == rank]
-        self.first_module = [bounds[index][0] for index in own]
         self.stages = nn.ModuleList(_ModulesInARow(network, *bounds[index]) for index in own)
-        parameter = next(network.parameters())
+        device = next(network.parameters()).device
         stages = [
-            _Stage(module, index, len(sizes), parameter.device, module=bounds[index][0] + 1)
+            _Stage(module, index, len(sizes), device, module=bounds[index][0] + 1)
             for module, index in zip(self.stages, own, strict=True)
         ]
-        schedule = torch_schedules.get_schedule_class(name)
-        of_stages = stages if _STAGES_A_RANK[name] > 1 else stages[0]
-        self._schedule = cast(ScheduleGPipe, schedule(of_stages, MICRO_BATCHES, loss_fn=F.cross_entropy))
+        schedule: Any = get_schedule_class(name)
+        self._schedule = schedule(
+            stages if STAGES_A_RANK[name] > 1 else stages[0], micro_batches(ranks), loss_fn=F.cross_entropy
+        )
         self._has_first, self._has_last = 0 in own, len(sizes) - 1 in own
 
-    def accumulate_gradients(self, images: Tensor, labels: Tensor) -> Tensor:
-        """One batch through the schedule, with gradients of the batch's mean loss; the loss, NaN where unknown."""
+    def accumulate_gradients(self, images: Tensor, labels: Tensor, _alpha: object) -> Tensor:
+        """One batch through the schedule; gradients of the mean loss, which all but the last stage's rank give as NaN."""
         losses: list[Tensor] = []
         enter("wait")
         self._schedule.step(
@@ -138,9 +122,15 @@ class ScheduledPart(nn.Module):
         return torch.stack(losses).mean().detach() if losses else torch.full((), torch.nan)
 
 
-def stages_in_all(name: ScheduleName, ranks: int) -> int:
-    """How many pipeline stages the schedule called ``name`` has on ``ranks`` ranks."""
-    return _STAGES_A_RANK[name] * ranks
+def scheduled_share(network: BeliefNetwork, name: ScheduleName) -> RankShare:
+    """What this rank does of BP's step on ``network``, a pipeline of at least as many modules as there are stages."""
+    schedule = _Schedule(network, name)
+    return RankShare(schedule, network, 1, schedule.modules_by_rank, batch_by_batch(schedule.accumulate_gradients))
+
+
+def dealt_evenly(modules: int, stages: int) -> list[int]:
+    """Modules of each pipeline stage, first to last; the later ones are the larger, by one module at most."""
+    return [modules * (stage + 1) // stages - modules * stage // stages for stage in range(stages)]
 
 
 def _owners(name: ScheduleName, ranks: int) -> list[int]:
@@ -148,4 +138,4 @@ def _owners(name: ScheduleName, ranks: int) -> list[int]:
     forth = list(range(ranks))
     if name == "ZBVZeroBubble":
         return [*forth, *reversed(forth)]
-    return forth * _STAGES_A_RANK[name]
+    return forth * STAGES_A_RANK[name]
