@@ -68,22 +68,48 @@ def accumulate_closed_form(
             inputs.append(F.linear(inputs[-1], linear.weight, linear.bias).relu_())
         gradient = chain.advance(F.linear(inputs[-1], linears[-1].weight, linears[-1].bias))
         enter("backward", number)
-        for linear in reversed(linears[1:]):
-            activation = inputs.pop()
-            _add_parameter_gradients(linear, activation, gradient)
-            gradient = gradient.mm(linear.weight)
-            multiply_by_relu_slope(gradient, activation, 0, grad_input=gradient)
-            del activation
-        _add_parameter_gradients(linears[0], stacked, gradient)
-        if wants_feature_gradient:
-            feature_weight = linears[0].weight[:, classes:]
-            if feature_gradient is None:
-                feature_gradient = gradient.mm(feature_weight)
-            else:
-                feature_gradient.addmm_(gradient, feature_weight)
-        del gradient  # the next module's activations need its room
+        gradients = [gradient]
+        del gradient  # the list has it alone, and hands it over
+        feature_gradient = run_backward(
+            linears, inputs, gradients, feature_gradient, classes if wants_feature_gradient else None
+        )
     enter("forward")
     return feature_gradient
+
+
+def run_backward(
+    linears: list[nn.Linear],
+    inputs: list[Tensor],
+    gradients: list[Tensor],
+    feature_gradient: Tensor | None,
+    classes: int | None,
+) -> Tensor | None:
+    """The backward pass of one local module; adds to ``.grad`` of its parameters.
+
+    Args:
+        linears: its linear layers, first to last.
+        inputs: of each of them, the first ``[B, C + d]``; all but that one are taken out and freed on the way.
+        gradients: holds the gradient in the logits, ``[B, C]``; taken out.
+        feature_gradient: what the gradient in the features is added to, ``[B, d]``; None: there is none yet.
+        classes: C; None: the features need no gradient.
+
+    Returns:
+        The gradient in the features so far, ``[B, d]``, or None.
+    """
+    gradient = gradients.pop()
+    for linear in reversed(linears[1:]):
+        activation = inputs.pop()
+        _add_parameter_gradients(linear, activation, gradient)
+        gradient = gradient.mm(linear.weight)
+        multiply_by_relu_slope(gradient, activation, 0, grad_input=gradient)
+        del activation
+    _add_parameter_gradients(linears[0], inputs[0], gradient)
+    if classes is None:
+        return None
+    feature_weight = linears[0].weight[:, classes:]
+    if feature_gradient is None:
+        return gradient.mm(feature_weight)
+    return feature_gradient.addmm_(gradient, feature_weight)
 
 
 def _add_parameter_gradients(linear: nn.Linear, activation: Tensor, gradient: Tensor) -> None:

@@ -254,17 +254,24 @@ class ReverseBeliefChain(BeliefChain):
         alphas: one number a module.
         smoothing: of the label, in (0, 1).
         parts: 1 or more.
+        initial_log_belief: ``log p_0``, ``[B, C]``; None: the logarithm of ``initial_belief``.
 
     Raises:
         ValueError: there is not one label an image.
     """
 
     def __init__(
-        self, initial_belief: Tensor, labels: Tensor, alphas: Sequence[float], smoothing: float, parts: int = 1
+        self,
+        initial_belief: Tensor,
+        labels: Tensor,
+        alphas: Sequence[float],
+        smoothing: float,
+        parts: int = 1,
+        initial_log_belief: Tensor | None = None,
     ) -> None:
         self.belief = initial_belief
         self._parts = parts
-        self._log_belief = initial_belief.log()
+        self._log_belief = initial_belief.log() if initial_log_belief is None else initial_log_belief
         self._log_label = log_smoothed_label(labels, initial_belief, smoothing)
         self._shares: Iterator[float] = iter(alphas)
         self._total = initial_belief.new_zeros(())
@@ -298,9 +305,16 @@ def belief_chain(
     direction: Direction,
     smoothing: float,
     reduction: Reduction,
+    *,
+    modules: int | None = None,
+    initial_log_belief: Tensor | None = None,
 ) -> BeliefChain:
-    """The chain of a step whose choices :func:`check_objective` has passed."""
-    parts = len(alphas) if reduction == "mean" else 1
+    """The chain of a step whose choices :func:`check_objective` has passed.
+
+    A chain over a part of the network takes the belief before that part, ``p_k`` for ``p_0``; the losses of all parts
+    add up to that of the step. ``modules`` is then the number of all, which a mean is over.
+    """
+    parts = (modules or len(alphas)) if reduction == "mean" else 1
     if direction == "reverse":
-        return ReverseBeliefChain(initial_belief, labels, alphas, smoothing, parts)
+        return ReverseBeliefChain(initial_belief, labels, alphas, smoothing, parts, initial_log_belief)
     return BeliefChain(initial_belief, labels, alphas, parts)

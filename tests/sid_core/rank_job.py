@@ -1,0 +1,74 @@
+"""Runs a function on several ranks, each a process of its own, and brings back what each returned or raised."""
+
+import os
+import traceback
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+_TIMEOUT_SECONDS = 60
+_STARTER = mp.get_context("forkserver")
+
+
+def run_ranks(
+    ranks: int, job: Callable[..., Any], folder: Path, *arguments: Any, timeout_seconds: float = _TIMEOUT_SECONDS
+) -> list[Any]:
+    """What ``job(rank, *arguments)`` returned on each rank, in order; an exception's text where it raised one.
+
+    ``None`` stands for a rank that ended without a word. The processes are forked from one that has torch loaded.
+    """
+    _STARTER.set_forkserver_preload(["torch", "sid_core", "torch._dynamo"])
+    rendezvous = folder / f"rendezvous-{os.urandom(4).hex()}"
+    pipes, processes = [], []
+    for rank in range(ranks):
+        reader, writer = _STARTER.Pipe(duplex=False)
+        process = _STARTER.Process(
+            target=_run, args=(rank, ranks, str(rendezvous), timeout_seconds, writer, job, arguments)
+        )
+        process.start()
+        writer.close()
+        pipes.append(reader)
+        processes.append(process)
+    results = [_receive(pipe) for pipe in pipes]
+    for process in processes:
+        process.join(timeout_seconds)
+        process.kill()
+    return results
+
+
+def _receive(pipe: Any) -> Any:
+    try:
+        return pipe.recv()
+    except EOFError:
+        return None
+
+
+def _run(
+    rank: int,
+    ranks: int,
+    rendezvous: str,
+    timeout_seconds: float,
+    writer: Any,
+    job: Callable[..., Any],
+    arguments: tuple[Any, ...],
+) -> None:
+    torch.set_num_threads(1)
+    try:
+        dist.init_process_group(
+            "gloo",
+            init_method=f"file://{rendezvous}",
+            rank=rank,
+            world_size=ranks,
+            timeout=timedelta(seconds=timeout_seconds),
+        )
+        result = job(rank, *arguments)
+    except Exception:
+        result = traceback.format_exc()
+    writer.send(result)
+    writer.close()
+    os._exit(0)  # a rank whose job failed must not wait for the others
