@@ -131,8 +131,8 @@ class Cell(BaseModel):
     )
     width: Size = Field(
         128,
-        description="an integer of 1 or more: features that the trunk hands to the modules (d), or pipeline-linear's stages "
-        "to each other",
+        description="an integer of 1 or more: features that the trunk hands to the modules (d), and a stage of "
+        "pipeline-linear to the next",
     )
     hidden: Size = Field(256, description="an integer of 1 or more: width of each hidden layer of a module")
     batch_size: Size = Field(128, description="an integer of 1 or more: samples a step")

@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,20 @@ class Seat:
     listener: socket.socket
     patience_seconds: float
     control_seconds: float
+
+    def threads(self) -> int:
+        """An even share of the CPUs that this process may use, as a number of threads."""
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, cpus // self.ranks)
+
+    def bind_to_share(self, cpus: Sequence[int] | None) -> Sequence[int] | None:
+        """Binds this process to its share of ``cpus``, or leaves it where there are none, or fewer than ranks."""
+        share = len(cpus) // self.ranks if cpus is not None else 0
+        if cpus is None or share == 0:
+            return cpus
+        own = cpus[self.rank * share : (self.rank + 1) * share]
+        os.sched_setaffinity(0, own)
+        return own
 
     def join(self, device: str) -> Any:
         """Meets the other ranks: afterwards ``torch.distributed`` is initialised.

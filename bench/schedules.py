@@ -17,7 +17,7 @@ from torch.distributed.pipelining.schedules import get_schedule_class
 
 from bench.rank_share import RankShare, batch_by_batch
 from bench.scheduled import STAGES_A_RANK, ScheduleName, micro_batches
-from sid_core import BeliefNetwork
+from sid_core import BeliefNetwork, balanced_sizes
 from sid_core.phases import enter
 
 
@@ -90,7 +90,7 @@ class _Schedule(nn.Module):
         super().__init__()
         rank, ranks = dist.get_rank(), dist.get_world_size()
         owners = _owners(name, ranks)
-        sizes = dealt_evenly(len(network.local_modules), len(owners))
+        sizes = balanced_sizes([1.0] * len(network.local_modules), len(owners))
         self.trunk = nn.Identity()
         self.modules_by_rank = [
             sum(size for size, owner in zip(sizes, owners, strict=True) if owner == each) for each in range(ranks)
@@ -110,7 +110,7 @@ class _Schedule(nn.Module):
         self._has_first, self._has_last = 0 in own, len(sizes) - 1 in own
 
     def accumulate_gradients(self, images: Tensor, labels: Tensor, _alpha: object) -> Tensor:
-        """One batch through the schedule; gradients of the mean loss, which all but the last stage's rank give as NaN."""
+        """One batch through the schedule; gradients of the mean loss, which is NaN where the last stage is not."""
         losses: list[Tensor] = []
         enter("wait")
         self._schedule.step(
@@ -126,11 +126,6 @@ def scheduled_share(network: BeliefNetwork, name: ScheduleName) -> RankShare:
     """What this rank does of BP's step on ``network``, a pipeline of at least as many modules as there are stages."""
     schedule = _Schedule(network, name)
     return RankShare(schedule, network, 1, schedule.modules_by_rank, batch_by_batch(schedule.accumulate_gradients))
-
-
-def dealt_evenly(modules: int, stages: int) -> list[int]:
-    """Modules of each pipeline stage, first to last; the later ones are the larger, by one module at most."""
-    return [modules * (stage + 1) // stages - modules * stage // stages for stage in range(stages)]
 
 
 def _owners(name: ScheduleName, ranks: int) -> list[int]:

@@ -35,9 +35,14 @@ class RankStep:
         """What this rank trains."""
         return self.share.network
 
+    @property
+    def batches_in_call(self) -> int:
+        """How many batches a call trains on."""
+        return 1 if self.share.run_length == 1 else _BATCHES_IN_FLIGHT
+
     def __call__(self, images: Tensor, labels: Tensor, gradients: Gradients = "free") -> Tensor:
         """Trains on ``images`` ``[B, ...]`` and ``labels`` ``[B]``; the losses, NaN where this rank has none."""
-        return self.run(images, labels, 1 if self.share.run_length == 1 else _BATCHES_IN_FLIGHT, gradients)
+        return self.run(images, labels, self.batches_in_call, gradients)
 
     def run(self, images: Tensor, labels: Tensor, batches: int, gradients: Gradients = "free") -> Tensor:
         """Trains ``batches`` times on one batch; the losses, ``[batches]``.
