@@ -1,0 +1,228 @@
+"""Cells on several ranks, with real processes: what a record holds, and how the failure of one rank ends the cell."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness_tools import Launcher, RunCli, bench_environment, run_bench, sound_records, write_plugin, write_sweep
+
+from bench.record import Record
+
+SIZES: dict[str, Any] = {"dataset": "random", "image_size": 4, "depth": 4, "batch_size": 12, "threads": 1}
+PIPELINE = SIZES | {"network": "pipeline-linear"}
+SCHEDULES = ["bp-gpipe", "bp-1f1b", "bp-zb1p", "bp-zbv"]
+
+# A rule of another package: SID over ranks, but the last rank has an accident in its second step.
+RULE = '''SUMMARY = "a rule of the tests"
+USES_ALPHA = True
+ON_ONE_RANK = "sid-streamed"
+
+
+def on_ranks(network):
+    import dataclasses, os, signal, sys, time
+    import torch
+    import torch.distributed as dist
+    from bench.methods.sid_parallel import on_ranks as parallel
+
+    share = parallel(network)
+    steps = []
+
+    def train(batches, alpha, optimizer):
+        steps.append(None)
+        if len(steps) == 2 and dist.get_rank() == dist.get_world_size() - 1:
+            {accident}
+        return share.train(batches, alpha, optimizer)
+
+    return dataclasses.replace(share, train=train)
+'''
+ACCIDENTS = {
+    "killed": "os.kill(os.getpid(), signal.SIGKILL)",
+    "leaves": "os._exit(7)",
+    "raises": 'raise ValueError("no more")',
+    "hoards": "hoard = [torch.ones(1 << 22) for _ in range(10_000)]",
+    "hangs": "time.sleep(600)",
+}
+ENDINGS = {
+    "killed": ("crashed", "rank 2 of 3: killed by signal 9 (SIGKILL)"),
+    "leaves": ("crashed", "rank 2 of 3: exited with code 7 and without a result"),
+    "raises": ("crashed", "rank 2 of 3: ValueError: no more"),
+    "hoards": ("oom", "rank 2 of 3: RuntimeError: [enforce fail"),
+    "hangs": ("crashed", "rank 2 of 3: it hung; another rank waited 4 s for it"),
+}
+
+
+@pytest.fixture(scope="module")
+def accidents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """The record of a cell for each accident, and of one behind them, as plain JSON; no process is left."""
+    folder = tmp_path_factory.mktemp("accidents")
+    plugins = write_plugin(
+        folder / "plugins", "rank_rules", {name: RULE.format(accident=code) for name, code in ACCIDENTS.items()}
+    )
+    shared = SIZES | {"network": "cascade-linear", "ranks": 3}
+    sweep = write_sweep(folder / "sweep.toml", shared | {"method": [*ACCIDENTS, "sid-parallel"]})
+    launcher = Launcher(folder.name, bench_environment(plugins))
+    run = launcher.start(
+        *("run", sweep, "--out", folder / "results.jsonl", "--retries", 0),
+        *("--cell-timeout", 8, "--memory-limit", "1200MiB"),
+        cwd=folder,
+    )
+    output, errors = run.communicate(timeout=200)
+    assert run.returncode == 0, output + errors
+    launcher.assert_none_survives()
+    records = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    return {record["cell"]["method"]: record for record in records}
+
+
+@pytest.mark.parametrize("accident", ACCIDENTS)
+def test_the_accident_of_one_rank_ends_the_cell_and_is_told_with_its_rank(
+    accidents: dict[str, dict[str, Any]], accident: str
+) -> None:
+    status, message = ENDINGS[accident]
+    record = accidents[accident]
+    assert (record["status"], record["message"][: len(message)]) == (status, message)
+    assert record["memory"] is record["ranks"] is None
+
+
+def test_the_sweep_goes_on_behind_accidents(accidents: dict[str, dict[str, Any]]) -> None:
+    assert accidents["sid-parallel"]["status"] == "ok"
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+    """Each method on 2 and 3 ranks, the memory pass, twice over."""
+    folder = tmp_path_factory.mktemp("measured")
+    sweep = write_sweep(
+        folder / "sweep.toml",
+        PIPELINE | {"method": ["sid-pipelined", *SCHEDULES], "depth": 6, "ranks": [2, 3], "seed": [0, 1]},
+        SIZES | {"network": "cascade-linear", "method": "sid-parallel", "ranks": [2, 3], "seed": [0, 1]},
+    )
+    ended = run_bench("run", sweep, "--out", folder / "results.jsonl", cwd=folder)
+    assert ended.returncode == 0, ended.stderr
+    return list(sound_records(folder / "results.jsonl"))
+
+
+def test_each_rank_has_its_bytes_and_the_record_those_of_the_largest(measured: list[Record]) -> None:
+    assert len(measured) == 24
+    for record in measured:
+        assert record.status == "ok", record.message
+        assert record.ranks is not None
+        assert record.memory is not None
+        activations, totals = record.ranks.peak_activation_bytes, record.ranks.peak_total_bytes
+        assert activations is not None
+        assert totals is not None
+        assert len(activations) == len(totals) == len(record.ranks.modules) == record.cell.ranks
+        assert sum(record.ranks.modules) == record.cell.modules
+        assert min(record.ranks.modules) >= 1
+        assert record.memory.peak_activation_bytes == max(activations) > 0
+        assert record.memory.peak_total_bytes == totals[activations.index(max(activations))]
+        assert record.memory.at_peak is not None
+        assert sum(record.memory.at_peak.model_dump().values()) == max(activations)
+        assert record.ranks.ratio_to_one_rank is record.ranks.busy_share is record.latency is record.trace is None
+
+
+def test_bytes_are_the_same_again(measured: list[Record]) -> None:
+    """A seed changes weights and contents, and so what is computed when, but no size."""
+    by_cell: dict[tuple[str, int], list[Any]] = {}
+    for record in measured:
+        by_cell.setdefault((record.cell.method, record.cell.ranks), []).append((record.ranks, record.memory))
+    assert len(by_cell) == 12
+    for first, second in by_cell.values():
+        assert first == second
+
+
+def test_a_rank_of_a_pipeline_holds_less_than_the_whole(measured: list[Record]) -> None:
+    """Parameters, gradients and optimizer state are those of its own stages."""
+    for record in measured:
+        if record.cell.method != "sid-parallel":  # which has the trunk everywhere
+            assert record.memory is not None
+            assert record.parameters is not None
+            assert record.memory.parameter_bytes < 4 * record.parameters
+
+
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
+    """A method of each kind, with the latency pass, started by ``--ranks``."""
+    folder = tmp_path_factory.mktemp("timed")
+    passes = {"passes": ["memory", "latency"], "depth": 2, "latency_seconds": 0.01}
+    sweep = write_sweep(
+        folder / "sweep.toml",
+        PIPELINE | passes | {"method": ["bp-1f1b", "sid-pipelined"]},
+        SIZES | passes | {"method": "sid-parallel", "network": "cascade-linear"},
+    )
+    ended = run_bench("run", sweep, "--ranks", 2, "--out", folder / "results.jsonl", cwd=folder)
+    assert ended.returncode == 0, ended.stderr
+    return {record.cell.method: record for record in sound_records(folder / "results.jsonl")}
+
+
+@pytest.mark.parametrize("method", ["bp-1f1b", "sid-pipelined", "sid-parallel"])
+def test_the_latency_pass_times_ranks_against_one(timed: dict[str, Record], method: str) -> None:
+    record = timed[method]
+    assert record.status == "ok", record.message
+    latency, ranks, trace = record.latency, record.ranks, record.trace
+    assert latency is not None
+    assert ranks is not None
+    assert trace is not None
+    assert record.cell.ranks == 2
+    assert record.environment["threads"] == 1
+    assert sum(latency.blocks_by_process) == len(latency.blocks_seconds) >= 10
+    assert latency.loops >= (100 if method == "sid-pipelined" else 1)
+    assert ranks.ratio_to_one_rank is not None
+    assert ranks.ratio_to_one_rank_ci95 is not None
+    low, high = ranks.ratio_to_one_rank_ci95
+    assert 0 < low <= ranks.ratio_to_one_rank <= high
+    assert (ranks.ratio_to_one_rank == latency.ratio_to_bp) == (method == "bp-1f1b")
+    assert ranks.busy_share is not None
+    assert all(0 < share < 1 for share in ranks.busy_share)
+    assert set(trace.rank) == {0, 1}
+    assert {(rank, module) for rank, module in zip(trace.rank, trace.module, strict=True) if module} == {(0, 1), (1, 2)}
+    assert set(trace.phase) == {"f", "b", "s", "w"}
+    assert trace.steps == (8 if method == "sid-pipelined" else 1)
+
+
+REFUSED = [
+    ({"method": "bp", "ranks": 2}, "ranks = 2 for method 'bp'; legal: 1"),
+    ({"method": "sid-parallel", "ranks": 5}, "ranks = 5 for 4 modules; legal: 1 to 4"),
+    ({"method": "sid-parallel", "ranks": 2, "passes": ["accuracy"]}, "passes = accuracy for ranks = 2; legal: memory"),
+    ({"method": "sid-parallel", "ranks": 2, "processes": 2, "passes": ["latency"]}, "processes = 2 for ranks = 2"),
+    ({"method": "sid-parallel", "ranks": 2, "device": "cuda:1"}, "device = 'cuda:1' for ranks = 2; legal: cpu, cuda"),
+    ({"method": "sid-parallel", "ranks": 0}, "ranks = 0; legal: an integer of 1 or more"),
+    ({"method": "sid-parallel", "ranks": 2} | PIPELINE, "network = 'pipeline-linear' for method 'sid-parallel'"),
+    ({"method": "sid-pipelined", "ranks": 2}, "network = 'cascade-linear' for method 'sid-pipelined'; legal: ["),
+    ({"method": "sid-pipelined"} | PIPELINE, "ranks = 1 for method 'sid-pipelined'; legal: 2 or more"),
+    ({"method": "bp-gpipe", "ranks": 2}, "network = 'cascade-linear' for method 'bp-gpipe'; legal: ["),
+    ({"method": "bp-zbv", "ranks": 3} | PIPELINE, "modules = 4 for method 'bp-zbv' on 3 ranks; legal: 6 or more"),
+    (PIPELINE | {"method": "bp-1f1b", "ranks": 2, "batch_size": 10}, "batch_size = 10 for method 'bp-1f1b' on 2 ranks"),
+]
+
+
+@pytest.mark.parametrize(("axes", "message"), REFUSED)
+def test_what_cannot_run_on_ranks_is_refused_before_anything_runs(
+    cli: RunCli, tmp_path: Path, axes: dict[str, Any], message: str
+) -> None:
+    sweep = write_sweep(tmp_path / "sweep.toml", **SIZES | {"network": "cascade-linear"} | axes)
+    ended = cli("run", sweep, "--out", tmp_path / "results.jsonl")
+    assert ended.exit_code == 2
+    assert message in ended.stderr
+    assert not (tmp_path / "results.jsonl").exists()
+
+
+def test_the_option_and_the_axis_must_not_differ(cli: RunCli, tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "sweep.toml", **SIZES, method="sid-parallel", network="cascade-linear")
+    ended = cli("run", sweep, "--ranks", 2, "--set", "ranks=3")
+    assert ended.exit_code == 2
+    assert "--ranks 2 and --set ranks=3 differ" in ended.stderr
+
+
+def test_a_cell_on_ranks_says_so_and_one_rank_keeps_its_id(cli: RunCli, tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "sweep.toml", **SIZES, method="sid-parallel", network="cascade-linear")
+    one, two = (cli("run", sweep, "--dry-run", "--ranks", ranks).stdout for ranks in (1, 2))
+    assert one == cli("run", sweep, "--dry-run").stdout
+    assert " ranks 2 (memory)" in two
+    assert "ranks" not in one
+
+
+def test_ranks_cannot_be_planned(cli: RunCli, tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "sweep.toml", **SIZES, method="sid-parallel", network="cascade-linear", ranks=2)
+    ended = cli("plan", sweep, "--jobs", 1)
+    assert "ranks = 2 can be measured, but not planned; legal: 1" in ended.stderr
