@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from bench.rank_bounds import StepTimes
 from sid_core import BeliefNetwork
 from sid_core.phases import enter
 
@@ -31,6 +32,7 @@ class RankShare:
         first_module: the number, from 1, of the first module of ``followed`` in the whole network.
         modules_by_rank: how many modules each rank has.
         train: what it does.
+        bound: the least ratio of a step's time to that on one rank, from times on one.
         run_length: batches that ``train`` needs at once for the ranks to be busy most of the time.
     """
 
@@ -39,6 +41,7 @@ class RankShare:
     first_module: int
     modules_by_rank: list[int]
     train: Train
+    bound: Callable[[StepTimes], float]
     run_length: int = 1
 
 

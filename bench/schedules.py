@@ -5,6 +5,7 @@ before, the first the images; what crosses between stages carries gradients. A b
 whose gradients add up to those of the whole batch; at the end of a step every rank has drained.
 """
 
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.distributed.pipelining import PipelineStage
 from torch.distributed.pipelining.schedules import get_schedule_class
 
+from bench.rank_bounds import busy_bound, flushed_bound
 from bench.rank_share import RankShare, batch_by_batch
 from bench.scheduled import STAGES_A_RANK, ScheduleName, micro_batches
 from sid_core import BeliefNetwork, balanced_sizes
@@ -92,9 +94,7 @@ class _Schedule(nn.Module):
         owners = _owners(name, ranks)
         sizes = balanced_sizes([1.0] * len(network.local_modules), len(owners))
         self.trunk = nn.Identity()
-        self.modules_by_rank = [
-            sum(size for size, owner in zip(sizes, owners, strict=True) if owner == each) for each in range(ranks)
-        ]
+        self.owners = [owner for size, owner in zip(sizes, owners, strict=True) for _ in range(size)]
         bounds = list(pairwise(accumulate(sizes, initial=0)))
         own = [index for index, owner in enumerate(owners) if owner == rank]
         self.stages = nn.ModuleList(_ModulesInARow(network, *bounds[index]) for index in own)
@@ -125,7 +125,14 @@ class _Schedule(nn.Module):
 def scheduled_share(network: BeliefNetwork, name: ScheduleName) -> RankShare:
     """What this rank does of BP's step on ``network``, a pipeline of at least as many modules as there are stages."""
     schedule = _Schedule(network, name)
-    return RankShare(schedule, network, 1, schedule.modules_by_rank, batch_by_batch(schedule.accumulate_gradients))
+    owners, ranks = schedule.owners, dist.get_world_size()
+    bound = (
+        partial(busy_bound, owners=owners)
+        if STAGES_A_RANK[name] > 1
+        else partial(flushed_bound, owners=owners, micro_batches=micro_batches(ranks))
+    )
+    modules_by_rank = [owners.count(rank) for rank in range(ranks)]
+    return RankShare(schedule, network, 1, modules_by_rank, batch_by_batch(schedule.accumulate_gradients), bound)
 
 
 def _owners(name: ScheduleName, ranks: int) -> list[int]:

@@ -13,9 +13,10 @@ from bench.cell import Cell
 from bench.measure.clock import CpuClock, collector_paused
 from bench.measure.latency import Leg, Sample, sample_legs, summarise
 from bench.measure.memory import measure_memory
+from bench.measure.module_times import time_modules
 from bench.measure.phases import LETTERS
 from bench.measure.rank_step import RankStep, build_one_rank_steps, build_rank_step
-from bench.measure.ratio import Seconds, ratio_of
+from bench.measure.ratio import ratio_of
 from bench.measure.trace import Span, TraceRecorder, merge_traces
 from bench.methods import BASELINE, one_rank_method
 from bench.record import Memory, Ranks
@@ -137,10 +138,15 @@ def _time(
     against_bp = sample(baseline)
     against_own = against_bp if one_rank_method(cell.method) == BASELINE else sample(own)
     conductor.dismiss()
-    ratio = ratio_of([_blocks(against_own)])
+    ratio = ratio_of([np.array(against_own.blocks_seconds)])
+    times = time_modules(own, images, labels)
     return {
         "latency": summarise([against_bp], len(labels)).model_dump(mode="json"),
-        "ranks": {"ratio_to_one_rank": ratio.value, "ratio_to_one_rank_ci95": (ratio.low, ratio.high)},
+        "ranks": {
+            "ratio_to_one_rank": ratio.value,
+            "ratio_to_one_rank_ci95": (ratio.low, ratio.high),
+            "bound": None if times is None else step.share.bound(times),
+        },
     }
 
 
@@ -188,7 +194,3 @@ def _gather(own: Any, control: Any) -> list[Any]:
     everybodys: list[Any] | None = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
     dist.gather_object(own, everybodys, dst=0, group=control)
     return everybodys or []
-
-
-def _blocks(sample: Sample) -> Seconds:
-    return np.array(sample.blocks_seconds)

@@ -39,9 +39,11 @@ def on_ranks(network: "BeliefNetwork") -> "RankShare":
     """:func:`sid_core.parallel_step`."""
     from functools import partial
 
+    from bench.rank_bounds import parallel_bound
     from bench.rank_share import RankShare, batch_by_batch
     from sid_core import parallel_step, rank_part
 
     part = rank_part(network)
     train = batch_by_batch(partial(parallel_step, part))
-    return RankShare(part.network, part.network, part.first + 1, list(part.sizes), train)
+    bound = partial(parallel_bound, sizes=part.sizes)
+    return RankShare(part.network, part.network, part.first + 1, list(part.sizes), train, bound)

@@ -27,9 +27,12 @@ def on_ranks(network: "BeliefNetwork") -> "RankShare":
     """:func:`sid_core.pipelined_steps`."""
     from functools import partial
 
+    from bench.rank_bounds import pipelined_bound
     from bench.rank_share import RankShare
     from sid_core import pipelined_steps, rank_part
 
     part = rank_part(network)
     train = partial(pipelined_steps, part)
-    return RankShare(part.network, part.network, part.first + 1, list(part.sizes), train, _BATCHES)
+    owners = [rank for rank, size in enumerate(part.sizes) for _ in range(size)]
+    bound = partial(pipelined_bound, owners=owners, batches=_BATCHES)
+    return RankShare(part.network, part.network, part.first + 1, list(part.sizes), train, bound, _BATCHES)

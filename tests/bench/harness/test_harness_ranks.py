@@ -14,7 +14,7 @@ PIPELINE = SIZES | {"network": "pipeline-linear"}
 SCHEDULES = ["bp-gpipe", "bp-1f1b", "bp-zb1p", "bp-zbv"]
 
 # A rule of another package: SID over ranks, but the last rank has an accident in its second step.
-RULE = '''SUMMARY = "a rule of the tests"
+RULE = """SUMMARY = "a rule of the tests"
 USES_ALPHA = True
 ON_ONE_RANK = "sid-streamed"
 
@@ -35,7 +35,7 @@ def on_ranks(network):
         return share.train(batches, alpha, optimizer)
 
     return dataclasses.replace(share, train=train)
-'''
+"""
 ACCIDENTS = {
     "killed": "os.kill(os.getpid(), signal.SIGKILL)",
     "leaves": "os._exit(7)",
