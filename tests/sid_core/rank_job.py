@@ -1,9 +1,12 @@
 """Runs a function on several ranks, each a process of its own, and brings back what each returned or raised."""
 
 import os
+import pickle
+import time
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +19,17 @@ _STARTER = mp.get_context("forkserver")
 
 
 def run_ranks(
-    ranks: int, job: Callable[..., Any], folder: Path, *arguments: Any, timeout_seconds: float = _TIMEOUT_SECONDS
+    ranks: int,
+    job: Callable[..., Any],
+    folder: Path,
+    *arguments: Any,
+    timeout_seconds: float = _TIMEOUT_SECONDS,
+    patience_seconds: float = 2 * _TIMEOUT_SECONDS,
 ) -> list[Any]:
     """What ``job(rank, *arguments)`` returned on each rank, in order; an exception's text where it raised one.
 
-    ``None`` stands for a rank that ended without a word. The processes are forked from one that has torch loaded.
+    ``None`` stands for a rank that ended without a word, or said none within ``patience_seconds``. ``timeout_seconds``
+    is that of the process group. The processes are forked from one that has torch loaded.
     """
     _STARTER.set_forkserver_preload(["torch", "sid_core", "torch._dynamo"])
     rendezvous = folder / f"rendezvous-{os.urandom(4).hex()}"
@@ -34,16 +43,19 @@ def run_ranks(
         writer.close()
         pipes.append(reader)
         processes.append(process)
-    results = [_receive(pipe) for pipe in pipes]
+    deadline = time.monotonic() + patience_seconds
+    words = {}
+    while len(words) < ranks and (ready := wait([p for p in pipes if p not in words], deadline - time.monotonic())):
+        words.update({pipe: _receive(pipe) for pipe in ready})
     for process in processes:
-        process.join(timeout_seconds)
         process.kill()
-    return results
+        process.join()
+    return [words.get(pipe) for pipe in pipes]
 
 
 def _receive(pipe: Any) -> Any:
     try:
-        return pipe.recv()
+        return pickle.loads(pipe.recv_bytes())
     except EOFError:
         return None
 
@@ -69,6 +81,6 @@ def _run(
         result = job(rank, *arguments)
     except Exception:
         result = traceback.format_exc()
-    writer.send(result)
+    writer.send_bytes(pickle.dumps(result))  # by value; torch would share memory with a process that ends
     writer.close()
     os._exit(0)  # a rank whose job failed must not wait for the others

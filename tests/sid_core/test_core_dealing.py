@@ -1,0 +1,92 @@
+"""How modules are dealt to ranks, against trying every way."""
+
+from itertools import combinations, pairwise
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+from torch import nn
+
+from sid_core import LocalModule, ModuleCost, balanced_sizes, dealt_sizes, least_ratio, module_cost, step_time
+
+costs = st.builds(ModuleCost, *[st.integers(0, 9).map(float)] * 3)
+
+
+def every_way(count: int, ranks: int) -> list[tuple[int, ...]]:
+    """All ways to deal ``count`` modules in order, one or more a rank."""
+    return [
+        tuple(end - start for start, end in pairwise((0, *cuts, count)))
+        for cuts in combinations(range(1, count), ranks - 1)
+    ]
+
+
+def simulated(module_costs: list[ModuleCost], sizes: tuple[int, ...]) -> float:
+    """A rank's clock, module by module, told in another way than in the code."""
+    ends, belief_at, index = [], 0.0, 0
+    for size in sizes:
+        own = module_costs[index : index + size]
+        clock = sum(cost.free for cost in own)
+        for cost in own:
+            clock = max(clock, belief_at) + cost.locked
+            belief_at = clock
+        ends.append(clock + sum(cost.backward for cost in own))
+        index += size
+    return max(ends)
+
+
+def test_forward_locking_bounds_two_ranks_at_six_tenths() -> None:
+    """Design: with backward twice the forward, 0.60 with three modules to two, and no less."""
+    five = [ModuleCost(free=0, locked=1, backward=2)] * 5
+    assert dealt_sizes(five, 2) == (3, 2)
+    assert least_ratio(five, (3, 2)) == pytest.approx(0.6)
+    assert least_ratio(five, (2, 3)) == pytest.approx(11 / 15)
+    many = [ModuleCost(free=0, locked=1, backward=2)] * 40
+    assert least_ratio(many, dealt_sizes(many, 2)) == pytest.approx(0.6)
+
+
+def test_what_is_free_is_done_while_waiting() -> None:
+    free = [ModuleCost(free=1, locked=0, backward=2)] * 6
+    assert least_ratio(free, dealt_sizes(free, 2)) == pytest.approx(0.5)
+    assert least_ratio(free, dealt_sizes(free, 3)) == pytest.approx(1 / 3)
+    assert least_ratio(free, (3, 3), trunk=18) == pytest.approx((18 + 9) / (18 + 18))
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(costs, min_size=1, max_size=7), st.integers(1, 5))
+def test_no_other_way_to_deal_is_faster(module_costs: list[ModuleCost], ranks: int) -> None:
+    ranks = min(ranks, len(module_costs))
+    sizes = dealt_sizes(module_costs, ranks)
+    ways = every_way(len(module_costs), ranks)
+    assert sizes in ways
+    assert step_time(module_costs, sizes) == min(simulated(module_costs, way) for way in ways)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.integers(0, 9).map(float), min_size=1, max_size=7), st.integers(1, 5))
+def test_no_other_way_to_deal_stages_has_a_lesser_largest_rank(stage_costs: list[float], ranks: int) -> None:
+    ranks = min(ranks, len(stage_costs))
+
+    def largest(sizes: tuple[int, ...]) -> float:
+        ends = [sum(sizes[: rank + 1]) for rank in range(ranks)]
+        return max(sum(stage_costs[end - size : end]) for size, end in zip(sizes, ends, strict=True))
+
+    sizes = balanced_sizes(stage_costs, ranks)
+    ways = every_way(len(stage_costs), ranks)
+    assert sizes in ways
+    assert largest(sizes) == min(map(largest, ways))
+
+
+def test_the_cost_of_a_local_module_is_its_multiplications() -> None:
+    cost = module_cost(LocalModule(feature_dim=6, classes=3, hidden=5, layers=2), classes=3)
+    assert cost == ModuleCost(free=6 * 5, locked=3 * 5 + 5 * 5 + 5 * 3, backward=(85) + (6 * 5 + 5 * 5 + 5 * 3))
+
+
+def test_of_another_module_nothing_is_known_to_be_free() -> None:
+    assert module_cost(nn.Linear(3, 2), classes=2) == ModuleCost(0, 8, 16)
+
+
+@pytest.mark.parametrize("ranks", [0, -1, 4, True, 1.0])
+def test_illegal_ranks_are_refused(ranks: int) -> None:
+    for deal in (lambda: dealt_sizes([ModuleCost(1, 1, 1)] * 3, ranks), lambda: balanced_sizes([1.0] * 3, ranks)):
+        with pytest.raises(ValueError, match=r"ranks = .*; legal: integers from 1 to 3"):
+            deal()

@@ -1,0 +1,210 @@
+"""The step over ranks, as real processes, against published on one."""
+
+import copy
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+import torch
+import torch.distributed as dist
+from hypothesis import HealthCheck, given, settings
+from rank_job import run_ranks
+from test_core_steps import TOLERANCE, Case, cases
+from torch import nn
+
+from sid_core import (
+    Cascade,
+    Pipeline,
+    RankPart,
+    gather_parameters,
+    linear_trunk,
+    parallel_step,
+    published_step,
+    rank_part,
+)
+
+few_jobs = settings(
+    deadline=None,
+    derandomize=True,
+    max_examples=2,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+EXAMPLE = Case(4, 1, 5, 6, 4, 8, "linear", torch.float64, 0.5, 1.0, 0)
+
+
+class Odd(nn.Module):
+    """A module of another kind, which goes through autograd."""
+
+    def __init__(self, classes: int, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(classes + width, classes)
+
+    def forward(self, belief: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(self.linear(torch.cat((belief, features), 1)))
+
+
+def with_odd_modules(network: Cascade) -> None:
+    """Exchanges every second module."""
+    for index in range(0, len(network.local_modules), 2):
+        width = network.local_modules[index].mlp[0].in_features - network.classes
+        network.local_modules[index] = Odd(network.classes, width).to(next(network.parameters()).dtype)
+
+
+def own_parameters(part: RankPart, network: nn.Module) -> list[torch.Tensor]:
+    """Those of ``network`` that ``part`` has, too."""
+    modules = list(network.local_modules)[part.first : part.first + part.sizes[part.rank]]  # type: ignore[arg-type]
+    return [*network.trunk.parameters(), *(parameter for module in modules for parameter in module.parameters())]  # type: ignore[union-attr, operator]
+
+
+def largest_errors(_rank: int, drawn: list[Case], odd: bool) -> list[tuple[float, float]]:
+    """For each case the errors of gradients (by the largest) and loss, by their tolerance."""
+    errors = []
+    for case in drawn:
+        reference, images, labels = case.build()
+        network, *_ = case.build()
+        if odd:
+            with_odd_modules(reference)
+            network = copy.deepcopy(reference)
+        expected = case.step(published_step, reference, images, labels)
+        part = rank_part(network)
+        loss = case.step(parallel_step, part, images, labels)  # type: ignore[arg-type]
+        theirs = [parameter.grad for parameter in own_parameters(part, reference)]
+        ours = [parameter.grad for parameter in part.network.parameters()]
+        assert [gradient is None for gradient in ours] == [gradient is None for gradient in theirs]
+        scale = max(float(p.grad.abs().max()) for p in reference.parameters() if p.grad is not None)
+        pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if a is not None and b is not None]
+        error = max(float((a - b).abs().max()) for a, b in pairs) / max(1e-30, scale)
+        tolerance = TOLERANCE[case.dtype]
+        errors.append((error / tolerance, float((loss - expected).abs()) / (tolerance * max(1, float(expected)))))
+    return errors
+
+
+@pytest.mark.parametrize("odd", [False, True], ids=["local modules", "other modules"])
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_gradients_and_loss_are_those_of_published(ranks: int, odd: bool, tmp_path: Path) -> None:
+    trunks = ("linear", "convolutional") if odd else ("linear", "flatten", "convolutional")
+    fitting = cases(trunks).filter(lambda case: case.modules >= ranks)
+
+    @few_jobs
+    @given(st.lists(fitting, min_size=12, max_size=12))
+    def compare(drawn: list[Case]) -> None:
+        for errors in run_ranks(ranks, largest_errors, tmp_path, drawn, odd):
+            assert isinstance(errors, list), errors
+            assert len(errors) == len(drawn)
+            assert max(max(pair) for pair in errors) <= 1
+
+    compare()
+
+
+def train(rank: int, steps: int) -> dict[str, Any]:
+    """Trains on two ranks, and the whole network beside it; gathers both."""
+    reference, images, labels = EXAMPLE.build()
+    network = EXAMPLE.build()[0]
+    if rank == 1:
+        network.trunk.apply(lambda module: module.reset_parameters() if isinstance(module, nn.Linear) else None)
+    part = rank_part(network)  # the trunk is that of rank 0
+    optimizer = torch.optim.Adam(part.network.parameters(), lr=1e-2)
+    whole = torch.optim.Adam(reference.parameters(), lr=1e-2)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        parallel_step(part, images, labels, 0.5)
+        optimizer.step()
+        whole.zero_grad()
+        published_step(reference, images, labels, 0.5)
+        whole.step()
+    gathered = EXAMPLE.build()[0]
+    gather_parameters(part, gathered)
+    return {
+        "gathered": gathered.state_dict(),
+        "reference": reference.state_dict(),
+        "names": [name for name, _ in part.network.named_parameters()],
+        "sizes": part.sizes,
+    }
+
+
+def test_training_on_two_ranks_gives_the_weights_of_one(tmp_path: Path) -> None:
+    results = run_ranks(2, train, tmp_path, 5)
+    for result in results:
+        assert isinstance(result, dict), result
+        assert result["sizes"] == (2, 2)
+        assert len(result["names"]) == 2 + 2 * 4, "a rank holds the trunk and its own modules only"
+        for name, value in result["reference"].items():
+            assert torch.allclose(result["gathered"][name], value, rtol=0, atol=1e-9), name
+    for name, value in results[0]["gathered"].items():
+        assert torch.equal(value, results[1]["gathered"][name]), name
+
+
+def one_alone(rank: int) -> list[str]:
+    """What is refused on every rank alike; returns the messages."""
+    network, images, labels = EXAMPLE.build()
+    part = rank_part(network, [1, 3])
+    pipeline = Pipeline.with_heads([nn.Flatten(), nn.Identity()], [32, 32], 5)
+    messages = []
+    for attempt in (
+        lambda: rank_part(network, [4]),
+        lambda: rank_part(network, [0, 4]),
+        lambda: rank_part(network, [1 + rank, 3 - rank]),
+        lambda: rank_part(Cascade(linear_trunk(32, 4), [network.local_modules[0]], 5)),
+        lambda: parallel_step(rank_part(pipeline), images, labels, 0.5),
+        lambda: parallel_step(part, images, labels, [0.5]),
+        lambda: parallel_step(part, images, labels, 0.5, direction="sideways"),
+        lambda: gather_parameters(part, part.network),
+    ):
+        try:
+            attempt()
+        except ValueError as error:
+            messages.append(str(error))
+    return messages
+
+
+def test_what_is_not_legal_is_refused_on_every_rank(tmp_path: Path) -> None:
+    for messages in run_ranks(2, one_alone, tmp_path):
+        assert isinstance(messages, list), messages
+        fragments = [
+            "sizes = [4]; legal: 2 integers of 1 or more, one a rank, 4 in all",
+            "sizes = [0, 4]; legal:",
+            "ranks do not agree on sizes: [(1, 3), (2, 2)]",
+            "the job has 2 ranks; legal: 1 to 1, the number of modules",
+            "part is of a Pipeline",
+            "alpha has 1 values; legal: one number, or one for each of the 4 modules",
+            "direction = 'sideways'; legal: forward, reverse",
+            "legal: 4",
+        ]
+        assert len(messages) == len(fragments)
+        for message, fragment in zip(messages, fragments, strict=True):
+            assert fragment in message
+
+
+def test_without_a_process_group_it_says_what_to_do() -> None:
+    assert not dist.is_initialized()
+    with pytest.raises(RuntimeError, match="start the job with torchrun"):
+        rank_part(EXAMPLE.build()[0])
+
+
+def lose_rank_1(rank: int, way: str) -> str:
+    """Trains until rank 1 is gone; returns what the others are told."""
+    network, images, labels = EXAMPLE.build()
+    part = rank_part(network)
+    parallel_step(part, images, labels, 0.5)
+    if rank == 1:
+        if way == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(60)
+    try:
+        for _ in range(3):
+            parallel_step(part, images, labels, 0.5)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "nothing was noticed"
+
+
+@pytest.mark.parametrize("way", ["killed", "hangs"])
+def test_a_lost_rank_ends_the_step_on_every_other(way: str, tmp_path: Path) -> None:
+    first, lost, last = run_ranks(3, lose_rank_1, tmp_path, way, timeout_seconds=3, patience_seconds=9)
+    assert lost is None
+    assert first.startswith("RankLostError: rank 0 of 3 lost another rank"), first
+    assert last.startswith("RankLostError: rank 2 of 3 lost another rank"), last
