@@ -151,7 +151,8 @@ class Trace(_Frozen):
 
     ``rank`` is 0 where there is one process. ``module`` counts from 1; None is the trunk, or what belongs to no one
     module. ``phase`` has a letter a span: ``f`` forward, ``b`` backward, ``s`` optimizer step, ``w`` waiting for
-    another rank. ``start_seconds`` and ``end_seconds`` count from the first span's start, on one clock for all ranks.
+    another rank. ``start_seconds`` and ``end_seconds`` count from the first span's start, on one clock for all ranks. A
+    record has no trace where that would have more than 1,000 spans.
     """
 
     steps: int

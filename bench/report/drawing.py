@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +30,12 @@ _COLOURS = {
     "sid-streamed-autograd": "#56b4e9",
     "sid-streamed": "#0072b2",
     "sid-vectorised": "#cc79a7",
+    "bp-gpipe": "#a6761d",
+    "bp-1f1b": "#5c4033",
+    "bp-zb1p": "#b5838d",
+    "bp-zbv": "#7f7f2a",
+    "sid-parallel": "#2e8b8b",
+    "sid-pipelined": "#6a51a3",
 }
 _OTHER_COLOURS = ("#8c564b", "#b8a800", "#7b4fa3")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p")
@@ -104,9 +110,18 @@ def look(rows: pd.DataFrame) -> tuple[list[str], dict[str, Any], dict[str, str]]
 
 
 def lines_in_panels(
-    rows: pd.DataFrame, x: str, y_label: str, log_y: bool, log_x: bool = True, errorbar: tuple[str, int] | None = None
+    rows: pd.DataFrame,
+    x: str,
+    y_label: str,
+    log_y: bool,
+    log_x: bool = True,
+    errorbar: tuple[str, int] | None = None,
+    dashed: Collection[str] = (),
 ) -> sns.FacetGrid:
-    """Lines with markers, a panel a value of ``panel``; draws ``low`` to ``high`` as bars where the rows have them."""
+    """Lines with markers, a panel a value of ``panel``; draws ``low`` to ``high`` as bars where the rows have them.
+
+    The series in ``dashed`` have dashed lines.
+    """
     order, palette, markers = look(rows)
     panels = sorted(rows["panel"].unique())
     grid = sns.relplot(
@@ -119,7 +134,7 @@ def lines_in_panels(
         style_order=order,
         palette=palette,
         markers=markers,
-        dashes=False,
+        dashes={name: (3, 2) if name in dashed else (1, 0) for name in order} if dashed else False,
         kind="line",
         errorbar=errorbar,
         err_style="bars",
@@ -151,16 +166,21 @@ def lines_in_panels(
             axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.xaxis.set_minor_locator(NullLocator())
         if log_y:
-            axes.set_yscale("log")
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if _leads(value) else ""))
-            low, high = axes.get_ylim()
-            spare = max(1.0, _LEAST_SPAN * low / high) ** 0.5
-            axes.set_ylim(low / spare, high * spare)
+            widen_to_ticks(axes)
     grid.set_titles("{col_name}")
     grid.set_axis_labels(AXES.get(x, x.replace("_", " ")), y_label)
     finish(grid)
     return grid
+
+
+def widen_to_ticks(axes: Any) -> None:
+    """Makes the vertical axis logarithmic, and so long that at least two of its ticks have a label."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}" if _leads(value) else ""))
+    low, high = axes.get_ylim()
+    spare = max(1.0, _LEAST_SPAN * low / high) ** 0.5
+    axes.set_ylim(low / spare, high * spare)
 
 
 def hollow_noisy(axes: Any, rows: pd.DataFrame, x: str, palette: dict[str, Any], markers: dict[str, str]) -> None:

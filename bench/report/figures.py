@@ -6,7 +6,6 @@ from functools import partial
 
 import pandas as pd
 import seaborn as sns
-from matplotlib.ticker import FuncFormatter, NullLocator
 
 from bench.report.drawing import (
     AXES,
@@ -20,9 +19,13 @@ from bench.report.drawing import (
     in_words,
     lines_in_panels,
     look,
+    widen_to_ticks,
 )
-from bench.report.frame import slices
+from bench.report.frame import cell_title, slices
+from bench.report.pareto import with_front
 from bench.report.tables import mebibytes
+
+_CELLS_A_NETWORK = 4
 
 
 def draw_figures(frame: pd.DataFrame) -> list[Figure]:
@@ -115,13 +118,19 @@ def _cost_against(cost: _Cost, axis: str, frame: pd.DataFrame) -> Figure | None:
 
 
 def _memory_against_latency(frame: pd.DataFrame) -> Figure | None:
-    rows = frame[frame["has_latency"] & frame["has_memory"]]
+    rows = with_front(frame)
     rows = rows[rows["memory.activation_ratio"].notna()] if len(rows) else rows
+    rows = _most_compared_cells(rows)
     if rows.empty:
         return None
-    rows = _with_verdict(rows)
-    rows = rows.assign(panel=rows["network"], x=rows["latency.ratio_to_bp"], y=rows["memory.activation_ratio"])
+    rows = _with_interval(rows)
+    rows = rows.assign(
+        panel=[cell_title(row) for _, row in rows.iterrows()],
+        x=rows["latency.ratio_to_bp"],
+        y=rows["memory.activation_ratio"],
+    )
     order, palette, markers = look(rows)
+    panels = list(dict.fromkeys(rows["panel"]))
     grid = sns.relplot(
         data=rows,
         x="x",
@@ -133,36 +142,63 @@ def _memory_against_latency(frame: pd.DataFrame) -> Figure | None:
         palette=palette,
         markers=markers,
         col="panel",
-        facet_kws={"legend_out": False},
+        col_order=panels,
+        col_wrap=min(3, len(panels)),
+        facet_kws={"legend_out": False, "sharex": False, "sharey": False},
         kind="scatter",
         s=60,
+        zorder=3,
         height=PANEL_INCHES[1],
         aspect=PANEL_INCHES[0] / PANEL_INCHES[1],
     )
     for name, panel in grid.axes_dict.items():
-        hollow_noisy(panel, rows[rows["panel"] == name], "x", palette, markers)
+        shown = rows[rows["panel"] == name]
+        hollow_noisy(panel, shown, "x", palette, markers)
+        front = shown[shown["on_front"]].sort_values(["x", "y"])
+        panel.plot(front["x"], front["y"], color="#c0392b", linewidth=1, drawstyle="steps-post", zorder=1)
+        panel.scatter(front["x"], front["y"], s=150, facecolors="none", edgecolors="#c0392b", linewidth=1, zorder=2)
         panel.axhline(1, color="#888888", linewidth=0.8)
         panel.axvline(1, color="#888888", linewidth=0.8)
-        panel.set_yscale("log")
-        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        panel.yaxis.set_minor_locator(NullLocator())
+        widen_to_ticks(panel)
     grid.set_titles("{col_name}")
     grid.set_axis_labels("step latency / BP's", "peak activations / BP's")
     finish(grid)
-    columns = {"depth": "depth", "modules": "modules", "batch_size": "batch", "hidden": "hidden"}
-    best = ", ".join(
-        f"{series}: memory {part['y'].median():.2f}, latency {part['x'].median():.2f}"
-        for series, part in ((series, rows[rows["series"] == series]) for series in order)
+    columns = {"layout": "layout", "memory.peak_activation_bytes": "peak activation bytes", "y": "activations / BP"}
+    columns |= {
+        "x": "latency / BP",
+        "low": "95 % from",
+        "high": "95 % to",
+        "verdict": "verdict",
+        "front": "Pareto front",
+    }
+    fronts = "; ".join(
+        f"{name}: {', '.join(part.loc[part['on_front'], 'series'])}".replace("\n", ", ")
+        for name, part in rows.groupby("panel", sort=False)
     )
     return Figure(
         "memory-against-latency",
         "Memory against latency, both over BP's",
-        "One point a cell. Left of 1 is faster than BP, below 1 is leaner; the vertical axis is logarithmic. Hollow "
-        "points have a noisy latency: not to be relied on.",
+        "A panel is one cell, with every method that was measured on it; of each network the four cells with the most "
+        "methods, then the largest. Left of 1 is faster than BP, below 1 is leaner; the vertical axis is logarithmic. "
+        "Ringed and joined in red is the Pareto front: no method beats these in both, by medians. Hollow points have a "
+        "noisy latency: not to be relied on.",
         figure_svg(grid.figure),
-        data_table(rows, columns | {"y": "activations / BP", "x": "latency / BP", "verdict": "verdict"}),
-        f"Scatter of memory ratio over latency ratio. Medians over cells: {best}.",
+        data_table(rows, columns),
+        f"Scatter of memory ratio over latency ratio, a panel a cell. On the Pareto front: {fronts}.",
     )
+
+
+def _most_compared_cells(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a few cells of each network, those with the most methods, then the largest; one seed of each."""
+    cells = rows[rows["seed"] == rows["seed"].min()]
+    chosen = []
+    for _, part in cells.groupby("network", sort=True):
+        sizes = part.groupby("pair").agg(
+            {"series": "nunique", "depth": "max", "batch_size": "max", "modules": "max", "hidden": "max"}
+        )
+        largest = sizes.sort_values(list(sizes.columns), ascending=False).index[:_CELLS_A_NETWORK]
+        chosen += [part[part["pair"] == pair] for pair in largest]
+    return pd.concat(chosen) if chosen else rows
 
 
 def _accuracy_against_noise(frame: pd.DataFrame) -> Figure | None:

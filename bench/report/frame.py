@@ -7,14 +7,15 @@ import pandas as pd
 
 from bench.alpha import alpha_text
 from bench.bounds import lower_bound_bytes
+from bench.catalog import BACKBONE_UNITS, NETWORKS
 from bench.methods import BASELINE
 from bench.record import Allocator, CreatedBytes, Memory, Record
 
 # What a series is named for wherever it is not the usual.
 _USUAL = {"direction": "forward", "loss_reduction": "sum"}
 # What may differ between a cell and the BP cell that it is held against: the rule and its objective, and what was
-# measured.
-_NOT_PAIRED = ("method", "alpha", "smoothing", *_USUAL, "passes", "latency_seconds")
+# measured. Several ranks are held against BP on one.
+_NOT_PAIRED = ("method", "alpha", "smoothing", *_USUAL, "passes", "latency_seconds", "ranks")
 # What a cost figure keeps fixed within a panel, besides the axis it draws.
 PANEL = ("network", "dataset", "hidden", "width", "image_size", "channels", "classes", "optimizer", "device")
 
@@ -31,15 +32,23 @@ METHOD_ORDER = (
     "sid-streamed-autograd",
     "sid-streamed",
     "sid-vectorised",
+    "bp-gpipe",
+    "bp-1f1b",
+    "bp-zb1p",
+    "bp-zbv",
+    "sid-parallel",
+    "sid-pipelined",
 )
 
 
 def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     """One row a record: the cell's fields, and ``memory.*``, ``latency.*``, ``accuracy.*`` where they were measured.
 
-    Adds ``layers_per_module``, ``series`` (the method, with what else tells its lines apart) and, paired with BP's
-    record of the same cell, ``memory.activation_ratio`` and ``memory.total_ratio``. Where BP's own latency is noisy,
-    ``latency.noisy_because`` says so for every method on the same cell.
+    Adds ``layout`` (cascade or pipeline), ``ranks`` (how many), ``layers_per_module``, ``series`` (the method, with
+    what else tells its lines apart) and, paired with BP's record of the same cell, ``memory.activation_ratio`` and
+    ``memory.total_ratio``. ``trace`` holds a :class:`bench.record.Trace` and ``rank_results`` a
+    :class:`bench.record.Ranks`, or None. Where BP's own latency is noisy, ``latency.noisy_because`` says so for every
+    method on the same cell.
     """
     rows = [_row(record) for record in records]
     frame = pd.DataFrame(rows)
@@ -53,6 +62,9 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
 def _row(record: Record) -> dict[str, Any]:
     row: dict[str, Any] = {"id": record.id, "status": record.status, "message": record.message}
     row |= record.cell.model_dump()
+    row["layout"] = layout(record.cell.network)
+    row["ranks"] = row.get("ranks", 1) if record.ranks is None else len(record.ranks.modules)
+    row |= {"trace": record.trace, "rank_results": record.ranks}
     row["pair"] = repr(sorted((k, v) for k, v in record.cell.model_dump().items() if k not in _NOT_PAIRED))
     row["group"] = repr(sorted((k, v) for k, v in record.cell.model_dump().items() if k not in (*_NOT_PAIRED, "seed")))
     for part in ("memory", "latency", "accuracy"):
@@ -65,6 +77,13 @@ def _row(record: Record) -> dict[str, Any]:
     if record.memory is not None:
         row |= _memory_in_detail(record, record.memory)
     return row
+
+
+def layout(network: str) -> str:
+    """``pipeline``, ``cascade``, or ``unknown`` for a network of another machine."""
+    if network in BACKBONE_UNITS:
+        return "pipeline"
+    return "cascade" if network in NETWORKS else "unknown"
 
 
 def _memory_in_detail(record: Record, memory: Memory) -> dict[str, Any]:
@@ -84,7 +103,8 @@ def _memory_in_detail(record: Record, memory: Memory) -> dict[str, Any]:
 def series_names(frame: pd.DataFrame) -> pd.Series:
     """The name of each row's line in a figure: its method, and what else tells its lines apart.
 
-    That is another objective than the usual, and smoothing, alpha, threads and cut where it comes with several.
+    That is another objective than the usual, smoothing, alpha, threads and cut where it comes with several, and the
+    number of ranks where it is not one.
     """
     names = frame["method"]
     for axis, usual in _USUAL.items():
@@ -95,6 +115,8 @@ def series_names(frame: pd.DataFrame) -> pd.Series:
             apart = [frame["method"], frame["direction"]] if axis == "smoothing" else frame["method"]
             several = values.groupby(apart).transform("nunique") > 1
             names = names.where(~several, names + f" {axis} " + values)
+    if "ranks" in frame:
+        names = names.where(frame["ranks"] == 1, names + ", " + frame["ranks"].map(str) + " ranks")
     return names
 
 
@@ -177,3 +199,12 @@ def _panel_title(part: pd.DataFrame, axis: str) -> str:
         held.append(f"batch {first['batch_size']}")
     held.append(f"hidden {first['hidden']}")
     return f"{first['network']} on {first['dataset']}\n{', '.join(held)}"
+
+
+def cell_title(row: pd.Series) -> str:
+    """A panel's title where all its rows are of one cell, but for the method."""
+    cut = "" if row["cut"] == "even" else f" {row['cut']}"
+    return (
+        f"{row['network']} on {row['dataset']}\n"
+        f"depth {row['depth']}, {row['modules']} modules{cut}, batch {row['batch_size']}, hidden {row['hidden']}"
+    )

@@ -16,6 +16,8 @@ from bench.record import Record
 from bench.report.drawing import with_own_ids
 from bench.report.figures import draw_figures
 from bench.report.frame import records_frame
+from bench.report.ranks import draw_ranks, ranks_table
+from bench.report.schedule import draw_schedules, locking_table
 from bench.report.tables import (
     DISAGREEMENT_LIMIT,
     accuracy_table,
@@ -50,6 +52,9 @@ def write_report(
     warnings += _contradictions(measured)
     summary, summary_note = summary_table(measured)
     figures = [*draw_figures(measured), *draw_timelines(measured)]
+    schedules = draw_schedules(measured)
+    over_ranks = draw_ranks(measured)
+    rank_figures = [] if over_ranks is None else [over_ranks]
     html = _template().render(
         title=", ".join(sorted({record.suite for record in records})),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -61,7 +66,12 @@ def write_report(
         summary=summary,
         summary_note=summary_note,
         growth=growth_table(measured),
+        layouts=set(measured["layout"]),
         figures=figures,
+        schedules=schedules,
+        locking=locking_table(measured),
+        rank_figures=rank_figures,
+        ranks=ranks_table(measured),
         costs=cost_table(measured),
         categories=category_table(measured),
         noisy=noise_table(measured),
@@ -72,7 +82,7 @@ def write_report(
     )
     write_text(page, html)
     if figures_folder is not None:
-        for figure in figures:
+        for figure in [*figures, *schedules, *rank_figures]:
             write_text(figures_folder / f"{figure.name}.svg", figure.svg)
     if markdown is not None:
         write_text(markdown, f"{to_markdown(summary)}\n\n{summary_note}.\n")

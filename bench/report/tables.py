@@ -8,6 +8,7 @@ from scipy import stats
 
 from bench.methods import BASELINE
 from bench.report.frame import PANEL, ordered_series
+from bench.report.pareto import with_front
 
 NOT_MEASURED = "not measured"
 # Two instruments that differ by more than this share contradict each other.
@@ -47,7 +48,7 @@ def summary_table(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
                 f"batch {first['batch_size']}, {first['optimizer']}, {first['epochs']} epochs, last epoch"
             )
         rows += [
-            {"network": str(network), "method": series}
+            {"network": str(network), "layout": str(part.iloc[0]["layout"]), "method": series}
             | _cost_cells(costs[costs["series"] == series])
             | _accuracy_cells(accuracies, series, rates)
             for series in ordered_series(pd.concat([costs, accuracies]))
@@ -159,6 +160,7 @@ def growth_table(frame: pd.DataFrame) -> pd.DataFrame:
             rows.append(
                 {
                     "network": network,
+                    "layout": line.iloc[0]["layout"],
                     "data": dataset,
                     "hidden": hidden,
                     "batch": batch,
@@ -173,9 +175,10 @@ def growth_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Every measured memory and latency, one row a cell."""
+    """Every measured memory and latency, one row a cell; where both were, its place in view of the Pareto front."""
     rows = []
-    for _, row in _sorted(frame[frame["has_memory"] | frame["has_latency"]]).iterrows():
+    fronts = with_front(frame)["front"].to_dict()
+    for index, row in _sorted(frame[frame["has_memory"] | frame["has_latency"]]).iterrows():
         cells = _where(row)
         if row["has_memory"]:
             cells |= {
@@ -199,6 +202,8 @@ def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
                 for phase in ("forward", "backward", "optimizer")
                 if pd.notna(row.get(f"latency.{phase}_seconds"))
             }
+        if index in fronts:
+            cells["Pareto front"] = fronts[index]
         rows.append(cells)
     return pd.DataFrame(rows).fillna(NOT_MEASURED)
 
@@ -248,6 +253,7 @@ def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             {
                 "network": first["network"],
+                "layout": first["layout"],
                 "data": first["dataset"],
                 "depth": first["depth"],
                 "modules": first["modules"],
@@ -280,6 +286,7 @@ def failure_table(frame: pd.DataFrame) -> pd.DataFrame:
 def _where(row: pd.Series) -> dict[str, Any]:
     return {
         "network": row["network"],
+        "layout": row["layout"],
         "data": row["dataset"],
         "method": row["series"],
         "depth": row["depth"],

@@ -17,7 +17,12 @@ _LAYERS = {
     "temporary_trunk": ("temporary, trunk", "#d55e00"),
     "temporary_modules": ("temporary, modules", "#e69f00"),
 }
-_PHASES = {"f": ("forward", "#ffffff"), "b": ("backward", "#ececec"), "s": ("optimizer", "#cccccc")}
+_PHASES = {
+    "f": ("forward", "#ffffff"),
+    "b": ("backward", "#ececec"),
+    "s": ("optimizer", "#cccccc"),
+    "w": ("waits for another rank", "#fbf1dc"),
+}
 _COLUMNS = 3
 
 
@@ -71,8 +76,10 @@ def _draw(network: str, rows: pd.DataFrame) -> Figure:
     for panel in axes.flat[len(series) :]:
         panel.set_visible(False)
     handles = [Rectangle((0, 0), 1, 1, color=colour) for _, colour in _LAYERS.values()]
-    handles += [Rectangle((0, 0), 1, 1, facecolor=colour, edgecolor="#999999") for _, colour in _PHASES.values()]
-    labels = [label for label, _ in (*_LAYERS.values(), *_PHASES.values())]
+    letters = set("".join(course["phase"] for course in rows["memory.timeline"]))
+    phases = [look for letter, look in _PHASES.items() if letter in letters]
+    handles += [Rectangle((0, 0), 1, 1, facecolor=colour, edgecolor="#999999") for _, colour in phases]
+    labels = [label for label, _ in (*_LAYERS.values(), *phases)]
     figure.legend(handles, labels, loc="outside upper left", ncol=4, frameon=False)
     first = rows.iloc[0]
     data = pd.concat(tables, ignore_index=True)

@@ -9,7 +9,10 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from typer.testing import CliRunner
 
+from bench.cell import STORED, Cell
 from bench.cli import app
+from bench.record import Record
+from bench.store import read_records
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = [
@@ -38,7 +41,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The records of a real run: two methods, two depths, two rates of noise."""
+    """The records of a real run: two methods, two depths, two rates of noise; and one made of it, on two ranks."""
     folder = tmp_path_factory.mktemp("results")
     suite = folder / "tiny.toml"
     suite.write_text(
@@ -67,7 +70,39 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "tiny.jsonl"
     result = CliRunner().invoke(app, ["run", str(suite), "--out", str(path), "--quiet"])
     assert result.exit_code == 0, result.output
+    records = list(read_records(path).records)
+    traced = next(
+        record
+        for record in records
+        if record.trace and (record.cell.method, record.cell.modules) == ("sid-streamed", 4)
+    )
+    path.write_text("".join(f"{record.line()}\n" for record in [*records, on_two_ranks(traced)]))
     return path
+
+
+def on_two_ranks(record: Record) -> Record:
+    """``record`` as if its modules had run on two ranks, of which the second waits for the first."""
+    content = record.model_dump(mode="json", by_alias=True)
+    content["cell"]["latency_seconds"] *= 2  # a results file holds a cell once
+    content["id"] = Cell.model_validate(content["cell"], context=STORED).id
+    content["ranks"] = {
+        "modules": [2, 2],
+        "ratio_to_one_rank": 0.7,
+        "ratio_to_one_rank_ci95": [0.6, 0.8],
+        "bound": 0.6,
+        "busy_share": [1.0, 0.75],
+        "peak_activation_bytes": [2000, 1000],
+        "peak_total_bytes": [4000, 3000],
+    }
+    content["trace"] = {
+        "steps": 1,
+        "rank": [0, 0, 0, 1, 1, 1],
+        "module": [1, 2, None, None, 3, 4],
+        "phase": "fbswfb",
+        "start_seconds": [0.0, 0.1, 0.2, 0.0, 0.1, 0.2],
+        "end_seconds": [0.1, 0.2, 0.4, 0.1, 0.2, 0.4],
+    }
+    return Record.parse(content)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +135,7 @@ def test_it_opens_offline_without_an_error_or_a_request(page: Page, page_file: P
 def test_every_figure_is_drawn_and_every_mark_lies_inside_it(page: Page, page_file: Path) -> None:
     page.goto(page_file.as_uri())
     figures = page.locator("figure svg")
-    assert figures.count() == 10
+    assert figures.count() == 12
     for index in range(figures.count()):
         figure = figures.nth(index)
         box = figure.bounding_box()
@@ -112,6 +147,16 @@ def test_every_figure_is_drawn_and_every_mark_lies_inside_it(page: Page, page_fi
         )
         assert drawn > 10
         assert figure.locator("text").count() > 5
+
+
+def test_who_computes_when_has_a_lane_a_module_and_ranks_a_section(page: Page, page_file: Path) -> None:
+    page.goto(page_file.as_uri())
+    lanes = page.locator("figure[aria-labelledby^='who-computes-when'] svg")
+    texts = [text.strip() for text in lanes.locator("text").all_text_contents()]
+    for text in ("bp", "sid-streamed", "sid-streamed, 2 ranks", "rank 1: 4", "forward", "backward", "optimizer", "ms"):
+        assert text in texts
+    assert page.locator("#ranks").get_by_role("cell", name="0.70 [0.60, 0.80]").count() == 1
+    assert page.locator("#schedule").get_by_role("cell", name="sid-streamed, 2 ranks").count() > 1
 
 
 def test_the_page_does_not_scroll_sideways_on_a_phone(page: Page, page_file: Path) -> None:
@@ -134,6 +179,6 @@ def test_links_lead_to_sections_and_figures_have_names(page: Page, page_file: Pa
         target = link.get_attribute("href")
         assert target is not None
         assert page.locator(target).count() == 1
-    assert page.get_by_role("img").count() == 10
+    assert page.get_by_role("img").count() == 12
     for image in page.get_by_role("img").all():
         assert len(image.get_attribute("aria-label") or "") > 40

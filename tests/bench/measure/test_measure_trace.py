@@ -128,3 +128,13 @@ def test_a_trace_that_is_too_long_is_none_and_spans_of_no_length_are_left_out() 
     assert trace is not None
     assert len(trace.phase) == len(trace.module) == 1000
     assert merge_traces([[*spans, Span(0, 1, "f", 1001, 1002)]]) is None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("method", ["bp", "sid-streamed"])
+def test_a_trace_on_cuda_has_the_order_of_the_rule(method: str) -> None:
+    axes = {"method": method, "dataset": "random", "depth": 3, "hidden": 8, "passes": ["latency"], "device": "cuda"}
+    images, labels = BATCH
+    trace = trace_step(build_step(make_cell(axes), (1, 8, 8), 10), images.cuda(), labels.cuda())
+    assert trace is not None
+    assert order(trace) == ORDERS[method]

@@ -121,3 +121,31 @@ def _memory_in_detail(size: int, disagreement: float) -> dict[str, Any]:
             "device_bytes": None,
         },
     }
+
+
+def made_trace(*spans: tuple[int, int | None, str, float, float], steps: int = 1) -> dict[str, Any]:
+    """A trace of spans (rank, module, phase, start, end)."""
+    rank, module, phase, start, end = (list(column) for column in zip(*spans, strict=True))
+    return {
+        "steps": steps,
+        "rank": rank,
+        "module": module,
+        "phase": "".join(map(str, phase)),
+        "start_seconds": start,
+        "end_seconds": end,
+    }
+
+
+def in_a_row(*spans: tuple[str, float], rank: int = 0, steps: int = 1) -> dict[str, Any]:
+    """A trace of one rank from texts like ``f2`` (forward, module 2) or ``s`` (no module) and their seconds."""
+    now, columns = 0.0, []
+    for name, seconds in spans:
+        columns.append((rank, int(name[1:]) if name[1:] else None, name[0], now, now + seconds))
+        now += seconds
+    return made_trace(*columns, steps=steps)
+
+
+def made_ranks(modules: list[int], **values: Any) -> dict[str, Any]:
+    """What several ranks give, with only ``values`` measured."""
+    names = ("ratio_to_one_rank", "ratio_to_one_rank_ci95", "bound", "busy_share", "peak_activation_bytes")
+    return {"modules": modules} | dict.fromkeys((*names, "peak_total_bytes")) | values

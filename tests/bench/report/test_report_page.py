@@ -11,7 +11,10 @@ from typer.testing import CliRunner
 from bench.errors import StoreError
 from bench.record import Record
 from bench.report import write_report
+from bench.report.figures import draw_figures
+from bench.report.frame import records_frame
 from bench.report.page import to_markdown
+from bench.report.tables import accuracy_table
 
 HOSTILE = "<script>alert('x')</script>&\"<img src=x onerror=alert(1)>"
 
@@ -214,7 +217,7 @@ def test_the_command_prints_the_table_and_the_path_and_writes_figures_and_markdo
     assert str(tmp_path / "page.html") in result.output
     assert "sid-streamed" in result.output
     assert len(list((tmp_path / "figures").glob("*.svg"))) == 10
-    assert (tmp_path / "table.md").read_text().startswith("| network | method |")
+    assert (tmp_path / "table.md").read_text().startswith("| network | layout | method |")
 
 
 def test_the_same_records_give_the_same_figures(made_file: Path, tmp_path: Path) -> None:
@@ -250,3 +253,37 @@ def test_the_timeline_is_drawn_with_its_peak_in_words(page: str) -> None:
     size = 1000 * 64 * 512
     assert f"bp: peak {size / 2**20:.1f} MiB (activations, trunk 0.000, activations, modules" in section
     assert f">{size - size // 4}</td>" in section
+
+
+def test_without_traces_and_several_ranks_these_sections_are_not_there(page: str) -> None:
+    assert 'id="schedule"' not in page
+    assert 'id="ranks"' not in page
+
+
+def test_noise_on_two_networks_is_two_panels() -> None:
+    cells = [
+        {"network": network, "method": method, "modules": 5, "depth": 5, "noise_rate": rate, "passes": ["accuracy"]}
+        for network in ("cascade-linear", "pipeline-conv")
+        for method in ("bp", "sid-streamed")
+        for rate in (0.0, 0.4)
+    ]
+    frame = records_frame([make_record(cell, accuracy=0.9) for cell in cells])
+    figures = {figure.name: figure for figure in draw_figures(frame)}
+    shown = figures["accuracy-against-noise"]
+    assert shown.data["where"].nunique() == 2
+    assert shown.svg.count("cascade-linear on digits") == shown.svg.count("pipeline-conv on digits") == 1
+    assert figures["kl-by-module"].data["where"].nunique() == 4
+    assert accuracy_table(frame)["layout"].tolist() == ["cascade"] * 4 + ["pipeline"] * 4
+
+
+@pytest.mark.parametrize(
+    ("networks", "are_explained"), [(["cascade-linear", "pipeline-conv"], True), (["cascade-linear"], False)]
+)
+def test_cascade_and_pipeline_are_told_apart_where_both_are_there(
+    networks: list[str], are_explained: bool, tmp_path: Path
+) -> None:
+    records = [make_record({"network": network, "passes": ["memory"]}, 1000) for network in networks]
+    (tmp_path / "two.jsonl").write_text("".join(f"{record.line()}\n" for record in records))
+    summary = write_report([tmp_path / "two.jsonl"], tmp_path / "page.html")
+    assert summary["layout"].tolist() == [network.partition("-")[0] for network in networks]
+    assert ("There are two layouts here" in (tmp_path / "page.html").read_text()) == are_explained

@@ -1,0 +1,101 @@
+"""Several ranks in the report: the table's numbers, the bound beside the measurement, nothing made up."""
+
+from pathlib import Path
+from typing import Any
+
+from made_records import made_ranks, make_record
+
+from bench.record import Record
+from bench.report import write_report
+from bench.report.frame import records_frame
+from bench.report.ranks import draw_ranks, ranks_table
+from bench.report.timeline import draw_timelines
+
+MEASURED = {
+    "ratio_to_one_rank": 0.7,
+    "ratio_to_one_rank_ci95": [0.65, 0.75],
+    "bound": 0.6,
+    "busy_share": [0.9, 0.8],
+    "peak_activation_bytes": [3000, 1500],
+    "peak_total_bytes": [9000, 8000],
+}
+
+
+def on_ranks(modules: list[int], latency_seconds: float = 2.0, **values: Any) -> Record:
+    # The cell differs in what bears on no figure: one results file holds each cell once.
+    cell = {"method": "sid-streamed", "depth": 8, "passes": ["memory", "latency"], "latency_seconds": latency_seconds}
+    return make_record(cell, 3000, (0.8, 0.7, 0.9), ranks=made_ranks(modules, **values))
+
+
+def test_the_table_puts_bound_and_measurement_together() -> None:
+    (row,) = ranks_table(records_frame([on_ranks([5, 3], **MEASURED)])).to_dict("records")
+    assert row == {
+        "network": "cascade-linear",
+        "layout": "cascade",
+        "method": "sid-streamed",
+        "modules": 8,
+        "hidden": 256,
+        "batch": 128,
+        "ranks": 2,
+        "threads a rank": "unset",
+        "modules by rank": "5, 3",
+        "time / one rank's [95 %]": "0.70 [0.65, 0.75]",
+        "bound": "0.60",
+        "busy by rank, %": "90; 80",
+        "peak activation bytes, largest rank": "3,000",
+        "peak activation bytes, all ranks": "4,500",
+        "peak activation bytes by rank": "3,000; 1,500",
+        "samples/s": "16,000",
+    }
+
+
+def test_what_was_not_measured_is_not_made_up() -> None:
+    frame = records_frame([on_ranks([4, 4])])
+    (row,) = ranks_table(frame).to_dict("records")
+    names = ("time / one rank's [95 %]", "bound", "busy by rank, %", "peak activation bytes, largest rank")
+    assert {row[name] for name in names} == {"not measured"}
+    assert draw_ranks(frame) is None
+
+
+def test_the_figure_has_a_line_and_a_bound_against_the_number_of_ranks() -> None:
+    four = MEASURED | {"ratio_to_one_rank": 0.5, "ratio_to_one_rank_ci95": None, "bound": None}
+    figure = draw_ranks(records_frame([on_ranks([4, 4], **MEASURED), on_ranks([2, 2, 2, 2], 3.0, **four)]))
+    assert figure is not None
+    assert figure.data[["method", "ranks", "time / one rank's", "95 % from"]].to_numpy().tolist() == [
+        ["sid-streamed", 2, "0.7", "0.65"],
+        ["sid-streamed, bound", 2, "0.6", "no interval"],
+        ["sid-streamed", 4, "0.5", "no interval"],
+    ]
+    assert "sid-streamed from 0.70 to 0.50" in figure.alternative
+    assert ">sid-streamed, bound<" in figure.svg
+
+
+def test_a_rank_that_waits_shows_in_the_course_of_its_bytes() -> None:
+    record = on_ranks([4, 4])
+    assert record.memory is not None
+    assert record.memory.timeline is not None
+    waiting = record.memory.timeline.model_copy(update={"phase": "fwb"})
+    on_one = make_record(record.cell.model_dump() | {"method": "bp", "latency_seconds": 2.0}, 4000, (1, 0.9, 1.1))
+    several = record.model_copy(update={"memory": record.memory.model_copy(update={"timeline": waiting})})
+    (alone,) = draw_timelines(records_frame([on_one]))
+    (beside,) = draw_timelines(records_frame([on_one, several]))
+    assert "waits for another rank" not in alone.svg
+    assert "waits for another rank" in beside.svg
+    assert set(beside.data["phase"]) == {"forward", "backward", "optimizer", "waits for another rank"}
+
+
+def test_ranks_are_lines_of_their_own_everywhere(tmp_path: Path) -> None:
+    cell = {"depth": 8, "passes": ["memory", "latency"]}
+    one_rank = [make_record(cell | {"method": method}, 4000, (1, 0.9, 1.1)) for method in ("bp", "sid-streamed")]
+    records = [on_ranks([4, 4], 3.0, **MEASURED), *one_rank]
+    frame = records_frame(records)
+    assert frame["series"].tolist() == ["sid-streamed, 2 ranks", "bp", "sid-streamed"]
+    assert frame["memory.activation_ratio"].tolist() == [0.75, 1, 1]
+    file = tmp_path / "ranks.jsonl"
+    file.write_text("".join(f"{record.line()}\n" for record in records))
+    summary = write_report([file], tmp_path / "page.html", tmp_path)
+    assert "sid-streamed, 2 ranks" in summary["method"].tolist()
+    page = (tmp_path / "page.html").read_text()
+    assert '<a href="#ranks">' in page
+    assert '<h3 id="time-against-ranks">' in page
+    assert (tmp_path / "time-against-ranks.svg").exists()
