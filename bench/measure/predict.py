@@ -23,11 +23,8 @@ def predict_memory(cell: Cell, shape: tuple[int, int, int], classes: int, round_
         round_to: each storage counts as the next multiple of so many bytes; CUDA's caching allocator rounds to 512.
 
     Raises:
-        BenchError: the method asks for the contents of a tensor, or uses an operator that has no meta kernel,
-            or the cell runs on several ranks.
+        BenchError: the method asks for the contents of a tensor, or uses an operator that has no meta kernel.
     """
-    if cell.ranks > 1:
-        raise BenchError(f"ranks = {cell.ranks} can be measured, but not planned; legal: 1")
     with hollow_tensors():
         step = build_step(cell, shape, classes)
         images = torch.empty(cell.batch_size, *shape)

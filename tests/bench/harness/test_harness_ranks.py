@@ -90,12 +90,14 @@ def test_the_sweep_goes_on_behind_accidents(accidents: dict[str, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
-    """Each method on 2 and 3 ranks, the memory pass, twice over."""
+    """The memory pass of each method on 3 ranks, twice over, and of SID's on 2."""
     folder = tmp_path_factory.mktemp("measured")
     sweep = write_sweep(
         folder / "sweep.toml",
-        PIPELINE | {"method": ["sid-pipelined", *SCHEDULES], "depth": 6, "ranks": [2, 3], "seed": [0, 1]},
-        SIZES | {"network": "cascade-linear", "method": "sid-parallel", "ranks": [2, 3], "seed": [0, 1]},
+        PIPELINE | {"method": ["sid-pipelined", *SCHEDULES], "depth": 6, "ranks": 3, "seed": [0, 1]},
+        PIPELINE | {"method": "sid-pipelined", "ranks": 2},
+        SIZES | {"network": "cascade-linear", "method": "sid-parallel", "ranks": 3, "seed": [0, 1]},
+        SIZES | {"network": "cascade-linear", "method": "sid-parallel", "ranks": 2},
     )
     ended = run_bench("run", sweep, "--out", folder / "results.jsonl", cwd=folder)
     assert ended.returncode == 0, ended.stderr
@@ -103,7 +105,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
 
 
 def test_each_rank_has_its_bytes_and_the_record_those_of_the_largest(measured: list[Record]) -> None:
-    assert len(measured) == 24
+    assert len(measured) == 14
     for record in measured:
         assert record.status == "ok", record.message
         assert record.ranks is not None
@@ -122,12 +124,19 @@ def test_each_rank_has_its_bytes_and_the_record_those_of_the_largest(measured: l
 
 
 def test_bytes_are_the_same_again(measured: list[Record]) -> None:
-    """A seed changes weights and contents, and so what is computed when, but no size."""
-    by_cell: dict[tuple[str, int], list[Any]] = {}
+    """A seed changes weights and contents, and so what is computed when, but no size.
+
+    What the course of bytes and the allocator add is left out: gloo lets go of what it has added up in a thread of its
+    own, sooner or later behind the peak.
+    """
+    by_method: dict[str, list[Any]] = {}
     for record in measured:
-        by_cell.setdefault((record.cell.method, record.cell.ranks), []).append((record.ranks, record.memory))
-    assert len(by_cell) == 12
-    for first, second in by_cell.values():
+        if record.cell.ranks == 3:
+            by_method.setdefault(record.cell.method, []).append(
+                (record.ranks, record.memory and record.memory.model_dump(exclude={"timeline", "allocator"}))
+            )
+    assert len(by_method) == 6
+    for first, second in by_method.values():
         assert first == second
 
 
@@ -138,6 +147,9 @@ def test_a_rank_of_a_pipeline_holds_less_than_the_whole(measured: list[Record]) 
             assert record.memory is not None
             assert record.parameters is not None
             assert record.memory.parameter_bytes < 4 * record.parameters
+        assert record.memory is not None
+        assert record.memory.allocator is not None
+        assert abs(record.memory.allocator.disagreement) < 0.01
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +184,8 @@ def test_the_latency_pass_times_ranks_against_one(timed: dict[str, Record], meth
     low, high = ranks.ratio_to_one_rank_ci95
     assert 0 < low <= ranks.ratio_to_one_rank <= high
     assert (ranks.ratio_to_one_rank == latency.ratio_to_bp) == (method == "bp-1f1b")
+    assert ranks.bound is not None
+    assert 0.5 <= ranks.bound < 1.5
     assert ranks.busy_share is not None
     assert all(0 < share < 1 for share in ranks.busy_share)
     assert set(trace.rank) == {0, 1}
@@ -183,7 +197,10 @@ def test_the_latency_pass_times_ranks_against_one(timed: dict[str, Record], meth
 REFUSED = [
     ({"method": "bp", "ranks": 2}, "ranks = 2 for method 'bp'; legal: 1"),
     ({"method": "sid-parallel", "ranks": 5}, "ranks = 5 for 4 modules; legal: 1 to 4"),
-    ({"method": "sid-parallel", "ranks": 2, "passes": ["accuracy"]}, "passes = accuracy for ranks = 2; legal: memory"),
+    (
+        {"method": "sid-parallel", "ranks": 2, "passes": ["accuracy"], "dataset": "mnist", "image_size": None},
+        "passes = accuracy for ranks = 2; legal: memory, latency",
+    ),
     ({"method": "sid-parallel", "ranks": 2, "processes": 2, "passes": ["latency"]}, "processes = 2 for ranks = 2"),
     ({"method": "sid-parallel", "ranks": 2, "device": "cuda:1"}, "device = 'cuda:1' for ranks = 2; legal: cpu, cuda"),
     ({"method": "sid-parallel", "ranks": 0}, "ranks = 0; legal: an integer of 1 or more"),
@@ -200,8 +217,9 @@ REFUSED = [
 def test_what_cannot_run_on_ranks_is_refused_before_anything_runs(
     cli: RunCli, tmp_path: Path, axes: dict[str, Any], message: str
 ) -> None:
-    sweep = write_sweep(tmp_path / "sweep.toml", **SIZES | {"network": "cascade-linear"} | axes)
-    ended = cli("run", sweep, "--out", tmp_path / "results.jsonl")
+    values = SIZES | {"network": "cascade-linear"} | axes
+    given = {axis: value for axis, value in values.items() if value is not None}
+    ended = cli("run", write_sweep(tmp_path / "sweep.toml", **given), "--out", tmp_path / "results.jsonl")
     assert ended.exit_code == 2
     assert message in ended.stderr
     assert not (tmp_path / "results.jsonl").exists()
@@ -225,4 +243,5 @@ def test_a_cell_on_ranks_says_so_and_one_rank_keeps_its_id(cli: RunCli, tmp_path
 def test_ranks_cannot_be_planned(cli: RunCli, tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path / "sweep.toml", **SIZES, method="sid-parallel", network="cascade-linear", ranks=2)
     ended = cli("plan", sweep, "--jobs", 1)
+    assert ended.exit_code == 2
     assert "ranks = 2 can be measured, but not planned; legal: 1" in ended.stderr

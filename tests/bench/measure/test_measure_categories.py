@@ -112,7 +112,7 @@ def test_the_categories_sum_up_to_the_peak_and_the_timeline_reaches_it(method: s
     assert course.at == sorted(set(course.at))
     assert course.at[-1] <= course.operators
     assert set(course.phase) >= {"f", "b"}
-    goes_back_and_forth = method.startswith("sid-streamed") or method == "bp-microbatch"
+    goes_back_and_forth = method.startswith("sid-streamed") or method in ("bp-microbatch", "sid-parallel")
     assert (course.phase.count("fb") > 2) == goes_back_and_forth
 
 
