@@ -20,7 +20,8 @@ from bench.measure.on_ranks import measure_on_ranks
 from bench.measure.step import TrainingStep, build_step, flush_denormals
 from bench.measure.trace import trace_step
 from bench.methods import BASELINE
-from bench.ranks import Seat, is_lost, run_ranks
+from bench.ranks import run_ranks
+from bench.seat import Seat, is_lost
 from bench.workloads.datasets import Dataset, load_dataset
 from bench.workloads.networks import build_network
 
@@ -58,15 +59,15 @@ def _answer(request: Mapping[str, Any], seat: Seat | None) -> dict[str, Any]:
         if cell.noise_kind == "asymmetric" and data.asymmetric is None:
             raise DataError(f"noise_kind = 'asymmetric' has no class map for the classes of dataset {cell.dataset!r}")
         earlier = [Sample.model_validate(sample) for sample in request["latency_samples"]]
-        is_pinned = request["cpus"] is not None
-        parts = _measure(cell, data, is_pinned, earlier, seat) if request["task"] == "measure" else {}
+        parts = _measure(cell, data, request["cpus"], earlier, seat) if request["task"] == "measure" else {}
         answer = {"status": "ok", "message": None, **parts}
     except BenchError as error:
         answer = {"status": "crashed", "message": str(error), "final": True}
     except (RuntimeError, MemoryError) as error:
         out_of_memory = isinstance(error, MemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY)
         answer = {"status": "oom" if out_of_memory else "crashed", "message": first_line(error)}
-        answer["lost"] = seat is not None and is_lost(error)
+        if seat is not None:
+            answer["lost"] = is_lost(error)
     except Exception as error:
         answer = {"status": "crashed", "message": first_line(error)}
     answer["work_seconds"] = time.perf_counter() - start
@@ -97,7 +98,7 @@ def _set_threads(threads: int | None, cpus: Sequence[int] | None) -> None:
 
 
 def _measure(
-    cell: Cell, data: Dataset, is_pinned: bool, earlier: Sequence[Sample], seat: Seat | None
+    cell: Cell, data: Dataset, cpus: Sequence[int] | None, earlier: Sequence[Sample], seat: Seat | None
 ) -> dict[str, Any]:
     """The parts of the record of ``cell``; after ``earlier`` processes, the latency pass's only."""
     parts: dict[str, Any] = {
@@ -109,8 +110,7 @@ def _measure(
             "test_samples": len(data.test),
             "fingerprint": data.fingerprint,
         },
-        "environment": torch_environment(cell.device)
-        | {"pinned_cpus": sorted(os.sched_getaffinity(0)) if is_pinned else None},
+        "environment": torch_environment(cell.device) | {"pinned_cpus": None if cpus is None else sorted(cpus)},
     }
 
     def fresh() -> TrainingStep:

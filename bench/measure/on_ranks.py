@@ -1,6 +1,6 @@
 """The passes of a cell on several ranks: all run them at once, and rank 0 does the statistics."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,18 +10,15 @@ import torch.distributed as dist
 from torch import Tensor
 
 from bench.cell import Cell
-from bench.measure.clock import CpuClock, collector_paused
+from bench.measure.clock import CpuClock
 from bench.measure.latency import Leg, Sample, sample_legs, summarise
 from bench.measure.memory import measure_memory
 from bench.measure.module_times import time_modules
-from bench.measure.phases import LETTERS
 from bench.measure.rank_step import RankStep, build_one_rank_steps, build_rank_step
+from bench.measure.rank_trace import gather, trace_ranks
 from bench.measure.ratio import ratio_of
-from bench.measure.trace import Span, TraceRecorder, merge_traces
 from bench.methods import BASELINE, one_rank_method
 from bench.record import Memory, Ranks
-
-_FOLLOWED_RUNS = 3  # odd, so that a median is one of them
 
 
 class _Conductor:
@@ -95,7 +92,7 @@ def measure_on_ranks(
     ranks: dict[str, Any] = dict.fromkeys(Ranks.model_fields) | {"modules": step.share.modules_by_rank}
     parts: dict[str, Any] = {"ranks": ranks}
     if "memory" in cell.passes:
-        memories = _gather(measure_memory(step, images, labels), control)
+        memories = gather(measure_memory(step, images, labels), control)
     if memories:
         largest = max(memories, key=lambda memory: memory.peak_activation_bytes)
         parts["memory"] = largest.model_dump(mode="json")
@@ -104,7 +101,7 @@ def measure_on_ranks(
     if "latency" in cell.passes:
         step = build_rank_step(cell, shape, classes)
         timed = _time(cell, step, shape, classes, images, labels, control)
-        traced = _trace(step, images, labels, control)
+        traced = trace_ranks(step, images, labels, control)
         ranks |= timed.pop("ranks", {}) | traced.pop("ranks", {})
         parts |= timed | traced
     return parts if dist.get_rank() == 0 else {}
@@ -148,49 +145,3 @@ def _time(
             "bound": None if times is None else step.share.bound(times),
         },
     }
-
-
-def _trace(step: RankStep, images: Tensor, labels: Tensor, control: Any) -> dict[str, Any]:
-    """``trace``, and of ``ranks`` the busy share, which for a rule that works on many batches is that of as many."""
-    shown = _follow(step, partial(step, images, labels), control)
-    many = step.share.run_length
-    whole = shown if many == 1 else _follow(step, partial(step.run, images, labels, many), control)
-    if not shown:
-        return {}
-    trace = merge_traces(shown, step.batches_in_call)
-    return {
-        "trace": trace.model_dump(mode="json") if trace else None,
-        "ranks": {"busy_share": [_busy_share(spans, whole) for spans in whole]},
-    }
-
-
-def _follow(step: RankStep, run: Callable[[], object], control: Any) -> list[list[Span]]:
-    """On rank 0 the spans of all ranks, of the run of median length out of a few; elsewhere nothing."""
-    runs = []
-    with collector_paused():
-        for _ in range(_FOLLOWED_RUNS):
-            dist.barrier()
-            with TraceRecorder(step.share.followed, dist.get_rank(), step.share.first_module) as recorder:
-                run()
-            runs.append(recorder.spans())
-    by_run = list(zip(*_gather(runs, control), strict=True))
-    by_run.sort(key=lambda ranks: _length(ranks))
-    return list(by_run[_FOLLOWED_RUNS // 2]) if by_run else []
-
-
-def _busy_share(spans: Sequence[Span], ranks: Sequence[Sequence[Span]]) -> float:
-    """Of the time that all ranks take, the share in which the rank of ``spans`` neither waits nor is done."""
-    busy = sum(span.end_seconds - span.start_seconds for span in spans if span.phase != LETTERS["wait"])
-    return busy / _length(ranks)
-
-
-def _length(ranks: Sequence[Sequence[Span]]) -> float:
-    """Seconds from the first start to the last end."""
-    return max(spans[-1].end_seconds for spans in ranks) - min(spans[0].start_seconds for spans in ranks)
-
-
-def _gather(own: Any, control: Any) -> list[Any]:
-    """On rank 0 what each rank has, in order; elsewhere nothing."""
-    everybodys: list[Any] | None = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
-    dist.gather_object(own, everybodys, dst=0, group=control)
-    return everybodys or []

@@ -1,13 +1,19 @@
 """Cells on several ranks, with real processes: what a record holds, and how the failure of one rank ends the cell."""
 
 import json
+import os
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from harness_tools import Launcher, RunCli, bench_environment, run_bench, sound_records, write_plugin, write_sweep
 
+from bench.errors import ConfigError
 from bench.record import Record
+from bench.seat import Seat
+from bench.worker import _require_device
 
 SIZES: dict[str, Any] = {"dataset": "random", "image_size": 4, "depth": 4, "batch_size": 12, "threads": 1}
 PIPELINE = SIZES | {"network": "pipeline-linear"}
@@ -99,7 +105,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
         SIZES | {"network": "cascade-linear", "method": "sid-parallel", "ranks": 3, "seed": [0, 1]},
         SIZES | {"network": "cascade-linear", "method": "sid-parallel", "ranks": 2},
     )
-    ended = run_bench("run", sweep, "--out", folder / "results.jsonl", cwd=folder)
+    ended = run_bench("run", sweep, "--pin", "--out", folder / "results.jsonl", cwd=folder)
     assert ended.returncode == 0, ended.stderr
     return list(sound_records(folder / "results.jsonl"))
 
@@ -121,6 +127,37 @@ def test_each_rank_has_its_bytes_and_the_record_those_of_the_largest(measured: l
         assert record.memory.at_peak is not None
         assert sum(record.memory.at_peak.model_dump().values()) == max(activations)
         assert record.ranks.ratio_to_one_rank is record.ranks.busy_share is record.latency is record.trace is None
+
+
+def test_ranks_are_bound_to_as_many_cpus_as_they_have_threads(measured: list[Record]) -> None:
+    usable = os.sched_getaffinity(0)
+    for record in measured:
+        pinned = record.environment["pinned_cpus"]
+        assert set(pinned) <= usable
+        assert len(pinned) == min(record.cell.ranks, len(usable))
+        assert record.environment["threads"] == 1
+
+
+def test_a_rank_takes_its_own_share_of_cpus_and_threads() -> None:
+    usable = sorted(os.sched_getaffinity(0))
+    with socket.socket() as listener:
+        try:
+            for ranks in (1, len(usable), len(usable) + 1):
+                seats = [Seat(rank, ranks, listener, 1, 1) for rank in range(ranks)]
+                assert {seat.threads() for seat in seats} == {max(1, len(usable) // ranks)}
+                taken = [seat.bind_to_share(usable) for seat in seats]
+                expected = [usable] * ranks if ranks > len(usable) else [usable[at::ranks] for at in range(ranks)]
+                assert taken == expected
+                os.sched_setaffinity(0, usable)
+            assert seats[0].bind_to_share(None) is None
+        finally:
+            os.sched_setaffinity(0, usable)
+
+
+def test_each_rank_needs_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match="ranks = 2 on device 'cuda' needs a GPU a rank; legal: 1 to 1"):
+        _require_device("cuda", 2, None)
 
 
 def test_bytes_are_the_same_again(measured: list[Record]) -> None:
