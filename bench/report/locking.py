@@ -68,11 +68,14 @@ def _spans(trace: Trace) -> Iterator[_Span]:
 
 
 def _cut_at_optimizer(spans: list[_Span]) -> list[list[_Span]]:
-    """The spans of each step; a step ends with its optimizer's, and what follows the last of them is no step."""
+    """The spans of each step, which ends with the optimizer's behind a module's backward; what follows is no step.
+
+    The optimizer's spans before that release old gradients, and belong to the step that they begin.
+    """
     steps: list[list[_Span]] = [[]]
     for is_optimizer, part in groupby(spans, key=lambda span: span.phase == "s"):
         steps[-1] += part
-        if is_optimizer:
+        if is_optimizer and any(span.phase == "b" and span.module is not None for span in steps[-1]):
             steps.append([])
     return steps[:-1]
 

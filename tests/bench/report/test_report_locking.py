@@ -50,6 +50,12 @@ def test_several_steps_are_cut_at_each_ranks_optimizer() -> None:
     assert waiting_share(trace) == pytest.approx((4 + 3) / 24)
 
 
+def test_the_release_of_old_gradients_belongs_to_the_step_that_it_begins() -> None:
+    step = [("w", 1), ("s", 1), ("w", 1), ("f1", 1), ("b1", 1), ("s", 1)]
+    trace = in_a_row(*step, *step, ("w", 3), steps=2)
+    assert waits(trace) == [ModuleWait(1, 5 / 7.5, 0)]
+
+
 def test_steps_that_cannot_be_told_apart_give_no_share() -> None:
     assert waits(in_a_row(("f1", 1), ("b1", 1), ("f1", 1), ("b1", 1), ("s", 1), steps=2)) == []
 
