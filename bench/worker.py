@@ -110,7 +110,9 @@ def _measure(
             "test_samples": len(data.test),
             "fingerprint": data.fingerprint,
         },
-        "environment": torch_environment(cell.device) | {"pinned_cpus": None if cpus is None else sorted(cpus)},
+        "environment": torch_environment(cell.device)
+        | {"pinned_cpus": None if cpus is None else sorted(cpus)}
+        | ({} if seat is None else {"ranks": seat.ranks}),
     }
 
     def fresh() -> TrainingStep:
