@@ -21,7 +21,7 @@ from bench.report.drawing import (
     look,
     widen_to_ticks,
 )
-from bench.report.frame import cell_title, slices
+from bench.report.frame import cell_titles, slices
 from bench.report.pareto import with_front
 from bench.report.tables import mebibytes
 
@@ -125,7 +125,7 @@ def _memory_against_latency(frame: pd.DataFrame) -> Figure | None:
         return None
     rows = _with_interval(rows)
     rows = rows.assign(
-        panel=[cell_title(row) for _, row in rows.iterrows()],
+        panel=cell_titles(rows),
         x=rows["latency.ratio_to_bp"],
         y=rows["memory.activation_ratio"],
     )

@@ -201,10 +201,22 @@ def _panel_title(part: pd.DataFrame, axis: str) -> str:
     return f"{first['network']} on {first['dataset']}\n{', '.join(held)}"
 
 
-def cell_title(row: pd.Series) -> str:
-    """A panel's title where all its rows are of one cell, but for the method."""
-    cut = "" if row["cut"] == "even" else f" {row['cut']}"
-    return (
-        f"{row['network']} on {row['dataset']}\n"
-        f"depth {row['depth']}, {row['modules']} modules{cut}, batch {row['batch_size']}, hidden {row['hidden']}"
-    )
+# What may set apart cells that a title does not.
+_ALSO_APART = (
+    *PANEL[3:],
+    *("threads", "precision", "compile", "learning_rate", "weight_decay", "schedule", "epochs"),
+    *("noise_kind", "noise_rate", "train_samples"),
+)
+
+
+def cell_titles(rows: pd.DataFrame) -> list[str]:
+    """The title of each row's panel where a panel is one cell, but for the method; cells that differ have others."""
+    titles = rows["network"] + " on " + rows["dataset"] + "\ndepth " + rows["depth"].map(str)
+    titles += ", " + rows["modules"].map(str) + " modules" + (" " + rows["cut"]).where(rows["cut"] != "even", "")
+    titles += ", batch " + rows["batch_size"].map(str) + ", hidden " + rows["hidden"].map(str)
+    for axis in _ALSO_APART:
+        if axis in rows:
+            values = rows[axis].map(_axis_text)
+            several = values.groupby(titles).transform("nunique") > 1
+            titles = titles.where(~several, titles + f"\n{axis.replace('_', ' ')} " + values)
+    return list(titles)

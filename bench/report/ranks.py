@@ -7,7 +7,7 @@ import pandas as pd
 
 from bench.record import Ranks
 from bench.report.drawing import Figure, data_table, drawing, figure_svg, in_words, lines_in_panels
-from bench.report.frame import cell_title, ordered_series, series_names
+from bench.report.frame import cell_titles, ordered_series, series_names
 from bench.report.tables import NOT_MEASURED
 
 _BOUND = ", bound"
@@ -74,7 +74,7 @@ def draw_ranks(frame: pd.DataFrame) -> Figure | None:
     rows = _on_several(frame)
     if rows.empty:
         return None
-    rows = rows.assign(panel=[_panel(row) for _, row in rows.iterrows()])
+    rows = rows.assign(panel=cell_titles(rows))
     points = pd.DataFrame([point for _, row in rows.iterrows() for point in _points(row)])
     if points.empty:
         return None
@@ -96,13 +96,6 @@ def draw_ranks(frame: pd.DataFrame) -> Figure | None:
         data_table(points, columns).replace("nan", "no interval"),
         in_words(points, "ranks", "time over one rank's", lambda value: f"{value:.2f}"),
     )
-
-
-def _panel(row: pd.Series) -> str:
-    if pd.isna(row["threads"]):
-        return cell_title(row)
-    count = int(row["threads"])
-    return cell_title(row) + f", {count} thread{'s' if count > 1 else ''} a rank"
 
 
 def _points(row: pd.Series) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ _PHASES = {
     "w": ("waits for another rank", "#dddddd"),
 }
 _MOST_MODULES = 16  # that lanes of readable height can show
+_FEWEST_LANES = 4  # that a panel has room for, so that a single one is no wall
 _COLUMNS = 2
 _PANEL_WIDTH = 5.8
 _LANE_HEIGHT = 0.15
@@ -159,17 +160,19 @@ def _draw_panel(panel: Axes, trace: Trace, lanes: list[tuple[int, int | None]], 
     if waits:
         panel.axvline(1000 * waits[0].complete * step_seconds(trace), color="#1c1c1c", linestyle=":", linewidth=1.2)
     several = len(set(trace.rank)) > 1
-    labels = [(f"rank {rank}: " if several else "") + _lane_name(module, layout) for rank, module in lanes]
+    labels = [(f"rank {rank}: " if several else "") + _lane_name(module, trace, layout) for rank, module in lanes]
     panel.set_yticks(range(len(lanes)), labels, fontsize=7)
-    panel.set_ylim(len(lanes) - 0.4, -0.6)
+    panel.set_ylim(max(len(lanes), _FEWEST_LANES) - 0.4, -0.6)
     panel.grid(axis="y", visible=False)
     panel.set_xlabel("ms")
     panel.set_ylabel("module")
 
 
-def _lane_name(module: int | None, layout: str) -> str:
+def _lane_name(module: int | None, trace: Trace, layout: str) -> str:
     if module is not None:
         return str(module)
+    if set(trace.module) == {None}:
+        return "all at once"
     return "rest" if layout == "pipeline" else "trunk, rest"
 
 
@@ -184,7 +187,7 @@ def _data(name: str, trace: Trace, layout: str) -> pd.DataFrame:
             {
                 "method": name,
                 "rank": rank,
-                "module": _lane_name(module, layout),
+                "module": _lane_name(module, trace, layout),
                 "phase": _PHASES[phase][0],
                 "from, ms": f"{1000 * start:.4f}",
                 "to, ms": f"{1000 * end:.4f}",

@@ -98,3 +98,11 @@ def test_of_many_cells_the_figure_shows_four_a_network() -> None:
     assert len(figure.data) == 8
     assert "depth 2" not in figure.svg
     assert len(cost_table(records_frame(records))) == 10
+
+
+def test_cells_that_differ_in_something_rare_have_panels_of_their_own() -> None:
+    records = [costs(method, 10, 1.0, threads=count) for count in (1, 2) for method in ("bp", "sid-streamed")]
+    figure = next(figure for figure in draw_figures(records_frame(records)) if figure.name == "memory-against-latency")
+    assert sorted(set(figure.data["where"])) == [
+        f"cascade-linear on digits, depth 4, 4 modules, batch 128, hidden 256, threads {count}" for count in (1, 2)
+    ]

@@ -43,6 +43,8 @@ def test_the_table_says_when_module_1_has_its_gradient_and_how_long_modules_wait
     assert set(rows["ranks wait, % of their time"]) == {"one rank"}
     assert rows.loc["sid-vectorised", "module 1 locked, % of the step"] == "not told apart"
     assert list(rows.index) == ["bp", "sid-streamed", "sid-vectorised"]
+    (figure,) = draw_schedules(frame)
+    assert figure.data.loc[figure.data["method"] == "sid-vectorised", "module"].tolist() == ["all at once"] * 3
 
 
 def test_the_figure_has_a_panel_a_method_its_spans_as_data_and_words() -> None:
