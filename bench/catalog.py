@@ -8,6 +8,7 @@ NETWORKS = MappingProxyType(
         "cascade-conv": "a cascade on the authors' convolutional trunk",
         "cascade-linear": "a cascade on one linear layer, which shows the modules' own cost",
         "pipeline-conv": "five convolutions in stages, for images of 4 pixels or more",
+        "pipeline-linear": "linear layers of equal width in stages, as many as one likes",
         "pipeline-resnet18": "ResNet-18 in stages: a stem and 8 blocks, with BatchNorm",
         "pipeline-vgg11": "VGG-11's convolutions in stages: 8 units",
         "pipeline-vit-tiny": "ViT-Tiny in stages: patches and 12 blocks of width 192",
@@ -18,6 +19,8 @@ NETWORKS = MappingProxyType(
 BACKBONE_UNITS = MappingProxyType(
     {"pipeline-conv": 5, "pipeline-resnet18": 9, "pipeline-vgg11": 8, "pipeline-vit-tiny": 13}
 )
+
+PIPELINES = frozenset([*BACKBONE_UNITS, "pipeline-linear"])
 
 # Source class -> class its labels move to. Digits: Patrini et al., arXiv 1609.03683; SVHN shows the same ten figures.
 _DIGITS_MAP = ((2, 7), (3, 8), (5, 6), (6, 5), (7, 1))

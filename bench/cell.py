@@ -18,7 +18,7 @@ from pydantic import (
 from bench.alpha import LEGAL_ALPHA, alpha_by_module
 from bench.catalog import BACKBONE_UNITS, DATASETS, NETWORKS, dataset_info
 from bench.errors import ConfigError, unknown
-from bench.methods import load_method, method_names, refusal, takes_objective
+from bench.methods import load_method, method_names, rank_limits, refusal, takes_objective
 
 Pass = Literal["memory", "latency", "accuracy"]
 NoiseKind = Literal["none", "symmetric-exclusive", "symmetric-inclusive", "pairflip", "asymmetric"]
@@ -44,6 +44,7 @@ _LATER_FIELDS: dict[str, Any] = {
     "smoothing": None,
     "loss_reduction": "sum",
     "cut": "even",
+    "ranks": 1,
 }
 _OBJECTIVE_FIELDS = ("direction", "smoothing", "loss_reduction")
 
@@ -128,7 +129,11 @@ class Cell(BaseModel):
     cut: Literal["even", "balanced"] = Field(
         "even", description="even or balanced: a pipeline's stages are alike in units, or in bytes of activations"
     )
-    width: Size = Field(128, description="an integer of 1 or more: features that the trunk hands to the modules (d)")
+    width: Size = Field(
+        128,
+        description="an integer of 1 or more: features that the trunk hands to the modules (d), and a stage of "
+        "pipeline-linear to the next",
+    )
     hidden: Size = Field(256, description="an integer of 1 or more: width of each hidden layer of a module")
     batch_size: Size = Field(128, description="an integer of 1 or more: samples a step")
     alpha: Annotated[float | tuple[float, ...] | None, BeforeValidator(_legal_alpha)] = Field(
@@ -181,6 +186,9 @@ class Cell(BaseModel):
     threads: Size | None = Field(
         None, description="an integer of 1 or more: threads that torch computes with; if unset, torch decides"
     )
+    ranks: Size = Field(
+        1, description="an integer of 1 or more, at most modules: processes that share each step, for methods that can"
+    )
     processes: Size = Field(1, description="an integer of 1 or more: fresh processes that the latency pass runs in")
     passes: Annotated[tuple[Pass, ...], Field(min_length=1), AfterValidator(_passes_in_order)] = Field(
         PASSES, description="one or more of memory, latency, accuracy: what is measured"
@@ -231,6 +239,7 @@ class Cell(BaseModel):
         if "latency" not in self.passes:
             object.__setattr__(self, "processes", 1)
         self._check_shape_fields()
+        self._check_ranks()
         reason = refusal(self.method, self)
         if reason is not None:
             raise ValueError(reason)
@@ -242,6 +251,22 @@ class Cell(BaseModel):
         if self.modules > units:
             raise ValueError(f"modules = {self.modules} for network {self.network}; legal: 1 to {units}")
         object.__setattr__(self, "width", type(self).model_fields["width"].default)
+
+    def _check_ranks(self) -> None:
+        fewest, most = rank_limits(self.method)
+        if self.ranks < fewest or (most is not None and self.ranks > most):
+            legal = most if most == fewest else f"{fewest} or more"
+            raise ValueError(f"ranks = {self.ranks} for method {self.method!r}; legal: {legal}")
+        if self.ranks == 1:
+            return
+        if self.ranks > self.modules:
+            raise ValueError(f"ranks = {self.ranks} for {self.modules} modules; legal: 1 to {self.modules}")
+        if "accuracy" in self.passes:
+            raise ValueError(f"passes = accuracy for ranks = {self.ranks}; legal: memory, latency")
+        if self.processes > 1:
+            raise ValueError(f"processes = {self.processes} for ranks = {self.ranks}; legal: 1")
+        if self.device not in ("cpu", "cuda"):
+            raise ValueError(f"device = {self.device!r} for ranks = {self.ranks}; legal: cpu, cuda (a GPU a rank)")
 
     def _settle_alpha(self) -> None:
         if not load_method(self.method).USES_ALPHA:
@@ -317,6 +342,7 @@ class Cell(BaseModel):
         objective += "" if self.loss_reduction == "sum" else f" {self.loss_reduction}"
         cut = "" if self.cut == "even" else f" {self.cut}"
         threads = f" threads {self.threads}" if self.threads else ""
+        threads += "" if self.ranks == 1 else f" ranks {self.ranks}"
         return (
             f"{self.method} {self.network} {self.dataset} depth {self.depth} modules {self.modules}{cut} "
             f"hidden {self.hidden} batch {self.batch_size}{objective}{noise} {self.optimizer} seed {self.seed}{threads}"

@@ -89,6 +89,9 @@ def run(
     threads: Annotated[
         int | None, typer.Option(metavar="N", help="Threads that torch computes with; the same as --set threads=N.")
     ] = None,
+    ranks: Annotated[
+        int | None, typer.Option(metavar="N", help="Processes that share each step; the same as --set ranks=N.")
+    ] = None,
     pin: Annotated[
         bool,
         typer.Option(
@@ -113,7 +116,9 @@ def run(
     taken up again with the same command. A cell that runs out of memory, takes too long or crashes is a record, too;
     once one has run out of memory, larger ones of the same kind are recorded as skipped.
     """
-    given = _with_option(_with_option(overrides or [], "threads", threads), "processes", processes)
+    given = overrides or []
+    for axis, value in (("threads", threads), ("ranks", ranks), ("processes", processes)):
+        given = _with_option(given, axis, value)
     sweep = load_sweep(suite, given)
     limit = _parse_bytes("--memory-limit", memory_limit) if memory_limit else None
     if dry_run:

@@ -11,23 +11,21 @@ import gc
 import importlib
 import json
 import os
-import resource
 import selectors
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from bench.deaths import describe_death, kernel_kills, limit_memory
 from bench.descendants import adopt_orphans, die_with_parent, kill_children
 
 _LOG_TAIL_BYTES = 2000
 _LONGEST_SELECT_SECONDS = 3600
 # Loaded before the first fork, so that no cell pays for it: every optimizer loads torch._dynamo, for a second.
 _PRELOADED = ("bench.worker", "torch._dynamo", "torch.optim.adam", "torch.optim.sgd", "torch.utils.checkpoint")
-_CGROUP_EVENTS = Path("/sys/fs/cgroup/memory.events")
 
 
 def serve(requests: BinaryIO, replies: BinaryIO, preload: Sequence[str]) -> None:
@@ -52,7 +50,7 @@ def serve(requests: BinaryIO, replies: BinaryIO, preload: Sequence[str]) -> None
 def _run_child(request: dict[str, Any], requests: BinaryIO, replies: BinaryIO, wake_up: int) -> dict[str, Any] | None:
     """Forks a child for ``request`` and waits for its end; None if the sweep went away meanwhile."""
     deadline = time.monotonic() + request["timeout_seconds"]
-    kills_before = _kernel_kills()
+    kills_before = kernel_kills()
     answer_reader, answer_writer = os.pipe()
     with tempfile.TemporaryFile() as log:
         child = os.fork()
@@ -76,7 +74,7 @@ def _run_child(request: dict[str, Any], requests: BinaryIO, replies: BinaryIO, w
             return {"status": "timeout", "message": f"no result within {request['timeout_seconds']:g} s"}
         if answer.endswith(b"\n"):
             return dict(json.loads(answer))
-        return _describe_death(status, _kernel_kills() > kills_before, _tail(log))
+        return describe_death(status, kernel_kills() > kills_before, _tail(log))
 
 
 def _collect(
@@ -133,7 +131,7 @@ def _be_child(request: dict[str, Any], answer: int, log: int) -> None:
             os._exit(code)  # the server died before the line above
         os.dup2(log, 1)
         os.dup2(log, 2)
-        _limit_memory(request["memory_limit_bytes"])
+        limit_memory(request["memory_limit_bytes"])
         if request["cpus"] is not None:
             os.sched_setaffinity(0, request["cpus"])  # before torch starts its threads, which inherit it
         from bench.worker import handle
@@ -151,14 +149,6 @@ def _be_child(request: dict[str, Any], answer: int, log: int) -> None:
         os._exit(code)  # skips the exit handlers that belong to the server
 
 
-def _limit_memory(limit: int | None) -> None:
-    """Caps private writable memory beyond what the server has loaded, so that a cell too large fails by itself."""
-    if limit is not None and sys.platform == "linux":
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        loaded = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData"))
-        resource.setrlimit(resource.RLIMIT_DATA, (loaded + limit, loaded + limit))
-
-
 def _kill_group(child: int) -> None:
     """Kills the child and whatever it started; a child that has just been forked may not lead its group yet."""
     for kill in (os.killpg, os.kill):
@@ -166,26 +156,6 @@ def _kill_group(child: int) -> None:
             kill(child, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             continue
-
-
-def _kernel_kills() -> int:
-    """How often the kernel has killed for memory in this cgroup; 0 where it does not say."""
-    try:
-        lines = _CGROUP_EVENTS.read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
-
-
-def _describe_death(status: int, killed_by_kernel: bool, log: str) -> dict[str, Any]:
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        message = f"killed by signal {number} ({signal.Signals(number).name})"
-        if killed_by_kernel and number == signal.SIGKILL:
-            return {"status": "oom", "message": f"{message}: the kernel ran out of memory"}
-    else:
-        message = f"exited with code {os.WEXITSTATUS(status)} and without a result"
-    return {"status": "crashed", "message": f"{message}; {log}" if log else message}
 
 
 def _tail(log: Any) -> str:

@@ -116,7 +116,7 @@ class Isolation:
             "download": self._download,
             "timeout_seconds": timeout_seconds,
             "memory_limit_bytes": memory_limit_bytes,
-            "cpus": choose_cpus(this_system(), cell.threads) if self._pin else None,
+            "cpus": choose_cpus(this_system(), cell.threads and cell.threads * cell.ranks) if self._pin else None,
         }
         if self._server is None:
             adopt_orphans()

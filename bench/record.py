@@ -36,7 +36,7 @@ class CreatedBytes(_Frozen):
 class Timeline(_Frozen):
     """Live bytes that the step has created, after ``at[i]`` of its ``operators`` operators, peaks of each stretch kept.
 
-    ``phase`` has a letter a point: ``f`` forward, ``b`` backward, ``s`` optimizer step.
+    ``phase`` has a letter a point: ``f`` forward, ``b`` backward, ``s`` optimizer step, ``w`` waiting for another rank.
     """
 
     operators: int

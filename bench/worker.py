@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ from bench.errors import BenchError, ConfigError, DataError, first_line
 from bench.measure.accuracy import measure_accuracy
 from bench.measure.latency import Sample, measure_latency, sample_latency
 from bench.measure.memory import measure_memory
+from bench.measure.on_ranks import measure_on_ranks
 from bench.measure.step import TrainingStep, build_step, flush_denormals
 from bench.measure.trace import trace_step
 from bench.methods import BASELINE
+from bench.ranks import run_ranks
+from bench.seat import Seat, is_lost
 from bench.workloads.datasets import Dataset, load_dataset
+from bench.workloads.networks import build_network
 
 # What PyTorch's allocators say when memory runs out; the CPU's raises a plain RuntimeError.
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "std::bad_alloc")
@@ -33,40 +38,53 @@ def handle(request: Mapping[str, Any]) -> dict[str, Any]:
     attempt must end the same. ``latency_samples`` are those of the cell's earlier processes (:class:`Sample`); one that
     is not the cell's last answers with a ``latency_sample`` of its own in place of the record's ``latency``.
     """
+    ranks = request["cell"].get("ranks", 1)
+    if request["task"] == "measure" and ranks > 1:
+        return run_ranks(ranks, request, partial(_answer, request))
+    return _answer(request, None)
+
+
+def _answer(request: Mapping[str, Any], seat: Seat | None) -> dict[str, Any]:
+    """What :func:`handle` says, from one process; with others, where ``seat`` says among which."""
     start = time.perf_counter()
     flush_denormals()
     try:
         cell = Cell.model_validate(request["cell"], context=STORED)
-        _set_threads(cell.threads, request["cpus"])
-        _require_device(cell.device)
+        cpus = request["cpus"] if seat is None else seat.bind_to_share(request["cpus"])
+        threads = cell.threads if seat is None else cell.threads or seat.threads()
+        _set_threads(threads, cpus)
+        _require_device(cell.device, cell.ranks, seat)
         data_root = Path(request["data_root"]) if request["data_root"] else None
         data = load_dataset(cell, data_root, request["download"])
         if cell.noise_kind == "asymmetric" and data.asymmetric is None:
             raise DataError(f"noise_kind = 'asymmetric' has no class map for the classes of dataset {cell.dataset!r}")
         earlier = [Sample.model_validate(sample) for sample in request["latency_samples"]]
-        is_pinned = request["cpus"] is not None
-        parts = _measure(cell, data, is_pinned, earlier) if request["task"] == "measure" else {}
+        parts = _measure(cell, data, request["cpus"], earlier, seat) if request["task"] == "measure" else {}
         answer = {"status": "ok", "message": None, **parts}
     except BenchError as error:
         answer = {"status": "crashed", "message": str(error), "final": True}
     except (RuntimeError, MemoryError) as error:
         out_of_memory = isinstance(error, MemoryError) or any(text in str(error) for text in _OUT_OF_MEMORY)
         answer = {"status": "oom" if out_of_memory else "crashed", "message": first_line(error)}
+        if seat is not None:
+            answer["lost"] = is_lost(error)
     except Exception as error:
         answer = {"status": "crashed", "message": first_line(error)}
     answer["work_seconds"] = time.perf_counter() - start
     return answer
 
 
-def _require_device(device: str) -> None:
+def _require_device(device: str, ranks: int, seat: Seat | None) -> None:
     if device == "cpu":
         return
     count = torch.cuda.device_count()
+    if 0 < count < ranks:
+        raise ConfigError(f"ranks = {ranks} on device {device!r} needs a GPU a rank; legal: 1 to {count}")
     index = int(device.partition(":")[2] or 0)
     if index >= count:
         legal = ["cpu", *(f"cuda:{index}" for index in range(count))]
         raise ConfigError(f"device = {device!r} is not on this machine; legal: {', '.join(legal)}")
-    torch.cuda.set_device(index)
+    torch.cuda.set_device(index if seat is None else seat.rank)
 
 
 def _set_threads(threads: int | None, cpus: Sequence[int] | None) -> None:
@@ -79,7 +97,9 @@ def _set_threads(threads: int | None, cpus: Sequence[int] | None) -> None:
     torch.set_num_threads(threads)
 
 
-def _measure(cell: Cell, data: Dataset, is_pinned: bool, earlier: Sequence[Sample]) -> dict[str, Any]:
+def _measure(
+    cell: Cell, data: Dataset, cpus: Sequence[int] | None, earlier: Sequence[Sample], seat: Seat | None
+) -> dict[str, Any]:
     """The parts of the record of ``cell``; after ``earlier`` processes, the latency pass's only."""
     parts: dict[str, Any] = {
         "data": {
@@ -91,7 +111,8 @@ def _measure(cell: Cell, data: Dataset, is_pinned: bool, earlier: Sequence[Sampl
             "fingerprint": data.fingerprint,
         },
         "environment": torch_environment(cell.device)
-        | {"pinned_cpus": sorted(os.sched_getaffinity(0)) if is_pinned else None},
+        | {"pinned_cpus": None if cpus is None else sorted(cpus)}
+        | ({} if seat is None else {"ranks": seat.ranks}),
     }
 
     def fresh() -> TrainingStep:
@@ -100,13 +121,16 @@ def _measure(cell: Cell, data: Dataset, is_pinned: bool, earlier: Sequence[Sampl
     passes = {"latency"} if earlier else set(cell.passes)
     if {"memory", "latency"} & passes:
         images, labels = _one_batch(cell, data)
+    if seat is not None:
+        parts |= measure_on_ranks(cell, data.shape, data.classes, images, labels, seat.join(cell.device))
+        passes = set()
     if "memory" in passes:
         parts["memory"] = measure_memory(fresh(), images, labels).model_dump(mode="json")
     if "latency" in passes:
         parts |= _time_step(cell, fresh(), images, labels, earlier)
     if "accuracy" in passes:
         parts["accuracy"] = measure_accuracy(cell, fresh(), data).model_dump(mode="json")
-    network = fresh().network
+    network = build_network(cell, data.shape, data.classes)
     parts["parameters"] = sum(parameter.numel() for parameter in network.parameters())
     return parts
 

@@ -82,6 +82,26 @@ def test_the_example_of_a_pipeline_runs() -> None:
     assert all(parameter.grad is not None for parameter in names["network"].parameters())
 
 
+def test_the_example_of_several_ranks_runs_under_torchrun(tmp_path: Path) -> None:
+    (example,) = (text for text in blocks("python") if "rank_part" in text)
+    assert len([line for line in example.splitlines() if line]) <= 25
+    (tmp_path / "train.py").write_text(example)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    result = subprocess.run(
+        [*command, str(tmp_path / "train.py")],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    said = re.findall(r"rank (\d) had (\d) modules; loss (\d+\.\d+)", result.stdout)
+    assert sorted(rank for rank, *_ in said) == ["0", "1"]
+    assert sum(int(modules) for _, modules, _ in said) == 5
+    assert len({loss for *_, loss in said}) == 1
+
+
 def test_the_example_of_a_training_rule_runs_as_another_packages_plug_in(tmp_path: Path) -> None:
     (rule,) = (text for text in blocks("python") if "USES_ALPHA" in text)
     (entry,) = (text for text in blocks("toml") if "entry-points" in text)

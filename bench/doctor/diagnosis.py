@@ -65,15 +65,17 @@ class CellWatch:
         """What was found by each check that warns, by the name of the check.
 
         Args:
-            environment: the record's; its ``threads``, ``pinned_cpus`` and ``gpu_uuid`` count where they are known.
+            environment: the record's; its ``threads`` (of each of its ``ranks``), ``pinned_cpus`` and ``gpu_uuid``
+                count where they are known.
         """
         system, pinned = self._system, environment.get("pinned_cpus")
+        count = environment.get("threads")
         cpus = frozenset(pinned) if pinned else None
         checks = [
             *_happened(system, self._before, read_counters(system), None),
             *_clock_settings(system),
             smt(system, cpus),
-            threads(system, cpus, environment.get("threads")),
+            threads(system, cpus, count and count * environment.get("ranks", 1)),
             affinity(system, cpus),
             quota(system),
             *memory_checks(system),

@@ -10,7 +10,7 @@ from torch.autograd.profiler import profile, record_function
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves
 
-from bench.measure.step import TrainingStep
+from bench.measure.step import Step
 from bench.measure.storages import StorageMeter
 from bench.record import Allocator
 
@@ -18,7 +18,7 @@ _MARK = "sid-bench operator"
 _CUDA_ROUNDS_TO = 512
 
 
-def measure_allocator(step: TrainingStep, images: Tensor, labels: Tensor, exact_bytes: int) -> Allocator:
+def measure_allocator(step: Step, images: Tensor, labels: Tensor, exact_bytes: int) -> Allocator:
     """Runs one step with gradients zeroed in place and sums up what the allocator gives out and takes back.
 
     Args:
@@ -101,7 +101,7 @@ def _marked(operator: Callable[[], Any]) -> Any:
         return operator()
 
 
-def _ask_cuda(step: TrainingStep, images: Tensor, labels: Tensor) -> Allocator:
+def _ask_cuda(step: Step, images: Tensor, labels: Tensor) -> Allocator:
     device = images.device
     between_operators = 0
 

@@ -7,13 +7,12 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from bench.measure.phases import follow_phases
+from bench.measure.phases import LETTERS, follow_phases
 from bench.measure.storages import Event, Region, StorageMeter
 from bench.record import CreatedBytes, Timeline
 from sid_core.phases import Phase
 
 _POINTS = 100
-_LETTERS = {"forward": "f", "backward": "b", "optimizer": "s"}
 
 
 class _Moment(NamedTuple):
@@ -87,7 +86,7 @@ def timeline(events: Sequence[Event], operators: int) -> Timeline:
     return Timeline(
         operators=operators,
         at=[point.operator for point in points],
-        phase="".join(_LETTERS[point.phase] for point in points),
+        phase="".join(LETTERS[point.phase] for point in points),
         **series,
     )
 

@@ -27,7 +27,7 @@ _MOST_BLOCKS = 60
 _SLOW_SECONDS = 60.0
 _FEWEST_SLOW_BLOCKS = 4
 
-_Leg = Callable[[], object]
+Leg = Callable[[int], object]  # runs its step so many times
 
 
 class Sample(BaseModel):
@@ -73,8 +73,12 @@ def sample_latency(
             60.
         loops: steps a leg; None: as many as it takes for 5 ms.
     """
-    legs: tuple[_Leg, _Leg] = (partial(step, images, labels), partial(baseline, images, labels))
-    clock = clock_for(images.device)
+    legs = (_leg(partial(step, images, labels)), _leg(partial(baseline, images, labels)))
+    return sample_legs(legs, clock_for(images.device), seconds, loops)
+
+
+def sample_legs(legs: tuple[Leg, Leg], clock: Clock, seconds: float, loops: int | None = None) -> Sample:
+    """As :func:`sample_latency`, for anything that can run so many steps in a row: the cell's leg, then BP's."""
     warm = [_warm_up(leg, clock) for leg in legs]
     leg_seconds = max(_LEG_SECONDS, clock.resolution_seconds / _RESOLUTION_SHARE)
     loops = loops or max(1, math.ceil(leg_seconds / min(step_seconds for _, step_seconds in warm)))
@@ -163,19 +167,26 @@ def _is_enough(blocks: int, elapsed_seconds: float, seconds: float) -> bool:
     return blocks >= _FEWEST_SLOW_BLOCKS and elapsed_seconds >= max(seconds, _SLOW_SECONDS)
 
 
-def _time(clock: Clock, legs: Sequence[_Leg], loops: int) -> list[float]:
+def _leg(step: Callable[[], object]) -> Leg:
+    def run(loops: int) -> None:
+        for _ in range(loops):
+            step()
+
+    return run
+
+
+def _time(clock: Clock, legs: Sequence[Leg], loops: int) -> list[float]:
     """Seconds a step of each leg, each run ``loops`` times."""
     marks = [clock.mark()]
     for leg in legs:
-        for _ in range(loops):
-            leg()
+        leg(loops)
         marks.append(clock.mark())
     return [seconds / loops for seconds in clock.seconds_between(marks)]
 
 
-def _warm_up(leg: _Leg, clock: Clock) -> tuple[int, float]:
+def _warm_up(leg: Leg, clock: Clock) -> tuple[int, float]:
     """Doubles the steps until they take 0.1 s and their halves agree; returns steps run and seconds a step."""
-    leg()  # the first step allocates optimizer state and loads kernels, which the limit is not for
+    leg(1)  # the first step allocates optimizer state and loads kernels, which the limit is not for
     steps, loops = 1, 1
     give_up = time.perf_counter() + _WARM_UP_LIMIT_SECONDS
     while True:

@@ -9,14 +9,12 @@ from torch import Tensor
 
 from bench.measure.allocator import measure_allocator
 from bench.measure.categories import at_peak, timeline, told_phase_and_region
-from bench.measure.step import TrainingStep
+from bench.measure.step import Step
 from bench.measure.storages import StorageMeter, bytes_of
 from bench.record import Memory
 
 
-def measure_memory(
-    step: TrainingStep, images: Tensor, labels: Tensor, round_to: int = 1, ask_allocator: bool = True
-) -> Memory:
+def measure_memory(step: Step, images: Tensor, labels: Tensor, round_to: int = 1, ask_allocator: bool = True) -> Memory:
     """Runs three steps: the first for what persists, the second metered, the third under the allocator's eyes.
 
     The first step brings gradients and optimizer state into being. In the others, gradient buffers are zeroed in

@@ -6,7 +6,10 @@ from typing import Any
 
 import torch
 
-from sid_core.phases import Listener, enter, listen
+from sid_core.phases import Listener, Phase, enter, listen
+
+# As records name them.
+LETTERS: dict[Phase, str] = {"forward": "f", "backward": "b", "optimizer": "s", "wait": "w"}
 
 
 @contextmanager

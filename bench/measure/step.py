@@ -1,12 +1,12 @@
 """One training step of a cell: what all three passes run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.cell import Cell
 from bench.methods import AccumulateGradients, load_method, takes_objective
@@ -15,6 +15,23 @@ from sid_core import BeliefNetwork
 from sid_core.phases import enter
 
 _SGD_MOMENTUM = 0.9
+
+Gradients = Literal["free", "zero"]
+
+
+class Step(Protocol):
+    """What the memory pass needs of a training step: ``network`` has what it trains, and a ``trunk``."""
+
+    @property
+    def network(self) -> Any:
+        """The network, or a rank's part of it."""
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Its optimizer."""
+
+    def __call__(self, images: Tensor, labels: Tensor, gradients: Gradients = "free") -> Tensor:
+        """Trains; see :class:`TrainingStep`."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +49,7 @@ class TrainingStep:
     alpha: float | Sequence[float] | None
     objective: Mapping[str, Any] = field(default_factory=dict)
 
-    def __call__(self, images: Tensor, labels: Tensor, gradients: Literal["free", "zero"] = "free") -> Tensor:
+    def __call__(self, images: Tensor, labels: Tensor, gradients: Gradients = "free") -> Tensor:
         """Gradients and an optimizer step on ``images`` ``[B, ...]``, ``labels`` ``[B]``; returns the loss, ``[]``."""
         self.optimizer.zero_grad(set_to_none=gradients == "free")
         enter("forward")
@@ -71,21 +88,17 @@ def build_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> Trainin
     if cell.device != "cpu":  # fake tensors, which foretell memory, cannot be moved even to where they are
         network = network.to(cell.device)
     objective = cell.objective()
-    # Fused optimizers run one kernel for all parameters and keep no temporaries, on the CPU and on CUDA.
-    optimizer: torch.optim.Optimizer
-    if cell.optimizer == "adam":
-        optimizer = torch.optim.Adam(
-            network.parameters(), lr=cell.learning_rate, weight_decay=cell.weight_decay, fused=True
-        )
-    else:
-        optimizer = torch.optim.SGD(
-            network.parameters(),
-            lr=cell.learning_rate,
-            weight_decay=cell.weight_decay,
-            momentum=_SGD_MOMENTUM,
-            fused=True,
-        )
+    optimizer = build_optimizer(cell, network.parameters())
     return TrainingStep(network, optimizer, _bound_rule(cell.method, objective), cell.alpha, objective)
+
+
+def build_optimizer(cell: Cell, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimizer of ``cell``: fused, which runs one kernel for all parameters and keeps no temporaries."""
+    if cell.optimizer == "adam":
+        return torch.optim.Adam(parameters, lr=cell.learning_rate, weight_decay=cell.weight_decay, fused=True)
+    return torch.optim.SGD(
+        parameters, lr=cell.learning_rate, weight_decay=cell.weight_decay, momentum=_SGD_MOMENTUM, fused=True
+    )
 
 
 def _bound_rule(name: str, objective: Mapping[str, Any]) -> AccumulateGradients:

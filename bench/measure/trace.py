@@ -16,13 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from bench.measure.clock import collector_paused
-from bench.measure.phases import follow_phases
+from bench.measure.phases import LETTERS, follow_phases
 from bench.measure.step import TrainingStep
 from bench.record import Trace
 from sid_core import BeliefNetwork
 from sid_core.phases import Phase
-
-LETTERS: dict[Phase, str] = {"forward": "f", "backward": "b", "optimizer": "s", "wait": "w"}
 
 _STEPS = 5  # odd, so that a median is one of them
 _MOST_SPANS = 1000  # a record is one line of a file: more spans than that no figure shows
@@ -52,14 +50,15 @@ class TraceRecorder:
     Args:
         network: the network whose modules run in this process.
         rank: of this process.
-        first_module: the number of ``network``'s first module in the whole network.
+        first_module: the number of ``network``'s first module in the whole network, whose numbers a rule tells.
     """
 
     def __init__(self, network: BeliefNetwork, rank: int = 0, first_module: int = 1) -> None:
         self._network = network
         self._rank = rank
-        self._first_module = first_module
-        self._numbers: dict[nn.Module, int] = {module: at for at, module in enumerate(network.local_modules, 1)}
+        self._numbers: dict[nn.Module, int] = {
+            module: at for at, module in enumerate(network.local_modules, first_module)
+        }
         parameter = next(network.parameters(), None)
         self._device = torch.device("cpu") if parameter is None else parameter.device
         self._at: tuple[Phase, int | None] = ("forward", None)
@@ -101,11 +100,10 @@ class TraceRecorder:
         """What was collected, in order of time, once the recorder is closed; neighbours that are alike are one span."""
         spans: list[Span] = []
         for (start, phase, module), (end, _, _) in zip(self._marks, self._marks[1:], strict=False):
-            number = None if module is None else module + self._first_module - 1
-            if spans and (spans[-1].module, spans[-1].phase) == (number, phase):
+            if spans and (spans[-1].module, spans[-1].phase) == (module, phase):
                 spans[-1] = spans[-1]._replace(end_seconds=end)
             else:
-                spans.append(Span(self._rank, number, phase, start, end))
+                spans.append(Span(self._rank, module, phase, start, end))
         return spans
 
     def _hear(self, phase: Phase, module: int | None) -> None:

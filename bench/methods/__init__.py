@@ -13,6 +13,10 @@ them; a cell of any other method has these at their defaults. A rule that does n
 ``refusal(cell)``: why it does not take the cell, as in ``network = 'x' for method 'y'; legal: ...``, or None. Such a
 cell is refused before anything runs.
 
+A rule that several ranks can share has two names more: ``on_ranks(network)``, which every rank calls and which gives
+its :class:`bench.rank_share.RankShare`, and ``ON_ONE_RANK``, the method that is the same rule on one rank. Where it
+means nothing on one rank, it may lack ``accumulate_gradients``.
+
 A file in this folder is a method; its name is the file's, with dashes. Another package adds one with an entry point in
 the group ``sid_bench.methods`` that names such a module. The files here import torch inside their functions, because
 the process that plans a sweep reads ``USES_ALPHA`` and must not load torch.
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.cell import Cell
+    from bench.rank_share import RankShare
     from sid_core import BeliefNetwork
 
 GROUP = "sid_bench.methods"
@@ -64,7 +69,7 @@ def load_method(name: str) -> Method:
     """The method called ``name``.
 
     Raises:
-        ConfigError: there is no such method, it cannot be imported, or it lacks one of the three names.
+        ConfigError: there is no such method, it cannot be imported, or it lacks one of its names.
     """
     source = _sources().get(name)
     if source is None:
@@ -73,7 +78,8 @@ def load_method(name: str) -> Method:
         method = importlib.import_module(source) if isinstance(source, str) else source.load()
     except Exception as error:
         raise ConfigError(f"method {name!r} ({source}) cannot be loaded: {type(error).__name__}: {error}") from error
-    missing = [part for part in ("SUMMARY", "USES_ALPHA", "accumulate_gradients") if not hasattr(method, part)]
+    rule = ("on_ranks", "ON_ONE_RANK") if hasattr(method, "on_ranks") else ("accumulate_gradients",)
+    missing = [part for part in ("SUMMARY", "USES_ALPHA", *rule) if not hasattr(method, part)]
     if missing:
         raise ConfigError(f"method {name!r} ({source}) lacks {', '.join(missing)}")
     return cast(Method, method)
@@ -82,6 +88,25 @@ def load_method(name: str) -> Method:
 def takes_objective(method: Method) -> bool:
     """Whether ``method`` has a local objective, whose direction, smoothing and reduction it lets a cell choose."""
     return bool(getattr(method, "OBJECTIVE", False))
+
+
+def rank_limits(name: str) -> tuple[int, int | None]:
+    """The fewest and the most ranks that the method called ``name`` runs on, None where any number will do."""
+    method = load_method(name)
+    fewest = 1 if hasattr(method, "accumulate_gradients") else 2
+    return fewest, None if hasattr(method, "on_ranks") else 1
+
+
+def share_of(name: str, network: "BeliefNetwork") -> "RankShare":
+    """What this rank does of the step of the method called ``name``; all ranks call it, with equal networks."""
+    method: Any = load_method(name)
+    return cast("RankShare", method.on_ranks(network))
+
+
+def one_rank_method(name: str) -> str:
+    """The method that is the rule of the one called ``name`` on one rank."""
+    method: Any = load_method(name)
+    return str(method.ON_ONE_RANK)
 
 
 def refusal(name: str, cell: "Cell") -> str | None:

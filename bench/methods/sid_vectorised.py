@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from bench.catalog import BACKBONE_UNITS, NETWORKS
+from bench.catalog import NETWORKS, PIPELINES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,8 +18,8 @@ OBJECTIVE = True
 
 def refusal(cell: "Cell") -> str | None:
     """A pipeline's stages differ, and each needs the features of the one before."""
-    if cell.network in BACKBONE_UNITS:
-        legal = [name for name in NETWORKS if name not in BACKBONE_UNITS]
+    if cell.network in PIPELINES:
+        legal = [name for name in NETWORKS if name not in PIPELINES]
         return f"network = {cell.network!r} for method {cell.method!r}; legal: {legal}"
     return None
 

@@ -31,11 +31,13 @@ def memory_cells(cells: Iterable[Cell]) -> list[Cell]:
     """``cells`` with everything at its default that memory does not depend on, each once, in order.
 
     Raises:
-        ConfigError: the sizes of a cell's images are not known without its files.
+        ConfigError: the sizes of a cell's images are not known without its files, or it runs on several ranks.
     """
     distinct = list(dict.fromkeys(_changed(cell) for cell in cells))
     for cell in distinct:
         shape_of(cell)
+        if cell.ranks > 1:
+            raise ConfigError(f"ranks = {cell.ranks} can be measured, but not planned; legal: 1")
     return distinct
 
 

@@ -3,12 +3,13 @@
 import math
 
 import torch
+from torch import nn
 
 from bench.catalog import BACKBONE_UNITS
 from bench.cell import Cell
 from bench.errors import ConfigError
 from bench.workloads.backbones import build_pipeline
-from sid_core import BeliefNetwork, cascade, convolutional_trunk, linear_trunk
+from sid_core import BeliefNetwork, Pipeline, cascade, convolutional_trunk, linear_trunk
 
 
 def build_network(cell: Cell, shape: tuple[int, int, int], classes: int) -> BeliefNetwork:
@@ -21,6 +22,8 @@ def build_network(cell: Cell, shape: tuple[int, int, int], classes: int) -> Beli
     torch.manual_seed(cell.seed)
     if cell.network in BACKBONE_UNITS:
         return build_pipeline(cell, shape, classes)
+    if cell.network == "pipeline-linear":
+        return _linear_pipeline(cell, math.prod(shape), classes)
     if cell.network == "cascade-linear":
         trunk = linear_trunk(math.prod(shape), cell.width)
     else:
@@ -28,3 +31,12 @@ def build_network(cell: Cell, shape: tuple[int, int, int], classes: int) -> Beli
             raise ConfigError(f"image_size = {height}x{width} for network {cell.network}; legal: 4 or more")
         trunk = convolutional_trunk(channels, cell.width)
     return cascade(cell.modules, classes, channels, cell.width, cell.hidden, depth=cell.depth, trunk=trunk)
+
+
+def _linear_pipeline(cell: Cell, inputs: int, classes: int) -> Pipeline:
+    """``cell.depth`` linear layers of ``cell.width`` features, each with a ReLU, cut into ``cell.modules`` stages."""
+    layers = [(nn.Linear(inputs if at == 0 else cell.width, cell.width), nn.ReLU()) for at in range(cell.depth)]
+    a_stage = cell.depth // cell.modules
+    stages = [nn.Sequential(*sum(layers[at : at + a_stage], ())) for at in range(0, cell.depth, a_stage)]
+    stages[0].insert(0, nn.Flatten())
+    return Pipeline.with_heads(stages, [cell.width] * cell.modules, classes, cell.hidden)

@@ -145,6 +145,8 @@ def test_a_cell_keeps_what_warned_by_its_name(machine: FakeMachine) -> None:
     }
     too_many = watch.findings({"threads": 8, "pinned_cpus": None})
     assert set(too_many) == {"turbo", "thermal throttling", "SMT", "threads"}
+    on_ranks = watch.findings({"threads": 3, "ranks": 2, "pinned_cpus": None})
+    assert on_ranks["threads"].startswith("6; 4 usable CPUs")
 
 
 def test_a_watch_takes_less_than_five_milliseconds() -> None:

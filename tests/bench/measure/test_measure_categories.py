@@ -12,7 +12,7 @@ from bench.measure.categories import at_peak, timeline, told_phase_and_region
 from bench.measure.memory import measure_memory
 from bench.measure.step import build_step
 from bench.measure.storages import StorageMeter
-from bench.methods import method_names
+from bench.methods import method_names, rank_limits
 from bench.record import CreatedBytes, Memory
 
 KIB = 1024
@@ -97,7 +97,7 @@ def measure(method: str, depth: int = 4, network: str = "cascade-linear", batch_
 
 
 @pytest.mark.parametrize("network", ["cascade-linear", "cascade-conv"])
-@pytest.mark.parametrize("method", method_names())
+@pytest.mark.parametrize("method", [name for name in method_names() if rank_limits(name)[0] == 1])
 def test_the_categories_sum_up_to_the_peak_and_the_timeline_reaches_it(method: str, network: str) -> None:
     memory = measure(method, network=network)
     assert memory.at_peak is not None
@@ -112,7 +112,7 @@ def test_the_categories_sum_up_to_the_peak_and_the_timeline_reaches_it(method: s
     assert course.at == sorted(set(course.at))
     assert course.at[-1] <= course.operators
     assert set(course.phase) >= {"f", "b"}
-    goes_back_and_forth = method.startswith("sid-streamed") or method == "bp-microbatch"
+    goes_back_and_forth = method.startswith("sid-streamed") or method in ("bp-microbatch", "sid-parallel")
     assert (course.phase.count("fb") > 2) == goes_back_and_forth
 
 

@@ -89,7 +89,7 @@ def test_a_recorder_lets_go_when_the_step_fails() -> None:
 
 
 def test_modules_are_numbered_within_the_whole_network_and_a_wait_is_a_span() -> None:
-    step = made_step("sid-streamed")
+    step = made_step("bp")
 
     def waits(network: Any, images: Tensor, labels: Tensor, alpha: Any) -> Tensor:
         enter("wait")

@@ -1,0 +1,67 @@
+"""What BP's pipeline schedules need of a cell, for the process that plans a sweep and must not load torch."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from bench.catalog import NETWORKS, PIPELINES
+
+if TYPE_CHECKING:
+    from bench.cell import Cell
+    from bench.rank_share import RankShare
+    from sid_core import BeliefNetwork
+
+ScheduleName = Literal["GPipe", "1F1B", "InterleavedZeroBubble", "ZBVZeroBubble"]
+STAGES_A_RANK: dict[ScheduleName, int] = {"GPipe": 1, "1F1B": 1, "InterleavedZeroBubble": 2, "ZBVZeroBubble": 2}
+
+# GPipe and 1F1B idle for (S - 1) / (M + S - 1) of the time: a fifth with 2 ranks and 4 micro-batches. More of them idle
+# less, and yet took longer: each adds a gradient as large as the parameters, and its products are smaller.
+_MICRO_BATCHES_A_RANK = 2
+
+
+def micro_batches(ranks: int) -> int:
+    """Into how many parts of equal size a batch is cut."""
+    return _MICRO_BATCHES_A_RANK * ranks
+
+
+def rule_by(
+    schedule: ScheduleName,
+) -> tuple[Callable[["Cell"], str | None], Callable[["BeliefNetwork"], "RankShare"]]:
+    """``refusal`` and ``on_ranks`` of the method that runs by ``schedule`` (see :mod:`bench.methods`)."""
+
+    def refusal(cell: "Cell") -> str | None:
+        return _refuse(cell, schedule)
+
+    def on_ranks(network: "BeliefNetwork") -> "RankShare":
+        from bench.schedules import scheduled_share
+
+        return scheduled_share(network, schedule)
+
+    return refusal, on_ranks
+
+
+def _refuse(cell: "Cell", schedule: ScheduleName) -> str | None:
+    """Why a cell cannot be run by ``schedule``: it takes pipelines, in equal micro-batches, with enough modules."""
+    reason = refuse_all_but_pipelines(cell)
+    if reason is not None:
+        return reason
+    stages = STAGES_A_RANK[schedule] * cell.ranks
+    if cell.modules < stages:
+        return (
+            f"modules = {cell.modules} for method {cell.method!r} on {cell.ranks} ranks; legal: {stages} or more, "
+            f"{STAGES_A_RANK[schedule]} a rank"
+        )
+    parts = micro_batches(cell.ranks)
+    if cell.batch_size % parts:
+        return (
+            f"batch_size = {cell.batch_size} for method {cell.method!r} on {cell.ranks} ranks; legal: multiples of "
+            f"{parts}, for micro-batches of equal size"
+        )
+    return None
+
+
+def refuse_all_but_pipelines(cell: "Cell") -> str | None:
+    """A cascade's trunk waits for all modules, so its batches cannot follow each other through stages."""
+    if cell.network in PIPELINES:
+        return None
+    legal = [name for name in NETWORKS if name in PIPELINES]
+    return f"network = {cell.network!r} for method {cell.method!r}; legal: {legal}"

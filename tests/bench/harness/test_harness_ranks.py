@@ -1,0 +1,302 @@
+"""Cells on several ranks, with real processes: what a record holds, and how the failure of one rank ends the cell."""
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from harness_tools import Launcher, RunCli, bench_environment, run_bench, sound_records, write_plugin, write_sweep
+
+from bench.errors import ConfigError
+from bench.record import Record
+from bench.seat import Seat
+from bench.worker import _require_device
+
+SIZES: dict[str, Any] = {"dataset": "random", "image_size": 4, "depth": 4, "batch_size": 12, "threads": 1}
+PIPELINE = SIZES | {"network": "pipeline-linear"}
+SCHEDULES = ["bp-gpipe", "bp-1f1b", "bp-zb1p", "bp-zbv"]
+
+# SID batch after batch, as sid-pipelined, in shorter runs.
+SHORT_RUNS = """SUMMARY = "a rule of the tests"
+USES_ALPHA = True
+ON_ONE_RANK = "sid-streamed"
+
+
+def on_ranks(network):
+    import dataclasses
+    from bench.methods.sid_pipelined import on_ranks
+
+    return dataclasses.replace(on_ranks(network), run_length=7)
+"""
+
+# A rule of another package: SID over ranks, but the last rank has an accident in its second step.
+RULE = """SUMMARY = "a rule of the tests"
+USES_ALPHA = True
+ON_ONE_RANK = "sid-streamed"
+
+
+def on_ranks(network):
+    import dataclasses, os, signal, sys, time
+    import torch
+    import torch.distributed as dist
+    from bench.methods.sid_parallel import on_ranks as parallel
+
+    share = parallel(network)
+    steps = []
+
+    def train(batches, alpha, optimizer):
+        steps.append(None)
+        if len(steps) == 2 and dist.get_rank() == dist.get_world_size() - 1:
+            {accident}
+        return share.train(batches, alpha, optimizer)
+
+    return dataclasses.replace(share, train=train)
+"""
+ACCIDENTS = {
+    "killed": "os.kill(os.getpid(), signal.SIGKILL)",
+    "leaves": "os._exit(7)",
+    "raises": 'raise ValueError("no more")',
+    "hoards": "hoard = [torch.ones(1 << 22) for _ in range(10_000)]",
+    "hangs": "time.sleep(600)",
+}
+ENDINGS = {
+    "killed": ("crashed", "rank 2 of 3: killed by signal 9 (SIGKILL)"),
+    "leaves": ("crashed", "rank 2 of 3: exited with code 7 and without a result"),
+    "raises": ("crashed", "rank 2 of 3: ValueError: no more"),
+    "hoards": ("oom", "rank 2 of 3: RuntimeError: [enforce fail"),
+    "hangs": ("crashed", "rank 2 of 3: it hung; another rank waited 4 s for it"),
+}
+
+
+@pytest.fixture(scope="module")
+def accidents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """The record of a cell for each accident, and of one behind them, as plain JSON; no process is left."""
+    folder = tmp_path_factory.mktemp("accidents")
+    plugins = write_plugin(
+        folder / "plugins", "rank_rules", {name: RULE.format(accident=code) for name, code in ACCIDENTS.items()}
+    )
+    shared = SIZES | {"network": "cascade-linear", "ranks": 3}
+    sweep = write_sweep(folder / "sweep.toml", shared | {"method": [*ACCIDENTS, "sid-parallel"]})
+    launcher = Launcher(folder.name, bench_environment(plugins))
+    run = launcher.start(
+        *("run", sweep, "--out", folder / "results.jsonl", "--retries", 0),
+        *("--cell-timeout", 8, "--memory-limit", "1200MiB"),
+        cwd=folder,
+    )
+    output, errors = run.communicate(timeout=200)
+    assert run.returncode == 0, output + errors
+    launcher.assert_none_survives()
+    records = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    return {record["cell"]["method"]: record for record in records}
+
+
+@pytest.mark.parametrize("accident", ACCIDENTS)
+def test_the_accident_of_one_rank_ends_the_cell_and_is_told_with_its_rank(
+    accidents: dict[str, dict[str, Any]], accident: str
+) -> None:
+    status, message = ENDINGS[accident]
+    record = accidents[accident]
+    assert (record["status"], record["message"][: len(message)]) == (status, message)
+    assert record["memory"] is record["ranks"] is None
+
+
+def test_the_sweep_goes_on_behind_accidents(accidents: dict[str, dict[str, Any]]) -> None:
+    assert accidents["sid-parallel"]["status"] == "ok"
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+    """The memory pass of each method on 3 ranks, twice over, and of SID's on 2."""
+    folder = tmp_path_factory.mktemp("measured")
+    sweep = write_sweep(
+        folder / "sweep.toml",
+        PIPELINE | {"method": ["sid-pipelined", *SCHEDULES], "depth": 6, "ranks": 3, "seed": [0, 1]},
+        PIPELINE | {"method": "sid-pipelined", "ranks": 2},
+        SIZES | {"network": "cascade-linear", "method": "sid-parallel", "ranks": 3, "seed": [0, 1]},
+        SIZES | {"network": "cascade-linear", "method": "sid-parallel", "ranks": 2},
+    )
+    ended = run_bench("run", sweep, "--pin", "--out", folder / "results.jsonl", cwd=folder)
+    assert ended.returncode == 0, ended.stderr
+    return list(sound_records(folder / "results.jsonl"))
+
+
+def test_each_rank_has_its_bytes_and_the_record_those_of_the_largest(measured: list[Record]) -> None:
+    assert len(measured) == 14
+    for record in measured:
+        assert record.status == "ok", record.message
+        assert record.ranks is not None
+        assert record.memory is not None
+        activations, totals = record.ranks.peak_activation_bytes, record.ranks.peak_total_bytes
+        assert activations is not None
+        assert totals is not None
+        assert len(activations) == len(totals) == len(record.ranks.modules) == record.cell.ranks
+        assert sum(record.ranks.modules) == record.cell.modules
+        assert min(record.ranks.modules) >= 1
+        assert record.memory.peak_activation_bytes == max(activations) > 0
+        assert record.memory.peak_total_bytes == totals[activations.index(max(activations))]
+        assert record.memory.at_peak is not None
+        assert sum(record.memory.at_peak.model_dump().values()) == max(activations)
+        assert record.ranks.ratio_to_one_rank is record.ranks.busy_share is record.latency is record.trace is None
+
+
+def test_ranks_are_bound_to_as_many_cpus_as_they_have_threads(measured: list[Record]) -> None:
+    usable = os.sched_getaffinity(0)
+    for record in measured:
+        pinned = record.environment["pinned_cpus"]
+        assert set(pinned) <= usable
+        assert len(pinned) == min(record.cell.ranks, len(usable))
+        assert record.environment["threads"] == 1
+
+
+def test_a_rank_takes_its_own_share_of_cpus_and_threads() -> None:
+    usable = sorted(os.sched_getaffinity(0))
+    with socket.socket() as listener:
+        try:
+            for ranks in (1, len(usable), len(usable) + 1):
+                seats = [Seat(rank, ranks, listener, 1, 1) for rank in range(ranks)]
+                assert {seat.threads() for seat in seats} == {max(1, len(usable) // ranks)}
+                taken = [seat.bind_to_share(usable) for seat in seats]
+                expected = [usable] * ranks if ranks > len(usable) else [usable[at::ranks] for at in range(ranks)]
+                assert taken == expected
+                os.sched_setaffinity(0, usable)
+            assert seats[0].bind_to_share(None) is None
+        finally:
+            os.sched_setaffinity(0, usable)
+
+
+def test_each_rank_needs_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match="ranks = 2 on device 'cuda' needs a GPU a rank; legal: 1 to 1"):
+        _require_device("cuda", 2, None)
+
+
+def test_bytes_are_the_same_again(measured: list[Record]) -> None:
+    """A seed changes weights and contents, and so what is computed when, but no size.
+
+    What the course of bytes and the allocator add is left out: gloo lets go of what it has added up in a thread of its
+    own, sooner or later behind the peak.
+    """
+    by_method: dict[str, list[Any]] = {}
+    for record in measured:
+        if record.cell.ranks == 3:
+            by_method.setdefault(record.cell.method, []).append(
+                (record.ranks, record.memory and record.memory.model_dump(exclude={"timeline", "allocator"}))
+            )
+    assert len(by_method) == 6
+    for first, second in by_method.values():
+        assert first == second
+
+
+def test_a_rank_of_a_pipeline_holds_less_than_the_whole(measured: list[Record]) -> None:
+    """Parameters, gradients and optimizer state are those of its own stages."""
+    for record in measured:
+        if record.cell.method != "sid-parallel":  # which has the trunk everywhere
+            assert record.memory is not None
+            assert record.parameters is not None
+            assert record.memory.parameter_bytes < 4 * record.parameters
+        assert record.memory is not None
+        assert record.memory.allocator is not None
+        assert abs(record.memory.allocator.disagreement) < 0.01
+
+
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
+    """A method of each kind, with the latency pass, started by ``--ranks``."""
+    folder = tmp_path_factory.mktemp("timed")
+    passes = {"passes": ["memory", "latency"], "depth": 2, "latency_seconds": 0.01}
+    sweep = write_sweep(
+        folder / "sweep.toml",
+        PIPELINE | passes | {"method": ["bp-1f1b", "short-runs"]},
+        SIZES | passes | {"method": "sid-parallel", "network": "cascade-linear"},
+    )
+    plugins = write_plugin(folder / "plugins", "short_rules", {"short-runs": SHORT_RUNS})
+    ended = run_bench(
+        *("run", sweep, "--ranks", 2, "--out", folder / "results.jsonl"),
+        cwd=folder,
+        environment=bench_environment(plugins),
+    )
+    assert ended.returncode == 0, ended.stderr
+    return {record.cell.method: record for record in sound_records(folder / "results.jsonl")}
+
+
+@pytest.mark.parametrize("method", ["bp-1f1b", "short-runs", "sid-parallel"])
+def test_the_latency_pass_times_ranks_against_one(timed: dict[str, Record], method: str) -> None:
+    record = timed[method]
+    assert record.status == "ok", record.message
+    latency, ranks, trace = record.latency, record.ranks, record.trace
+    assert latency is not None
+    assert ranks is not None
+    assert trace is not None
+    assert record.cell.ranks == 2
+    assert record.environment["threads"] == 1
+    assert sum(latency.blocks_by_process) == len(latency.blocks_seconds) >= 10
+    assert latency.loops == 7 or method != "short-runs"
+    assert ranks.ratio_to_one_rank is not None
+    assert ranks.ratio_to_one_rank_ci95 is not None
+    low, high = ranks.ratio_to_one_rank_ci95
+    assert 0 < low <= ranks.ratio_to_one_rank <= high
+    assert (ranks.ratio_to_one_rank == latency.ratio_to_bp) == (method == "bp-1f1b")
+    assert ranks.bound is not None
+    assert 0.5 <= ranks.bound < 1.5
+    assert ranks.busy_share is not None
+    assert all(0 < share < 1 for share in ranks.busy_share)
+    assert set(trace.rank) == {0, 1}
+    assert {(rank, module) for rank, module in zip(trace.rank, trace.module, strict=True) if module} == {(0, 1), (1, 2)}
+    assert set(trace.phase) == {"f", "b", "s", "w"}
+    assert trace.steps == (8 if method == "short-runs" else 1)
+
+
+REFUSED = [
+    ({"method": "bp", "ranks": 2}, "ranks = 2 for method 'bp'; legal: 1"),
+    ({"method": "sid-parallel", "ranks": 5}, "ranks = 5 for 4 modules; legal: 1 to 4"),
+    (
+        {"method": "sid-parallel", "ranks": 2, "passes": ["accuracy"], "dataset": "mnist", "image_size": None},
+        "passes = accuracy for ranks = 2; legal: memory, latency",
+    ),
+    ({"method": "sid-parallel", "ranks": 2, "processes": 2, "passes": ["latency"]}, "processes = 2 for ranks = 2"),
+    ({"method": "sid-parallel", "ranks": 2, "device": "cuda:1"}, "device = 'cuda:1' for ranks = 2; legal: cpu, cuda"),
+    ({"method": "sid-parallel", "ranks": 0}, "ranks = 0; legal: an integer of 1 or more"),
+    ({"method": "sid-parallel", "ranks": 2} | PIPELINE, "network = 'pipeline-linear' for method 'sid-parallel'"),
+    ({"method": "sid-pipelined", "ranks": 2}, "network = 'cascade-linear' for method 'sid-pipelined'; legal: ["),
+    ({"method": "sid-pipelined"} | PIPELINE, "ranks = 1 for method 'sid-pipelined'; legal: 2 or more"),
+    ({"method": "bp-gpipe", "ranks": 2}, "network = 'cascade-linear' for method 'bp-gpipe'; legal: ["),
+    ({"method": "bp-zbv", "ranks": 3} | PIPELINE, "modules = 4 for method 'bp-zbv' on 3 ranks; legal: 6 or more"),
+    (PIPELINE | {"method": "bp-1f1b", "ranks": 2, "batch_size": 10}, "batch_size = 10 for method 'bp-1f1b' on 2 ranks"),
+]
+
+
+@pytest.mark.parametrize(("axes", "message"), REFUSED)
+def test_what_cannot_run_on_ranks_is_refused_before_anything_runs(
+    cli: RunCli, tmp_path: Path, axes: dict[str, Any], message: str
+) -> None:
+    values = SIZES | {"network": "cascade-linear"} | axes
+    given = {axis: value for axis, value in values.items() if value is not None}
+    ended = cli("run", write_sweep(tmp_path / "sweep.toml", **given), "--out", tmp_path / "results.jsonl")
+    assert ended.exit_code == 2
+    assert message in ended.stderr
+    assert not (tmp_path / "results.jsonl").exists()
+
+
+def test_the_option_and_the_axis_must_not_differ(cli: RunCli, tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "sweep.toml", **SIZES, method="sid-parallel", network="cascade-linear")
+    ended = cli("run", sweep, "--ranks", 2, "--set", "ranks=3")
+    assert ended.exit_code == 2
+    assert "--ranks 2 and --set ranks=3 differ" in ended.stderr
+
+
+def test_a_cell_on_ranks_says_so_and_one_rank_keeps_its_id(cli: RunCli, tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "sweep.toml", **SIZES, method="sid-parallel", network="cascade-linear")
+    one, two = (cli("run", sweep, "--dry-run", "--ranks", ranks).stdout for ranks in (1, 2))
+    assert one == cli("run", sweep, "--dry-run").stdout
+    assert " ranks 2 (memory)" in two
+    assert "ranks" not in one
+
+
+def test_ranks_cannot_be_planned(cli: RunCli, tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "sweep.toml", **SIZES, method="sid-parallel", network="cascade-linear", ranks=2)
+    ended = cli("plan", sweep, "--jobs", 1)
+    assert ended.exit_code == 2
+    assert "ranks = 2 can be measured, but not planned; legal: 1" in ended.stderr

@@ -1,0 +1,57 @@
+"""A rank of the test of BP's schedules: ``python schedule_job.py FOLDER`` under torchrun."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+
+from bench.cell import make_cell
+from bench.methods import load_method, share_of
+from bench.workloads.networks import build_network
+
+SCHEDULES = ["bp-gpipe", "bp-1f1b", "bp-zb1p", "bp-zbv"]
+
+
+def compare(method: str) -> dict[str, object]:
+    """How far this rank's gradients and weights are from BP's after two steps, relatively, and the losses."""
+    axes = {"network": "pipeline-linear", "depth": 6, "width": 12, "hidden": 5, "batch_size": 12, "passes": ["memory"]}
+    cell = make_cell({"method": method, "ranks": dist.get_world_size(), "dataset": "random", **axes})
+    whole, alone = (build_network(cell, (1, 3, 3), 4).double() for _ in range(2))
+    batches = [(torch.randn(12, 1, 3, 3, dtype=torch.float64), torch.randint(4, (12,))) for _ in range(2)]
+    share = share_of(method, whole)
+    losses = share.train(batches, None, torch.optim.SGD(share.network.parameters(), 0.1))
+    optimizer = torch.optim.SGD(alone.parameters(), 0.1)
+    expected = []
+    for images, labels in batches:
+        optimizer.zero_grad()
+        expected.append(load_method("bp").accumulate_gradients(alone, images, labels, None))
+        optimizer.step()
+    names = {parameter: name for name, parameter in whole.named_parameters()}
+    twins = dict(alone.named_parameters())
+    own = [(parameter, twins[names[parameter]]) for parameter in share.network.parameters()]
+    return {
+        "gradients": max(_distance(one.grad, other.grad) for one, other in own),
+        "weights": max(_distance(one, other) for one, other in own),
+        "parameters": sorted(names[parameter] for parameter, _ in own),
+        "all": sorted(names.values()),
+        "losses": losses.tolist(),
+        "expected": torch.stack(expected).tolist(),
+        "modules": share.modules_by_rank,
+    }
+
+
+def _distance(one: torch.Tensor | None, other: torch.Tensor | None) -> float:
+    assert one is not None
+    assert other is not None
+    return float(F.mse_loss(one, other).sqrt() / other.abs().max())
+
+
+if __name__ == "__main__":
+    torch.manual_seed(1)
+    dist.init_process_group("gloo")
+    found = {method: compare(method) for method in SCHEDULES}
+    Path(sys.argv[1], f"{dist.get_rank()}.json").write_text(json.dumps(found))
+    dist.destroy_process_group()
