@@ -21,6 +21,7 @@ from bench.errors import ConfigError, unknown
 from bench.methods import load_method, method_names, refusal, takes_objective
 
 Pass = Literal["memory", "latency", "accuracy"]
+Precision = Literal["float32", "bfloat16"]
 NoiseKind = Literal["none", "symmetric-exclusive", "symmetric-inclusive", "pairflip", "asymmetric"]
 
 PASSES: tuple[Pass, ...] = ("memory", "latency", "accuracy")
@@ -44,6 +45,7 @@ _LATER_FIELDS: dict[str, Any] = {
     "smoothing": None,
     "loss_reduction": "sum",
     "cut": "even",
+    "precision": "float32",
 }
 _OBJECTIVE_FIELDS = ("direction", "smoothing", "loss_reduction")
 
@@ -178,6 +180,7 @@ class Cell(BaseModel):
         0, description="an integer of 0 or more: of the weights, the data order, the split and the noise"
     )
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = Field("cpu", description="cpu, cuda or cuda:N")
+    precision: Precision = Field("float32", description="float32, or bfloat16 (by autocast): what the step computes in")
     threads: Size | None = Field(
         None, description="an integer of 1 or more: threads that torch computes with; if unset, torch decides"
     )
@@ -316,10 +319,12 @@ class Cell(BaseModel):
         objective = "" if self.direction == "forward" else f" {self.direction} {self.smoothing:g}"
         objective += "" if self.loss_reduction == "sum" else f" {self.loss_reduction}"
         cut = "" if self.cut == "even" else f" {self.cut}"
+        precision = "" if self.precision == "float32" else f" {self.precision}"
         threads = f" threads {self.threads}" if self.threads else ""
         return (
             f"{self.method} {self.network} {self.dataset} depth {self.depth} modules {self.modules}{cut} "
-            f"hidden {self.hidden} batch {self.batch_size}{objective}{noise} {self.optimizer} seed {self.seed}{threads}"
+            f"hidden {self.hidden} batch {self.batch_size}{objective}{noise} {self.optimizer} seed {self.seed}"
+            f"{precision}{threads}"
         )
 
 

@@ -116,7 +116,15 @@ def _check_data(cells: list[Cell], isolation: Isolation) -> None:
     """Loads each data set once and looks for each device, so that what is missing is said before anything runs."""
     seen = set()
     for cell in cells:
-        needs = (cell.dataset, cell.device, cell.image_size, cell.channels, cell.classes, cell.noise_kind)
+        needs = (
+            cell.dataset,
+            cell.device,
+            cell.image_size,
+            cell.channels,
+            cell.classes,
+            cell.noise_kind,
+            cell.precision,
+        )
         if needs in seen or (cell.dataset == "random" and cell.device == "cpu"):
             continue
         seen.add(needs)

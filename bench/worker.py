@@ -38,6 +38,7 @@ def handle(request: Mapping[str, Any]) -> dict[str, Any]:
         cell = Cell.model_validate(request["cell"], context=STORED)
         _set_threads(cell.threads, request["cpus"])
         _require_device(cell.device)
+        _require_precision(cell)
         data_root = Path(request["data_root"]) if request["data_root"] else None
         data = load_dataset(cell, data_root, request["download"])
         if cell.noise_kind == "asymmetric" and data.asymmetric is None:
@@ -66,6 +67,15 @@ def _require_device(device: str) -> None:
         legal = ["cpu", *(f"cuda:{index}" for index in range(count))]
         raise ConfigError(f"device = {device!r} is not on this machine; legal: {', '.join(legal)}")
     torch.cuda.set_device(index)
+
+
+def _require_precision(cell: Cell) -> None:
+    if (
+        cell.precision == "bfloat16"
+        and cell.device != "cpu"
+        and not torch.cuda.is_bf16_supported(including_emulation=False)
+    ):
+        raise ConfigError(f"precision = 'bfloat16' needs a newer device than {cell.device!r}; legal: float32")
 
 
 def _set_threads(threads: int | None, cpus: Sequence[int] | None) -> None:

@@ -88,7 +88,8 @@ def _evaluate(step: TrainingStep, split: Split) -> tuple[list[float], list[float
     for images, labels in zip(
         split.images.split(_EVALUATION_BATCH), split.labels.split(_EVALUATION_BATCH), strict=True
     ):
-        logits = torch.stack(list(step.network.logits_by_module(images)), dim=2)  # [B, C, L]
+        with step.autocast(images.device):
+            logits = torch.stack(list(step.network.logits_by_module(images)), dim=2)  # [B, C, L]
         each_label = labels[:, None].expand(-1, modules)
         correct += (logits.argmax(dim=1) == each_label).sum(dim=0)
         # KL from a one-hot p_y is the negative log-likelihood of the label.

@@ -56,7 +56,7 @@ class HollowTensors(TorchDispatchMode):
             return None
         kwargs = kwargs or {}
         if func is _LIFT_FRESH:  # torch.tensor(...) is filled outside of any operator
-            return torch.empty_like(args[0], device=_META)
+            return _make(*_sizes(args[0]))
         if kind == "contents":
             raise ContentsNeededError(f"it reads the contents of a tensor ({func})")
         device = kwargs.get("device")

@@ -1,6 +1,7 @@
 """One training step of a cell: what all three passes run."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, Self
@@ -8,7 +9,7 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor
 
-from bench.cell import Cell
+from bench.cell import Cell, Precision
 from bench.methods import AccumulateGradients, load_method, takes_objective
 from bench.workloads.networks import build_network
 from sid_core import BeliefNetwork
@@ -24,6 +25,12 @@ class TrainingStep:
     ``gradients`` says what happens to the gradients of the step before: ``free`` (PyTorch's default, the fastest) or
     ``zero`` (the buffers stay, so that a step allocates none of its own). ``rule`` has its objective already;
     ``objective`` is for other methods.
+
+    In ``bfloat16`` the rule runs under autocast, and the optimizer on float32 parameters and gradients outside of it.
+    PyTorch advises to run backward outside, too; rules run forward and backward in one call, and nothing changes with
+    it: autocast chooses types for operators that get wider ones, and those of a backward pass get the types that the
+    forward pass has chosen. Without autocast's cache, which would hold narrow copies of all weights until the rule
+    ends, also where it is done with them.
     """
 
     network: BeliefNetwork
@@ -31,15 +38,23 @@ class TrainingStep:
     rule: AccumulateGradients
     alpha: float | Sequence[float] | None
     objective: Mapping[str, Any] = field(default_factory=dict)
+    precision: Precision = "float32"
 
     def __call__(self, images: Tensor, labels: Tensor, gradients: Literal["free", "zero"] = "free") -> Tensor:
         """Gradients and an optimizer step on ``images`` ``[B, ...]``, ``labels`` ``[B]``; returns the loss, ``[]``."""
         self.optimizer.zero_grad(set_to_none=gradients == "free")
         enter("forward")
-        loss = self.rule(self.network, images, labels, self.alpha)
+        with self.autocast(images.device):
+            loss = self.rule(self.network, images, labels, self.alpha)
         enter("optimizer")
         self.optimizer.step()
         return loss
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[object]:
+        """The context in which the network runs on ``device``."""
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
     def with_method(self, method: str) -> Self:
         """The step of another ``method`` on the same network and with the same optimizer.
@@ -85,7 +100,7 @@ def build_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> Trainin
             momentum=_SGD_MOMENTUM,
             fused=True,
         )
-    return TrainingStep(network, optimizer, _bound_rule(cell.method, objective), cell.alpha, objective)
+    return TrainingStep(network, optimizer, _bound_rule(cell.method, objective), cell.alpha, objective, cell.precision)
 
 
 def _bound_rule(name: str, objective: Mapping[str, Any]) -> AccumulateGradients:

@@ -11,10 +11,10 @@ from bench.methods import BASELINE
 from bench.record import Allocator, CreatedBytes, Memory, Record
 
 # What a series is named for wherever it is not the usual.
-_USUAL = {"direction": "forward", "loss_reduction": "sum"}
+_USUAL = {"direction": "forward", "loss_reduction": "sum", "precision": "float32"}
 # What may differ between a cell and the BP cell that it is held against: the rule and its objective, and what was
 # measured.
-_NOT_PAIRED = ("method", "alpha", "smoothing", *_USUAL, "passes", "latency_seconds")
+_NOT_PAIRED = ("method", "alpha", "smoothing", "direction", "loss_reduction", "passes", "latency_seconds")
 # What a cost figure keeps fixed within a panel, besides the axis it draws.
 PANEL = ("network", "dataset", "hidden", "width", "image_size", "channels", "classes", "optimizer", "device")
 
@@ -84,11 +84,11 @@ def _memory_in_detail(record: Record, memory: Memory) -> dict[str, Any]:
 def series_names(frame: pd.DataFrame) -> pd.Series:
     """The name of each row's line in a figure: its method, and what else tells its lines apart.
 
-    That is another objective than the usual, and smoothing, alpha, threads and cut where it comes with several.
+    That is whatever is not as in :data:`_USUAL`, and smoothing, alpha, threads and cut where it comes with several.
     """
     names = frame["method"]
     for axis, usual in _USUAL.items():
-        names = names.where(frame[axis] == usual, names + f" {axis} " + frame[axis])
+        names = names.where(frame[axis] == usual, names + f" {axis} " + frame[axis].map(_axis_text))
     for axis in ("smoothing", "alpha", "threads", "cut"):
         if axis in frame:  # a plan has no smoothing and no threads
             values = frame[axis].map(_axis_text)

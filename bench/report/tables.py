@@ -62,7 +62,7 @@ def headline_costs(part: pd.DataFrame) -> pd.DataFrame:
     paired = measured[measured["pair"].isin(measured.loc[measured["method"] == BASELINE, "pair"])]
     if paired.empty:
         return part.iloc[0:0]
-    largest = paired.sort_values(["depth", "batch_size", "modules", "hidden", *PANEL[:2]]).iloc[-1]
+    largest = paired.sort_values(["depth", "batch_size", "modules", "hidden", *PANEL[:2], "precision"]).iloc[-1]
     headline: pd.DataFrame = paired[paired["pair"] == largest["pair"]]
     return headline
 

@@ -70,6 +70,7 @@ def assert_refused(cli: RunCli, arguments: list[object], results: Path, fragment
         ("smoke", ["schedule=linear"], ("schedule = 'linear'", "legal: constant or cosine")),
         ("smoke", ["train_samples=1"], ("train_samples = 1", "legal: an integer of 2 or more")),
         ("smoke", ["image_size=16"], ("image_size = 16", "'digits'", "its files decide")),
+        ("smoke", ["precision=float16"], ("precision = 'float16'", "legal: float32, or bfloat16")),
         ("smoke", ["device=tpu"], ("device = 'tpu'", "legal: cpu, cuda or cuda:N")),
         ("smoke", ["passes=memory,speed"], ("passes = 'speed'", "legal: one or more of memory, latency, accuracy")),
         ("smoke", ["dataset=random"], ("passes = accuracy", "'random'", "legal: memory, latency")),

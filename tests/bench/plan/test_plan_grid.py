@@ -46,6 +46,7 @@ def test_cells_that_differ_only_in_what_memory_does_not_depend_on_are_one() -> N
         {"direction": "reverse"},
         {"loss_reduction": "mean"},
         {"optimizer": "sgd"},
+        {"precision": "bfloat16"},
     ],
 )
 def test_cells_that_differ_in_what_memory_may_depend_on_are_two(change: dict[str, object]) -> None:
