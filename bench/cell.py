@@ -46,6 +46,7 @@ _LATER_FIELDS: dict[str, Any] = {
     "loss_reduction": "sum",
     "cut": "even",
     "precision": "float32",
+    "compile": False,
 }
 _OBJECTIVE_FIELDS = ("direction", "smoothing", "loss_reduction")
 
@@ -181,6 +182,9 @@ class Cell(BaseModel):
     )
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = Field("cpu", description="cpu, cuda or cuda:N")
     precision: Precision = Field("float32", description="float32, or bfloat16 (by autocast): what the step computes in")
+    compile: Annotated[bool, Field(strict=True)] = Field(
+        False, description="true or false: trunk and modules run through torch.compile; for latency and accuracy"
+    )
     threads: Size | None = Field(
         None, description="an integer of 1 or more: threads that torch computes with; if unset, torch decides"
     )
@@ -234,6 +238,11 @@ class Cell(BaseModel):
         if "latency" not in self.passes:
             object.__setattr__(self, "processes", 1)
         self._check_shape_fields()
+        if self.compile and "memory" in self.passes:
+            raise ValueError(
+                "compile = True has no memory pass, whose instrument does not see into compiled code; legal: passes of "
+                "latency, accuracy"
+            )
         reason = refusal(self.method, self)
         if reason is not None:
             raise ValueError(reason)
@@ -320,11 +329,12 @@ class Cell(BaseModel):
         objective += "" if self.loss_reduction == "sum" else f" {self.loss_reduction}"
         cut = "" if self.cut == "even" else f" {self.cut}"
         precision = "" if self.precision == "float32" else f" {self.precision}"
+        compiled = " compiled" if self.compile else ""
         threads = f" threads {self.threads}" if self.threads else ""
         return (
             f"{self.method} {self.network} {self.dataset} depth {self.depth} modules {self.modules}{cut} "
             f"hidden {self.hidden} batch {self.batch_size}{objective}{noise} {self.optimizer} seed {self.seed}"
-            f"{precision}{threads}"
+            f"{precision}{compiled}{threads}"
         )
 
 

@@ -13,6 +13,7 @@ from bench.cell import STORED, Cell
 from bench.environment import torch_environment
 from bench.errors import BenchError, ConfigError, DataError, first_line
 from bench.measure.accuracy import measure_accuracy
+from bench.measure.compiled import require_compiler
 from bench.measure.latency import Sample, measure_latency, sample_latency
 from bench.measure.memory import measure_memory
 from bench.measure.step import TrainingStep, build_step, flush_denormals
@@ -39,6 +40,8 @@ def handle(request: Mapping[str, Any]) -> dict[str, Any]:
         _set_threads(cell.threads, request["cpus"])
         _require_device(cell.device)
         _require_precision(cell)
+        if cell.compile:
+            require_compiler(cell.device)
         data_root = Path(request["data_root"]) if request["data_root"] else None
         data = load_dataset(cell, data_root, request["download"])
         if cell.noise_kind == "asymmetric" and data.asymmetric is None:

@@ -19,7 +19,7 @@ multiply_by_relu_slope = torch.ops.aten.threshold_backward.grad_input
 
 
 def has_closed_form(module: nn.Module) -> bool:
-    """Whether ``module`` is a local module as built, with nothing attached that autograd would have to call.
+    """Whether ``module`` is a local module as built, with nothing attached that only a call of it would run.
 
     Asked for every module in every step, so it reads the dictionaries that ``torch.nn.Module`` keeps, which is five
     times faster than going through its attributes.
@@ -108,6 +108,7 @@ def _is_hooked(module: nn.Module) -> bool:
         or module._backward_hooks
         or module._backward_pre_hooks
         or "forward" in module.__dict__
+        or module._compiled_call_impl is not None
     )
 
 

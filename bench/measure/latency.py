@@ -79,7 +79,7 @@ def sample_latency(
     leg_seconds = max(_LEG_SECONDS, clock.resolution_seconds / _RESOLUTION_SHARE)
     loops = loops or max(1, math.ceil(leg_seconds / min(step_seconds for _, step_seconds in warm)))
     blocks: list[tuple[float, float, float, float]] = []
-    with collector_paused():
+    with collector_paused(), step.timed():
         start = time.perf_counter()
         while not _is_enough(len(blocks), time.perf_counter() - start, seconds):
             mirrored = len(blocks) % 2 == 1

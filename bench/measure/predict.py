@@ -36,8 +36,11 @@ def predict_memory(cell: Cell, shape: tuple[int, int, int], classes: int, round_
         round_to: each storage counts as the next multiple of so many bytes; CUDA's caching allocator rounds to 512.
 
     Raises:
-        BenchError: the method asks for the contents of a tensor, or uses an operator that has no meta kernel.
+        BenchError: the method asks for the contents of a tensor, or uses an operator that has no meta kernel, or the
+            cell is compiled.
     """
+    if cell.compile:
+        raise BenchError("compile = True cannot be planned: what compiled code allocates, only its compiler knows")
     with _without_contents(cell.precision):
         step = build_step(cell, shape, classes)
         images = torch.empty(cell.batch_size, *shape)

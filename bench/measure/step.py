@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bench.cell import Cell, Precision
+from bench.measure.compiled import all_compiled, compile_modules
 from bench.methods import AccumulateGradients, load_method, takes_objective
 from bench.workloads.networks import build_network
 from sid_core import BeliefNetwork
@@ -31,6 +32,9 @@ class TrainingStep:
     it: autocast chooses types for operators that get wider ones, and those of a backward pass get the types that the
     forward pass has chosen. Without autocast's cache, which would hold narrow copies of all weights until the rule
     ends, also where it is done with them.
+
+    Where it ``is_compiled``, trunk and modules run through torch.compile, and the rule and the optimizer around them as
+    ever. SID then goes through autograd, since its closed form calls no module.
     """
 
     network: BeliefNetwork
@@ -39,6 +43,7 @@ class TrainingStep:
     alpha: float | Sequence[float] | None
     objective: Mapping[str, Any] = field(default_factory=dict)
     precision: Precision = "float32"
+    is_compiled: bool = False
 
     def __call__(self, images: Tensor, labels: Tensor, gradients: Literal["free", "zero"] = "free") -> Tensor:
         """Gradients and an optimizer step on ``images`` ``[B, ...]``, ``labels`` ``[B]``; returns the loss, ``[]``."""
@@ -55,6 +60,10 @@ class TrainingStep:
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+
+    def timed(self) -> AbstractContextManager[object]:
+        """The context of steps that are timed: it is an error if anything has to be compiled in it."""
+        return all_compiled() if self.is_compiled else nullcontext()
 
     def with_method(self, method: str) -> Self:
         """The step of another ``method`` on the same network and with the same optimizer.
@@ -85,6 +94,8 @@ def build_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> Trainin
     network = build_network(cell, shape, classes)
     if cell.device != "cpu":  # fake tensors, which foretell memory, cannot be moved even to where they are
         network = network.to(cell.device)
+    if cell.compile:
+        compile_modules(network)
     objective = cell.objective()
     # Fused optimizers run one kernel for all parameters and keep no temporaries, on the CPU and on CUDA.
     optimizer: torch.optim.Optimizer
@@ -100,7 +111,9 @@ def build_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> Trainin
             momentum=_SGD_MOMENTUM,
             fused=True,
         )
-    return TrainingStep(network, optimizer, _bound_rule(cell.method, objective), cell.alpha, objective, cell.precision)
+    return TrainingStep(
+        network, optimizer, _bound_rule(cell.method, objective), cell.alpha, objective, cell.precision, cell.compile
+    )
 
 
 def _bound_rule(name: str, objective: Mapping[str, Any]) -> AccumulateGradients:

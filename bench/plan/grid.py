@@ -74,4 +74,5 @@ def shape_of(cell: Cell) -> tuple[tuple[int, int, int], int]:
 
 def _changed(cell: Cell, **axes: object) -> Cell:
     kept = {name: value for name, value in cell if name in MEMORY_AXES}
-    return make_cell(kept | {"passes": ["memory"]} | axes)
+    # What can't be measured can't be planned, and says so when it is asked.
+    return make_cell(kept | {"passes": ["latency" if cell.compile else "memory"]} | axes)

@@ -11,7 +11,7 @@ from bench.methods import BASELINE
 from bench.record import Allocator, CreatedBytes, Memory, Record
 
 # What a series is named for wherever it is not the usual.
-_USUAL = {"direction": "forward", "loss_reduction": "sum", "precision": "float32"}
+_USUAL = {"direction": "forward", "loss_reduction": "sum", "precision": "float32", "compile": False}
 # What may differ between a cell and the BP cell that it is held against: the rule and its objective, and what was
 # measured.
 _NOT_PAIRED = ("method", "alpha", "smoothing", "direction", "loss_reduction", "passes", "latency_seconds")
@@ -101,7 +101,7 @@ def series_names(frame: pd.DataFrame) -> pd.Series:
 def _axis_text(value: Any) -> str:
     if value is None or value != value:  # pandas makes NaN of a None among numbers
         return "unset"
-    return alpha_text(value) if isinstance(value, float | tuple) else str(value)
+    return alpha_text(value) if isinstance(value, float | tuple) else str(value).lower()
 
 
 def _with_memory_ratios(frame: pd.DataFrame) -> pd.DataFrame:

@@ -54,6 +54,11 @@ def test_cells_that_differ_in_what_memory_may_depend_on_are_two(change: dict[str
     assert len(memory_cells([make_cell(base), make_cell(base | change)])) == 2
 
 
+def test_a_compiled_cell_stays_one_so_that_the_plan_can_refuse_it() -> None:
+    cells = [make_cell({"passes": ["latency"], "compile": compiled}) for compiled in (False, True)]
+    assert [(cell.compile, cell.passes) for cell in memory_cells(cells)] == [(False, ("memory",)), (True, ("latency",))]
+
+
 def test_the_suites_of_accuracy_have_memory_cells_too() -> None:
     cells = memory_cells(load_sweep("noise").cells)
     assert 0 < len(cells) < len(load_sweep("noise").cells) / 10

@@ -213,6 +213,11 @@ def test_a_rule_that_needs_contents_is_refused(
     assert "\n" not in str(caught.value)
 
 
+def test_a_compiled_cell_is_refused() -> None:
+    with pytest.raises(BenchError, match="compile = True cannot be planned"):
+        predicted(tiny(compile=True, passes=["latency"]))
+
+
 def _mistaken(*_arguments: object) -> Tensor:
     raise ValueError("a mistake of its own")
 
