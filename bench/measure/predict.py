@@ -16,6 +16,7 @@ from bench.errors import BenchError, first_line
 from bench.measure.hollow import ContentsNeededError, hollow_tensors
 from bench.measure.memory import measure_memory
 from bench.measure.step import build_step
+from bench.methods import why_not_planned
 from bench.record import Memory
 
 # In what PyTorch says of an operator that has to do without contents.
@@ -41,6 +42,9 @@ def predict_memory(cell: Cell, shape: tuple[int, int, int], classes: int, round_
     """
     if cell.compile:
         raise BenchError("compile = True cannot be planned: what compiled code allocates, only its compiler knows")
+    reason = why_not_planned(cell.method)
+    if reason is not None:
+        raise BenchError(f"method {cell.method!r} can be measured, but not planned: {reason}")
     with _without_contents(cell.precision):
         step = build_step(cell, shape, classes)
         images = torch.empty(cell.batch_size, *shape)

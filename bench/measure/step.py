@@ -1,22 +1,25 @@
 """One training step of a cell: what all three passes run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.cell import Cell, Precision
 from bench.measure.compiled import all_compiled, compile_modules
-from bench.methods import AccumulateGradients, load_method, takes_objective
+from bench.methods import AccumulateGradients, load_method, takes_objective, updates_in_turn
 from bench.workloads.networks import build_network
 from sid_core import BeliefNetwork
 from sid_core.phases import enter
 
 _SGD_MOMENTUM = 0.9
+
+LogitsByModule = Callable[[BeliefNetwork, Tensor], Iterator[Tensor | None]]
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,10 @@ class TrainingStep:
 
     ``gradients`` says what happens to the gradients of the step before: ``free`` (PyTorch's default, the fastest) or
     ``zero`` (the buffers stay, so that a step allocates none of its own). ``rule`` has its objective already;
-    ``objective`` is for other methods.
+    ``objective`` is for other methods. ``logits_by_module`` is how the network is read that the rule has trained.
+
+    A rule with an optimizer a module has them ``in_turn``, calls them itself and frees their gradients, so that only
+    the trunk's stay for ``optimizer``. ``make_optimizer`` makes the like for other methods.
 
     In ``bfloat16`` the rule runs under autocast, and the optimizer on float32 parameters and gradients outside of it.
     PyTorch advises to run backward outside, too; rules run forward and backward in one call, and nothing changes with
@@ -42,6 +48,9 @@ class TrainingStep:
     rule: AccumulateGradients
     alpha: float | Sequence[float] | None
     objective: Mapping[str, Any] = field(default_factory=dict)
+    in_turn: Sequence[torch.optim.Optimizer] = ()
+    logits_by_module: LogitsByModule = BeliefNetwork.logits_by_module
+    make_optimizer: MakeOptimizer = torch.optim.SGD
     precision: Precision = "float32"
     is_compiled: bool = False
 
@@ -66,12 +75,20 @@ class TrainingStep:
         return all_compiled() if self.is_compiled else nullcontext()
 
     def with_method(self, method: str) -> Self:
-        """The step of another ``method`` on the same network and with the same optimizer.
+        """The step of another ``method`` on the same network, and with the same optimizer if it has one for all.
 
         Raises:
             ConfigError: there is no such method.
         """
-        return replace(self, rule=_bound_rule(method, self.objective))
+        optimizer, in_turn = self.optimizer, self.in_turn
+        if updates_in_turn(load_method(method)) != bool(in_turn):
+            optimizer, in_turn = _optimizers(method, self.network, self.make_optimizer)
+        return replace(self, optimizer=optimizer, in_turn=in_turn, **_of_method(method, self.objective, in_turn))
+
+    @property
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """All that update the network."""
+        return [*self.in_turn, self.optimizer]
 
 
 def flush_denormals() -> None:
@@ -97,27 +114,48 @@ def build_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> Trainin
     if cell.compile:
         compile_modules(network)
     objective = cell.objective()
-    # Fused optimizers run one kernel for all parameters and keep no temporaries, on the CPU and on CUDA.
-    optimizer: torch.optim.Optimizer
-    if cell.optimizer == "adam":
-        optimizer = torch.optim.Adam(
-            network.parameters(), lr=cell.learning_rate, weight_decay=cell.weight_decay, fused=True
-        )
-    else:
-        optimizer = torch.optim.SGD(
-            network.parameters(),
-            lr=cell.learning_rate,
-            weight_decay=cell.weight_decay,
-            momentum=_SGD_MOMENTUM,
-            fused=True,
-        )
+    make_optimizer = partial(_make_optimizer, cell)
+    optimizer, in_turn = _optimizers(cell.method, network, make_optimizer)
     return TrainingStep(
-        network, optimizer, _bound_rule(cell.method, objective), cell.alpha, objective, cell.precision, cell.compile
+        network,
+        optimizer,
+        alpha=cell.alpha,
+        objective=objective,
+        in_turn=in_turn,
+        make_optimizer=make_optimizer,
+        precision=cell.precision,
+        is_compiled=cell.compile,
+        **_of_method(cell.method, objective, in_turn),
     )
 
 
-def _bound_rule(name: str, objective: Mapping[str, Any]) -> AccumulateGradients:
-    """The rule of the method called ``name`` as a function of four arguments."""
+def _make_optimizer(cell: Cell, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    # Fused optimizers run one kernel for all parameters and keep no temporaries, on the CPU and on CUDA.
+    group = [{"params": list(parameters)}]  # as a group, there may be none: the trunk of a pipeline has none
+    if cell.optimizer == "adam":
+        return torch.optim.Adam(group, lr=cell.learning_rate, weight_decay=cell.weight_decay, fused=True)
+    return torch.optim.SGD(
+        group, lr=cell.learning_rate, weight_decay=cell.weight_decay, momentum=_SGD_MOMENTUM, fused=True
+    )
+
+
+def _optimizers(
+    method: str, network: BeliefNetwork, make: MakeOptimizer
+) -> tuple[torch.optim.Optimizer, Sequence[torch.optim.Optimizer]]:
+    """What updates the network at the end of a step of ``method``, and what the rule itself calls, one a module."""
+    if updates_in_turn(load_method(method)):
+        return make(network.trunk.parameters()), [make(module.parameters()) for module in network.local_modules]
+    return make(network.parameters()), ()
+
+
+def _of_method(
+    name: str, objective: Mapping[str, Any], in_turn: Sequence[torch.optim.Optimizer]
+) -> dict[Literal["rule", "logits_by_module"], Any]:
+    """The fields of a step that the method called ``name`` decides; its rule as a function of four arguments."""
     method = load_method(name)
+    options = dict(objective) if takes_objective(method) else {}
+    if updates_in_turn(method):
+        options["optimizers"] = in_turn
     rule = method.accumulate_gradients
-    return partial(rule, **objective) if takes_objective(method) else rule
+    read = getattr(method, "logits_by_module", BeliefNetwork.logits_by_module)
+    return {"rule": partial(rule, **options) if options else rule, "logits_by_module": read}

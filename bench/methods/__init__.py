@@ -13,6 +13,12 @@ them; a cell of any other method has these at their defaults. A rule that does n
 ``refusal(cell)``: why it does not take the cell, as in ``network = 'x' for method 'y'; legal: ...``, or None. Such a
 cell is refused before anything runs.
 
+Three more names are for rules that need them. ``PER_MODULE_OPTIMIZERS = True``: the rule gets the keyword
+``optimizers``, one a module, calls them itself and frees the gradients; the trunk's are left to the harness.
+``logits_by_module(network, images)``: how a network is read that the rule has trained, by default
+``network.logits_by_module``; it yields None for a module that the rule does not train. ``NOT_PLANNED``: why its bytes
+cannot be planned.
+
 A file in this folder is a method; its name is the file's, with dashes. Another package adds one with an entry point in
 the group ``sid_bench.methods`` that names such a module. The files here import torch inside their functions, because
 the process that plans a sweep reads ``USES_ALPHA`` and must not load torch.
@@ -82,6 +88,17 @@ def load_method(name: str) -> Method:
 def takes_objective(method: Method) -> bool:
     """Whether ``method`` has a local objective, whose direction, smoothing and reduction it lets a cell choose."""
     return bool(getattr(method, "OBJECTIVE", False))
+
+
+def updates_in_turn(method: Method) -> bool:
+    """Whether ``method`` calls an optimizer for each module itself."""
+    return bool(getattr(method, "PER_MODULE_OPTIMIZERS", False))
+
+
+def why_not_planned(name: str) -> str | None:
+    """Why the bytes of the method called ``name`` cannot be planned; None where they can."""
+    reason: str | None = getattr(load_method(name), "NOT_PLANNED", None)
+    return reason
 
 
 def refusal(name: str, cell: "Cell") -> str | None:

@@ -24,11 +24,15 @@ _COLOURS = {
     "bp": "#1c1c1c",
     "bp-checkpoint": "#8a8a8a",
     "bp-microbatch": "#c4b8a8",
+    "bp-offload": "#6e5f4b",
+    "bp-plain": "#b0b0b0",
     "bp-label-smoothing": "#e69f00",
     "deep-supervision": "#009e73",
     "sid-published": "#d55e00",
     "sid-streamed-autograd": "#56b4e9",
     "sid-streamed": "#0072b2",
+    "sid-streamed-in-turn": "#003f87",
+    "sid-streamed-recompute": "#00a3a3",
     "sid-vectorised": "#cc79a7",
 }
 _OTHER_COLOURS = ("#8c564b", "#b8a800", "#7b4fa3")

@@ -25,11 +25,15 @@ METHOD_ORDER = (
     "bp",
     "bp-checkpoint",
     "bp-microbatch",
+    "bp-offload",
+    "bp-plain",
     "bp-label-smoothing",
     "deep-supervision",
     "sid-published",
     "sid-streamed-autograd",
     "sid-streamed",
+    "sid-streamed-in-turn",
+    "sid-streamed-recompute",
     "sid-vectorised",
 )
 

@@ -34,6 +34,8 @@ METHODS = [
     "sid-published",
     "sid-streamed",
     "sid-streamed-autograd",
+    "sid-streamed-in-turn",
+    "sid-streamed-recompute",
     "sid-vectorised",
 ]
 
