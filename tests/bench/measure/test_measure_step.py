@@ -42,7 +42,8 @@ def test_the_objective_of_the_cell_reaches_the_core(
     step, images, labels = built(method, alpha="0.9..0.2", **axes)
     reference, *_ = built(method)
     expected = published_step(reference.network, images, labels, (0.9, 0.2), **keywords)
-    reference.optimizer.step()
+    for optimizer in reference.optimizers:
+        optimizer.step()
     torch.testing.assert_close(step(images, labels), expected)
     for parameter, twin in zip(step.network.parameters(), reference.network.parameters(), strict=True):
         torch.testing.assert_close(parameter, twin)
