@@ -116,6 +116,17 @@ def test_the_categories_sum_up_to_the_peak_and_the_timeline_reaches_it(method: s
     assert (course.phase.count("fb") > 2) == goes_back_and_forth
 
 
+def test_a_trunk_that_is_run_again_holds_less_at_the_peak() -> None:
+    peaks = {
+        method: measure(method, network="cascade-conv", batch_size=128).peak_activation_bytes
+        for method in ("bp-checkpoint", "sid-streamed", "sid-streamed-recompute")
+    }
+    assert peaks["sid-streamed-recompute"] < 0.85 * min(peaks["bp-checkpoint"], peaks["sid-streamed"])
+    at_peak = measure("sid-streamed-recompute", network="cascade-conv", batch_size=128).at_peak
+    assert at_peak is not None
+    assert at_peak.activation_trunk + at_peak.temporary_trunk > 0.9 * peaks["sid-streamed-recompute"]
+
+
 def test_the_convolutional_trunk_holds_nearly_all_and_the_linear_one_nothing() -> None:
     conv = measure("bp", network="cascade-conv").at_peak
     linear = measure("bp").at_peak
