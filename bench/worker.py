@@ -130,11 +130,11 @@ def _time_step(
     baseline = step.with_method(BASELINE)
     if len(earlier) + 1 < cell.processes:
         loops = earlier[0].loops if earlier else None
-        sample = sample_latency(step, baseline, images, labels, cell.latency_seconds, loops)
+        sample = sample_latency(step, baseline, images, labels, cell.latency_seconds, loops, step.timed)
         return {"latency_sample": sample.model_dump(mode="json")}
     is_baseline = cell.method == BASELINE
     latency = measure_latency(
-        step, baseline, images, labels, cell.latency_seconds, is_baseline=is_baseline, earlier=earlier
+        step, baseline, images, labels, cell.latency_seconds, is_baseline=is_baseline, earlier=earlier, timed=step.timed
     )
     return {"latency": latency.model_dump(mode="json")}
 

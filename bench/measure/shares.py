@@ -27,7 +27,7 @@ def measure_shares(step: TrainingStep, images: Tensor, labels: Tensor) -> Shares
         labels: ``[B]``, int64.
     """
     clock = clock_for(images.device)
-    with collector_paused(), step.timed():
+    with collector_paused():
         steps = [_seconds_by_phase(step, images, labels, clock) for _ in range(_STEPS)]
     backward = [seconds["backward"] for seconds in steps if "backward" in seconds]
     return Shares(

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -85,7 +86,16 @@ def test_compiling_while_time_is_taken_is_an_error(graphs: list[torch.fx.GraphMo
 
 def test_both_legs_of_a_latency_are_compiled_before_the_first_block(graphs: list[torch.fx.GraphModule]) -> None:
     step, images, labels = build("sid-published", compiled=True)
-    latency = measure_latency(step, step.with_method("bp"), images, labels, seconds=0.001)
+    entered: list[int] = []
+
+    @contextmanager
+    def timed() -> Iterator[None]:
+        entered.append(len(graphs))
+        with step.timed():
+            yield
+
+    latency = measure_latency(step, step.with_method("bp"), images, labels, seconds=0.001, timed=timed)
+    assert entered == [len(graphs)] * 2  # the blocks, and the shares of a step
     assert step.with_method("bp").is_compiled
     assert len(latency.blocks_seconds) >= 10
     assert graphs
