@@ -45,7 +45,9 @@ class _Module:
 
 
 def lower_bound_bytes(cell: Cell, shape: tuple[int, int, int], classes: int) -> int | None:
-    """The least peak activation bytes of a step of ``cell`` on images of ``shape``; None for rules without a bound.
+    """The least peak activation bytes of a step of ``cell`` on images of ``shape``; None where no bound is known.
+
+    There is one for some rules, in float32.
 
     Args:
         cell: of a cascade network.
@@ -54,7 +56,7 @@ def lower_bound_bytes(cell: Cell, shape: tuple[int, int, int], classes: int) -> 
     """
     held = _HELD.get(cell.method)
     trunk = _TRUNKS.get(cell.network)
-    if held is None or trunk is None:
+    if held is None or trunk is None or cell.precision != "float32":
         return None
     layers = cell.depth // cell.modules
     module = _Module(cell.modules, classes + cell.width, cell.hidden, layers, classes, cell.width)

@@ -21,6 +21,7 @@ from bench.errors import ConfigError, unknown
 from bench.methods import load_method, method_names, rank_limits, refusal, takes_objective
 
 Pass = Literal["memory", "latency", "accuracy"]
+Precision = Literal["float32", "bfloat16"]
 NoiseKind = Literal["none", "symmetric-exclusive", "symmetric-inclusive", "pairflip", "asymmetric"]
 
 PASSES: tuple[Pass, ...] = ("memory", "latency", "accuracy")
@@ -45,6 +46,8 @@ _LATER_FIELDS: dict[str, Any] = {
     "loss_reduction": "sum",
     "cut": "even",
     "ranks": 1,
+    "precision": "float32",
+    "compile": False,
 }
 _OBJECTIVE_FIELDS = ("direction", "smoothing", "loss_reduction")
 
@@ -183,6 +186,10 @@ class Cell(BaseModel):
         0, description="an integer of 0 or more: of the weights, the data order, the split and the noise"
     )
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = Field("cpu", description="cpu, cuda or cuda:N")
+    precision: Precision = Field("float32", description="float32, or bfloat16 (by autocast): what the step computes in")
+    compile: Annotated[bool, Field(strict=True)] = Field(
+        False, description="true or false: trunk and modules run through torch.compile; for latency and accuracy"
+    )
     threads: Size | None = Field(
         None, description="an integer of 1 or more: threads that torch computes with; if unset, torch decides"
     )
@@ -240,6 +247,11 @@ class Cell(BaseModel):
             object.__setattr__(self, "processes", 1)
         self._check_shape_fields()
         self._check_ranks()
+        if self.compile and "memory" in self.passes:
+            raise ValueError(
+                "compile = True has no memory pass, whose instrument does not see into compiled code; legal: passes of "
+                "latency, accuracy"
+            )
         reason = refusal(self.method, self)
         if reason is not None:
             raise ValueError(reason)
@@ -265,6 +277,11 @@ class Cell(BaseModel):
             raise ValueError(f"passes = accuracy for ranks = {self.ranks}; legal: memory, latency")
         if self.processes > 1:
             raise ValueError(f"processes = {self.processes} for ranks = {self.ranks}; legal: 1")
+        for name in ("precision", "compile"):
+            if getattr(self, name) != _LATER_FIELDS[name]:
+                raise ValueError(
+                    f"{name} = {getattr(self, name)!r} for ranks = {self.ranks}; legal: {_LATER_FIELDS[name]}"
+                )
         if self.device not in ("cpu", "cuda"):
             raise ValueError(f"device = {self.device!r} for ranks = {self.ranks}; legal: cpu, cuda (a GPU a rank)")
 
@@ -341,11 +358,14 @@ class Cell(BaseModel):
         objective = "" if self.direction == "forward" else f" {self.direction} {self.smoothing:g}"
         objective += "" if self.loss_reduction == "sum" else f" {self.loss_reduction}"
         cut = "" if self.cut == "even" else f" {self.cut}"
+        precision = "" if self.precision == "float32" else f" {self.precision}"
+        compiled = " compiled" if self.compile else ""
         threads = f" threads {self.threads}" if self.threads else ""
         threads += "" if self.ranks == 1 else f" ranks {self.ranks}"
         return (
             f"{self.method} {self.network} {self.dataset} depth {self.depth} modules {self.modules}{cut} "
-            f"hidden {self.hidden} batch {self.batch_size}{objective}{noise} {self.optimizer} seed {self.seed}{threads}"
+            f"hidden {self.hidden} batch {self.batch_size}{objective}{noise} {self.optimizer} seed {self.seed}"
+            f"{precision}{compiled}{threads}"
         )
 
 

@@ -127,19 +127,22 @@ class Epoch(_Frozen):
     train_loss: float | None
     validation: Share
     test: Share
-    test_by_module: list[Share]
+    test_by_module: list[Share | None]
     kl_by_module: list[float | None]
 
 
 class Accuracy(_Frozen):
-    """Shares of correct labels, on clean labels. The test set chooses nothing, except for ``test_best_optimistic``."""
+    """Shares of correct labels, on clean labels. The test set chooses nothing, except for ``test_best_optimistic``.
+
+    What is told by module is None for a module that the rule does not train.
+    """
 
     test_last: Share
     test_mean_last10: Share
     test_at_best_validation: Share
     test_best_optimistic: Share
     validation_last: Share
-    test_by_module: list[Share]
+    test_by_module: list[Share | None]
     kl_by_module: list[float | None]
     realised_noise_rate: Share
     diverged: bool

@@ -17,6 +17,9 @@ from bench.record import SCHEMA, Record
 from bench.store import Store
 from bench.sweep import Sweep
 
+# What a cell may ask of the machine: data, a device, a compiler.
+_NEEDS = ("dataset", "device", "ranks", "image_size", "channels", "classes", "noise_kind", "precision", "compile")
+
 
 @dataclass
 class Summary:
@@ -113,11 +116,11 @@ def run_sweep(
 
 
 def _check_data(cells: list[Cell], isolation: Isolation) -> None:
-    """Loads each data set once and looks for each device, so that what is missing is said before anything runs."""
+    """Loads each data set once, looks for devices and a compiler: what is missing is said before anything runs."""
     seen = set()
     for cell in cells:
-        needs = (cell.dataset, cell.device, cell.ranks, cell.image_size, cell.channels, cell.classes, cell.noise_kind)
-        if needs in seen or (cell.dataset == "random" and cell.device == "cpu"):
+        needs = tuple(getattr(cell, name) for name in _NEEDS)
+        if needs in seen or (cell.dataset == "random" and cell.device == "cpu" and not cell.compile):
             continue
         seen.add(needs)
         answer = isolation.check(cell)

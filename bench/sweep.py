@@ -97,7 +97,7 @@ def parse_override(override: str) -> tuple[str, list[Any]]:
 
 
 def _parse_value(text: str) -> Any:
-    """A number where it reads as one, several numbers (one a module) where colons join them, else the text."""
+    """A number or a truth value where it reads as one, several numbers where colons join them, else the text."""
     if re.fullmatch(r"[-+.\d:eE]+", text) and ":" in text:
         return [_parse_value(part) for part in text.split(":")]
     for number in (int, float):
@@ -105,7 +105,7 @@ def _parse_value(text: str) -> Any:
             return number(text)
         except ValueError:
             continue
-    return text
+    return {"true": True, "false": False}.get(text, text)
 
 
 def _as_list(axis: str, value: Any) -> list[Any]:

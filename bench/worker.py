@@ -14,6 +14,7 @@ from bench.cell import STORED, Cell
 from bench.environment import torch_environment
 from bench.errors import BenchError, ConfigError, DataError, first_line
 from bench.measure.accuracy import measure_accuracy
+from bench.measure.compiled import require_compiler
 from bench.measure.latency import Sample, measure_latency, sample_latency
 from bench.measure.memory import measure_memory
 from bench.measure.on_ranks import measure_on_ranks
@@ -54,6 +55,9 @@ def _answer(request: Mapping[str, Any], seat: Seat | None) -> dict[str, Any]:
         threads = cell.threads if seat is None else cell.threads or seat.threads()
         _set_threads(threads, cpus)
         _require_device(cell.device, cell.ranks, seat)
+        _require_precision(cell)
+        if cell.compile:
+            require_compiler(cell.device)
         data_root = Path(request["data_root"]) if request["data_root"] else None
         data = load_dataset(cell, data_root, request["download"])
         if cell.noise_kind == "asymmetric" and data.asymmetric is None:
@@ -85,6 +89,15 @@ def _require_device(device: str, ranks: int, seat: Seat | None) -> None:
         legal = ["cpu", *(f"cuda:{index}" for index in range(count))]
         raise ConfigError(f"device = {device!r} is not on this machine; legal: {', '.join(legal)}")
     torch.cuda.set_device(index if seat is None else seat.rank)
+
+
+def _require_precision(cell: Cell) -> None:
+    if (
+        cell.precision == "bfloat16"
+        and cell.device != "cpu"
+        and not torch.cuda.is_bf16_supported(including_emulation=False)
+    ):
+        raise ConfigError(f"precision = 'bfloat16' needs a newer device than {cell.device!r}; legal: float32")
 
 
 def _set_threads(threads: int | None, cpus: Sequence[int] | None) -> None:
@@ -142,11 +155,11 @@ def _time_step(
     baseline = step.with_method(BASELINE)
     if len(earlier) + 1 < cell.processes:
         loops = earlier[0].loops if earlier else None
-        sample = sample_latency(step, baseline, images, labels, cell.latency_seconds, loops)
+        sample = sample_latency(step, baseline, images, labels, cell.latency_seconds, loops, step.timed)
         return {"latency_sample": sample.model_dump(mode="json")}
     is_baseline = cell.method == BASELINE
     latency = measure_latency(
-        step, baseline, images, labels, cell.latency_seconds, is_baseline=is_baseline, earlier=earlier
+        step, baseline, images, labels, cell.latency_seconds, is_baseline=is_baseline, earlier=earlier, timed=step.timed
     )
     trace = trace_step(step, images, labels)  # behind the timed steps, which it must not disturb
     return {"latency": latency.model_dump(mode="json"), "trace": trace.model_dump(mode="json") if trace else None}

@@ -19,7 +19,7 @@ multiply_by_relu_slope = torch.ops.aten.threshold_backward.grad_input
 
 
 def has_closed_form(module: nn.Module) -> bool:
-    """Whether ``module`` is a local module as built, with nothing attached that autograd would have to call.
+    """Whether ``module`` is a local module as built, with nothing attached that only a call of it would run.
 
     Asked for every module in every step, so it reads the dictionaries that ``torch.nn.Module`` keeps, which is five
     times faster than going through its attributes.
@@ -29,11 +29,11 @@ def has_closed_form(module: nn.Module) -> bool:
     if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
         return False
     stack = module._modules["mlp"]
-    if type(stack) is not nn.Sequential or _is_hooked(module) or _is_hooked(stack):
+    if type(stack) is not nn.Sequential or is_hooked(module) or is_hooked(stack):
         return False
     expected: type[nn.Module] = nn.Linear
     for layer in stack._modules.values():
-        if type(layer) is not expected or _is_hooked(layer):
+        if type(layer) is not expected or is_hooked(layer):
             return False
         if expected is nn.Linear and not all(_is_plain(parameter) for parameter in layer._parameters.values()):
             return False
@@ -127,13 +127,15 @@ def _add_parameter_gradients(linear: nn.Linear, activation: Tensor, gradient: Te
             bias.grad.add_(gradient.sum(dim=0))
 
 
-def _is_hooked(module: nn.Module) -> bool:
+def is_hooked(module: nn.Module) -> bool:
+    """Whether a call of ``module`` runs more, or other code, than its class's ``forward``."""
     return bool(
         module._forward_hooks
         or module._forward_pre_hooks
         or module._backward_hooks
         or module._backward_pre_hooks
         or "forward" in module.__dict__
+        or module._compiled_call_impl is not None
     )
 
 

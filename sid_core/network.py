@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from sid_core.objective import uniform_belief
+from sid_core.objective import belief_dtype, uniform_belief
 
 
 class LocalModule(nn.Module):
@@ -67,7 +67,9 @@ class BeliefNetwork(nn.Module, ABC):
     def run_module(self, module: nn.Module, belief: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """``logits_i`` ``[B, C]`` of ``module`` for ``p_{i-1}`` ``[B, C]``, and the features for the module after it.
 
-        Gradients flow through both, as backpropagation wants; a local rule calls :meth:`hand_on` on the features.
+        Gradients flow through both, as backpropagation wants; a local rule calls :meth:`hand_on` on the features. The
+        logits have the dtype of beliefs (:func:`sid_core.objective.belief_dtype`), which is not the module's own under
+        autocast.
         """
 
     @abstractmethod
@@ -101,7 +103,8 @@ class Cascade(BeliefNetwork):
 
     def run_module(self, module: nn.Module, belief: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """The module's logits, ``[B, C]``, and the shared ``features``, ``[B, d]``, as they came."""
-        return module(belief, features), features
+        logits: Tensor = module(belief, features)
+        return logits.to(belief_dtype(logits)), features
 
     def hand_on(self, features: Tensor) -> Tensor:
         """``features`` as they are: the trunk learns from all modules."""

@@ -70,8 +70,19 @@ def _check_name(field: str, value: object, legal: tuple[str, ...]) -> None:
 
 
 def uniform_belief(features: Tensor, classes: int) -> Tensor:
-    """``p_0``: probability 1/C everywhere, ``[B, C]``, with the dtype and device of ``features`` ``[B, ...]``."""
-    return features.new_full((features.shape[0], classes), 1 / classes)
+    """``p_0``: probability 1/C everywhere, ``[B, C]``, on the device of ``features`` ``[B, ...]``."""
+    return features.new_full((features.shape[0], classes), 1 / classes, dtype=belief_dtype(features))
+
+
+def belief_dtype(like: Tensor) -> torch.dtype:
+    """The dtype of beliefs, losses and logit gradients where a network gives ``like``: its own, or under autocast.
+
+    Under autocast it is float32, whatever narrower type autocast has chosen for ``like``: beliefs and their gradients
+    are differences of probabilities, which eight bits do not tell apart. A network whose own parameters are narrow
+    keeps its type, for its layers take no other.
+    """
+    is_narrow = like.dtype in (torch.bfloat16, torch.float16)
+    return torch.float32 if is_narrow and torch.is_autocast_enabled(like.device.type) else like.dtype
 
 
 def one_hot(labels: Tensor, like: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from sid_core.network import BeliefNetwork, LocalModule
+from sid_core.objective import belief_dtype
 
 _POOLED_DIMENSIONS = {2: (), 3: (1,), 4: (2, 3)}  # of [B, d], [B, tokens, d], [B, d, H, W]
 
@@ -92,7 +93,7 @@ class Pipeline(BeliefNetwork):
     def run_module(self, module: nn.Module, belief: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """The head's logits, ``[B, C]``, and the stage's own features."""
         logits, new_features = module(belief, features)
-        return logits, new_features
+        return logits.to(belief_dtype(logits)), new_features
 
     def hand_on(self, features: Tensor) -> Tensor:
         """``sg(h_i)``: no gradient crosses to the stage before."""

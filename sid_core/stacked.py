@@ -20,7 +20,7 @@ class StackedParameters:
 
     Raises:
         ValueError: the modules are not of one type with parameters of the same names, shapes, dtypes and devices, or
-            they have buffers or hooks, which a product for all can't call.
+            they have buffers or hooks or are compiled, which a product for all can't call.
     """
 
     def __init__(self, local_modules: Sequence[nn.Module]) -> None:
@@ -32,7 +32,7 @@ class StackedParameters:
                     "parameter; legal: modules that differ in the values of their parameters only"
                 )
             if next(module.buffers(), None) is not None or any(map(_is_hooked, module.modules())):
-                raise ValueError(f"module {index} has a buffer or a hook; legal: modules without")
+                raise ValueError(f"module {index} has a buffer or a hook, or is compiled; legal: plain modules")
         if len({id(parameter) for module in local_modules for parameter in module.parameters()}) < len(first[1]) * len(
             local_modules
         ):
@@ -107,6 +107,7 @@ def _is_hooked(module: nn.Module) -> bool:
         or module._forward_pre_hooks
         or module._backward_hooks
         or module._backward_pre_hooks
+        or module._compiled_call_impl is not None
         or any(
             parameter is not None and (parameter._backward_hooks or parameter._post_accumulate_grad_hooks)
             for parameter in module._parameters.values()

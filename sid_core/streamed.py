@@ -1,6 +1,6 @@
 """The SID step module by module: ``published``'s gradients, one module's activations at a time, no second forward."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from sid_core.objective import (
     check_objective,
 )
 from sid_core.phases import enter
+from sid_core.recompute import run_to_repeat
 from sid_core.update_in_turn import check_optimizers, update_in_turn
 
 
@@ -30,6 +31,7 @@ def streamed_step(
     alpha: Alpha,
     *,
     closed_form: bool = True,
+    recompute_trunk: bool = False,
     optimizers: Sequence[Optimizer] | None = None,
     direction: Direction = "forward",
     smoothing: float = DEFAULT_SMOOTHING,
@@ -52,6 +54,9 @@ def streamed_step(
         alpha: one number or one a module.
         closed_form: where all modules are :class:`sid_core.LocalModule`, run them backward without an autograd graph,
             which is faster and leaner; other networks go through autograd in any case. False always takes autograd.
+        recompute_trunk: hold nothing of the trunk while the modules run, and compute it again, segment by segment, for
+            its backward pass (:func:`sid_core.recompute.run_to_repeat`): less memory where a convolutional trunk holds
+            most of it, more time. A trunk with no parameters that learn, as a pipeline's, is not run again.
         optimizers: one a module, with parameters of that module only. Each is called right after its module's backward
             pass, and then the module's gradients are freed, so that those of one module are held instead of L. Nothing
             later in the step reads the module, so the weights are those of an update at the end. The trunk's gradients
@@ -71,10 +76,9 @@ def streamed_step(
     check_objective(direction, smoothing, reduction)
     if optimizers is not None:
         check_optimizers(list(network.local_modules), optimizers)
-    with torch.enable_grad():
-        features = network.trunk(images)
-    trunk_output = get_gradient_edge(features) if features.requires_grad else None
-    features = features.detach()
+    run_trunk = run_to_repeat if recompute_trunk else _run_once
+    features, run_trunk_backward = run_trunk(network.trunk, images)
+    trunk_learns = run_trunk_backward is not None
     with torch.no_grad():
         chain = belief_chain(network.initial_belief(features), labels, alphas, direction, smoothing, reduction)
         local_modules: Iterable[nn.Module] = network.local_modules
@@ -83,18 +87,28 @@ def streamed_step(
         if closed_form and all(map(has_closed_form, network.local_modules)):
             stacked = torch.cat((chain.belief, features), dim=1)
             del features  # from here on they live in the modules' input only
-            feature_gradient = accumulate_closed_form(local_modules, stacked, chain, trunk_output is not None)
+            feature_gradient = accumulate_closed_form(local_modules, stacked, chain, trunk_learns)
             del stacked
         else:
-            leaf = features.requires_grad_(trunk_output is not None)
+            leaf = features.requires_grad_(trunk_learns)
             _accumulate_by_autograd(network, local_modules, leaf, chain)
             feature_gradient = leaf.grad
             del leaf, features
     loss = chain.loss
     del chain  # the trunk's backward pass needs the room
-    if trunk_output is not None and feature_gradient is not None:
-        torch.autograd.backward(trunk_output, feature_gradient)
+    if run_trunk_backward is not None and feature_gradient is not None:
+        run_trunk_backward(feature_gradient)
     return loss
+
+
+def _run_once(trunk: nn.Module, images: Tensor) -> tuple[Tensor, Callable[[Tensor], None] | None]:
+    """The features of ``trunk`` without their graph, and what takes it backward; None where nothing in it learns."""
+    with torch.enable_grad():
+        features: Tensor = trunk(images)
+    if not features.requires_grad:
+        return features.detach(), None
+    output = get_gradient_edge(features)
+    return features.detach(), lambda gradient: torch.autograd.backward(output, gradient)
 
 
 def _accumulate_by_autograd(

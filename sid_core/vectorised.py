@@ -15,6 +15,7 @@ from sid_core.objective import (
     Reduction,
     alpha_per_module,
     belief_chain,
+    belief_dtype,
     check_objective,
 )
 from sid_core.phases import enter
@@ -178,12 +179,13 @@ def _accumulate_by_autograd(
     modules = list(local_modules)[part]
     beliefs = [chain.belief]
     for module in modules:
-        beliefs.append(module(beliefs[-1], features).softmax(dim=1))
+        logits = module(beliefs[-1], features)
+        beliefs.append(logits.to(belief_dtype(logits)).softmax(dim=1))
     before = torch.stack(beliefs[:-1])
 
     def call(values: list[Tensor], belief: Tensor, features: Tensor) -> Tensor:
         logits: Tensor = functional_call(modules[0], dict(zip(stack.names, values, strict=True)), (belief, features))
-        return logits
+        return logits.to(belief_dtype(logits))
 
     with torch.enable_grad():
         leaves = [value[part].detach().requires_grad_() for value in stack.values]

@@ -32,11 +32,11 @@ def measure_accuracy(cell: Cell, step: TrainingStep, data: Dataset) -> Accuracy:
     train = _on_device(Split(data.train.images, noisy_labels), cell.device)
     validation, test = _on_device(data.validation, cell.device), _on_device(data.test, cell.device)
     batches_an_epoch = math.ceil(len(train) / cell.batch_size)
-    scheduler = (
-        torch.optim.lr_scheduler.CosineAnnealingLR(step.optimizer, T_max=cell.epochs * batches_an_epoch)
+    schedulers = [
+        torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=cell.epochs * batches_an_epoch)
+        for optimizer in step.optimizers
         if cell.schedule == "cosine"
-        else None
-    )
+    ]
     order = torch.Generator().manual_seed(cell.seed)
     epochs: list[Epoch] = []
     for _ in range(cell.epochs):
@@ -45,14 +45,15 @@ def measure_accuracy(cell: Cell, step: TrainingStep, data: Dataset) -> Accuracy:
         for batch in torch.randperm(len(train), generator=order).split(cell.batch_size):
             index = batch.to(cell.device)
             total += step(train.images[index], train.labels[index]) * len(batch)
-            if scheduler is not None:
+            for scheduler in schedulers:
                 scheduler.step()
         test_accuracies, test_kl = _evaluate(step, test)
+        validation_accuracies, _ = _evaluate(step, validation)
         epochs.append(
             Epoch(
                 train_loss=_finite(float(total) / len(train)),
-                validation=_evaluate(step, validation)[0][-1],
-                test=test_accuracies[-1],
+                validation=_of_last(validation_accuracies),
+                test=_of_last(test_accuracies),
                 test_by_module=test_accuracies,
                 kl_by_module=test_kl,
             )
@@ -73,28 +74,47 @@ def _summarise(epochs: list[Epoch], realised_rate: float) -> Accuracy:
         test_by_module=last.test_by_module,
         kl_by_module=last.kl_by_module,
         realised_noise_rate=realised_rate,
-        diverged=any(value is None for value in (last.train_loss, *last.kl_by_module)),
+        diverged=last.train_loss is None
+        or any(
+            kl is None for share, kl in zip(last.test_by_module, last.kl_by_module, strict=True) if share is not None
+        ),
         epochs=epochs,
     )
 
 
 @torch.no_grad()
-def _evaluate(step: TrainingStep, split: Split) -> tuple[list[float], list[float | None]]:
-    """The accuracy and the mean KL(p_y || p_i) in nats of every module, first to last."""
+def _evaluate(step: TrainingStep, split: Split) -> tuple[list[float | None], list[float | None]]:
+    """The accuracy and the mean KL(p_y || p_i) in nats of every module, first to last; None where the rule has none."""
     step.network.eval()
     modules = len(step.network.local_modules)
     correct = torch.zeros(modules, dtype=torch.int64, device=split.labels.device)
     divergence = torch.zeros(modules, dtype=torch.float64, device=split.labels.device)
+    trained: list[int] = []
     for images, labels in zip(
         split.images.split(_EVALUATION_BATCH), split.labels.split(_EVALUATION_BATCH), strict=True
     ):
-        logits = torch.stack(list(step.network.logits_by_module(images)), dim=2)  # [B, C, L]
-        each_label = labels[:, None].expand(-1, modules)
-        correct += (logits.argmax(dim=1) == each_label).sum(dim=0)
+        with step.autocast(images.device):
+            by_module = dict(enumerate(step.logits_by_module(step.network, images)))
+        read = {index: logits for index, logits in by_module.items() if logits is not None}
+        trained = list(read)
+        logits = torch.stack(list(read.values()), dim=2)  # [B, C, modules that are trained]
+        each_label = labels[:, None].expand(-1, len(trained))
+        correct[trained] += (logits.argmax(dim=1) == each_label).sum(dim=0)
         # KL from a one-hot p_y is the negative log-likelihood of the label.
-        divergence += F.cross_entropy(logits.double(), each_label, reduction="none").sum(dim=0)
-    accuracies: list[float] = (correct.double() / len(split)).tolist()
-    return accuracies, [_finite(value) for value in (divergence / len(split)).tolist()]
+        divergence[trained] += F.cross_entropy(logits.double(), each_label, reduction="none").sum(dim=0)
+    shares, means = (correct.double() / len(split)).tolist(), (divergence / len(split)).tolist()
+    return (
+        [shares[index] if index in trained else None for index in range(modules)],
+        [_finite(means[index]) if index in trained else None for index in range(modules)],
+    )
+
+
+def _of_last(accuracies: list[float | None]) -> float:
+    """The last module's accuracy: it makes the prediction, so every rule trains it."""
+    accuracy = accuracies[-1]
+    if accuracy is None:
+        raise RuntimeError("the method's logits_by_module has none for the last module")
+    return accuracy
 
 
 def _finite(value: float) -> float | None:

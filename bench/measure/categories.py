@@ -59,7 +59,11 @@ def told_phase_and_region(meter: StorageMeter, trunk: nn.Module) -> Iterator[Non
         meter.region = "trunk"
 
     regions: list[Region] = []
-    hooks = [trunk.register_forward_pre_hook(trunk_begins), trunk.register_forward_hook(trunk_ends)]
+    # A rule that recomputes may call the trunk part by part, and as a whole where the trunk itself has a hook.
+    parts = list(trunk) if type(trunk) is nn.Sequential and len(trunk) else [trunk]
+    hooks = []
+    for part in parts:
+        hooks += [part.register_forward_pre_hook(trunk_begins), part.register_forward_hook(trunk_ends)]
     try:
         with follow_phases(enter):
             yield

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 import torch.optim.optimizer as optimizer
 from torch import Tensor
+from torch.utils import checkpoint
 from torch.utils._foreach_utils import _get_fused_kernels_supported_devices
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -56,7 +57,7 @@ class HollowTensors(TorchDispatchMode):
             return None
         kwargs = kwargs or {}
         if func is _LIFT_FRESH:  # torch.tensor(...) is filled outside of any operator
-            return torch.empty_like(args[0], device=_META)
+            return _make(*_sizes(args[0]))
         if kind == "contents":
             raise ContentsNeededError(f"it reads the contents of a tensor ({func})")
         device = kwargs.get("device")
@@ -99,7 +100,8 @@ def hollow_tensors() -> Iterator[None]:
 
     A fused optimizer refuses devices that have no kernel for it. Hollow tensors need none, for it works in place, and
     stand for a device that has one. Attention picks its kernel by the device before any mode can see it. The state of
-    the random numbers, which a checkpoint saves, is a tensor that no operator makes; hollow tensors draw none.
+    the random numbers, which a checkpoint saves, is a tensor that no operator makes; hollow tensors draw none. A
+    checkpoint would save none for tensors that it takes for PyTorch's own without contents.
     """
     supported = [*_get_fused_kernels_supported_devices(), _META.type]
     state_bytes = torch.get_rng_state().numel()
@@ -108,8 +110,13 @@ def hollow_tensors() -> Iterator[None]:
         stack.enter_context(patch.object(F, "scaled_dot_product_attention", _attention))
         stack.enter_context(patch.object(torch, "get_rng_state", lambda: _make((state_bytes,), (1,), torch.uint8)))
         stack.enter_context(patch.object(torch, "set_rng_state", lambda _state: None))
+        stack.enter_context(patch.object(checkpoint, "_infer_device_type", _usual_device))
         stack.enter_context(HollowTensors())
         yield
+
+
+def _usual_device(*_arguments: object) -> str:
+    return checkpoint.DefaultDeviceType.get_device_type()
 
 
 _choose_attention = F.scaled_dot_product_attention

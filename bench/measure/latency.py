@@ -4,6 +4,7 @@ import gc
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import numpy as np
@@ -28,6 +29,7 @@ _SLOW_SECONDS = 60.0
 _FEWEST_SLOW_BLOCKS = 4
 
 Leg = Callable[[int], object]  # runs its step so many times
+Timed = Callable[[], AbstractContextManager[object]]
 
 
 class Sample(BaseModel):
@@ -54,6 +56,7 @@ def sample_latency(
     labels: Tensor,
     seconds: float,
     loops: int | None = None,
+    timed: Timed = nullcontext,
 ) -> Sample:
     """Times ``step`` and ``baseline`` in ABBA blocks: what drifts, drifts for both.
 
@@ -72,18 +75,21 @@ def sample_latency(
         seconds: how long to sample. At least 10 blocks are run, or as many as a minute allows and at least 4; at most
             60.
         loops: steps a leg; None: as many as it takes for 5 ms.
+        timed: makes the context of all that is timed (:meth:`TrainingStep.timed`).
     """
     legs = (_leg(partial(step, images, labels)), _leg(partial(baseline, images, labels)))
-    return sample_legs(legs, clock_for(images.device), seconds, loops)
+    return sample_legs(legs, clock_for(images.device), seconds, loops, timed)
 
 
-def sample_legs(legs: tuple[Leg, Leg], clock: Clock, seconds: float, loops: int | None = None) -> Sample:
+def sample_legs(
+    legs: tuple[Leg, Leg], clock: Clock, seconds: float, loops: int | None = None, timed: Timed = nullcontext
+) -> Sample:
     """As :func:`sample_latency`, for anything that can run so many steps in a row: the cell's leg, then BP's."""
     warm = [_warm_up(leg, clock) for leg in legs]
     leg_seconds = max(_LEG_SECONDS, clock.resolution_seconds / _RESOLUTION_SHARE)
     loops = loops or max(1, math.ceil(leg_seconds / min(step_seconds for _, step_seconds in warm)))
     blocks: list[tuple[float, float, float, float]] = []
-    with collector_paused():
+    with collector_paused(), timed():
         start = time.perf_counter()
         while not _is_enough(len(blocks), time.perf_counter() - start, seconds):
             mirrored = len(blocks) % 2 == 1
@@ -103,6 +109,7 @@ def measure_latency(
     *,
     is_baseline: bool = False,
     earlier: Sequence[Sample] = (),
+    timed: Timed = nullcontext,
 ) -> Latency:
     """Samples as :func:`sample_latency` does, follows the step's phases, and does the statistics.
 
@@ -114,9 +121,11 @@ def measure_latency(
         seconds: how long to sample.
         is_baseline: whether ``step`` is BP's, too: then this is an A/A run, whose ratio should be 1.
         earlier: what other processes have sampled of the same cell.
+        timed: as for :func:`sample_latency`.
     """
-    sample = sample_latency(step, baseline, images, labels, seconds, earlier[0].loops if earlier else None)
-    shares = measure_shares(step, images, labels)
+    sample = sample_latency(step, baseline, images, labels, seconds, earlier[0].loops if earlier else None, timed)
+    with timed():
+        shares = measure_shares(step, images, labels)
     return summarise([*earlier, sample], len(labels), shares=shares, is_baseline=is_baseline)
 
 

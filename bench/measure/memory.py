@@ -18,7 +18,8 @@ def measure_memory(step: Step, images: Tensor, labels: Tensor, round_to: int = 1
     """Runs three steps: the first for what persists, the second metered, the third under the allocator's eyes.
 
     The first step brings gradients and optimizer state into being. In the others, gradient buffers are zeroed in
-    place, so everything that they allocate is activations and temporaries. Deterministic.
+    place, so everything that they allocate is activations and temporaries. Gradients that a rule frees within its step
+    do not persist, and are temporaries, too. Deterministic.
 
     Args:
         step: the training step; its weights change.
@@ -30,7 +31,11 @@ def measure_memory(step: Step, images: Tensor, labels: Tensor, round_to: int = 1
     step(images, labels)
     parameters = list(step.network.parameters())
     optimizer_state = [
-        value for state in step.optimizer.state.values() for value in state.values() if isinstance(value, Tensor)
+        value
+        for optimizer in step.optimizers
+        for state in optimizer.state.values()
+        for value in state.values()
+        if isinstance(value, Tensor)
     ]
     persistent = {
         "parameter_bytes": bytes_of(parameters, round_to),

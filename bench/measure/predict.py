@@ -1,13 +1,27 @@
 """The memory pass foretold: the same two steps on tensors that have sizes and no contents."""
 
-import torch
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
 
-from bench.cell import Cell
+import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
+from torch.nn import init
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from bench.cell import Cell, Precision
 from bench.errors import BenchError, first_line
 from bench.measure.hollow import ContentsNeededError, hollow_tensors
 from bench.measure.memory import measure_memory
 from bench.measure.step import build_step
+from bench.methods import why_not_planned
 from bench.record import Memory
+
+# In what PyTorch says of an operator that has to do without contents.
+_OF_NO_CONTENTS = ("meta", "tensor subclasses", "fake")
+_BATCH_NORM = torch.ops.aten.native_batch_norm.default
 
 
 def predict_memory(cell: Cell, shape: tuple[int, int, int], classes: int, round_to: int = 1) -> Memory:
@@ -23,9 +37,15 @@ def predict_memory(cell: Cell, shape: tuple[int, int, int], classes: int, round_
         round_to: each storage counts as the next multiple of so many bytes; CUDA's caching allocator rounds to 512.
 
     Raises:
-        BenchError: the method asks for the contents of a tensor, or uses an operator that has no meta kernel.
+        BenchError: the method asks for the contents of a tensor, or uses an operator that has no meta kernel, or the
+            cell is compiled.
     """
-    with hollow_tensors():
+    if cell.compile:
+        raise BenchError("compile = True cannot be planned: what compiled code allocates, only its compiler knows")
+    reason = why_not_planned(cell.method)
+    if reason is not None:
+        raise BenchError(f"method {cell.method!r} can be measured, but not planned: {reason}")
+    with _without_contents(cell.precision):
         step = build_step(cell, shape, classes)
         images = torch.empty(cell.batch_size, *shape)
         labels = torch.empty(cell.batch_size, dtype=torch.int64)
@@ -33,8 +53,44 @@ def predict_memory(cell: Cell, shape: tuple[int, int, int], classes: int, round_
             return measure_memory(step, images, labels, round_to, ask_allocator=False)
         except ContentsNeededError as error:
             reason = str(error)
+        except (DataDependentOutputException, DynamicOutputShapeException) as error:
+            reason = f"it reads the contents of a tensor ({error.func})"
         except (RuntimeError, TypeError) as error:
-            if "meta" not in str(error).lower():
+            if not any(word in str(error).lower() for word in _OF_NO_CONTENTS):
                 raise
             reason = first_line(error)
     raise BenchError(f"method {cell.method!r} can be measured, but not planned: {reason}")
+
+
+class _MixedBatchNorm(TorchDispatchMode):
+    """Gives fake BatchNorm of narrow features with wide parameters its statistics as wide as the CPU's kernel does."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        output = func(*args, **(kwargs or {}))
+        if func is _BATCH_NORM and args[1] is not None:
+            normalised, *statistics = output
+            return normalised, *(torch.empty_like(part, dtype=args[1].dtype) for part in statistics)
+        return output
+
+
+@contextmanager
+def _without_contents(precision: Precision) -> Iterator[None]:
+    """Makes tensors in the context sizes without contents.
+
+    Autocast passes by hollow tensors, which are not the CPU's to it, and so those of other precisions are PyTorch's
+    fake tensors: slower, and known to autocast as what they stand for.
+    """
+    if precision == "float32":
+        with hollow_tensors():
+            yield
+    else:
+        # Truncated normal numbers are drawn again until all lie within the bounds, which asks for contents.
+        drawn_at_once = patch.object(init, "_no_grad_trunc_normal_", lambda tensor, *_args, **_options: tensor)
+        with FakeTensorMode(), _MixedBatchNorm(), drawn_at_once, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")  # it is compared, not read
+            yield

@@ -36,6 +36,11 @@ class RankStep:
         return self.share.network
 
     @property
+    def optimizers(self) -> list[Optimizer]:
+        """All that update this rank's part."""
+        return [self.optimizer]
+
+    @property
     def batches_in_call(self) -> int:
         """How many batches a call trains on."""
         return 1 if self.share.run_length == 1 else _BATCHES_IN_FLIGHT

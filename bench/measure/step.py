@@ -1,6 +1,7 @@
 """One training step of a cell: what all three passes run."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, Protocol, Self
@@ -8,8 +9,9 @@ from typing import Any, Literal, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from bench.cell import Cell
-from bench.methods import AccumulateGradients, load_method, takes_objective
+from bench.cell import Cell, Precision
+from bench.measure.compiled import all_compiled, compile_modules
+from bench.methods import AccumulateGradients, load_method, takes_objective, updates_in_turn
 from bench.workloads.networks import build_network
 from sid_core import BeliefNetwork
 from sid_core.phases import enter
@@ -17,6 +19,8 @@ from sid_core.phases import enter
 _SGD_MOMENTUM = 0.9
 
 Gradients = Literal["free", "zero"]
+LogitsByModule = Callable[[BeliefNetwork, Tensor], Iterator[Tensor | None]]
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 
 class Step(Protocol):
@@ -27,8 +31,8 @@ class Step(Protocol):
         """The network, or a rank's part of it."""
 
     @property
-    def optimizer(self) -> torch.optim.Optimizer:
-        """Its optimizer."""
+    def optimizers(self) -> Sequence[torch.optim.Optimizer]:
+        """All that update it."""
 
     def __call__(self, images: Tensor, labels: Tensor, gradients: Gradients = "free") -> Tensor:
         """Trains; see :class:`TrainingStep`."""
@@ -40,7 +44,19 @@ class TrainingStep:
 
     ``gradients`` says what happens to the gradients of the step before: ``free`` (PyTorch's default, the fastest) or
     ``zero`` (the buffers stay, so that a step allocates none of its own). ``rule`` has its objective already;
-    ``objective`` is for other methods.
+    ``objective`` is for other methods. ``logits_by_module`` is how the network is read that the rule has trained.
+
+    A rule with an optimizer a module has them ``in_turn``, calls them itself and frees their gradients, so that only
+    the trunk's stay for ``optimizer``. ``make_optimizer`` makes the like for other methods.
+
+    In ``bfloat16`` the rule runs under autocast, and the optimizer on float32 parameters and gradients outside of it.
+    PyTorch advises to run backward outside, too; rules run forward and backward in one call, and nothing changes with
+    it: autocast chooses types for operators that get wider ones, and those of a backward pass get the types that the
+    forward pass has chosen. Without autocast's cache, which would hold narrow copies of all weights until the rule
+    ends, also where it is done with them.
+
+    Where it ``is_compiled``, trunk and modules run through torch.compile, and the rule and the optimizer around them as
+    ever. SID then goes through autograd, since its closed form calls no module.
     """
 
     network: BeliefNetwork
@@ -48,23 +64,47 @@ class TrainingStep:
     rule: AccumulateGradients
     alpha: float | Sequence[float] | None
     objective: Mapping[str, Any] = field(default_factory=dict)
+    in_turn: Sequence[torch.optim.Optimizer] = ()
+    logits_by_module: LogitsByModule = BeliefNetwork.logits_by_module
+    make_optimizer: MakeOptimizer = torch.optim.SGD
+    precision: Precision = "float32"
+    is_compiled: bool = False
 
     def __call__(self, images: Tensor, labels: Tensor, gradients: Gradients = "free") -> Tensor:
         """Gradients and an optimizer step on ``images`` ``[B, ...]``, ``labels`` ``[B]``; returns the loss, ``[]``."""
         self.optimizer.zero_grad(set_to_none=gradients == "free")
         enter("forward")
-        loss = self.rule(self.network, images, labels, self.alpha)
+        with self.autocast(images.device):
+            loss = self.rule(self.network, images, labels, self.alpha)
         enter("optimizer")
         self.optimizer.step()
         return loss
 
+    def autocast(self, device: torch.device) -> AbstractContextManager[object]:
+        """The context in which the network runs on ``device``."""
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+
+    def timed(self) -> AbstractContextManager[object]:
+        """The context of steps that are timed: it is an error if anything has to be compiled in it."""
+        return all_compiled() if self.is_compiled else nullcontext()
+
     def with_method(self, method: str) -> Self:
-        """The step of another ``method`` on the same network and with the same optimizer.
+        """The step of another ``method`` on the same network, and with the same optimizer if it has one for all.
 
         Raises:
             ConfigError: there is no such method.
         """
-        return replace(self, rule=_bound_rule(method, self.objective))
+        optimizer, in_turn = self.optimizer, self.in_turn
+        if updates_in_turn(load_method(method)) != bool(in_turn):
+            optimizer, in_turn = _optimizers(method, self.network, self.make_optimizer)
+        return replace(self, optimizer=optimizer, in_turn=in_turn, **_of_method(method, self.objective, in_turn))
+
+    @property
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        """All that update the network."""
+        return [*self.in_turn, self.optimizer]
 
 
 def flush_denormals() -> None:
@@ -87,22 +127,51 @@ def build_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> Trainin
     network = build_network(cell, shape, classes)
     if cell.device != "cpu":  # fake tensors, which foretell memory, cannot be moved even to where they are
         network = network.to(cell.device)
+    if cell.compile:
+        compile_modules(network)
     objective = cell.objective()
-    optimizer = build_optimizer(cell, network.parameters())
-    return TrainingStep(network, optimizer, _bound_rule(cell.method, objective), cell.alpha, objective)
+    make_optimizer = partial(build_optimizer, cell)
+    optimizer, in_turn = _optimizers(cell.method, network, make_optimizer)
+    return TrainingStep(
+        network,
+        optimizer,
+        alpha=cell.alpha,
+        objective=objective,
+        in_turn=in_turn,
+        make_optimizer=make_optimizer,
+        precision=cell.precision,
+        is_compiled=cell.compile,
+        **_of_method(cell.method, objective, in_turn),
+    )
 
 
 def build_optimizer(cell: Cell, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     """The optimizer of ``cell``: fused, which runs one kernel for all parameters and keeps no temporaries."""
+    group = [{"params": list(parameters)}]  # as a group, there may be none: the trunk of a pipeline has none
     if cell.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=cell.learning_rate, weight_decay=cell.weight_decay, fused=True)
+        return torch.optim.Adam(group, lr=cell.learning_rate, weight_decay=cell.weight_decay, fused=True)
     return torch.optim.SGD(
-        parameters, lr=cell.learning_rate, weight_decay=cell.weight_decay, momentum=_SGD_MOMENTUM, fused=True
+        group, lr=cell.learning_rate, weight_decay=cell.weight_decay, momentum=_SGD_MOMENTUM, fused=True
     )
 
 
-def _bound_rule(name: str, objective: Mapping[str, Any]) -> AccumulateGradients:
-    """The rule of the method called ``name`` as a function of four arguments."""
+def _optimizers(
+    method: str, network: BeliefNetwork, make: MakeOptimizer
+) -> tuple[torch.optim.Optimizer, Sequence[torch.optim.Optimizer]]:
+    """What updates the network at the end of a step of ``method``, and what the rule itself calls, one a module."""
+    if updates_in_turn(load_method(method)):
+        return make(network.trunk.parameters()), [make(module.parameters()) for module in network.local_modules]
+    return make(network.parameters()), ()
+
+
+def _of_method(
+    name: str, objective: Mapping[str, Any], in_turn: Sequence[torch.optim.Optimizer]
+) -> dict[Literal["rule", "logits_by_module"], Any]:
+    """The fields of a step that the method called ``name`` decides; its rule as a function of four arguments."""
     method = load_method(name)
+    options = dict(objective) if takes_objective(method) else {}
+    if updates_in_turn(method):
+        options["optimizers"] = in_turn
     rule = method.accumulate_gradients
-    return partial(rule, **objective) if takes_objective(method) else rule
+    read = getattr(method, "logits_by_module", BeliefNetwork.logits_by_module)
+    return {"rule": partial(rule, **options) if options else rule, "logits_by_module": read}

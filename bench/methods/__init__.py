@@ -17,6 +17,12 @@ A rule that several ranks can share has two names more: ``on_ranks(network)``, w
 its :class:`bench.rank_share.RankShare`, and ``ON_ONE_RANK``, the method that is the same rule on one rank. Where it
 means nothing on one rank, it may lack ``accumulate_gradients``.
 
+Three more names are for rules that need them. ``PER_MODULE_OPTIMIZERS = True``: the rule gets the keyword
+``optimizers``, one a module, calls them itself and frees the gradients; the trunk's are left to the harness.
+``logits_by_module(network, images)``: how a network is read that the rule has trained, by default
+``network.logits_by_module``; it yields None for a module that the rule does not train. ``NOT_PLANNED``: why its bytes
+cannot be planned.
+
 A file in this folder is a method; its name is the file's, with dashes. Another package adds one with an entry point in
 the group ``sid_bench.methods`` that names such a module. The files here import torch inside their functions, because
 the process that plans a sweep reads ``USES_ALPHA`` and must not load torch.
@@ -107,6 +113,17 @@ def one_rank_method(name: str) -> str:
     """The method that is the rule of the one called ``name`` on one rank."""
     method: Any = load_method(name)
     return str(method.ON_ONE_RANK)
+
+
+def updates_in_turn(method: Method) -> bool:
+    """Whether ``method`` calls an optimizer for each module itself."""
+    return bool(getattr(method, "PER_MODULE_OPTIMIZERS", False))
+
+
+def why_not_planned(name: str) -> str | None:
+    """Why the bytes of the method called ``name`` cannot be planned; None where they can."""
+    reason: str | None = getattr(load_method(name), "NOT_PLANNED", None)
+    return reason
 
 
 def refusal(name: str, cell: "Cell") -> str | None:

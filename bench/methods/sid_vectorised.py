@@ -17,7 +17,9 @@ OBJECTIVE = True
 
 
 def refusal(cell: "Cell") -> str | None:
-    """A pipeline's stages differ, and each needs the features of the one before."""
+    """A pipeline's stages differ, and each needs the features of the one before; stacked modules are not compiled."""
+    if cell.compile:
+        return f"compile = True for method {cell.method!r}, which calls no module; legal: False"
     if cell.network in PIPELINES:
         legal = [name for name in NETWORKS if name not in PIPELINES]
         return f"network = {cell.network!r} for method {cell.method!r}; legal: {legal}"

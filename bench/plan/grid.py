@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from bench.catalog import dataset_info, synthetic_shape
 from bench.cell import Cell, make_cell
 from bench.errors import ConfigError
-from bench.methods import BASELINE
+from bench.methods import BASELINE, why_not_planned
 
 # What the bytes of a step do not depend on: values of numbers, what other passes read, and who computes.
 _INDIFFERENT = (
@@ -76,4 +76,7 @@ def shape_of(cell: Cell) -> tuple[tuple[int, int, int], int]:
 
 def _changed(cell: Cell, **axes: object) -> Cell:
     kept = {name: value for name, value in cell if name in MEMORY_AXES}
-    return make_cell(kept | {"passes": ["memory"]} | axes)
+    # What can't be planned says so when it is asked; until then it has to be a legal cell.
+    if why_not_planned(str(axes.get("method", cell.method))) is not None:
+        kept["device"] = cell.device
+    return make_cell(kept | {"passes": ["latency" if cell.compile else "memory"]} | axes)

@@ -57,7 +57,7 @@ def _varies(rows: Sequence[Row], name: str) -> bool:
 def _show(value: Any) -> str:
     if value is None:
         return "-"
-    if isinstance(value, int):
+    if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     if isinstance(value, tuple):
         return alpha_text(value)

@@ -12,10 +12,10 @@ from bench.methods import BASELINE
 from bench.record import Allocator, CreatedBytes, Memory, Record
 
 # What a series is named for wherever it is not the usual.
-_USUAL = {"direction": "forward", "loss_reduction": "sum"}
+_USUAL = {"direction": "forward", "loss_reduction": "sum", "precision": "float32", "compile": False}
 # What may differ between a cell and the BP cell that it is held against: the rule and its objective, and what was
 # measured. Several ranks are held against BP on one.
-_NOT_PAIRED = ("method", "alpha", "smoothing", *_USUAL, "passes", "latency_seconds", "ranks")
+_NOT_PAIRED = ("method", "alpha", "smoothing", "direction", "loss_reduction", "passes", "latency_seconds", "ranks")
 # What a cost figure keeps fixed within a panel, besides the axis it draws.
 PANEL = ("network", "dataset", "hidden", "width", "image_size", "channels", "classes", "optimizer", "device")
 
@@ -26,11 +26,15 @@ METHOD_ORDER = (
     "bp",
     "bp-checkpoint",
     "bp-microbatch",
+    "bp-offload",
+    "bp-plain",
     "bp-label-smoothing",
     "deep-supervision",
     "sid-published",
     "sid-streamed-autograd",
     "sid-streamed",
+    "sid-streamed-in-turn",
+    "sid-streamed-recompute",
     "sid-vectorised",
     "bp-gpipe",
     "bp-1f1b",
@@ -103,12 +107,12 @@ def _memory_in_detail(record: Record, memory: Memory) -> dict[str, Any]:
 def series_names(frame: pd.DataFrame) -> pd.Series:
     """The name of each row's line in a figure: its method, and what else tells its lines apart.
 
-    That is another objective than the usual, smoothing, alpha, threads and cut where it comes with several, and the
-    number of ranks where it is not one.
+    That is whatever is not as in :data:`_USUAL`, and smoothing, alpha, threads and cut where it comes with several, and
+    the number of ranks where it is not one.
     """
     names = frame["method"]
     for axis, usual in _USUAL.items():
-        names = names.where(frame[axis] == usual, names + f" {axis} " + frame[axis])
+        names = names.where(frame[axis] == usual, names + f" {axis} " + frame[axis].map(_axis_text))
     for axis in ("smoothing", "alpha", "threads", "cut"):
         if axis in frame:  # a plan has no smoothing and no threads
             values = frame[axis].map(_axis_text)
@@ -123,7 +127,7 @@ def series_names(frame: pd.DataFrame) -> pd.Series:
 def _axis_text(value: Any) -> str:
     if value is None or value != value:  # pandas makes NaN of a None among numbers
         return "unset"
-    return alpha_text(value) if isinstance(value, float | tuple) else str(value)
+    return alpha_text(value) if isinstance(value, float | tuple) else str(value).lower()
 
 
 def _with_memory_ratios(frame: pd.DataFrame) -> pd.DataFrame:

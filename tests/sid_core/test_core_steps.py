@@ -28,6 +28,7 @@ ILLEGAL_ALPHAS += [torch.tensor(0.0), torch.tensor([0.5, 0.5]), torch.full((3, 1
 CHEAPER_STEPS = {
     "streamed": streamed_step,
     "streamed through autograd": partial(streamed_step, closed_form=False),
+    "streamed, trunk run again": partial(streamed_step, recompute_trunk=True),
     "vectorised": vectorised_step,
     "vectorised, two at a time": partial(vectorised_step, chunk=2),
 }

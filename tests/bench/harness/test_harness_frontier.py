@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bench.cell import Cell, make_cell
 from bench.frontier import is_beyond, why_skip
-from bench.methods import method_names, rank_limits
+from bench.methods import method_names, refusal
 
 SIZES = ("layers", "modules", "width", "hidden", "batch_size", "image_size", "channels", "classes")
 
@@ -148,7 +148,7 @@ def few_objects() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("method", "network"),
     [
-        *((method, "cascade-linear") for method in method_names() if rank_limits(method)[0] == 1),
+        *((method, "cascade-linear") for method in method_names() if refusal(method, make_cell({})) is None),
         ("bp", "cascade-conv"),
         ("sid-streamed", "cascade-conv"),
     ],

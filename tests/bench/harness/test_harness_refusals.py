@@ -70,6 +70,14 @@ def assert_refused(cli: RunCli, arguments: list[object], results: Path, fragment
         ("smoke", ["schedule=linear"], ("schedule = 'linear'", "legal: constant or cosine")),
         ("smoke", ["train_samples=1"], ("train_samples = 1", "legal: an integer of 2 or more")),
         ("smoke", ["image_size=16"], ("image_size = 16", "'digits'", "its files decide")),
+        ("smoke", ["precision=float16"], ("precision = 'float16'", "legal: float32, or bfloat16")),
+        ("smoke", ["compile=yes"], ("compile = 'yes'", "legal: true or false")),
+        ("smoke", ["compile=true"], ("compile = True has no memory pass", "legal: passes of latency, accuracy")),
+        (
+            "smoke",
+            ["compile=true", "passes=latency", "method=sid-vectorised"],
+            ("compile = True for method 'sid-vectorised'", "legal: False"),
+        ),
         ("smoke", ["device=tpu"], ("device = 'tpu'", "legal: cpu, cuda or cuda:N")),
         ("smoke", ["passes=memory,speed"], ("passes = 'speed'", "legal: one or more of memory, latency, accuracy")),
         ("smoke", ["dataset=random"], ("passes = accuracy", "'random'", "legal: memory, latency")),
@@ -178,6 +186,14 @@ MISSING = [
     (["dataset=image-folder"], ("--data-root", "{empty}/none"), ("{empty}/none/train", "--data-root")),
     (["device=cuda:99"], (), ("device = 'cuda:99' is not on this machine", "legal: cpu")),
 ]
+
+
+def test_a_compiler_is_looked_for_before_anything_is_measured(
+    cli: RunCli, sweep: Path, results: Path, asked: list[tuple[str, Cell]]
+) -> None:
+    ended = cli("run", sweep, "--out", results, "--set", "compile=true", "--set", "passes=latency")
+    assert ended.exit_code == 0
+    assert [(task, cell.compile) for task, cell in asked] == [("check", True), ("measure", True), ("measure", True)]
 
 
 def missing_arguments(

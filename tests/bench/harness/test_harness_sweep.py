@@ -23,6 +23,8 @@ OVERRIDES: dict[str, tuple[str, list[object]]] = {
     "hidden": ("16,17", [16, 17]),
     "batch_size": ("3", [3]),
     "alpha": ("0.3:0.5,0.7,0.9..0.1", [(0.3, 0.5), 0.7, (0.9, 0.1)]),
+    "precision": ("float32,bfloat16", ["float32", "bfloat16"]),
+    "compile": ("true,false", [True, False]),
     "direction": ("forward,reverse", ["forward", "reverse"]),
     "smoothing": ("0.2,0.01", [0.2, 0.01]),
     "loss_reduction": ("sum,mean", ["sum", "mean"]),
@@ -52,7 +54,7 @@ def test_set_replaces_any_axis(tmp_path: Path, axis: str) -> None:
     base: dict[str, object] = {"method": "sid-streamed", "dataset": "digits"}
     if axis == "cut":
         base |= {"network": "pipeline-conv", "depth": 5, "modules": 2}
-    if axis == "processes":
+    if axis in ("processes", "compile"):
         base["passes"] = "latency"
     if axis == "smoothing":
         base["direction"] = "reverse"

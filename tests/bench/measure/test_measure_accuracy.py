@@ -217,6 +217,24 @@ def test_a_cosine_schedule_falls_to_zero() -> None:
     assert step.optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-12)
 
 
+def test_a_cosine_schedule_drives_the_optimizers_of_all_modules() -> None:
+    in_turn, step, _ = run(make("sid-streamed-in-turn", optimizer="sgd"))
+    at_the_end, *_ = run(make("sid-streamed", optimizer="sgd"))
+    assert in_turn == at_the_end
+    assert len(step.optimizers) > 1
+    assert all(
+        optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-12) and optimizer.param_groups[0]["params"]
+        for optimizer in step.optimizers
+    )
+
+
+def test_accuracy_in_bfloat16_is_near_that_in_float32() -> None:
+    narrow, wide = (run(make("sid-streamed", precision=name))[0] for name in ("bfloat16", "float32"))
+    assert narrow.test_by_module == pytest.approx(wide.test_by_module, abs=0.05)
+    assert narrow.epochs[-1].train_loss != wide.epochs[-1].train_loss
+    assert narrow.epochs[-1].train_loss == pytest.approx(wide.epochs[-1].train_loss, rel=0.02)
+
+
 def test_a_constant_schedule_keeps_the_learning_rate() -> None:
     _, step, _ = run(make())
     assert step.optimizer.param_groups[0]["lr"] == 1e-3

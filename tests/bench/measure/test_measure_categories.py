@@ -12,7 +12,7 @@ from bench.measure.categories import at_peak, timeline, told_phase_and_region
 from bench.measure.memory import measure_memory
 from bench.measure.step import build_step
 from bench.measure.storages import StorageMeter
-from bench.methods import method_names, rank_limits
+from bench.methods import method_names, refusal
 from bench.record import CreatedBytes, Memory
 
 KIB = 1024
@@ -97,7 +97,7 @@ def measure(method: str, depth: int = 4, network: str = "cascade-linear", batch_
 
 
 @pytest.mark.parametrize("network", ["cascade-linear", "cascade-conv"])
-@pytest.mark.parametrize("method", [name for name in method_names() if rank_limits(name)[0] == 1])
+@pytest.mark.parametrize("method", [name for name in method_names() if refusal(name, make_cell({})) is None])
 def test_the_categories_sum_up_to_the_peak_and_the_timeline_reaches_it(method: str, network: str) -> None:
     memory = measure(method, network=network)
     assert memory.at_peak is not None
@@ -114,6 +114,17 @@ def test_the_categories_sum_up_to_the_peak_and_the_timeline_reaches_it(method: s
     assert set(course.phase) >= {"f", "b"}
     goes_back_and_forth = method.startswith("sid-streamed") or method in ("bp-microbatch", "sid-parallel")
     assert (course.phase.count("fb") > 2) == goes_back_and_forth
+
+
+def test_a_trunk_that_is_run_again_holds_less_at_the_peak() -> None:
+    peaks = {
+        method: measure(method, network="cascade-conv", batch_size=128).peak_activation_bytes
+        for method in ("bp-checkpoint", "sid-streamed", "sid-streamed-recompute")
+    }
+    assert peaks["sid-streamed-recompute"] < 0.85 * min(peaks["bp-checkpoint"], peaks["sid-streamed"])
+    at_peak = measure("sid-streamed-recompute", network="cascade-conv", batch_size=128).at_peak
+    assert at_peak is not None
+    assert at_peak.activation_trunk + at_peak.temporary_trunk > 0.9 * peaks["sid-streamed-recompute"]
 
 
 def test_the_convolutional_trunk_holds_nearly_all_and_the_linear_one_nothing() -> None:

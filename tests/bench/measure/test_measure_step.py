@@ -9,6 +9,7 @@ from torch import Tensor
 
 import bench.measure.step
 from bench.cell import make_cell
+from bench.measure.memory import measure_memory
 from bench.measure.step import TrainingStep, build_step
 from bench.methods import load_method, method_names, rank_limits, takes_objective
 from sid_core import published_step
@@ -41,19 +42,62 @@ def test_the_objective_of_the_cell_reaches_the_core(
     step, images, labels = built(method, alpha="0.9..0.2", **axes)
     reference, *_ = built(method)
     expected = published_step(reference.network, images, labels, (0.9, 0.2), **keywords)
+    for optimizer in reference.optimizers:
+        optimizer.step()
     torch.testing.assert_close(step(images, labels), expected)
     for parameter, twin in zip(step.network.parameters(), reference.network.parameters(), strict=True):
-        torch.testing.assert_close(parameter.grad, twin.grad)
+        torch.testing.assert_close(parameter, twin)
+        if parameter.grad is not None or not step.in_turn:
+            torch.testing.assert_close(parameter.grad, twin.grad)
 
 
-def test_the_methods_of_sid_have_an_objective() -> None:
-    assert WITH_OBJECTIVE == [
-        "sid-parallel",
-        "sid-published",
-        "sid-streamed",
-        "sid-streamed-autograd",
-        "sid-vectorised",
-    ]
+def test_every_method_of_sid_has_an_objective() -> None:
+    of_sid = [name for name in method_names() if name.startswith("sid-")]
+    assert all(takes_objective(load_method(name)) for name in of_sid)
+    assert [name for name in of_sid if rank_limits(name)[0] == 1] == WITH_OBJECTIVE
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize(
+    "axes", [{}, {"network": "pipeline-conv", "depth": 5, "modules": 3}], ids=["cascade", "pipeline"]
+)
+def test_updates_in_turn_are_those_at_the_end(optimizer: str, axes: dict[str, Any]) -> None:
+    in_turn, images, labels = built("sid-streamed-in-turn", optimizer=optimizer, **axes)
+    at_the_end, *_ = built("sid-streamed-autograd" if axes else "sid-streamed", optimizer=optimizer, **axes)
+    assert len(in_turn.optimizers) == 1 + len(in_turn.network.local_modules)
+    for gradients in ("free", "zero", "free"):
+        loss = in_turn(images, labels, gradients=gradients)  # type: ignore[arg-type]
+        assert torch.equal(loss, at_the_end(images, labels))
+        assert all(parameter.grad is None for parameter in in_turn.network.local_modules.parameters())
+        for parameter, twin in zip(in_turn.network.parameters(), at_the_end.network.parameters(), strict=True):
+            assert torch.equal(parameter, twin)
+
+
+def test_bp_beside_a_method_in_turn_updates_the_whole_network() -> None:
+    step, images, labels = built("sid-streamed-in-turn")
+    reference, *_ = built("bp")
+    baseline = step.with_method("bp")
+    assert baseline.network is step.network
+    assert baseline.with_method("bp-checkpoint").optimizer is baseline.optimizer
+    assert torch.equal(baseline(images, labels), reference(images, labels))
+    for parameter, twin in zip(step.network.parameters(), reference.network.parameters(), strict=True):
+        assert torch.equal(parameter, twin)
+    back = baseline.with_method("sid-streamed-in-turn")
+    assert len(back.in_turn) == 2
+    back(images, labels)
+
+
+def test_memory_in_turn_has_the_gradients_of_one_module() -> None:
+    memories = {}
+    for method in ("sid-streamed", "sid-streamed-in-turn"):
+        step, images, labels = built(method, hidden=64)
+        memories[method] = measure_memory(step, images, labels, ask_allocator=False)
+    usual, in_turn = memories["sid-streamed"], memories["sid-streamed-in-turn"]
+    of_a_module = sum(parameter.nbytes for parameter in step.network.local_modules[0].parameters())
+    assert usual.gradient_bytes - in_turn.gradient_bytes == 2 * of_a_module
+    assert in_turn.optimizer_bytes - usual.optimizer_bytes == 0
+    assert 0 < in_turn.peak_activation_bytes - usual.peak_activation_bytes <= of_a_module
+    assert in_turn.peak_total_bytes < usual.peak_total_bytes
 
 
 def test_another_method_on_the_same_network_gets_four_arguments(monkeypatch: pytest.MonkeyPatch) -> None:

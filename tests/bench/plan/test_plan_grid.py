@@ -46,11 +46,17 @@ def test_cells_that_differ_only_in_what_memory_does_not_depend_on_are_one() -> N
         {"direction": "reverse"},
         {"loss_reduction": "mean"},
         {"optimizer": "sgd"},
+        {"precision": "bfloat16"},
     ],
 )
 def test_cells_that_differ_in_what_memory_may_depend_on_are_two(change: dict[str, object]) -> None:
     base: dict[str, object] = {"method": "sid-streamed", "depth": 4, "modules": 4}
     assert len(memory_cells([make_cell(base), make_cell(base | change)])) == 2
+
+
+def test_a_compiled_cell_stays_one_so_that_the_plan_can_refuse_it() -> None:
+    cells = [make_cell({"passes": ["latency"], "compile": compiled}) for compiled in (False, True)]
+    assert [(cell.compile, cell.passes) for cell in memory_cells(cells)] == [(False, ("memory",)), (True, ("latency",))]
 
 
 def test_the_suites_of_accuracy_have_memory_cells_too() -> None:

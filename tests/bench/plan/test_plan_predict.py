@@ -34,6 +34,8 @@ METHODS = [
     "sid-published",
     "sid-streamed",
     "sid-streamed-autograd",
+    "sid-streamed-in-turn",
+    "sid-streamed-recompute",
     "sid-vectorised",
 ]
 
@@ -97,6 +99,14 @@ def small_cells(draw: st.DrawFn) -> Cell:
 @given(cell=small_cells(), round_to=st.sampled_from([1, 512]))
 def test_any_cell_is_predicted_to_the_byte(cell: Cell, round_to: int) -> None:
     assert predicted(cell, round_to) == measured(cell, round_to)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("network", ["cascade-linear", "cascade-conv"])
+def test_a_cell_in_bfloat16_is_predicted_to_the_byte(method: str, network: str) -> None:
+    cell = tiny(method, network=network, precision="bfloat16", batch_size=9)
+    assert predicted(cell) == measured(cell)
+    assert predicted(cell) != predicted(tiny(method, network=network, batch_size=9))
 
 
 def test_cells_of_the_memory_suite_with_small_batches() -> None:
@@ -170,12 +180,12 @@ def by_hand(network: Any, images: Tensor, labels: Tensor, _alpha: object) -> Ten
 
 
 @pytest.mark.parametrize("rule", [local_label, all_sorts, by_hand])
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("axes", [{"optimizer": "adam"}, {"optimizer": "sgd"}, {"precision": "bfloat16"}])
 def test_a_rule_of_another_package(
-    rule: Callable[..., Tensor], optimizer: str, monkeypatch: pytest.MonkeyPatch
+    rule: Callable[..., Tensor], axes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_rule(monkeypatch, rule)
-    cell = tiny(optimizer=optimizer, hidden=64)
+    cell = tiny(hidden=64, **axes)
     assert predicted(cell) == measured(cell)
 
 
@@ -195,11 +205,19 @@ def goes_through_numpy(network: Any, images: Tensor, labels: Tensor, alpha: Any)
 
 
 @pytest.mark.parametrize("rule", [reads_a_number, chooses_by_contents, goes_through_numpy])
-def test_a_rule_that_needs_contents_is_refused(rule: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_rule_that_needs_contents_is_refused(
+    rule: Callable[..., Tensor], precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     use_rule(monkeypatch, rule)
     with pytest.raises(BenchError, match="method 'bp' can be measured, but not planned: ") as caught:
-        predicted(tiny())
+        predicted(tiny(precision=precision))
     assert "\n" not in str(caught.value)
+
+
+def test_a_compiled_cell_is_refused() -> None:
+    with pytest.raises(BenchError, match="compile = True cannot be planned"):
+        predicted(tiny(compile=True, passes=["latency"]))
 
 
 def _mistaken(*_arguments: object) -> Tensor:

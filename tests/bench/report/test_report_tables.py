@@ -119,6 +119,26 @@ def test_another_objective_stands_in_the_name_of_the_line() -> None:
     assert alone["series"].tolist() == ["sid-streamed direction reverse"]
 
 
+def test_another_precision_is_a_line_of_its_own_and_held_against_bp_in_the_same() -> None:
+    records = [
+        make_record({"method": method, "precision": precision, "passes": ["memory"]}, bytes_)
+        for method, precision, bytes_ in [
+            ("bp", "float32", 400),
+            ("bp", "bfloat16", 300),
+            ("sid-streamed", "float32", 100),
+            ("sid-streamed", "bfloat16", 150),
+        ]
+    ]
+    frame = records_frame(records)
+    assert frame["series"].tolist() == [
+        "bp",
+        "bp precision bfloat16",
+        "sid-streamed",
+        "sid-streamed precision bfloat16",
+    ]
+    assert frame["memory.activation_ratio"].tolist() == [1.0, 1.0, 0.25, 0.5]
+
+
 def test_alpha_over_depth_is_one_line_at_all_depths() -> None:
     records = [
         make_record({"method": "sid-streamed", "depth": depth, "alpha": alpha, "passes": ["memory"]}, 100)

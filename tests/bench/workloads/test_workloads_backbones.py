@@ -171,6 +171,15 @@ def test_a_step_is_planned_to_the_byte(network: str, method: str) -> None:
     )
 
 
+@pytest.mark.parametrize("network", ["pipeline-resnet18", "pipeline-vit-tiny"])
+def test_a_step_in_bfloat16_is_planned_to_the_byte(network: str) -> None:
+    of = cell(network, method="sid-streamed", modules=3, batch_size=2, image_size=16, precision="bfloat16")
+    measured = measure_memory(build_step(of, *shape_of(of)), *batch(of), ask_allocator=False)
+    assert predict_memory(of, *shape_of(of)).model_dump(exclude={"timeline"}) == measured.model_dump(
+        exclude={"timeline"}
+    )
+
+
 def test_streamed_holds_a_part_of_what_bp_holds() -> None:
     sizes = {"image_size": 32, "batch_size": 32}
 

@@ -1,0 +1,35 @@
+"""SID module by module, with the trunk computed again when its turn comes to run backward."""
+
+from typing import TYPE_CHECKING, Any
+
+from bench.catalog import BACKBONE_UNITS, NETWORKS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bench.cell import Cell
+    from sid_core import BeliefNetwork
+    from sid_core.objective import Alpha
+
+SUMMARY = "SID streamed, holding nothing of the trunk: it is computed again, in checkpointed segments"
+USES_ALPHA = True
+OBJECTIVE = True
+
+
+def refusal(cell: "Cell") -> str | None:
+    """A pipeline has no trunk; segments of a compiled trunk would not be compiled."""
+    if cell.network in BACKBONE_UNITS:
+        legal = [name for name in NETWORKS if name not in BACKBONE_UNITS]
+        return f"network = {cell.network!r} for method {cell.method!r}; legal: {legal}"
+    if cell.compile:
+        return f"compile = True for method {cell.method!r}, which calls parts of the trunk; legal: False"
+    return None
+
+
+def accumulate_gradients(
+    network: "BeliefNetwork", images: "Tensor", labels: "Tensor", alpha: "Alpha", **objective: Any
+) -> "Tensor":
+    """:func:`sid_core.streamed_step` with ``recompute_trunk=True``."""
+    from sid_core import streamed_step
+
+    return streamed_step(network, images, labels, alpha, recompute_trunk=True, **objective)

@@ -1,0 +1,137 @@
+"""Compiled cells: the same numbers, compiled wherever a rule calls the network, and never while time is taken."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from bench.cell import make_cell
+from bench.errors import ConfigError
+from bench.measure.compiled import require_compiler
+from bench.measure.latency import measure_latency
+from bench.measure.step import TrainingStep, build_step
+from bench.methods import method_names, refusal
+from bench.worker import handle
+from sid_core.closed_form import has_closed_form
+
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+
+
+COMPILED = make_cell({"compile": True, "passes": ["latency"]})
+METHODS = [name for name in method_names() if refusal(name, COMPILED) is None]
+
+
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[torch.fx.GraphModule]]:
+    """What is compiled, by a backend that needs no compiler."""
+    from torch._dynamo import config as dynamo
+
+    found: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, _inputs: list[Tensor]) -> Callable[..., Any]:
+        found.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    torch._dynamo.reset()
+    with dynamo.patch(recompile_limit=8, fail_on_recompile_limit_hit=False):  # both are set back at the end
+        yield found
+    torch._dynamo.reset()
+
+
+def build(method: str, *, compiled: bool, precision: str = "float32") -> tuple[TrainingStep, Tensor, Tensor]:
+    sizes = {"depth": 4, "modules": 2, "width": 9, "hidden": 7, "batch_size": 8}
+    cell = make_cell(
+        {"method": method, "dataset": "random", "passes": ["latency"], **sizes}
+        | {"compile": compiled, "precision": precision}
+    )
+    generator = torch.Generator().manual_seed(1)
+    images, labels = torch.randn(8, 1, 4, 4, generator=generator), torch.randint(3, (8,), generator=generator)
+    return build_step(cell, (1, 4, 4), 3), images, labels
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_compiled_step_computes_the_same(method: str, precision: str, graphs: list[torch.fx.GraphModule]) -> None:
+    plain, images, labels = build(method, compiled=False, precision=precision)
+    compiled, *_ = build(method, compiled=True, precision=precision)
+    for _ in range(3):
+        assert float(compiled(images, labels)) == pytest.approx(float(plain(images, labels)), rel=1e-3)
+    assert len(graphs) >= 2  # of the trunk and of a module
+
+
+def test_what_is_compiled_has_no_closed_form_that_would_pass_it_by(graphs: list[torch.fx.GraphModule]) -> None:
+    step, images, labels = build("sid-streamed", compiled=True)
+    assert not any(map(has_closed_form, step.network.local_modules))
+    step(images, labels)
+    assert any("relu" in str(graph.code) for graph in graphs)
+
+
+def test_compiling_while_time_is_taken_is_an_error(graphs: list[torch.fx.GraphModule]) -> None:
+    step, images, labels = build("sid-streamed", compiled=True)
+    step(images, labels)
+    known = len(graphs)
+    with step.timed():
+        step(images, labels)
+        with pytest.raises(RuntimeError, match="fail_on_recompile"):
+            step(images[:3], labels[:3])
+    step(images[:3], labels[:3])
+    assert len(graphs) > known
+
+
+def test_both_legs_of_a_latency_are_compiled_before_the_first_block(graphs: list[torch.fx.GraphModule]) -> None:
+    step, images, labels = build("sid-published", compiled=True)
+    entered: list[int] = []
+
+    @contextmanager
+    def timed() -> Iterator[None]:
+        entered.append(len(graphs))
+        with step.timed():
+            yield
+
+    latency = measure_latency(step, step.with_method("bp"), images, labels, seconds=0.001, timed=timed)
+    assert entered == [len(graphs)] * 2  # the blocks, and the shares of a step
+    assert step.with_method("bp").is_compiled
+    assert len(latency.blocks_seconds) >= 10
+    assert graphs
+
+
+@pytest.fixture
+def no_compiler() -> Iterator[None]:
+    from torch._inductor import config
+
+    with config.patch({"cpp.cxx": (None, "no-such-compiler")}):
+        yield
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_a_machine_without_a_compiler_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"compile = True needs a C\+\+ compiler.*; legal: False"):
+        require_compiler("cpu")
+    request = {"task": "check", "cell": COMPILED.model_dump(mode="json"), "latency_samples": []}
+    request |= {"data_root": None, "download": False, "cpus": None}
+    monkeypatch.setattr("bench.worker.flush_denormals", lambda: None)  # which is for a process of its own
+    answer = handle(request)
+    assert (answer["status"], answer["final"]) == ("crashed", True)
+    assert "compile = True needs a C++ compiler" in answer["message"]
+
+
+@needs_compiler
+def test_a_machine_with_a_compiler_will_do() -> None:
+    require_compiler("cpu")  # raises nothing
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("method", ["bp", "sid-streamed"])
+def test_the_compiler_itself(method: str) -> None:
+    plain, images, labels = build(method, compiled=False)
+    compiled, *_ = build(method, compiled=True)
+    for _ in range(3):
+        assert float(compiled(images, labels)) == pytest.approx(float(plain(images, labels)), rel=1e-4)

@@ -1,0 +1,33 @@
+"""The suite of all ways to run the step."""
+
+from bench.methods import method_names, refusal
+from bench.sweep import load_sweep
+
+
+def test_every_way_to_run_the_step_is_measured_at_every_size() -> None:
+    cells = load_sweep("modes").cells
+    # Another loss, or another network.
+    others = {"bp-label-smoothing", "deep-supervision"}
+    ways = {name for name in method_names() if name not in others and refusal(name, cells[0]) is None}
+    sizes: dict[tuple[int, int, int], set[str]] = {}
+    for cell in cells:
+        if cell.network == "cascade-linear" and cell.precision == "float32":
+            sizes.setdefault((cell.hidden, cell.depth, cell.batch_size), set()).add(cell.method)
+            assert cell.modules == cell.depth
+    assert set(sizes) == {(hidden, depth, batch) for hidden in (64, 256) for depth in (16, 64) for batch in (32, 128)}
+    assert all(methods == ways for methods in sizes.values())
+
+
+def test_each_axis_that_may_be_refused_somewhere_is_left_to_the_command_line() -> None:
+    cells = load_sweep("modes").cells
+    assert {cell.precision for cell in cells} == {"float32", "bfloat16"}
+    assert not any(cell.compile for cell in cells)
+    compiled = load_sweep("modes", ["compile=true", "passes=latency", "method=bp,sid-published,sid-streamed"]).cells
+    assert compiled
+    assert all(cell.compile for cell in compiled)
+
+
+def test_cells_of_another_precision_have_bp_beside_them() -> None:
+    cells = load_sweep("modes").cells
+    for precision in ("float32", "bfloat16"):
+        assert "bp" in {cell.method for cell in cells if cell.precision == precision}

@@ -1,0 +1,187 @@
+"""A trunk that is run twice: published's gradients, one run's random numbers and buffers, less held in between."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from sid_core import BeliefNetwork, cascade, published_step, streamed_step
+
+CLASSES, WIDTH = 3, 6
+
+
+class Residual(nn.Module):
+    """A trunk that is no sequence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(18, WIDTH), nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, images: Tensor) -> Tensor:
+        hidden: Tensor = self.first(images.flatten(1))
+        return hidden + self.second(hidden.relu())
+
+
+PARTS: dict[str, Callable[[], nn.Module]] = {
+    "linear": lambda: nn.Linear(WIDTH, WIDTH),
+    "relu": nn.ReLU,
+    "silu in place": lambda: nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.SiLU(inplace=True)),
+    "dropout": lambda: nn.Dropout(0.4),
+    "norm": lambda: nn.BatchNorm1d(WIDTH),
+}
+
+
+def build(parts: list[str], seed: int = 0) -> tuple[BeliefNetwork, Tensor, Tensor]:
+    """A cascade in float64 on a trunk of ``parts``, with a batch."""
+    torch.manual_seed(seed)
+    trunk = nn.Sequential(nn.Flatten(), nn.Linear(18, WIDTH), *(PARTS[part]() for part in parts))
+    network = cascade(3, CLASSES, 2, WIDTH, 5, trunk=trunk).double()
+    return network, torch.randn(8, 2, 3, 3).double(), torch.randint(CLASSES, (8,))
+
+
+def gradients(network: nn.Module) -> list[Tensor]:
+    found = [parameter.grad for parameter in network.parameters()]
+    assert all(gradient is not None for gradient in found)
+    return [gradient for gradient in found if gradient is not None]
+
+
+def run(step: Any, network: BeliefNetwork, images: Tensor, labels: Tensor, **options: Any) -> Tensor:
+    """One step from a fixed state of the random numbers; the trunk draws first in every kind of step."""
+    torch.manual_seed(5)
+    loss: Tensor = step(network, images, labels, 0.4, **options)
+    return loss
+
+
+def assert_same(network: nn.Module, expected: nn.Module) -> None:
+    for one, other in zip(gradients(network), gradients(expected), strict=True):
+        assert float((one - other).abs().max()) <= 1e-12 * max(1.0, float(other.abs().max()))
+    for one, other in zip(network.buffers(), expected.buffers(), strict=True):
+        assert torch.equal(one, other)
+
+
+@settings(max_examples=40, deadline=None)
+@given(parts=st.lists(st.sampled_from(list(PARTS)), max_size=9), closed_form=st.booleans(), steps=st.integers(1, 2))
+def test_any_sequence_gives_publisheds_gradients(parts: list[str], closed_form: bool, steps: int) -> None:
+    network, images, labels = build(parts)
+    expected = copy.deepcopy(network)
+    for _ in range(steps):  # the second adds to the gradients of the first
+        loss = run(streamed_step, network, images, labels, recompute_trunk=True, closed_form=closed_form)
+        assert float(loss) == pytest.approx(float(run(published_step, expected, images, labels)), rel=1e-12)
+        assert_same(network, expected)
+
+
+def test_no_segment_begins_with_what_writes_into_its_input() -> None:
+    network, images, labels = build([])
+    layers = [layer for _ in range(6) for layer in (nn.Linear(WIDTH, WIDTH), nn.ELU(inplace=True))]
+    network.trunk = nn.Sequential(nn.Flatten(), nn.Linear(18, WIDTH), nn.Identity(), *layers[1:]).double()
+    expected = copy.deepcopy(network)
+    run(streamed_step, network, images, labels, recompute_trunk=True)
+    run(published_step, expected, images, labels)
+    assert_same(network, expected)
+
+
+class Writer(nn.Module):
+    """Writes into its input, and does not say so."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mul_(0.9)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [Writer(), nn.Flatten(), nn.Linear(18, WIDTH)],
+        [nn.Flatten(), nn.Linear(18, WIDTH), Writer(), nn.Linear(WIDTH, WIDTH)],
+        [nn.Flatten(), nn.Linear(18, WIDTH), *[nn.Identity()] * 4, Writer(), nn.Linear(WIDTH, WIDTH), nn.Identity()],
+    ],
+)
+def test_a_trunk_that_writes_into_its_input_unasked_is_refused(layers: list[nn.Module]) -> None:
+    network, images, labels = build([])
+    network.trunk = nn.Sequential(*layers).double()
+    with pytest.raises(ValueError, match="recompute_trunk = True with a trunk that writes into its input"):
+        streamed_step(network, images, labels, 0.4, recompute_trunk=True)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_random_numbers_go_on_as_after_one_run(training: bool) -> None:
+    network, images, labels = build(["dropout", "norm", "linear", "dropout"])
+    network.train(training)
+    expected = copy.deepcopy(network)
+    run(streamed_step, expected, images, labels)
+    state = torch.get_rng_state()
+    run(streamed_step, network, images, labels, recompute_trunk=True)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert_same(network, expected)
+
+
+def test_a_trunk_that_is_no_sequence_runs_twice_and_a_sequence_by_segments() -> None:
+    network, images, labels = build(["linear"] * 9)
+    network.trunk = Residual().double()
+    expected = copy.deepcopy(network)
+    calls: list[Tensor] = []
+    network.trunk.register_forward_hook(lambda _module, _inputs, output: calls.append(output))
+    run(streamed_step, network, images, labels, recompute_trunk=True)
+    run(published_step, expected, images, labels)
+    assert_same(network, expected)
+    assert [output.requires_grad for output in calls] == [False, True]
+
+
+def test_a_hook_on_a_sequence_is_called_in_both_runs() -> None:
+    network, images, labels = build(["linear", "relu", "linear"])
+    expected = copy.deepcopy(network)
+    for trunk in (network.trunk, expected.trunk):
+        trunk.register_forward_hook(lambda _module, _inputs, output: 2 * output)
+    run(streamed_step, network, images, labels, recompute_trunk=True)
+    run(published_step, expected, images, labels)
+    assert_same(network, expected)
+
+
+def test_a_trunk_that_does_not_learn_is_run_once() -> None:
+    network, images, labels = build(["linear"])
+    network.trunk.requires_grad_(False)
+    expected = copy.deepcopy(network)
+    calls: list[Tensor] = []
+    network.trunk.register_forward_hook(lambda _module, _inputs, output: calls.append(output))
+    run(streamed_step, network, images, labels, recompute_trunk=True)
+    run(published_step, expected, images, labels)
+    assert_same(network.local_modules, expected.local_modules)
+    assert len(calls) == 1
+    assert all(parameter.grad is None for parameter in network.trunk.parameters())
+
+
+def test_nothing_of_the_trunk_is_held_while_the_modules_run() -> None:
+    network, images, labels = build(["linear", "relu"] * 4)
+    saved: list[tuple[int, ...]] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        saved.append(tuple(tensor.shape))
+        return tensor
+
+    def stop(_module: nn.Module, _inputs: Any) -> None:
+        raise InterruptedError
+
+    for kept, recompute in ((True, False), (False, True)):
+        saved.clear()
+        hook = network.local_modules[0].mlp.register_forward_pre_hook(stop)  # type: ignore[union-attr]
+        with pytest.raises(InterruptedError), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            streamed_step(network, images, labels, 0.4, recompute_trunk=recompute)
+        hook.remove()
+        assert bool(saved) == kept
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_autocast_is_the_same_in_both_runs(seed: int) -> None:
+    network, images, labels = build(["linear", "relu", "linear", "relu"], seed)
+    network.float()
+    expected = copy.deepcopy(network)
+    with torch.autocast("cpu", torch.bfloat16):
+        streamed_step(network, images.float(), labels, 0.4, recompute_trunk=True)
+        streamed_step(expected, images.float(), labels, 0.4)
+    for one, other in zip(gradients(network), gradients(expected), strict=True):
+        assert torch.equal(one, other)
