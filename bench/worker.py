@@ -38,6 +38,9 @@ def handle(request: Mapping[str, Any]) -> dict[str, Any]:
     ``work_seconds`` and, where the cell was measured, the parts of its record. ``"final": true`` says that another
     attempt must end the same. ``latency_samples`` are those of the cell's earlier processes (:class:`Sample`); one that
     is not the cell's last answers with a ``latency_sample`` of its own in place of the record's ``latency``.
+
+    A cell on several ranks is measured in processes that are forked from this one, which then only watches over them:
+    see :mod:`bench.ranks`, and there what else the request holds.
     """
     ranks = request["cell"].get("ranks", 1)
     if request["task"] == "measure" and ranks > 1:
