@@ -21,8 +21,8 @@ from bench.measure.on_ranks import measure_on_ranks
 from bench.measure.step import TrainingStep, build_step, flush_denormals
 from bench.measure.trace import trace_step
 from bench.methods import BASELINE
-from bench.ranks import run_ranks
-from bench.seat import Seat, is_lost
+from bench.ranks.crew import run_ranks
+from bench.ranks.seat import Seat, is_lost
 from bench.workloads.datasets import Dataset, load_dataset
 from bench.workloads.networks import build_network
 
@@ -40,7 +40,7 @@ def handle(request: Mapping[str, Any]) -> dict[str, Any]:
     is not the cell's last answers with a ``latency_sample`` of its own in place of the record's ``latency``.
 
     A cell on several ranks is measured in processes that are forked from this one, which then only watches over them:
-    see :mod:`bench.ranks`, and there what else the request holds.
+    see :mod:`bench.ranks.crew`, and there what else the request holds.
     """
     ranks = request["cell"].get("ranks", 1)
     if request["task"] == "measure" and ranks > 1:

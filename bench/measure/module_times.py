@@ -7,7 +7,7 @@ from torch import Tensor
 from bench.measure.phases import LETTERS
 from bench.measure.step import TrainingStep
 from bench.measure.trace import trace_step
-from bench.rank_bounds import StepTimes
+from bench.ranks.bounds import StepTimes
 from sid_core import module_cost
 
 

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from bench.cell import Cell
 from bench.measure.step import Gradients, TrainingStep, build_optimizer, build_step
 from bench.methods import BASELINE, load_method, one_rank_method, share_of, takes_objective
-from bench.rank_share import RankShare
+from bench.ranks.share import RankShare
 from bench.workloads.networks import build_network
 from sid_core.phases import enter
 

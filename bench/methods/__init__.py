@@ -14,7 +14,7 @@ them; a cell of any other method has these at their defaults. A rule that does n
 cell is refused before anything runs.
 
 A rule that several ranks can share has two names more: ``on_ranks(network)``, which every rank calls and which gives
-its :class:`bench.rank_share.RankShare`, and ``ON_ONE_RANK``, the method that is the same rule on one rank. Where it
+its :class:`bench.ranks.share.RankShare`, and ``ON_ONE_RANK``, the method that is the same rule on one rank. Where it
 means nothing on one rank, it may lack ``accumulate_gradients``.
 
 Three more names are for rules that need them. ``PER_MODULE_OPTIMIZERS = True``: the rule gets the keyword
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.cell import Cell
-    from bench.rank_share import RankShare
+    from bench.ranks.share import RankShare
     from sid_core import BeliefNetwork
 
 GROUP = "sid_bench.methods"

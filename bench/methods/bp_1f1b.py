@@ -1,6 +1,6 @@
 """Backpropagation on several ranks by 1F1B (arXiv 1806.03377): one micro-batch forward, one back."""
 
-from bench.scheduled import rule_by
+from bench.ranks.scheduled import rule_by
 
 SUMMARY = "backpropagation on several ranks, 1F1B: micro-batches forward and backward in turns"
 USES_ALPHA = False

@@ -1,6 +1,6 @@
 """Backpropagation on several ranks by GPipe (arXiv 1811.06965): all micro-batches forward, then all back."""
 
-from bench.scheduled import rule_by
+from bench.ranks.scheduled import rule_by
 
 SUMMARY = "backpropagation on several ranks, GPipe: all micro-batches forward, then all backward"
 USES_ALPHA = False

@@ -1,6 +1,6 @@
 """Backpropagation on several ranks by ZB1P (arXiv 2401.10241), with two stages a rank, in turns."""
 
-from bench.scheduled import rule_by
+from bench.ranks.scheduled import rule_by
 
 SUMMARY = "backpropagation on several ranks, zero bubble 1P: weights' gradients fill the gaps"
 USES_ALPHA = False

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.cell import Cell
-    from bench.rank_share import RankShare
+    from bench.ranks.share import RankShare
     from sid_core import BeliefNetwork
     from sid_core.objective import Alpha
 
@@ -39,8 +39,8 @@ def on_ranks(network: "BeliefNetwork") -> "RankShare":
     """:func:`sid_core.parallel_step`."""
     from functools import partial
 
-    from bench.rank_bounds import parallel_bound
-    from bench.rank_share import RankShare, batch_by_batch
+    from bench.ranks.bounds import parallel_bound
+    from bench.ranks.share import RankShare, batch_by_batch
     from sid_core import parallel_step, rank_part
 
     part = rank_part(network)

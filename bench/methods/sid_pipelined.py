@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from bench.scheduled import refuse_all_but_pipelines
+from bench.ranks.scheduled import refuse_all_but_pipelines
 
 if TYPE_CHECKING:
     from bench.cell import Cell
-    from bench.rank_share import RankShare
+    from bench.ranks.share import RankShare
     from sid_core import BeliefNetwork
 
 SUMMARY = "SID on several ranks, pipelined: features handed on, then the stage's own update and the next batch"
@@ -27,8 +27,8 @@ def on_ranks(network: "BeliefNetwork") -> "RankShare":
     """:func:`sid_core.pipelined_steps`."""
     from functools import partial
 
-    from bench.rank_bounds import pipelined_bound
-    from bench.rank_share import RankShare
+    from bench.ranks.bounds import pipelined_bound
+    from bench.ranks.share import RankShare
     from sid_core import pipelined_steps, rank_part
 
     part = rank_part(network)

@@ -11,8 +11,8 @@ import torch
 from harness_tools import Launcher, RunCli, bench_environment, run_bench, sound_records, write_plugin, write_sweep
 
 from bench.errors import ConfigError
+from bench.ranks.seat import Seat
 from bench.record import Record
-from bench.seat import Seat
 from bench.worker import _require_device
 
 SIZES: dict[str, Any] = {"dataset": "random", "image_size": 4, "depth": 4, "batch_size": 12, "threads": 1}

@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.deaths import describe_death, kernel_kills, limit_memory
 from bench.descendants import die_with_parent
-from bench.seat import Seat
+from bench.ranks.seat import Seat
 
 # A rank that fails takes the others' connections with it. How long they get to say so, and the first one to die.
 _LAST_WORDS_SECONDS = 1.0

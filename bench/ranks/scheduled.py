@@ -7,7 +7,7 @@ from bench.catalog import NETWORKS, PIPELINES
 
 if TYPE_CHECKING:
     from bench.cell import Cell
-    from bench.rank_share import RankShare
+    from bench.ranks.share import RankShare
     from sid_core import BeliefNetwork
 
 ScheduleName = Literal["GPipe", "1F1B", "InterleavedZeroBubble", "ZBVZeroBubble"]
@@ -32,7 +32,7 @@ def rule_by(
         return _refuse(cell, schedule)
 
     def on_ranks(network: "BeliefNetwork") -> "RankShare":
-        from bench.schedules import scheduled_share
+        from bench.ranks.schedules import scheduled_share
 
         return scheduled_share(network, schedule)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from schedule_job import SCHEDULES
 
-from bench.scheduled import STAGES_A_RANK, micro_batches
+from bench.ranks.scheduled import STAGES_A_RANK, micro_batches
 
 
 @pytest.fixture(scope="module", params=[2, 3])

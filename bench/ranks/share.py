@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from bench.rank_bounds import StepTimes
+from bench.ranks.bounds import StepTimes
 from sid_core import BeliefNetwork
 from sid_core.phases import enter
 

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.distributed.pipelining import PipelineStage
 from torch.distributed.pipelining.schedules import get_schedule_class
 
-from bench.rank_bounds import busy_bound, flushed_bound
-from bench.rank_share import RankShare, batch_by_batch
-from bench.scheduled import STAGES_A_RANK, ScheduleName, micro_batches
+from bench.ranks.bounds import busy_bound, flushed_bound
+from bench.ranks.scheduled import STAGES_A_RANK, ScheduleName, micro_batches
+from bench.ranks.share import RankShare, batch_by_batch
 from sid_core import BeliefNetwork, balanced_sizes
 from sid_core.phases import enter
 
