@@ -76,9 +76,17 @@ def test_no_other_way_to_deal_stages_has_a_lesser_largest_rank(stage_costs: list
     assert largest(sizes) == min(map(largest, ways))
 
 
-def test_the_cost_of_a_local_module_is_its_multiplications() -> None:
+def test_the_cost_of_a_local_module_is_its_multiplications_and_its_traffic() -> None:
     cost = module_cost(LocalModule(feature_dim=6, classes=3, hidden=5, layers=2), classes=3)
-    assert cost == ModuleCost(free=6 * 5, locked=3 * 5 + 5 * 5 + 5 * 3, backward=(85) + (6 * 5 + 5 * 5 + 5 * 3))
+    number = 12  # a number of a hidden layer through memory once
+    assert cost.free == 6 * 5 + number * 5
+    assert cost.locked == 3 * 5 + 5 * 5 + 5 * 3 + number * (5 * 5 + 4 * 5)
+    assert cost.backward == (9 * 5 + 5 * 5 + 5 * 3) + (6 * 5 + 5 * 5 + 5 * 3) + number * 8 * (5 + 5)
+
+
+def test_the_authors_modules_are_dealt_with_more_on_the_first_rank() -> None:
+    wide = [module_cost(LocalModule(128, 10, 1024), 10)] * 16
+    assert dealt_sizes(wide, 2) == (9, 7)
 
 
 def test_of_another_module_nothing_is_known_to_be_free() -> None:
