@@ -15,9 +15,8 @@ from torch import nn
 
 from sid_core.network import LocalModule
 
-
-# What it costs to read or write a number of a hidden layer, in multiplications. Measured on a CPU of 2026; by their data
-# sheets GPUs lie between this and four times as much.
+# What it costs to read or write a number of a hidden layer, in multiplications, on the CPU that this was tried on. By
+# their data sheets, GPUs lie between this and four times as much.
 _PASS = 12
 
 

@@ -20,6 +20,9 @@ from bench.measure.ratio import ratio_of
 from bench.methods import BASELINE, one_rank_method
 from bench.record import Memory, Ranks
 
+# A leg begins with a call to ranks that sleep and ends with a barrier, which training does not have.
+_FEWEST_STEPS_IN_LEG = 5
+
 
 class _Conductor:
     """Lets all ranks run the same number of steps, or rank 0 alone some others, while the rest sleep.
@@ -126,7 +129,7 @@ def _time(
         conductor.follow()
         return {}
     baseline, own = build_one_rank_steps(cell, shape, classes)
-    loops = None if step.share.run_length == 1 else step.share.run_length
+    loops = max(_FEWEST_STEPS_IN_LEG, step.share.run_length)
 
     def sample(other: Callable[[Tensor, Tensor], object]) -> Sample:
         legs = (conductor.together, conductor.alone(partial(other, images, labels)))
