@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 ScheduleName = Literal["GPipe", "1F1B", "InterleavedZeroBubble", "ZBVZeroBubble"]
 STAGES_A_RANK: dict[ScheduleName, int] = {"GPipe": 1, "1F1B": 1, "InterleavedZeroBubble": 2, "ZBVZeroBubble": 2}
 
-# GPipe and 1F1B idle for (S - 1) / (M + S - 1) of the time: a fifth with 2 ranks and 4 micro-batches. More of them idle
-# less, and yet took longer: each adds a gradient as large as the parameters, and its products are smaller.
-_MICRO_BATCHES_A_RANK = 2
+# GPipe and 1F1B idle for (S - 1) / (M + S - 1) of the time, a third with 2 ranks and 2 micro-batches. More of them idle
+# less, and yet took longer on two cores: each reads all weights and adds a gradient as large as they are.
+_MICRO_BATCHES_A_RANK = 1
 
 
 def micro_batches(ranks: int) -> int:
