@@ -257,6 +257,11 @@ REFUSED = [
         "passes = accuracy for ranks = 2; legal: memory, latency",
     ),
     ({"method": "sid-parallel", "ranks": 2, "processes": 2, "passes": ["latency"]}, "processes = 2 for ranks = 2"),
+    ({"method": "sid-parallel", "ranks": 2, "precision": "bfloat16"}, "precision = 'bfloat16' for ranks = 2; legal: f"),
+    (
+        {"method": "sid-parallel", "ranks": 2, "compile": True, "passes": ["latency"]},
+        "compile = True for ranks = 2; legal: False",
+    ),
     ({"method": "sid-parallel", "ranks": 2, "device": "cuda:1"}, "device = 'cuda:1' for ranks = 2; legal: cpu, cuda"),
     ({"method": "sid-parallel", "ranks": 0}, "ranks = 0; legal: an integer of 1 or more"),
     ({"method": "sid-parallel", "ranks": 2} | PIPELINE, "network = 'pipeline-linear' for method 'sid-parallel'"),
@@ -264,7 +269,7 @@ REFUSED = [
     ({"method": "sid-pipelined"} | PIPELINE, "ranks = 1 for method 'sid-pipelined'; legal: 2 or more"),
     ({"method": "bp-gpipe", "ranks": 2}, "network = 'cascade-linear' for method 'bp-gpipe'; legal: ["),
     ({"method": "bp-zbv", "ranks": 3} | PIPELINE, "modules = 4 for method 'bp-zbv' on 3 ranks; legal: 6 or more"),
-    (PIPELINE | {"method": "bp-1f1b", "ranks": 2, "batch_size": 10}, "batch_size = 10 for method 'bp-1f1b' on 2 ranks"),
+    (PIPELINE | {"method": "bp-1f1b", "ranks": 2, "batch_size": 9}, "batch_size = 9 for method 'bp-1f1b' on 2 ranks"),
 ]
 
 

@@ -41,6 +41,7 @@ OVERRIDES: dict[str, tuple[str, list[object]]] = {
     "device": ("cuda:1", ["cuda:1"]),
     "threads": ("1,4", [1, 4]),
     "processes": ("1,3", [1, 3]),
+    "ranks": ("1,2", [1, 2]),
     "passes": ("latency,memory", [("memory", "latency")]),
     "image_size": ("9", [9]),
     "channels": ("3", [3]),
@@ -54,8 +55,10 @@ def test_set_replaces_any_axis(tmp_path: Path, axis: str) -> None:
     base: dict[str, object] = {"method": "sid-streamed", "dataset": "digits"}
     if axis == "cut":
         base |= {"network": "pipeline-conv", "depth": 5, "modules": 2}
-    if axis in ("processes", "compile"):
+    if axis in ("processes", "compile", "ranks"):
         base["passes"] = "latency"
+    if axis == "ranks":
+        base["method"] = "sid-parallel"
     if axis == "smoothing":
         base["direction"] = "reverse"
     if axis in ("image_size", "channels", "classes"):
