@@ -20,7 +20,8 @@ BACKBONE_UNITS = MappingProxyType(
     {"pipeline-conv": 5, "pipeline-resnet18": 9, "pipeline-vgg11": 8, "pipeline-vit-tiny": 13}
 )
 
-PIPELINES = frozenset([*BACKBONE_UNITS, "pipeline-linear"])
+PIPELINES = tuple(name for name in NETWORKS if name in {*BACKBONE_UNITS, "pipeline-linear"})
+CASCADES = tuple(name for name in NETWORKS if name not in PIPELINES)
 
 # Source class -> class its labels move to. Digits: Patrini et al., arXiv 1609.03683; SVHN shows the same ten figures.
 _DIGITS_MAP = ((2, 7), (3, 8), (5, 6), (6, 5), (7, 1))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bench.catalog import BACKBONE_UNITS
+from bench.catalog import PIPELINES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,8 +17,8 @@ USES_ALPHA = False
 
 def refusal(cell: "Cell") -> str | None:
     """A cascade has no backbone to train without its beliefs; stages without their heads are not compiled."""
-    if cell.network not in BACKBONE_UNITS:
-        return f"network = {cell.network!r} for method {cell.method!r}; legal: {list(BACKBONE_UNITS)}"
+    if cell.network not in PIPELINES:
+        return f"network = {cell.network!r} for method {cell.method!r}; legal: {list(PIPELINES)}"
     if cell.compile:
         return f"compile = True for method {cell.method!r}, which runs stages without their heads; legal: False"
     return None

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from bench.catalog import BACKBONE_UNITS, NETWORKS
+from bench.catalog import CASCADES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,9 +18,8 @@ OBJECTIVE = True
 
 def refusal(cell: "Cell") -> str | None:
     """A pipeline has no trunk; segments of a compiled trunk would not be compiled."""
-    if cell.network in BACKBONE_UNITS:
-        legal = [name for name in NETWORKS if name not in BACKBONE_UNITS]
-        return f"network = {cell.network!r} for method {cell.method!r}; legal: {legal}"
+    if cell.network not in CASCADES:
+        return f"network = {cell.network!r} for method {cell.method!r}; legal: {list(CASCADES)}"
     if cell.compile:
         return f"compile = True for method {cell.method!r}, which calls parts of the trunk; legal: False"
     return None

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from bench.catalog import NETWORKS, PIPELINES
+from bench.catalog import CASCADES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,9 +20,8 @@ def refusal(cell: "Cell") -> str | None:
     """A pipeline's stages differ, and each needs the features of the one before; stacked modules are not compiled."""
     if cell.compile:
         return f"compile = True for method {cell.method!r}, which calls no module; legal: False"
-    if cell.network in PIPELINES:
-        legal = [name for name in NETWORKS if name not in PIPELINES]
-        return f"network = {cell.network!r} for method {cell.method!r}; legal: {legal}"
+    if cell.network not in CASCADES:
+        return f"network = {cell.network!r} for method {cell.method!r}; legal: {list(CASCADES)}"
     return None
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from bench.catalog import NETWORKS, PIPELINES
+from bench.catalog import PIPELINES
 
 if TYPE_CHECKING:
     from bench.cell import Cell
@@ -63,5 +63,4 @@ def refuse_all_but_pipelines(cell: "Cell") -> str | None:
     """A cascade's trunk waits for all modules, so its batches cannot follow each other through stages."""
     if cell.network in PIPELINES:
         return None
-    legal = [name for name in NETWORKS if name in PIPELINES]
-    return f"network = {cell.network!r} for method {cell.method!r}; legal: {legal}"
+    return f"network = {cell.network!r} for method {cell.method!r}; legal: {list(PIPELINES)}"

@@ -7,7 +7,7 @@ import pandas as pd
 
 from bench.alpha import alpha_text
 from bench.bounds import lower_bound_bytes
-from bench.catalog import BACKBONE_UNITS, NETWORKS
+from bench.catalog import CASCADES, PIPELINES
 from bench.methods import BASELINE
 from bench.record import Allocator, CreatedBytes, Memory, Record
 
@@ -85,9 +85,9 @@ def _row(record: Record) -> dict[str, Any]:
 
 def layout(network: str) -> str:
     """``pipeline``, ``cascade``, or ``unknown`` for a network of another machine."""
-    if network in BACKBONE_UNITS:
+    if network in PIPELINES:
         return "pipeline"
-    return "cascade" if network in NETWORKS else "unknown"
+    return "cascade" if network in CASCADES else "unknown"
 
 
 def _memory_in_detail(record: Record, memory: Memory) -> dict[str, Any]:

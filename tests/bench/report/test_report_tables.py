@@ -6,8 +6,9 @@ import pytest
 from made_records import make_record
 from scipy import stats
 
+from bench.catalog import NETWORKS
 from bench.record import Record
-from bench.report.frame import ordered_series, records_frame, slices
+from bench.report.frame import layout, ordered_series, records_frame, slices
 from bench.report.tables import (
     accuracy_table,
     category_table,
@@ -188,3 +189,8 @@ def test_measured_bytes_stand_over_their_bound_where_the_data_s_shape_is_known()
     table = cost_table(records_frame([known, unknown])).set_index("method")
     assert table.loc["bp", "activations / bound"] == "2.000"
     assert table.loc["deep-supervision", "activations / bound"] == "not measured"
+
+
+@pytest.mark.parametrize("network", [*NETWORKS, "elsewhere"])
+def test_every_network_is_told_by_its_layout(network: str) -> None:
+    assert layout(network) == ("unknown" if network == "elsewhere" else network.partition("-")[0])

@@ -91,7 +91,7 @@ def test_only_the_module_that_bp_plain_trains_has_an_accuracy() -> None:
     [
         (
             {"method": "bp-plain"},
-            "network = 'cascade-linear' for method 'bp-plain'; legal: ['pipeline-conv', 'pipeline-resnet18', "
+            "network = 'cascade-linear' for method 'bp-plain'; legal: ['pipeline-conv', 'pipeline-linear', 'pipeline-resnet18', "
             "'pipeline-vgg11', 'pipeline-vit-tiny']",
         ),
         (

@@ -6,8 +6,8 @@ from bench.sweep import load_sweep
 
 def test_every_way_to_run_the_step_is_measured_at_every_size() -> None:
     cells = load_sweep("modes").cells
-    # Another loss, or another network.
-    others = {"bp-label-smoothing", "deep-supervision"}
+    # Another loss, or on one rank the same as another.
+    others = {"bp-label-smoothing", "deep-supervision", "sid-parallel"}
     ways = {name for name in method_names() if name not in others and refusal(name, cells[0]) is None}
     sizes: dict[tuple[int, int, int], set[str]] = {}
     for cell in cells:
