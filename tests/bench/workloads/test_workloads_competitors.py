@@ -91,8 +91,8 @@ def test_only_the_module_that_bp_plain_trains_has_an_accuracy() -> None:
     [
         (
             {"method": "bp-plain"},
-            "network = 'cascade-linear' for method 'bp-plain'; legal: ['pipeline-conv', 'pipeline-linear', 'pipeline-resnet18', "
-            "'pipeline-vgg11', 'pipeline-vit-tiny']",
+            "network = 'cascade-linear' for method 'bp-plain'; legal: ['pipeline-conv', 'pipeline-linear', "
+            "'pipeline-resnet18', 'pipeline-vgg11', 'pipeline-vit-tiny']",
         ),
         (
             {"method": "bp-plain", "network": "pipeline-conv", "compile": True},
