@@ -21,8 +21,7 @@ from sid_core.objective import (
     BeliefChain,
     Direction,
     Reduction,
-    alpha_per_module,
-    belief_chain,
+    belief_dtype,
     check_objective,
 )
 from sid_core.phases import enter
@@ -67,8 +66,7 @@ def parallel_step(
             f"part is of a {type(network).__name__}, whose modules need each other's features one after the other; "
             "legal for parallel_step: a Cascade (pipelined_steps takes a Pipeline)"
         )
-    count = sum(part.sizes)
-    alphas = alpha_per_module(alpha, count)[part.first : part.first + part.sizes[part.rank]]
+    alphas = part.own_alphas(alpha)
     check_objective(direction, smoothing, reduction)
     enter("forward")
     with torch.enable_grad():
@@ -80,18 +78,9 @@ def parallel_step(
         incoming = _Incoming(part, features)
         closed = all(map(has_closed_form, network.local_modules))
         run = (_ClosedForm if closed else _ByAutograd)(part, features, trunk_output is not None)
-        belief, log_belief = incoming.belief()
+        before = incoming.logits()
         enter("forward")
-        chain = belief_chain(
-            belief,
-            labels,
-            alphas,
-            direction,
-            smoothing,
-            reduction,
-            modules=count,
-            initial_log_belief=log_belief,
-        )
+        chain = part.own_chain(features, before, labels, alphas, direction, smoothing, reduction)
         logits = run.forward(chain)
         sent = _hand_on(part, logits)
         loss = chain.loss
@@ -111,29 +100,26 @@ def parallel_step(
 
 
 class _Incoming:
-    """The belief before this rank's first module: ``p_0`` on the first rank, from logits of the rank before elsewhere.
+    """The last logits of the rank before, asked for as soon as the trunk has run.
 
-    It is asked for as soon as the trunk has run, so that it can arrive while this rank does what does not need it.
+    So they can arrive while this rank does what does not need them.
     """
 
     def __init__(self, part: RankPart, features: Tensor) -> None:
         self._part = part
-        self._network = part.network
-        self._features = features
         if part.rank > 0:
-            self._logits = features.new_empty(len(features), part.network.classes)
+            self._logits = features.new_empty(len(features), part.network.classes, dtype=belief_dtype(features))
             with part.talking("before its belief came"):
                 self._work = part.begin_receive(self._logits, part.rank - 1)
 
-    def belief(self) -> tuple[Tensor, Tensor | None]:
-        """The belief ``[B, C]``, and its logarithm where that is known from logits."""
+    def logits(self) -> Tensor | None:
+        """The logits, ``[B, C]``; None on the first rank."""
         if self._part.rank == 0:
-            return self._network.initial_belief(self._features), None
+            return None
         enter("wait")
         with self._part.talking("before its belief came"):
             self._work.wait()
-        log_belief = torch.log_softmax(self._logits, 1)
-        return log_belief.exp(), log_belief
+        return self._logits
 
 
 def _hand_on(part: RankPart, logits: Tensor) -> list[dist.Work]:

@@ -20,8 +20,6 @@ from sid_core.objective import (
     Alpha,
     Direction,
     Reduction,
-    alpha_per_module,
-    belief_chain,
     check_objective,
 )
 from sid_core.phases import enter
@@ -70,8 +68,7 @@ def pipelined_steps(
         raise ValueError(
             "part is of a Cascade, whose trunk waits for every module; legal for pipelined_steps: a Pipeline"
         )
-    count = sum(part.sizes)
-    alphas = alpha_per_module(alpha, count)[part.first : part.first + part.sizes[part.rank]]
+    alphas = part.own_alphas(alpha)
     check_objective(direction, smoothing, reduction)
     if isinstance(queue, bool) or not isinstance(queue, int) or queue < 1:
         raise ValueError(f"queue = {queue!r}; legal: integers of 1 or more")
@@ -82,21 +79,7 @@ def pipelined_steps(
         optimizer.zero_grad()
         enter("forward")
         with torch.no_grad():
-            if logits is None:
-                belief, log_belief = network.initial_belief(features), None
-            else:
-                log_belief = torch.log_softmax(logits, 1)
-                belief = log_belief.exp()
-            chain = belief_chain(
-                belief,
-                labels,
-                alphas,
-                direction,
-                smoothing,
-                reduction,
-                modules=count,
-                initial_log_belief=log_belief,
-            )
+            chain = part.own_chain(features, logits, labels, alphas, direction, smoothing, reduction)
             last = part.first + len(alphas)
             for number, module in enumerate(network.local_modules, part.first + 1):
                 enter("forward", number)

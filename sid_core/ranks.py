@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from sid_core.dealing import balanced_sizes, dealt_sizes, module_cost
 from sid_core.network import BeliefNetwork, Cascade
+from sid_core.objective import Alpha, BeliefChain, Direction, Reduction, alpha_per_module, belief_chain
 
 
 class RankLostError(RuntimeError):
@@ -51,6 +52,40 @@ class RankPart:
     def global_rank(self, rank: int) -> int:
         """The number in the whole job of ``rank`` in ``group``."""
         return rank if self.group is None else dist.get_global_rank(self.group, rank)
+
+    def own_alphas(self, alpha: Alpha) -> tuple[float, ...]:
+        """Those of this rank's modules, of ``alpha`` for the whole network.
+
+        Raises:
+            ValueError: ``alpha`` is not legal; see :func:`sid_core.alpha_per_module`.
+        """
+        return alpha_per_module(alpha, sum(self.sizes))[self.first : self.first + self.sizes[self.rank]]
+
+    def own_chain(
+        self,
+        features: Tensor,
+        logits: Tensor | None,
+        labels: Tensor,
+        alphas: Sequence[float],
+        direction: Direction,
+        smoothing: float,
+        reduction: Reduction,
+    ) -> BeliefChain:
+        """The beliefs of this rank's modules, from the last ``logits`` of the rank before, ``[B, C]``, on.
+
+        The first rank has no ``logits`` and begins with ``p_0`` for its ``features``. The losses of all ranks add up.
+        """
+        log_belief = None if logits is None else torch.log_softmax(logits, 1)
+        return belief_chain(
+            self.network.initial_belief(features) if log_belief is None else log_belief.exp(),
+            labels,
+            alphas,
+            direction,
+            smoothing,
+            reduction,
+            modules=sum(self.sizes),
+            initial_log_belief=log_belief,
+        )
 
     def begin_send(self, tensor: Tensor, rank: int) -> dist.Work:
         """Starts to send ``tensor``, contiguous, to ``rank`` of the group; it must stay as it is until waited for."""

@@ -15,7 +15,7 @@ def time_modules(step: TrainingStep, images: Tensor, labels: Tensor) -> StepTime
     """Times of the modules of ``step``'s network; None where the trace has more spans than a trace may have.
 
     What belongs to no module is the trunk's. The optimizer's time is shared out by numbers of parameters, and the part
-    of a forward pass that needs no belief by numbers of multiplications.
+    of a forward pass that needs no belief by :func:`sid_core.module_cost`.
 
     Args:
         step: the training step, warm; its weights change.

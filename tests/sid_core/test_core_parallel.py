@@ -4,6 +4,7 @@ import copy
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,29 @@ def test_gradients_and_loss_are_those_of_published(ranks: int, odd: bool, tmp_pa
             assert max(max(pair) for pair in errors) <= 1
 
     compare()
+
+
+def narrow_errors(_rank: int) -> tuple[float, set[torch.dtype]]:
+    """The error of gradients under autocast to bfloat16, by the largest, and the gradients' types."""
+    case = replace(EXAMPLE, dtype=torch.float32)
+    reference, images, labels = case.build()
+    part = rank_part(case.build()[0])
+    with torch.autocast("cpu", torch.bfloat16):
+        published_step(reference, images, labels, 0.5)
+        parallel_step(part, images, labels, 0.5)
+    ours = [parameter.grad for parameter in part.network.parameters() if parameter.grad is not None]
+    theirs = [parameter.grad for parameter in own_parameters(part, reference) if parameter.grad is not None]
+    scale = max(float(gradient.abs().max()) for gradient in theirs)
+    error = max(float((a - b).abs().max()) for a, b in zip(ours, theirs, strict=True)) / scale
+    return error, {gradient.dtype for gradient in ours}
+
+
+def test_under_autocast_logits_are_handed_on_in_the_type_of_beliefs(tmp_path: Path) -> None:
+    for result in run_ranks(2, narrow_errors, tmp_path):
+        assert isinstance(result, tuple), result
+        error, dtypes = result
+        assert error <= 0.05  # bfloat16 has eight bits
+        assert dtypes == {torch.float32}
 
 
 def train(rank: int, steps: int) -> dict[str, Any]:
