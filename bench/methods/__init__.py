@@ -10,8 +10,8 @@ A method is a module with three names:
 A rule with SID's local objective may say ``OBJECTIVE = True`` besides. Its ``accumulate_gradients`` then also gets the
 keywords ``direction``, ``reduction`` and, in direction ``reverse``, ``smoothing``, as the steps of ``sid_core`` take
 them; a cell of any other method has these at their defaults. A rule that does not fit every cell may have
-``refusal(cell)``: why it does not take the cell, as in ``network = 'x' for method 'y'; legal: ...``, or None. Such a
-cell is refused before anything runs.
+``NETWORKS``, the names of those that it takes, and ``refusal(cell)``: why it does not take the cell for another reason,
+as in ``batch_size = 3 for method 'y'; legal: ...``, or None. Such a cell is refused before anything runs.
 
 A rule that several ranks can share has two names more: ``on_ranks(network)``, which every rank calls and which gives
 its :class:`bench.ranks.share.RankShare`, and ``ON_ONE_RANK``, the method that is the same rule on one rank. Where it
@@ -128,5 +128,9 @@ def why_not_planned(name: str) -> str | None:
 
 def refusal(name: str, cell: "Cell") -> str | None:
     """Why the method called ``name`` does not take ``cell``; None where it does."""
-    refuse = getattr(load_method(name), "refusal", None)
+    method = load_method(name)
+    networks = getattr(method, "NETWORKS", None)
+    if networks is not None and cell.network not in networks:
+        return f"network = {cell.network!r} for method {name!r}; legal: {list(networks)}"
+    refuse = getattr(method, "refusal", None)
     return None if refuse is None else refuse(cell)

@@ -1,9 +1,11 @@
 """Backpropagation on several ranks by GPipe (arXiv 1811.06965): all micro-batches forward, then all back."""
 
+from bench.catalog import PIPELINES
 from bench.ranks.scheduled import rule_by
 
 SUMMARY = "backpropagation on several ranks, GPipe: all micro-batches forward, then all backward"
 USES_ALPHA = False
 ON_ONE_RANK = "bp"
+NETWORKS = PIPELINES
 
 refusal, on_ranks = rule_by("GPipe")

@@ -1,9 +1,11 @@
 """Backpropagation on several ranks by ZBV (arXiv 2401.10241), with two stages a rank, there and back."""
 
+from bench.catalog import PIPELINES
 from bench.ranks.scheduled import rule_by
 
 SUMMARY = "backpropagation on several ranks, zero bubble V: as 1P, with first and last stage on one rank"
 USES_ALPHA = False
 ON_ONE_RANK = "bp"
+NETWORKS = PIPELINES
 
 refusal, on_ranks = rule_by("ZBVZeroBubble")

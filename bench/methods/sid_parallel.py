@@ -7,7 +7,6 @@ from bench.catalog import CASCADES
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from bench.cell import Cell
     from bench.ranks.share import RankShare
     from sid_core import BeliefNetwork
     from sid_core.objective import Alpha
@@ -16,13 +15,7 @@ SUMMARY = "SID on several ranks: beliefs handed along, modules backward at the s
 USES_ALPHA = True
 OBJECTIVE = True
 ON_ONE_RANK = "sid-streamed"
-
-
-def refusal(cell: "Cell") -> str | None:
-    """It deals modules that share their features; a pipeline's stages have sid-pipelined."""
-    if cell.network not in CASCADES:
-        return f"network = {cell.network!r} for method {cell.method!r}; legal: {list(CASCADES)}"
-    return None
+NETWORKS = CASCADES  # a pipeline's stages have sid-pipelined
 
 
 def accumulate_gradients(

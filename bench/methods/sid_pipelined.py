@@ -2,10 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from bench.ranks.scheduled import refuse_all_but_pipelines
+from bench.catalog import PIPELINES
 
 if TYPE_CHECKING:
-    from bench.cell import Cell
     from bench.ranks.share import RankShare
     from sid_core import BeliefNetwork
 
@@ -13,14 +12,10 @@ SUMMARY = "SID on several ranks, pipelined: features handed on, then the stage's
 USES_ALPHA = True
 OBJECTIVE = True
 ON_ONE_RANK = "sid-streamed"
+NETWORKS = PIPELINES  # a cascade's trunk waits for all modules
 
 # Long enough that filling the pipeline at the start and draining it at the end are a small part of it.
 _BATCHES = 100
-
-
-def refusal(cell: "Cell") -> str | None:
-    """It needs stages that hand features on."""
-    return refuse_all_but_pipelines(cell)
 
 
 def on_ranks(network: "BeliefNetwork") -> "RankShare":

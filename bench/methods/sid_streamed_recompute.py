@@ -14,12 +14,11 @@ if TYPE_CHECKING:
 SUMMARY = "SID streamed, holding nothing of the trunk: it is computed again, in checkpointed segments"
 USES_ALPHA = True
 OBJECTIVE = True
+NETWORKS = CASCADES  # a pipeline has no trunk
 
 
 def refusal(cell: "Cell") -> str | None:
-    """A pipeline has no trunk; segments of a compiled trunk would not be compiled."""
-    if cell.network not in CASCADES:
-        return f"network = {cell.network!r} for method {cell.method!r}; legal: {list(CASCADES)}"
+    """Segments of a compiled trunk would not be compiled."""
     if cell.compile:
         return f"compile = True for method {cell.method!r}, which calls parts of the trunk; legal: False"
     return None

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from bench.catalog import PIPELINES
-
 if TYPE_CHECKING:
     from bench.cell import Cell
     from bench.ranks.share import RankShare
@@ -40,10 +38,7 @@ def rule_by(
 
 
 def _refuse(cell: "Cell", schedule: ScheduleName) -> str | None:
-    """Why a cell cannot be run by ``schedule``: it takes pipelines, in equal micro-batches, with enough modules."""
-    reason = refuse_all_but_pipelines(cell)
-    if reason is not None:
-        return reason
+    """Why a cell cannot be run by ``schedule``: it takes equal micro-batches, and a module a stage or more."""
     stages = STAGES_A_RANK[schedule] * cell.ranks
     if cell.modules < stages:
         return (
@@ -57,10 +52,3 @@ def _refuse(cell: "Cell", schedule: ScheduleName) -> str | None:
             f"{parts}, for micro-batches of equal size"
         )
     return None
-
-
-def refuse_all_but_pipelines(cell: "Cell") -> str | None:
-    """A cascade's trunk waits for all modules, so its batches cannot follow each other through stages."""
-    if cell.network in PIPELINES:
-        return None
-    return f"network = {cell.network!r} for method {cell.method!r}; legal: {list(PIPELINES)}"
