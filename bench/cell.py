@@ -18,7 +18,7 @@ from pydantic import (
 from bench.alpha import LEGAL_ALPHA, alpha_by_module
 from bench.catalog import BACKBONE_UNITS, DATASETS, NETWORKS, dataset_info
 from bench.errors import ConfigError, unknown
-from bench.methods import load_method, method_names, rank_limits, refusal, takes_objective
+from bench.methods import SETTING_NAMES, load_method, method_names, rank_limits, refusal, settings, takes_objective
 
 Pass = Literal["memory", "latency", "accuracy"]
 Precision = Literal["float32", "bfloat16"]
@@ -48,6 +48,8 @@ _LATER_FIELDS: dict[str, Any] = {
     "ranks": 1,
     "precision": "float32",
     "compile": False,
+    "chunk": None,
+    "micro_batches": None,
 }
 _OBJECTIVE_FIELDS = ("direction", "smoothing", "loss_reduction")
 
@@ -102,9 +104,10 @@ class Cell(BaseModel):
 
     Fields that do not bear on the method are brought to one value (``alpha`` to None for a method without one,
     ``direction`` to ``forward`` for a method without a local objective, ``smoothing`` to None in direction ``forward``,
-    ``noise_kind`` to ``none`` at rate 0, ``processes`` to 1 without the latency pass, ``width`` of a pipeline and
-    ``cut`` of all that can be cut in one way only to their defaults), so that two cells which mean the same are equal
-    and have one hash. An ``alpha`` as a text, ``FIRST..LAST``, becomes one number a module.
+    ``chunk`` and ``micro_batches`` to None where they are as if unset, ``noise_kind`` to ``none`` at rate 0,
+    ``processes`` to 1 without the latency pass, ``width`` of a pipeline and ``cut`` of all that can be cut in one way
+    only to their defaults), so that two cells which mean the same are equal and have one hash. An ``alpha`` as a text,
+    ``FIRST..LAST``, becomes one number a module.
 
     Raises:
         pydantic.ValidationError: a field is not legal; :func:`make_cell` turns it into a ConfigError.
@@ -150,6 +153,14 @@ class Cell(BaseModel):
     )
     loss_reduction: Literal["sum", "mean"] = Field(
         "sum", description="sum or mean: how the modules' local losses make the loss of a step"
+    )
+    chunk: Size | None = Field(
+        None, description="an integer of 1 or more: modules that sid-vectorised runs at once, at most; if unset, all"
+    )
+    micro_batches: Size | None = Field(
+        None,
+        description="an integer of 1 or more: parts of a batch; if unset, 4 for bp-microbatch, the number of ranks for "
+        "schedules of BP on ranks",
     )
     optimizer: Literal["adam", "sgd"] = Field("adam", description="adam, or sgd with momentum 0.9")
     learning_rate: Annotated[Number, Field(gt=0)] = Field(
@@ -247,6 +258,7 @@ class Cell(BaseModel):
             object.__setattr__(self, "processes", 1)
         self._check_shape_fields()
         self._check_ranks()
+        self._settle_settings()
         if self.compile and "memory" in self.passes:
             raise ValueError(
                 "compile = True has no memory pass, whose instrument does not see into compiled code; legal: passes of "
@@ -307,6 +319,15 @@ class Cell(BaseModel):
         elif self.smoothing is None:
             object.__setattr__(self, "smoothing", _REVERSE_SMOOTHING)
 
+    def _settle_settings(self) -> None:
+        method = load_method(self.method)
+        chosen = settings(method, self)
+        for name in SETTING_NAMES:
+            object.__setattr__(self, name, None)
+        for name, usual in settings(method, self).items():
+            if chosen[name] != usual:
+                object.__setattr__(self, name, chosen[name])
+
     def _settle_noise(self) -> None:
         if self.noise_rate == 0:
             object.__setattr__(self, "noise_kind", "none")
@@ -360,12 +381,14 @@ class Cell(BaseModel):
         cut = "" if self.cut == "even" else f" {self.cut}"
         precision = "" if self.precision == "float32" else f" {self.precision}"
         compiled = " compiled" if self.compile else ""
+        chunk = "" if self.chunk is None else f" chunk {self.chunk}"
+        parts = "" if self.micro_batches is None else f" in {self.micro_batches} micro-batches"
         threads = f" threads {self.threads}" if self.threads else ""
         threads += "" if self.ranks == 1 else f" ranks {self.ranks}"
         return (
             f"{self.method} {self.network} {self.dataset} depth {self.depth} modules {self.modules}{cut} "
-            f"hidden {self.hidden} batch {self.batch_size}{objective}{noise} {self.optimizer} seed {self.seed}"
-            f"{precision}{compiled}{threads}"
+            f"hidden {self.hidden} batch {self.batch_size}{parts}{chunk}{objective}{noise} {self.optimizer} "
+            f"seed {self.seed}{precision}{compiled}{threads}"
         )
 
 

@@ -68,7 +68,7 @@ class RankStep:
 def build_rank_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> RankStep:
     """This rank's side of the step of ``cell``, with the weights that one rank would have drawn."""
     network = build_network(cell, shape, classes).to(cell.device)
-    share = share_of(cell.method, network)
+    share = share_of(cell, network)
     objective = cell.objective() if takes_objective(load_method(cell.method)) else {}
     return RankStep(share, build_optimizer(cell, share.network.parameters()), cell.alpha, objective)
 

@@ -1,8 +1,8 @@
 """One training step of a cell: what all three passes run."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, Protocol, Self
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bench.cell import Cell, Precision
 from bench.measure.compiled import all_compiled, compile_modules
-from bench.methods import AccumulateGradients, load_method, takes_objective, updates_in_turn
+from bench.methods import AccumulateGradients, load_method, settings, takes_objective, updates_in_turn
 from bench.workloads.networks import build_network
 from sid_core import BeliefNetwork
 from sid_core.phases import enter
@@ -43,8 +43,9 @@ class TrainingStep:
     """A network, its optimizer and a training rule; calling it trains on one batch.
 
     ``gradients`` says what happens to the gradients of the step before: ``free`` (PyTorch's default, the fastest) or
-    ``zero`` (the buffers stay, so that a step allocates none of its own). ``rule`` has its objective already;
-    ``objective`` is for other methods. ``logits_by_module`` is how the network is read that the rule has trained.
+    ``zero`` (the buffers stay, so that a step allocates none of its own). ``rule`` has its objective and settings
+    already; ``cell`` is where other methods find theirs. ``logits_by_module`` is how the network is read that the rule
+    has trained.
 
     A rule with an optimizer a module has them ``in_turn``, calls them itself and frees their gradients, so that only
     the trunk's stay for ``optimizer``. ``make_optimizer`` makes the like for other methods.
@@ -63,7 +64,7 @@ class TrainingStep:
     optimizer: torch.optim.Optimizer
     rule: AccumulateGradients
     alpha: float | Sequence[float] | None
-    objective: Mapping[str, Any] = field(default_factory=dict)
+    cell: Cell | None = None
     in_turn: Sequence[torch.optim.Optimizer] = ()
     logits_by_module: LogitsByModule = BeliefNetwork.logits_by_module
     make_optimizer: MakeOptimizer = torch.optim.SGD
@@ -95,11 +96,14 @@ class TrainingStep:
 
         Raises:
             ConfigError: there is no such method.
+            ValueError: the step was made by hand, without a cell.
         """
+        if self.cell is None:
+            raise ValueError("a step without a cell has no other method")
         optimizer, in_turn = self.optimizer, self.in_turn
         if updates_in_turn(load_method(method)) != bool(in_turn):
             optimizer, in_turn = _optimizers(method, self.network, self.make_optimizer)
-        return replace(self, optimizer=optimizer, in_turn=in_turn, **_of_method(method, self.objective, in_turn))
+        return replace(self, optimizer=optimizer, in_turn=in_turn, **_of_method(method, self.cell, in_turn))
 
     @property
     def optimizers(self) -> list[torch.optim.Optimizer]:
@@ -129,19 +133,18 @@ def build_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> Trainin
         network = network.to(cell.device)
     if cell.compile:
         compile_modules(network)
-    objective = cell.objective()
     make_optimizer = partial(build_optimizer, cell)
     optimizer, in_turn = _optimizers(cell.method, network, make_optimizer)
     return TrainingStep(
         network,
         optimizer,
         alpha=cell.alpha,
-        objective=objective,
+        cell=cell,
         in_turn=in_turn,
         make_optimizer=make_optimizer,
         precision=cell.precision,
         is_compiled=cell.compile,
-        **_of_method(cell.method, objective, in_turn),
+        **_of_method(cell.method, cell, in_turn),
     )
 
 
@@ -165,11 +168,13 @@ def _optimizers(
 
 
 def _of_method(
-    name: str, objective: Mapping[str, Any], in_turn: Sequence[torch.optim.Optimizer]
+    name: str, cell: Cell, in_turn: Sequence[torch.optim.Optimizer]
 ) -> dict[Literal["rule", "logits_by_module"], Any]:
-    """The fields of a step that the method called ``name`` decides; its rule as a function of four arguments."""
+    """The fields of a step of ``cell`` by the method called ``name``; its rule as a function of four arguments."""
     method = load_method(name)
-    options = dict(objective) if takes_objective(method) else {}
+    options: dict[str, Any] = settings(method, cell)
+    if takes_objective(method):
+        options |= cell.objective()
     if updates_in_turn(method):
         options["optimizers"] = in_turn
     rule = method.accumulate_gradients

@@ -13,9 +13,13 @@ them; a cell of any other method has these at their defaults. A rule that does n
 ``NETWORKS``, the names of those that it takes, and ``refusal(cell)``: why it does not take the cell for another reason,
 as in ``batch_size = 3 for method 'y'; legal: ...``, or None. Such a cell is refused before anything runs.
 
-A rule that several ranks can share has two names more: ``on_ranks(network)``, which every rank calls and which gives
-its :class:`bench.ranks.share.RankShare`, and ``ON_ONE_RANK``, the method that is the same rule on one rank. Where it
-means nothing on one rank, it may lack ``accumulate_gradients``.
+A rule that lets a cell choose how it works has ``SETTINGS``: for each name of :data:`SETTING_NAMES` that it reads, a
+function of the cell's value, which may be None, and the cell, that gives the integer the rule then gets as a keyword.
+A cell of any other method has None there.
+
+A rule that several ranks can share has two names more: ``on_ranks(network)``, which every rank calls, with the settings
+as keywords, and which gives its :class:`bench.ranks.share.RankShare`, and ``ON_ONE_RANK``, the method that is the same
+rule on one rank. Where it means nothing on one rank, it may lack ``accumulate_gradients``.
 
 Three more names are for rules that need them. ``PER_MODULE_OPTIMIZERS = True``: the rule gets the keyword
 ``optimizers``, one a module, calls them itself and frees the gradients; the trunk's are left to the harness.
@@ -30,7 +34,7 @@ the process that plans a sweep reads ``USES_ALPHA`` and must not load torch.
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -46,9 +50,11 @@ if TYPE_CHECKING:
 
 GROUP = "sid_bench.methods"
 BASELINE = "bp"
+SETTING_NAMES = ("chunk", "micro_batches")
 
-# Keywords follow where OBJECTIVE is true.
+# Keywords follow where OBJECTIVE is true, and for SETTINGS.
 AccumulateGradients = Callable[["BeliefNetwork", "Tensor", "Tensor", Any], "Tensor"]
+Setting = Callable[[int | None, "Cell"], int]
 
 
 class Method(Protocol):
@@ -88,12 +94,21 @@ def load_method(name: str) -> Method:
     missing = [part for part in ("SUMMARY", "USES_ALPHA", *rule) if not hasattr(method, part)]
     if missing:
         raise ConfigError(f"method {name!r} ({source}) lacks {', '.join(missing)}")
+    for setting in getattr(method, "SETTINGS", {}):
+        if setting not in SETTING_NAMES:
+            raise ConfigError(f"method {name!r} ({source}): {unknown('setting', setting, SETTING_NAMES)}")
     return cast(Method, method)
 
 
 def takes_objective(method: Method) -> bool:
     """Whether ``method`` has a local objective, whose direction, smoothing and reduction it lets a cell choose."""
     return bool(getattr(method, "OBJECTIVE", False))
+
+
+def settings(method: Method, cell: "Cell") -> dict[str, int]:
+    """What ``method`` gets of :data:`SETTING_NAMES` for ``cell``."""
+    known: Mapping[str, Setting] = getattr(method, "SETTINGS", {})
+    return {setting: settle(getattr(cell, setting), cell) for setting, settle in known.items()}
 
 
 def rank_limits(name: str) -> tuple[int, int | None]:
@@ -103,10 +118,10 @@ def rank_limits(name: str) -> tuple[int, int | None]:
     return fewest, None if hasattr(method, "on_ranks") else 1
 
 
-def share_of(name: str, network: "BeliefNetwork") -> "RankShare":
-    """What this rank does of the step of the method called ``name``; all ranks call it, with equal networks."""
-    method: Any = load_method(name)
-    return cast("RankShare", method.on_ranks(network))
+def share_of(cell: "Cell", network: "BeliefNetwork") -> "RankShare":
+    """What this rank does of the step of ``cell``'s method; all ranks call it, with equal networks."""
+    method: Any = load_method(cell.method)
+    return cast("RankShare", method.on_ranks(network, **settings(method, cell)))
 
 
 def one_rank_method(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Backpropagation in micro-batches: a quarter of the batch, and of its activations, at a time."""
+"""Backpropagation in micro-batches: a part of the batch, and of its activations, at a time."""
 
 from typing import TYPE_CHECKING
 
@@ -7,22 +7,25 @@ if TYPE_CHECKING:
 
     from sid_core import BeliefNetwork
 
-SUMMARY = "backpropagation in four micro-batches whose gradients add up to the batch's"
+SUMMARY = "backpropagation in micro-batches (four, if unset) whose gradients add up to the batch's"
 USES_ALPHA = False
+SETTINGS = {"micro_batches": lambda parts, _cell: parts or 4}
 
-_MICRO_BATCHES = 4
 
-
-def accumulate_gradients(network: "BeliefNetwork", images: "Tensor", labels: "Tensor", _alpha: object) -> "Tensor":
+def accumulate_gradients(
+    network: "BeliefNetwork", images: "Tensor", labels: "Tensor", _alpha: object, *, micro_batches: int
+) -> "Tensor":
     """One BP step on the mean over the whole batch; see :mod:`bench.methods`.
 
-    The gradients are BP's but for rounding. BatchNorm is the exception: it sees a micro-batch at a time.
+    The gradients are BP's but for rounding. BatchNorm is the exception: it sees a micro-batch at a time. A batch of
+    fewer samples goes through one by one.
     """
     import torch
     import torch.nn.functional as F
 
+    parts = min(micro_batches, len(labels))
     total = torch.zeros((), dtype=images.dtype, device=images.device)
-    for some_images, some_labels in zip(images.chunk(_MICRO_BATCHES), labels.chunk(_MICRO_BATCHES), strict=True):
+    for some_images, some_labels in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
         loss = F.cross_entropy(network(some_images), some_labels, reduction="sum") / len(labels)
         loss.backward()
         total += loss.detach()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 SUMMARY = "SID vectorised: the same gradients, same-shaped modules in a few large products"
 USES_ALPHA = True
 OBJECTIVE = True
+SETTINGS = {"chunk": lambda chunk, cell: min(chunk or cell.modules, cell.modules)}
 NETWORKS = CASCADES  # a pipeline's stages differ, and each needs the features of the one before
 
 
@@ -25,9 +26,9 @@ def refusal(cell: "Cell") -> str | None:
 
 
 def accumulate_gradients(
-    network: "BeliefNetwork", images: "Tensor", labels: "Tensor", alpha: "Alpha", **objective: Any
+    network: "BeliefNetwork", images: "Tensor", labels: "Tensor", alpha: "Alpha", **options: Any
 ) -> "Tensor":
-    """:func:`sid_core.vectorised_step`."""
+    """:func:`sid_core.vectorised_step`; ``options`` are the objective's and ``chunk``."""
     from sid_core import vectorised_step
 
-    return vectorised_step(network, images, labels, alpha, **objective)
+    return vectorised_step(network, images, labels, alpha, **options)

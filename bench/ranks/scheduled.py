@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from bench.cell import Cell
+    from bench.methods import Setting
     from bench.ranks.share import RankShare
     from sid_core import BeliefNetwork
 
@@ -13,26 +14,21 @@ STAGES_A_RANK: dict[ScheduleName, int] = {"GPipe": 1, "1F1B": 1, "InterleavedZer
 
 # GPipe and 1F1B idle for (S - 1) / (M + S - 1) of the time, a third with 2 ranks and 2 micro-batches. More of them idle
 # less, and yet took longer on two cores: each reads all weights and adds a gradient as large as they are.
-_MICRO_BATCHES_A_RANK = 1
-
-
-def micro_batches(ranks: int) -> int:
-    """Into how many parts of equal size a batch is cut."""
-    return _MICRO_BATCHES_A_RANK * ranks
+MICRO_BATCHES: "dict[str, Setting]" = {"micro_batches": lambda parts, cell: parts or cell.ranks}
 
 
 def rule_by(
     schedule: ScheduleName,
-) -> tuple[Callable[["Cell"], str | None], Callable[["BeliefNetwork"], "RankShare"]]:
+) -> tuple[Callable[["Cell"], str | None], Callable[..., "RankShare"]]:
     """``refusal`` and ``on_ranks`` of the method that runs by ``schedule`` (see :mod:`bench.methods`)."""
 
     def refusal(cell: "Cell") -> str | None:
         return _refuse(cell, schedule)
 
-    def on_ranks(network: "BeliefNetwork") -> "RankShare":
+    def on_ranks(network: "BeliefNetwork", *, micro_batches: int) -> "RankShare":
         from bench.ranks.schedules import scheduled_share
 
-        return scheduled_share(network, schedule)
+        return scheduled_share(network, schedule, micro_batches)
 
     return refusal, on_ranks
 
@@ -45,7 +41,12 @@ def _refuse(cell: "Cell", schedule: ScheduleName) -> str | None:
             f"modules = {cell.modules} for method {cell.method!r} on {cell.ranks} ranks; legal: {stages} or more, "
             f"{STAGES_A_RANK[schedule]} a rank"
         )
-    parts = micro_batches(cell.ranks)
+    parts = MICRO_BATCHES["micro_batches"](cell.micro_batches, cell)
+    if parts % cell.ranks:
+        return (
+            f"micro_batches = {parts} for method {cell.method!r} on {cell.ranks} ranks; legal: multiples of "
+            f"{cell.ranks}, as many for each rank"
+        )
     if cell.batch_size % parts:
         return (
             f"batch_size = {cell.batch_size} for method {cell.method!r} on {cell.ranks} ranks; legal: multiples of "

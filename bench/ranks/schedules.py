@@ -17,7 +17,7 @@ from torch.distributed.pipelining import PipelineStage
 from torch.distributed.pipelining.schedules import get_schedule_class
 
 from bench.ranks.bounds import busy_bound, flushed_bound
-from bench.ranks.scheduled import STAGES_A_RANK, ScheduleName, micro_batches
+from bench.ranks.scheduled import STAGES_A_RANK, ScheduleName
 from bench.ranks.share import RankShare, batch_by_batch
 from sid_core import BeliefNetwork, balanced_sizes
 from sid_core.phases import enter
@@ -88,7 +88,7 @@ class _Stage(PipelineStage):
 class _Schedule(nn.Module):
     """This rank's stages of ``network``, and the schedule by which all ranks run them. ``torch.distributed`` is up."""
 
-    def __init__(self, network: BeliefNetwork, name: ScheduleName) -> None:
+    def __init__(self, network: BeliefNetwork, name: ScheduleName, micro_batches: int) -> None:
         super().__init__()
         rank, ranks = dist.get_rank(), dist.get_world_size()
         owners = _owners(name, ranks)
@@ -105,7 +105,7 @@ class _Schedule(nn.Module):
         ]
         schedule: Any = get_schedule_class(name)
         self._schedule = schedule(
-            stages if STAGES_A_RANK[name] > 1 else stages[0], micro_batches(ranks), loss_fn=F.cross_entropy
+            stages if STAGES_A_RANK[name] > 1 else stages[0], micro_batches, loss_fn=F.cross_entropy
         )
         self._has_first, self._has_last = 0 in own, len(sizes) - 1 in own
 
@@ -122,14 +122,17 @@ class _Schedule(nn.Module):
         return torch.stack(losses).mean().detach() if losses else torch.full((), torch.nan)
 
 
-def scheduled_share(network: BeliefNetwork, name: ScheduleName) -> RankShare:
-    """What this rank does of BP's step on ``network``, a pipeline of at least as many modules as there are stages."""
-    schedule = _Schedule(network, name)
+def scheduled_share(network: BeliefNetwork, name: ScheduleName, micro_batches: int) -> RankShare:
+    """What this rank does of BP's step on ``network``, a pipeline of at least as many modules as there are stages.
+
+    A batch is cut into ``micro_batches``, a multiple of the number of ranks, and has a multiple of them as its size.
+    """
+    schedule = _Schedule(network, name, micro_batches)
     owners, ranks = schedule.owners, dist.get_world_size()
     bound = (
         partial(busy_bound, owners=owners)
         if STAGES_A_RANK[name] > 1
-        else partial(flushed_bound, owners=owners, micro_batches=micro_batches(ranks))
+        else partial(flushed_bound, owners=owners, micro_batches=micro_batches)
     )
     modules_by_rank = [owners.count(rank) for rank in range(ranks)]
     return RankShare(schedule, network, 1, modules_by_rank, batch_by_batch(schedule.accumulate_gradients), bound)

@@ -8,14 +8,17 @@ import pandas as pd
 from bench.alpha import alpha_text
 from bench.bounds import lower_bound_bytes
 from bench.catalog import CASCADES, PIPELINES
-from bench.methods import BASELINE
+from bench.methods import BASELINE, SETTING_NAMES
 from bench.record import Allocator, CreatedBytes, Memory, Record
 
 # What a series is named for wherever it is not the usual.
 _USUAL = {"direction": "forward", "loss_reduction": "sum", "precision": "float32", "compile": False}
 # What may differ between a cell and the BP cell that it is held against: the rule and its objective, and what was
 # measured. Several ranks are held against BP on one.
-_NOT_PAIRED = ("method", "alpha", "smoothing", "direction", "loss_reduction", "passes", "latency_seconds", "ranks")
+_NOT_PAIRED = (
+    *("method", "alpha", "smoothing", "direction", "loss_reduction", *SETTING_NAMES),
+    *("passes", "latency_seconds", "ranks"),
+)
 # What a cost figure keeps fixed within a panel, besides the axis it draws.
 PANEL = ("network", "dataset", "hidden", "width", "image_size", "channels", "classes", "optimizer", "device")
 
@@ -107,8 +110,8 @@ def _memory_in_detail(record: Record, memory: Memory) -> dict[str, Any]:
 def series_names(frame: pd.DataFrame) -> pd.Series:
     """The name of each row's line in a figure: its method, and what else tells its lines apart.
 
-    That is whatever is not as in :data:`_USUAL`, and smoothing, alpha, threads and cut where it comes with several, and
-    the number of ranks where it is not one.
+    That is whatever is not as in :data:`_USUAL`, what the method was set to, smoothing, alpha, threads and cut where it
+    comes with several, and the number of ranks where it is not one.
     """
     names = frame["method"]
     for axis, usual in _USUAL.items():
@@ -119,6 +122,9 @@ def series_names(frame: pd.DataFrame) -> pd.Series:
             apart = [frame["method"], frame["direction"]] if axis == "smoothing" else frame["method"]
             several = values.groupby(apart).transform("nunique") > 1
             names = names.where(~several, names + f" {axis} " + values)
+    for axis in SETTING_NAMES:
+        text = f" {axis.replace('_', '-')} " + frame[axis].map(_axis_text)
+        names = names.where(frame[axis].isna(), names + text)
     if "ranks" in frame:
         names = names.where(frame["ranks"] == 1, names + ", " + frame["ranks"].map(str) + " ranks")
     return names

@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from schedule_job import SCHEDULES
+from schedule_job import MICRO_BATCHES_A_RANK, SCHEDULES
 
-from bench.ranks.scheduled import STAGES_A_RANK, micro_batches
+from bench.cell import make_cell
+from bench.errors import ConfigError
+from bench.methods import load_method, settings
+from bench.ranks.scheduled import STAGES_A_RANK
+
+RUNS = [f"{method} {parts}" for method in SCHEDULES for parts in MICRO_BATCHES_A_RANK]
 
 
 @pytest.fixture(scope="module", params=[2, 3])
@@ -31,28 +36,55 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(request.param)]
 
 
-@pytest.mark.parametrize("method", SCHEDULES)
-def test_two_steps_give_the_gradients_and_weights_of_one_rank(found: list[dict[str, Any]], method: str) -> None:
+@pytest.mark.parametrize("run", RUNS)
+def test_two_steps_give_the_gradients_and_weights_of_one_rank(found: list[dict[str, Any]], run: str) -> None:
     for rank in found:
-        assert rank[method]["gradients"] < 1e-12
-        assert rank[method]["weights"] < 1e-12
+        assert rank[run]["gradients"] < 1e-12
+        assert rank[run]["weights"] < 1e-12
 
 
-@pytest.mark.parametrize("method", SCHEDULES)
-def test_each_parameter_is_on_one_rank(found: list[dict[str, Any]], method: str) -> None:
-    held = sorted(name for rank in found for name in rank[method]["parameters"])
-    assert held == found[0][method]["all"]
-    assert all(rank[method]["modules"] == found[0][method]["modules"] for rank in found)
-    assert sum(found[0][method]["modules"]) == 6
+@pytest.mark.parametrize("run", RUNS)
+def test_each_parameter_is_on_one_rank(found: list[dict[str, Any]], run: str) -> None:
+    held = sorted(name for rank in found for name in rank[run]["parameters"])
+    assert held == found[0][run]["all"]
+    assert all(rank[run]["modules"] == found[0][run]["modules"] for rank in found)
+    assert sum(found[0][run]["modules"]) == 6
 
 
-@pytest.mark.parametrize("method", SCHEDULES)
-def test_the_rank_of_the_last_stage_knows_the_loss(found: list[dict[str, Any]], method: str) -> None:
-    knows = [rank[method] for rank in found if not math.isnan(rank[method]["losses"][0])]
+@pytest.mark.parametrize("run", RUNS)
+def test_the_rank_of_the_last_stage_knows_the_loss(found: list[dict[str, Any]], run: str) -> None:
+    knows = [rank[run] for rank in found if not math.isnan(rank[run]["losses"][0])]
     assert len(knows) == 1
     assert knows[0]["losses"] == pytest.approx(knows[0]["expected"], rel=1e-12)
 
 
 def test_all_schedules_of_the_table_have_a_method() -> None:
     assert len(STAGES_A_RANK) == len(SCHEDULES)
-    assert [micro_batches(ranks) for ranks in (2, 3)] == [2, 3]
+
+
+def of_batch_12(**axes: Any) -> Any:
+    sizes = {"network": "pipeline-linear", "depth": 6, "batch_size": 12, "dataset": "random", "passes": ["memory"]}
+    return make_cell({"method": "bp-1f1b", "ranks": 2, **sizes, **axes})
+
+
+@pytest.mark.parametrize("method", SCHEDULES)
+def test_there_is_one_micro_batch_a_rank_unless_the_cell_says_otherwise(method: str) -> None:
+    for ranks in (2, 3):
+        assert settings(load_method(method), of_batch_12(method=method, ranks=ranks)) == {"micro_batches": ranks}
+        assert settings(load_method(method), of_batch_12(method=method, ranks=ranks, micro_batches=12)) == {
+            "micro_batches": 12
+        }
+        assert of_batch_12(method=method, ranks=ranks, micro_batches=ranks) == of_batch_12(method=method, ranks=ranks)
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ({"micro_batches": 3}, "micro_batches = 3 for method 'bp-1f1b' on 2 ranks; legal: multiples of 2"),
+        ({"micro_batches": 8}, "batch_size = 12 for method 'bp-1f1b' on 2 ranks; legal: multiples of 8"),
+        ({"micro_batches": 0}, "micro_batches = 0; legal: an integer of 1 or more"),
+    ],
+)
+def test_micro_batches_that_do_not_go_round_are_refused(axes: dict[str, int], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        of_batch_12(**axes)

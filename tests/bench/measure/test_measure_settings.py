@@ -1,0 +1,139 @@
+"""What a method lets a cell choose of how it works: modules at once, parts of a batch."""
+
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import bench.methods
+from bench.cell import Cell, make_cell
+from bench.errors import ConfigError
+from bench.measure.memory import measure_memory
+from bench.measure.predict import predict_memory
+from bench.measure.step import TrainingStep, build_step
+from bench.methods import SETTING_NAMES, load_method, method_names, rank_limits, settings
+from bench.plan.grid import at_batch, baseline_of, lines_of, memory_cells, shape_of
+from bench.report.frame import series_names
+from bench.sweep import load_sweep
+
+NOT_PREDICTED = {"allocator", "timeline"}
+
+
+def a_cell(method: str, **axes: Any) -> Cell:
+    sizes = {"depth": 8, "width": 6, "hidden": 32, "batch_size": 12, "image_size": 4, "passes": ["memory"]}
+    return make_cell({"method": method, "dataset": "random", **sizes, **axes})
+
+
+def built(cell: Cell) -> tuple[TrainingStep, Tensor, Tensor]:
+    shape, classes = shape_of(cell)
+    torch.manual_seed(1)
+    images, labels = torch.randn(cell.batch_size, *shape), torch.randint(classes, (cell.batch_size,))
+    return build_step(cell, shape, classes), images, labels
+
+
+def peak(cell: Cell) -> int:
+    step, images, labels = built(cell)
+    memory = measure_memory(step, images, labels)
+    expected = predict_memory(cell, *shape_of(cell))
+    assert memory.model_dump(exclude=NOT_PREDICTED) == expected.model_dump(exclude=NOT_PREDICTED)
+    return memory.peak_activation_bytes
+
+
+def assert_same_gradients(cell: Cell, other: Cell) -> None:
+    (step, images, labels), (twin, *_) = built(cell), built(other)
+    torch.testing.assert_close(step(images, labels), twin(images, labels))
+    for parameter, expected in zip(step.network.parameters(), twin.network.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad, expected.grad)
+
+
+def test_smaller_chunks_hold_less_and_give_the_same_gradients() -> None:
+    peaks = [peak(a_cell("sid-vectorised", chunk=chunk)) for chunk in (1, 2, 4, None)]
+    assert all(smaller < larger for smaller, larger in pairwise(peaks))
+    for chunk in (1, 3):
+        assert_same_gradients(a_cell("sid-vectorised", chunk=chunk), a_cell("sid-published", alpha=0.5))
+
+
+def test_more_micro_batches_hold_less_and_give_the_same_gradients() -> None:
+    peaks = [peak(a_cell("bp-microbatch", micro_batches=parts)) for parts in (12, None, 2, 1)]
+    assert all(smaller < larger for smaller, larger in pairwise(peaks))
+    for parts in (1, 5, 12, 30):  # 12 samples in 5 parts that differ in size; one by one
+        assert_same_gradients(a_cell("bp-microbatch", micro_batches=parts), a_cell("bp"))
+
+
+@pytest.mark.parametrize(("samples", "parts"), [(5, [2, 1, 1, 1]), (8, [2] * 4), (3, [1] * 3)])
+def test_a_batch_is_cut_into_as_many_parts_as_the_cell_says(
+    samples: int, parts: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, images, labels = built(a_cell("bp-microbatch", batch_size=samples))
+    seen: list[int] = []
+    forward = type(step.network).forward
+    monkeypatch.setattr(type(step.network), "forward", lambda self, x: seen.append(len(x)) or forward(self, x))
+    step(images, labels)
+    assert seen == parts
+
+
+@pytest.mark.parametrize("method", [name for name in method_names() if rank_limits(name)[0] == 1])
+def test_a_setting_is_kept_by_methods_that_read_it_only(method: str) -> None:
+    network = {"network": "pipeline-conv", "modules": 5} if method == "bp-plain" else {}
+    sizes = {"depth": 5, "device": "cuda" if method == "bp-offload" else "cpu", **network}
+    chosen = a_cell(method, chunk=3, micro_batches=3, **sizes)
+    reads = {"sid-vectorised": {"chunk": 3}, "bp-microbatch": {"micro_batches": 3}}.get(method, {})
+    assert {name: getattr(chosen, name) for name in SETTING_NAMES if getattr(chosen, name) is not None} == reads
+    assert settings(load_method(method), chosen) == reads
+    assert (chosen == a_cell(method, **sizes)) == (not reads)
+
+
+def test_cells_that_mean_the_same_are_equal() -> None:
+    assert a_cell("sid-vectorised", chunk=8) == a_cell("sid-vectorised", chunk=64) == a_cell("sid-vectorised")
+    assert a_cell("bp-microbatch", micro_batches=4) == a_cell("bp-microbatch")
+    assert a_cell("bp-microbatch", micro_batches=4).id == a_cell("bp-microbatch").id
+    assert len({a_cell("sid-vectorised", chunk=chunk).id for chunk in (None, 1, 2)}) == 3
+
+
+@pytest.mark.parametrize("axis", SETTING_NAMES)
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "2"])
+def test_an_illegal_setting_is_refused_whatever_the_method(axis: str, value: object) -> None:
+    for method in ("bp", "bp-microbatch", "sid-vectorised"):
+        with pytest.raises(ConfigError, match=f"{axis} = .*; legal: an integer of 1 or more"):
+            a_cell(method, **{axis: value})
+
+
+def test_a_plan_keeps_settings_apart_at_every_batch_size_and_holds_them_against_one_bp() -> None:
+    cells = [a_cell("bp-microbatch", micro_batches=parts) for parts in (2, 4, 8)]
+    assert len(lines_of(memory_cells(cells))) == 3
+    assert [settings(load_method("bp-microbatch"), at_batch(cell, 1))["micro_batches"] for cell in cells] == [2, 4, 8]
+    assert len({baseline_of(cell) for cell in cells}) == 1
+
+
+def test_the_name_of_a_series_tells_its_settings() -> None:
+    import pandas as pd
+
+    cells = [
+        *(a_cell("bp-microbatch", micro_batches=parts) for parts in (4, 8)),
+        *(a_cell("sid-vectorised", chunk=chunk) for chunk in (None, 2)),
+    ]
+    frame = pd.DataFrame([cell.model_dump() for cell in cells])
+    expected = ["bp-microbatch", "bp-microbatch micro-batches 8", "sid-vectorised", "sid-vectorised chunk 2"]
+    assert list(series_names(frame)) == expected
+
+
+def test_a_suite_sweeps_a_setting_beside_methods_without_it(tmp_path: Path) -> None:
+    suite = tmp_path / "chunks.toml"
+    axes = 'method = ["bp", "sid-vectorised"]\ndepth = 8\nchunk = [1, 2, 8]\npasses = ["memory"]\n'
+    suite.write_text(f"[[grid]]\n{axes}")
+    found = [(cell.method, cell.chunk) for cell in load_sweep(str(suite)).cells]
+    assert found == [("bp", None), ("sid-vectorised", 1), ("sid-vectorised", 2), ("sid-vectorised", None)]
+
+
+def test_a_setting_that_no_cell_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = SimpleNamespace(
+        SUMMARY="", USES_ALPHA=False, accumulate_gradients=print, SETTINGS={"chunks": lambda value, _cell: value}
+    )
+    source = SimpleNamespace(load=lambda: method)
+    monkeypatch.setattr(bench.methods, "_sources", lambda: {"mine": source})
+    with pytest.raises(ConfigError, match=r"unknown setting 'chunks'.*legal: chunk, micro_batches"):
+        load_method("mine")
