@@ -3,6 +3,8 @@
 A local module is a short stack of linear layers and ReLUs, so the chain rule through it is three products a layer.
 Written out, they add straight into ``.grad`` and into the features' gradient, and the gradient of the belief, which
 nobody asks for, is not computed. ``streamed_step`` takes this way where it can and autograd where it can't.
+
+Under autocast, products are in its type, as autograd has them; gradients of parameters and features gather in theirs.
 """
 
 from collections.abc import Iterable
@@ -12,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sid_core.network import LocalModule
-from sid_core.objective import BeliefChain
+from sid_core.objective import BeliefChain, belief_dtype
 from sid_core.phases import enter
 
 multiply_by_relu_slope = torch.ops.aten.threshold_backward.grad_input
@@ -26,10 +28,10 @@ def has_closed_form(module: nn.Module) -> bool:
     """
     if type(module) is not LocalModule or torch.nn.modules.module._has_any_global_hook():
         return False
-    if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
-        return False
     stack = module._modules["mlp"]
     if type(stack) is not nn.Sequential or is_hooked(module) or is_hooked(stack):
+        return False
+    if _leaves_out_double() and next(stack.parameters()).dtype == torch.float64:
         return False
     expected: type[nn.Module] = nn.Linear
     for layer in stack._modules.values():
@@ -41,6 +43,18 @@ def has_closed_form(module: nn.Module) -> bool:
     return expected is nn.ReLU  # the last layer was linear
 
 
+def input_of_modules(belief: Tensor, features: Tensor) -> Tensor:
+    """``belief`` ``[B, C]`` beside ``features`` ``[B, d]``, in the type that the modules compute in: ``[B, C + d]``."""
+    dtype = autocast_dtype(features)
+    return torch.cat((belief.to(dtype), features.to(dtype)), dim=1)
+
+
+def autocast_dtype(like: Tensor) -> torch.dtype:
+    """The type of products where autocast is on for the device of ``like``, and else that of ``like``."""
+    device = like.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else like.dtype
+
+
 def accumulate_closed_form(
     local_modules: Iterable[nn.Module], stacked: Tensor, chain: BeliefChain, wants_feature_gradient: bool
 ) -> Tensor | None:
@@ -48,8 +62,8 @@ def accumulate_closed_form(
 
     Args:
         local_modules: modules for which :func:`has_closed_form` holds, first to last.
-        stacked: ``[B, C + d]``, the features in its last ``d`` columns. The first ``C`` are overwritten with each
-            belief in turn, so that the input of a module is never built anew.
+        stacked: :func:`input_of_modules`, ``[B, C + d]``. The first ``C`` columns are overwritten with each belief in
+            turn, so that the input of a module is never built anew.
         chain: the beliefs; walked from the first module to the last.
         wants_feature_gradient: whether the features need a gradient.
 
@@ -66,7 +80,9 @@ def accumulate_closed_form(
         for linear in linears[:-1]:
             # ReLU in place: its gradient needs the result only, and a linear layer needs its input only.
             inputs.append(F.linear(inputs[-1], linear.weight, linear.bias).relu_())
-        gradient = chain.advance(F.linear(inputs[-1], linears[-1].weight, linears[-1].bias))
+        logits = F.linear(inputs[-1], linears[-1].weight, linears[-1].bias)
+        gradient = chain.advance(logits.to(belief_dtype(logits)))
+        del logits
         enter("backward", number)
         gradients = [gradient]
         del gradient  # the list has it alone, and hands it over
@@ -89,14 +105,14 @@ def run_backward(
     Args:
         linears: its linear layers, first to last.
         inputs: of each of them, the first ``[B, C + d]``; all but that one are taken out and freed on the way.
-        gradients: holds the gradient in the logits, ``[B, C]``; taken out.
+        gradients: holds the gradient in the logits, ``[B, C]``, in the type of beliefs; taken out.
         feature_gradient: what the gradient in the features is added to, ``[B, d]``; None: there is none yet.
         classes: C; None: the features need no gradient.
 
     Returns:
         The gradient in the features so far, ``[B, d]``, or None.
     """
-    gradient = gradients.pop()
+    gradient = gradients.pop().to(inputs[0].dtype)
     for linear in reversed(linears[1:]):
         activation = inputs.pop()
         _add_parameter_gradients(linear, activation, gradient)
@@ -107,24 +123,36 @@ def run_backward(
     if classes is None:
         return None
     feature_weight = linears[0].weight[:, classes:]
-    if feature_gradient is None:
-        return gradient.mm(feature_weight)
-    return feature_gradient.addmm_(gradient, feature_weight)
+    return add_product(feature_gradient, gradient, feature_weight, feature_weight.dtype)
+
+
+def add_product(into: Tensor | None, one: Tensor, other: Tensor, dtype: torch.dtype) -> Tensor:
+    """``into`` with the product of two matrices added in place; without it, the product as ``dtype``.
+
+    ``into`` is of the type of both, or wider than the product is under autocast.
+    """
+    if into is None:
+        return one.mm(other).to(dtype)
+    return into.addmm_(one, other) if one.dtype == into.dtype == other.dtype else into.add_(one.mm(other))
 
 
 def _add_parameter_gradients(linear: nn.Linear, activation: Tensor, gradient: Tensor) -> None:
     """Adds the gradients of ``linear`` for its input ``[B, in]`` and its output's gradient ``[B, out]``."""
     weight, bias = linear.weight, linear.bias
     if weight.requires_grad:
+        product = add_product(weight.grad, gradient.t(), activation, weight.dtype)
         if weight.grad is None:
-            weight.grad = gradient.t().mm(activation)
-        else:
-            weight.grad.addmm_(gradient.t(), activation)
+            weight.grad = product
     if bias.requires_grad:
         if bias.grad is None:
-            bias.grad = gradient.sum(dim=0)
+            bias.grad = gradient.sum(dim=0, dtype=bias.dtype)
         else:
-            bias.grad.add_(gradient.sum(dim=0))
+            bias.grad.add_(gradient.sum(dim=0, dtype=bias.dtype))
+
+
+def _leaves_out_double() -> bool:
+    """Whether autocast is on, which narrows all parameters but those of double precision."""
+    return torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
 
 
 def is_hooked(module: nn.Module) -> bool:

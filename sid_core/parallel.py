@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
-from sid_core.closed_form import has_closed_form, run_backward
+from sid_core.closed_form import add_product, has_closed_form, input_of_modules, run_backward
 from sid_core.network import Cascade
 from sid_core.objective import (
     DEFAULT_SMOOTHING,
@@ -85,6 +85,8 @@ def parallel_step(
         sent = _hand_on(part, logits)
         loss = chain.loss
         feature_gradient = run.backward()
+        if feature_gradient is not None:  # in one type on all ranks, however each has come by it
+            feature_gradient = feature_gradient.to(belief_dtype(features))
         enter("wait")
         with part.talking("while gradients were added up"):
             for work in sent:
@@ -159,7 +161,7 @@ class _ClosedForm:
             self._shares.reverse()  # taken from the end
 
     def forward(self, chain: BeliefChain) -> Tensor:
-        self._stacked = torch.cat((chain.belief, self._features), dim=1)
+        self._stacked = input_of_modules(chain.belief, self._features)
         for number, linears in self._modules:
             enter("forward", number)
             belief = chain.belief
@@ -167,6 +169,7 @@ class _ClosedForm:
             for linear in linears[1:-1]:
                 activations.append(F.linear(activations[-1], linear.weight, linear.bias).relu_())
             logits = F.linear(activations[-1], linears[-1].weight, linears[-1].bias)
+            logits = logits.to(belief_dtype(logits))
             self._done.append((number, linears, belief, activations, chain.advance(logits)))
         return logits
 
@@ -183,7 +186,8 @@ class _ClosedForm:
 
     def _first_layer(self, linear: nn.Linear, belief: Tensor) -> Tensor:
         if self._shares:
-            return self._shares.pop().addmm_(belief, linear.weight[:, : self._classes].t())
+            share = self._shares.pop()
+            return add_product(share, belief, linear.weight[:, : self._classes].t(), share.dtype)
         self._stacked[:, : self._classes] = belief
         return F.linear(self._stacked, linear.weight, linear.bias)
 

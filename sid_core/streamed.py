@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 from torch.optim import Optimizer
 
-from sid_core.closed_form import accumulate_closed_form, has_closed_form
+from sid_core.closed_form import accumulate_closed_form, has_closed_form, input_of_modules
 from sid_core.network import BeliefNetwork
 from sid_core.objective import (
     DEFAULT_SMOOTHING,
@@ -85,7 +85,7 @@ def streamed_step(
         if optimizers is not None:
             local_modules = update_in_turn(list(network.local_modules), optimizers)
         if closed_form and all(map(has_closed_form, network.local_modules)):
-            stacked = torch.cat((chain.belief, features), dim=1)
+            stacked = input_of_modules(chain.belief, features)
             del features  # from here on they live in the modules' input only
             feature_gradient = accumulate_closed_form(local_modules, stacked, chain, trunk_learns)
             del stacked

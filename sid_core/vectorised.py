@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 from torch.func import functional_call
 
-from sid_core.closed_form import has_closed_form, multiply_by_relu_slope
+from sid_core.closed_form import autocast_dtype, has_closed_form, multiply_by_relu_slope
 from sid_core.network import BeliefNetwork, Cascade
 from sid_core.objective import (
     DEFAULT_SMOOTHING,
@@ -108,32 +108,33 @@ def _accumulate_closed_form(
     Hidden layers are held as ``[B, n, h]``, so that they are one matrix for the features' products and one batch of
     matrices for the modules'.
     """
-    values = [value[part] for value in stack.values]
+    dtype = autocast_dtype(features)
+    features = features.to(dtype)
+    values = [value[part].to(dtype) for value in stack.values]  # under autocast, narrowed once for both passes
     weights, biases = values[::2], values[1::2]
     batch, (modules, hidden, _), classes = len(features), weights[0].shape, chain.belief.shape[1]
     first_by_features = weights[0].reshape(modules * hidden, -1)[:, classes:]
     layers = [torch.addmm(biases[0].reshape(-1), features, first_by_features.t()).view(batch, modules, hidden)]
     layers += [features.new_empty(batch, modules, hidden) for _ in weights[2:]]
     logits = features.new_empty(modules, batch, classes)
-    beliefs = features.new_empty(modules + 1, batch, classes)
+    beliefs = chain.belief.new_empty(modules + 1, batch, classes)
     beliefs[0] = chain.belief
     _run_forward(weights, biases, layers, logits, beliefs)
-    gradient = chain.advance_all(logits, beliefs)
+    gradient = chain.advance_all(logits.to(beliefs.dtype), beliefs).to(dtype)
     del logits
     enter("backward")
     gradients = [value[part] for value in stack.gradients]
-    beta = int(adds)
     for index in range(len(weights) - 1, 0, -1):
         activation = layers.pop().transpose(0, 1)
-        gradients[2 * index].baddbmm_(gradient.transpose(1, 2), activation, beta=beta)
+        _add_product(gradients[2 * index], gradient.transpose(1, 2), activation, adds)
         _add_sum(gradients[2 * index + 1], gradient, adds)
         gradient = torch.bmm(gradient, weights[index])
         multiply_by_relu_slope(gradient, activation, 0, grad_input=activation)  # takes the place of the activation
         gradient = activation
     _add_sum(gradients[1], gradient, adds)
-    gradients[0][:, :, :classes].baddbmm_(gradient.transpose(1, 2), beliefs[:-1], beta=beta)
+    _add_product(gradients[0][:, :, :classes], gradient.transpose(1, 2), beliefs[:-1].to(dtype), adds)
     flat = gradient.transpose(0, 1).reshape(batch, modules * hidden)
-    gradients[0].view(modules * hidden, -1)[:, classes:].addmm_(flat.t(), features, beta=beta)
+    _add_product(gradients[0].view(modules * hidden, -1)[:, classes:], flat.t(), features, adds)
     return flat.mm(first_by_features)
 
 
@@ -150,21 +151,32 @@ def _run_forward(
     ]
     firsts, belief_by_module = layers[0].unbind(1), beliefs.unbind()
     for index, first in enumerate(firsts):
-        activation = first.addmm_(belief_by_module[index], by_belief[index]).relu_()
+        activation = first.addmm_(belief_by_module[index].to(first.dtype), by_belief[index]).relu_()
         for bias, weight, out in later[:-1]:
             activation = torch.addmm(bias[index], activation, weight[index], out=out[index]).relu_()
         bias, weight, out = later[-1]
+        belief = belief_by_module[index + 1]
         torch.softmax(
-            torch.addmm(bias[index], activation, weight[index], out=out[index]), 1, out=belief_by_module[index + 1]
+            torch.addmm(bias[index], activation, weight[index], out=out[index]).to(belief.dtype), 1, out=belief
         )
 
 
 def _add_sum(into: Tensor, gradient: Tensor, adds: bool) -> None:
     """Adds ``gradient`` ``[n, B, k]``, summed over the batch, into ``[n, k]``."""
     if adds:
-        into.add_(gradient.sum(dim=1))
+        into.add_(gradient.sum(dim=1, dtype=into.dtype))
     else:
-        torch.sum(gradient, dim=1, out=into)
+        torch.sum(gradient, dim=1, dtype=into.dtype, out=into)
+
+
+def _add_product(into: Tensor, one: Tensor, other: Tensor, adds: bool) -> None:
+    """Adds the product of two matrices, or of ``n`` pairs, into ``into``, which is wider than they under autocast."""
+    if into.dtype == one.dtype:
+        (into.baddbmm_ if into.dim() == 3 else into.addmm_)(one, other, beta=int(adds))
+    elif adds:
+        into.add_(one.matmul(other))
+    else:
+        into.copy_(one.matmul(other))
 
 
 def _accumulate_by_autograd(

@@ -149,3 +149,19 @@ def test_backward_inside_of_autocast_gives_what_it_gives_outside(build: Any) -> 
         loss = F.cross_entropy(outside(images), labels)
     loss.backward()
     assert all(torch.equal(one, other) for one, other in zip(gradients(inside), gradients(outside), strict=True))
+
+
+@pytest.mark.parametrize("step", [streamed_step, vectorised_step])
+def test_gradients_without_a_graph_are_as_exact_as_autograd_s(step: Any) -> None:
+    images, labels = batch()
+    exact, by_hand, by_autograd = build_cascade(), build_cascade(), build_cascade()
+    published_step(exact, images, labels, 0.4)
+    with autocast():
+        step(by_hand, images, labels, 0.4)
+        streamed_step(by_autograd, images, labels, 0.4, closed_form=False)
+
+    def error(network: BeliefNetwork) -> float:
+        pairs = zip(gradients(network), gradients(exact), strict=True)
+        return sum(float((one - other).square().sum()) for one, other in pairs) ** 0.5
+
+    assert 0 < error(by_hand) <= 1.2 * error(by_autograd)

@@ -266,13 +266,12 @@ def test_dropout_really_drops_in_training_mode() -> None:
     assert not torch.allclose(*last)
 
 
-def test_autocast_costs_the_closed_form_only_while_it_is_on() -> None:
-    module = LocalModule(4, 5, 8)
+def test_autocast_costs_the_closed_form_where_it_passes_parameters_by() -> None:
     with torch.autocast("cpu", torch.bfloat16):
-        assert not has_closed_form(module)
+        assert has_closed_form(LocalModule(4, 5, 8))
+        assert not has_closed_form(LocalModule(4, 5, 8).double())
         with torch.autocast("cpu", enabled=False):
-            assert has_closed_form(module)
-    assert has_closed_form(module)
+            assert has_closed_form(LocalModule(4, 5, 8).double())
 
 
 def test_inside_autocast_streamed_gives_published_s_gradients_in_the_precision_of_autocast() -> None:
