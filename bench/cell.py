@@ -289,11 +289,8 @@ class Cell(BaseModel):
             raise ValueError(f"passes = accuracy for ranks = {self.ranks}; legal: memory, latency")
         if self.processes > 1:
             raise ValueError(f"processes = {self.processes} for ranks = {self.ranks}; legal: 1")
-        for name in ("precision", "compile"):
-            if getattr(self, name) != _LATER_FIELDS[name]:
-                raise ValueError(
-                    f"{name} = {getattr(self, name)!r} for ranks = {self.ranks}; legal: {_LATER_FIELDS[name]}"
-                )
+        if self.compile:
+            raise ValueError(f"compile = True for ranks = {self.ranks}; legal: False")
         if self.device not in ("cpu", "cuda"):
             raise ValueError(f"device = {self.device!r} for ranks = {self.ranks}; legal: cpu, cuda (a GPU a rank)")
 
@@ -385,8 +382,9 @@ class Cell(BaseModel):
         parts = "" if self.micro_batches is None else f" in {self.micro_batches} micro-batches"
         threads = f" threads {self.threads}" if self.threads else ""
         threads += "" if self.ranks == 1 else f" ranks {self.ranks}"
+        side = "" if self.image_size is None else f" {self.image_size}x{self.image_size}"
         return (
-            f"{self.method} {self.network} {self.dataset} depth {self.depth} modules {self.modules}{cut} "
+            f"{self.method} {self.network} {self.dataset}{side} depth {self.depth} modules {self.modules}{cut} "
             f"hidden {self.hidden} batch {self.batch_size}{parts}{chunk}{objective}{noise} {self.optimizer} "
             f"seed {self.seed}{precision}{compiled}{threads}"
         )

@@ -52,7 +52,8 @@ def input_of_modules(belief: Tensor, features: Tensor) -> Tensor:
 def autocast_dtype(like: Tensor) -> torch.dtype:
     """The type of products where autocast is on for the device of ``like``, and else that of ``like``."""
     device = like.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else like.dtype
+    is_on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if is_on else like.dtype
 
 
 def accumulate_closed_form(

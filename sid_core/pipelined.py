@@ -96,6 +96,7 @@ def pipelined_steps(
             del chain, features, logits, gradient
         enter("optimizer")
         optimizer.step()
+        torch.clear_autocast_cache()  # or the next batch would run with narrow copies of the old weights
     outbox.empty()
     enter("wait")
     total = torch.stack(losses) if losses else torch.zeros(0)

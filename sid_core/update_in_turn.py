@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -35,5 +36,6 @@ def update_in_turn(local_modules: Sequence[nn.Module], optimizers: Sequence[Opti
         yield module
         enter("optimizer")
         optimizer.step()
+        torch.clear_autocast_cache()  # a context that outlives the step would go on with narrow copies of old weights
         optimizer.zero_grad()
         enter("forward")

@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from bench.cell import Cell
-from bench.measure.step import Gradients, TrainingStep, build_optimizer, build_step
+from bench.cell import Cell, Precision
+from bench.measure.step import Gradients, TrainingStep, autocast_to, build_optimizer, build_step
 from bench.methods import BASELINE, load_method, one_rank_method, share_of, takes_objective
 from bench.ranks.share import RankShare
 from bench.workloads.networks import build_network
@@ -29,6 +29,7 @@ class RankStep:
     optimizer: Optimizer
     alpha: float | Sequence[float] | None
     objective: dict[str, Any]
+    precision: Precision = "float32"
 
     @property
     def network(self) -> nn.Module:
@@ -60,7 +61,9 @@ class RankStep:
         try:
             enter("forward")
             same = ((images, labels) for _ in range(batches))
-            return self.share.train(same, self.alpha, self.optimizer, **self.objective)
+            # An optimizer's step is in it, too, and stays as it is: autocast passes by what works in place.
+            with autocast_to(self.precision, images.device):
+                return self.share.train(same, self.alpha, self.optimizer, **self.objective)
         finally:
             self.optimizer.__dict__.pop("zero_grad", None)
 
@@ -70,7 +73,8 @@ def build_rank_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> Ra
     network = build_network(cell, shape, classes).to(cell.device)
     share = share_of(cell, network)
     objective = cell.objective() if takes_objective(load_method(cell.method)) else {}
-    return RankStep(share, build_optimizer(cell, share.network.parameters()), cell.alpha, objective)
+    optimizer = build_optimizer(cell, share.network.parameters())
+    return RankStep(share, optimizer, cell.alpha, objective, cell.precision)
 
 
 def build_one_rank_steps(cell: Cell, shape: tuple[int, int, int], classes: int) -> tuple[TrainingStep, TrainingStep]:

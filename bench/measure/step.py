@@ -83,9 +83,7 @@ class TrainingStep:
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
         """The context in which the network runs on ``device``."""
-        if self.precision == "float32":
-            return nullcontext()
-        return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+        return autocast_to(self.precision, device)
 
     def timed(self) -> AbstractContextManager[object]:
         """The context of steps that are timed: it is an error if anything has to be compiled in it."""
@@ -109,6 +107,13 @@ class TrainingStep:
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """All that update the network."""
         return [*self.in_turn, self.optimizer]
+
+
+def autocast_to(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """The context in which a network computes in ``precision`` on ``device``."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
 def flush_denormals() -> None:

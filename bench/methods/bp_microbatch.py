@@ -9,11 +9,13 @@ if TYPE_CHECKING:
 
 SUMMARY = "backpropagation in micro-batches (four, if unset) whose gradients add up to the batch's"
 USES_ALPHA = False
-SETTINGS = {"micro_batches": lambda parts, _cell: parts or 4}
+
+_USUAL = 4
+SETTINGS = {"micro_batches": lambda parts, _cell: parts or _USUAL}
 
 
 def accumulate_gradients(
-    network: "BeliefNetwork", images: "Tensor", labels: "Tensor", _alpha: object, *, micro_batches: int
+    network: "BeliefNetwork", images: "Tensor", labels: "Tensor", _alpha: object, *, micro_batches: int = _USUAL
 ) -> "Tensor":
     """One BP step on the mean over the whole batch; see :mod:`bench.methods`.
 

@@ -141,6 +141,21 @@ def test_optimizers_in_turn_update_float32_weights() -> None:
 
 
 @pytest.mark.parametrize("build", [build_cascade, build_pipeline])
+def test_optimizers_in_turn_update_what_the_same_context_reads_next(build: Any) -> None:
+    network, apart = build(), build()
+    with autocast():
+        for _ in range(3):
+            optimizers = [torch.optim.SGD(module.parameters(), lr=0.1) for module in network.local_modules]
+            streamed_step(network, *batch(), 0.4, optimizers=optimizers)
+    for _ in range(3):
+        optimizers = [torch.optim.SGD(module.parameters(), lr=0.1) for module in apart.local_modules]
+        with autocast():
+            streamed_step(apart, *batch(), 0.4, optimizers=optimizers)
+    for one, other in zip(network.parameters(), apart.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("build", [build_cascade, build_pipeline])
 def test_backward_inside_of_autocast_gives_what_it_gives_outside(build: Any) -> None:
     inside, outside = build(), build()
     images, labels = batch()

@@ -57,12 +57,16 @@ def batches(count: int, shape: tuple[int, ...]) -> Iterator[tuple[Tensor, Tensor
         yield torch.randn(size, *shape, generator=generator), torch.randint(CLASSES, (size,), generator=generator)
 
 
-def train(_rank: int, name: str, optimizer: str, count: int, queue: int, objective: dict[str, Any]) -> dict[str, Any]:
+def train(
+    _rank: int, name: str, optimizer: str, count: int, queue: int, objective: dict[str, Any], is_narrow: bool
+) -> dict[str, Any]:
     """What the ranks together make of the network, and one rank alone."""
     build, shape = NETWORKS[name]
     part = rank_part(build())
     own = OPTIMIZERS[optimizer](part.network.parameters())
-    losses = [pipelined_steps(part, batches(count, shape), ALPHAS, own, queue=queue, **objective) for _ in range(2)]
+    autocast = torch.autocast("cpu", torch.bfloat16, enabled=is_narrow)
+    with autocast:
+        losses = [pipelined_steps(part, batches(count, shape), ALPHAS, own, queue=queue, **objective) for _ in range(2)]
     gathered = build()
     gather_parameters(part, gathered)
     alone = build()
@@ -70,35 +74,47 @@ def train(_rank: int, name: str, optimizer: str, count: int, queue: int, objecti
     expected = []
     for images, labels in [*batches(count, shape), *batches(count, shape)]:
         whole.zero_grad()
-        expected.append(streamed_step(alone, images, labels, ALPHAS, **objective))
+        with autocast:
+            expected.append(streamed_step(alone, images, labels, ALPHAS, **objective))
         whole.step()
     return {
         "losses": torch.cat(losses),
         "expected": torch.stack(expected) if expected else torch.zeros(0),
         "gathered": gathered.state_dict(),
         "alone": alone.state_dict(),
+        "dtypes": {parameter.grad.dtype for parameter in part.network.parameters() if parameter.grad is not None},
         "untouched": build().state_dict(),
     }
 
 
 @pytest.mark.parametrize(
-    ("ranks", "name", "optimizer", "count", "queue", "objective"),
+    ("ranks", "name", "optimizer", "count", "queue", "objective", "is_narrow"),
     [
-        (2, "linear", "SGD", 1, 1, {}),
-        (2, "linear", "Adam", 7, 2, {"direction": "reverse", "smoothing": 0.2}),
-        (2, "convolutional", "SGD", 6, 3, {"reduction": "mean"}),
-        (3, "linear", "fused Adam", 30, 1, {}),
-        (3, "convolutional", "Adam", 5, 2, {}),
+        (2, "linear", "SGD", 1, 1, {}, False),
+        (2, "linear", "Adam", 7, 2, {"direction": "reverse", "smoothing": 0.2}, False),
+        (2, "convolutional", "SGD", 6, 3, {"reduction": "mean"}, False),
+        (2, "convolutional", "Adam", 4, 2, {}, True),
+        (3, "linear", "fused Adam", 30, 1, {}, False),
+        (3, "linear", "fused Adam", 5, 1, {}, True),
+        (3, "convolutional", "Adam", 5, 2, {}, False),
     ],
 )
 def test_weights_are_those_of_a_sequential_run_bit_for_bit(
-    ranks: int, name: str, optimizer: str, count: int, queue: int, objective: dict[str, Any], tmp_path: Path
+    ranks: int,
+    name: str,
+    optimizer: str,
+    count: int,
+    queue: int,
+    objective: dict[str, Any],
+    is_narrow: bool,
+    tmp_path: Path,
 ) -> None:
-    results = run_ranks(ranks, train, tmp_path, name, optimizer, count, queue, objective)
+    results = run_ranks(ranks, train, tmp_path, name, optimizer, count, queue, objective, is_narrow)
     for result in results:
         assert isinstance(result, dict), result
         assert result["losses"].shape == (2 * count,)
         assert torch.allclose(result["losses"], result["expected"], rtol=1e-5)
+        assert result["dtypes"] == {torch.float32}
         for key, value in result["alone"].items():
             assert torch.equal(result["gathered"][key], value), key
         assert any(not torch.equal(result["untouched"][key], value) for key, value in result["alone"].items())

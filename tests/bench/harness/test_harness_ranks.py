@@ -257,7 +257,6 @@ REFUSED = [
         "passes = accuracy for ranks = 2; legal: memory, latency",
     ),
     ({"method": "sid-parallel", "ranks": 2, "processes": 2, "passes": ["latency"]}, "processes = 2 for ranks = 2"),
-    ({"method": "sid-parallel", "ranks": 2, "precision": "bfloat16"}, "precision = 'bfloat16' for ranks = 2; legal: f"),
     (
         {"method": "sid-parallel", "ranks": 2, "compile": True, "passes": ["latency"]},
         "compile = True for ranks = 2; legal: False",

@@ -58,6 +58,14 @@ def test_the_rank_of_the_last_stage_knows_the_loss(found: list[dict[str, Any]], 
     assert knows[0]["losses"] == pytest.approx(knows[0]["expected"], rel=1e-12)
 
 
+@pytest.mark.parametrize("method", SCHEDULES)
+def test_under_autocast_two_steps_give_the_gradients_of_one_rank_to_eight_bits(
+    found: list[dict[str, Any]], method: str
+) -> None:
+    for rank in found:
+        assert 0 < rank[f"{method} narrow"]["gradients"] < 0.03
+
+
 def test_all_schedules_of_the_table_have_a_method() -> None:
     assert len(STAGES_A_RANK) == len(SCHEDULES)
 

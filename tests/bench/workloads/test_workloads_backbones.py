@@ -229,14 +229,27 @@ def test_the_out_of_memory_frontier_of_a_backbone() -> None:
 
 
 def test_the_suite_has_even_cuts_and_a_balanced_one() -> None:
-    cells = load_sweep("backbones").cells
+    cells = [cell for cell in load_sweep("backbones").cells if cell.image_size == 32]
     assert {(cell.network, cell.modules, cell.cut) for cell in cells} == {
         (f"pipeline-{name}", *cut)
         for name in ("resnet18", "vgg11", "vit-tiny")
         for cut in ((1, "even"), (2, "even"), (4, "even"), (8, "even"), (5, "balanced"))
     }
     assert {cell.batch_size for cell in cells} == {32}
-    assert len(cells) == 75
+    every = {"bp", "bp-checkpoint", "bp-microbatch", "sid-published", "sid-streamed"}
+    for network in {cell.network for cell in cells}:
+        for modules in (1, 2, 4, 5, 8):
+            here = {cell.method for cell in cells if (cell.network, cell.modules) == (network, modules)}
+            assert here == (every | {"bp-plain"} if modules in (5, 8) else every)
+
+
+def test_the_suite_has_large_images_and_several_micro_batches() -> None:
+    cells = load_sweep("backbones").cells
+    large = [cell for cell in cells if cell.image_size == 224]
+    assert {cell.network for cell in large} == {"pipeline-resnet18", "pipeline-vgg11", "pipeline-vit-tiny"}
+    assert {cell.method for cell in large} == {"bp", "bp-checkpoint", "bp-microbatch", "sid-streamed"}
+    parts = {cell.micro_batches for cell in cells if cell.method == "bp-microbatch" and cell.modules == 8}
+    assert parts == {None, 2, 8}
 
 
 def test_a_stage_may_start_in_place() -> None:
