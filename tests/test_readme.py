@@ -38,7 +38,7 @@ def test_the_table_is_what_the_committed_records_give(tmp_path: Path) -> None:
     assert (tmp_path / "memory-against-depth.svg").exists()
 
 
-@pytest.mark.parametrize("suite", ["default", "modes", "noise", "parallel"])
+@pytest.mark.parametrize("suite", ["backbones", "default", "modes", "noise", "parallel"])
 def test_the_committed_records_cover_the_suite(suite: str) -> None:
     records: dict[str, Record] = read_records(ROOT / "results" / "reference" / f"{suite}.jsonl").latest
     assert {cell.id for cell in load_sweep(suite).cells} <= set(records)
