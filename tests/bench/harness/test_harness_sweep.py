@@ -28,6 +28,8 @@ OVERRIDES: dict[str, tuple[str, list[object]]] = {
     "direction": ("forward,reverse", ["forward", "reverse"]),
     "smoothing": ("0.2,0.01", [0.2, 0.01]),
     "loss_reduction": ("sum,mean", ["sum", "mean"]),
+    "chunk": ("1,3", [1, 3]),
+    "micro_batches": ("2,8", [2, 8]),
     "optimizer": ("sgd", ["sgd"]),
     "learning_rate": ("1e-4,2", [1e-4, 2.0]),
     "weight_decay": ("0.1", [0.1]),
@@ -59,6 +61,8 @@ def test_set_replaces_any_axis(tmp_path: Path, axis: str) -> None:
         base["passes"] = "latency"
     if axis == "ranks":
         base["method"] = "sid-parallel"
+    if axis in ("chunk", "micro_batches"):
+        base |= {"method": "sid-vectorised" if axis == "chunk" else "bp-microbatch", "depth": 4}
     if axis == "smoothing":
         base["direction"] = "reverse"
     if axis in ("image_size", "channels", "classes"):
