@@ -54,9 +54,10 @@ def streamed_step(
         alpha: one number or one a module.
         closed_form: where all modules are :class:`sid_core.LocalModule`, run them backward without an autograd graph,
             which is faster and leaner; other networks go through autograd in any case. False always takes autograd.
-        recompute_trunk: hold nothing of the trunk while the modules run, and compute it again, segment by segment, for
-            its backward pass (:func:`sid_core.recompute.run_to_repeat`): less memory where a convolutional trunk holds
-            most of it, more time. A trunk with no parameters that learn, as a pipeline's, is not run again.
+        recompute_trunk: hold activations of the trunk only where it is cut into segments, and compute it again, segment
+            by segment, in its backward pass (:func:`sid_core.recompute.run_to_repeat`): less memory where a
+            convolutional trunk holds most of it, more time. A trunk with no parameters that learn, as a pipeline's, is
+            not run again.
         optimizers: one a module, with parameters of that module only. Each is called right after its module's backward
             pass, and then the module's gradients are freed, so that those of one module are held instead of L. Nothing
             later in the step reads the module, so the weights are those of an update at the end. The trunk's gradients

@@ -46,6 +46,8 @@ _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p")
 _LEAST_SPAN = 5  # of a logarithmic axis, from end to end: at least two of its ticks have a label then
 PANEL_INCHES = (4.2, 3.3)
 
+Look = tuple[list[str], dict[str, Any], dict[str, str]]
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -97,7 +99,7 @@ def draw_lines(
     return Figure(name, title, caption, svg, data_table(rows, columns), in_words(rows, x, label, show))
 
 
-def look(rows: pd.DataFrame) -> tuple[list[str], dict[str, Any], dict[str, str]]:
+def look(rows: pd.DataFrame) -> Look:
     """The series in order, and each one's colour and marker: a method keeps its own on every figure."""
     order = ordered_series(rows)
     methods = dict(zip(rows["series"], rows["method"], strict=True))
@@ -127,28 +129,16 @@ def lines_in_panels(
     The series in ``dashed`` have dashed lines.
     """
     order, palette, markers = look(rows)
-    panels = sorted(rows["panel"].unique())
-    grid = sns.relplot(
-        data=rows,
-        x=x,
-        y="y",
-        hue="series",
-        style="series",
-        hue_order=order,
-        style_order=order,
-        palette=palette,
-        markers=markers,
+    grid = in_panels(
+        rows,
+        x,
+        sorted(rows["panel"].unique()),
+        (order, palette, markers),
         dashes={name: (3, 2) if name in dashed else (1, 0) for name in order} if dashed else False,
         kind="line",
         errorbar=errorbar,
         err_style="bars",
         err_kws={"capsize": 2, "linewidth": 0.8},
-        col="panel",
-        col_order=panels,
-        col_wrap=min(3, len(panels)),
-        height=PANEL_INCHES[1],
-        aspect=PANEL_INCHES[0] / PANEL_INCHES[1],
-        facet_kws={"sharey": False, "sharex": False, "legend_out": False},
     )
     for panel, axes in grid.axes_dict.items():
         shown = rows[rows["panel"] == panel]
@@ -175,6 +165,29 @@ def lines_in_panels(
     grid.set_axis_labels(AXES.get(x, x.replace("_", " ")), y_label)
     finish(grid)
     return grid
+
+
+def in_panels(rows: pd.DataFrame, x: str, panels: list[str], look: Look, **options: Any) -> sns.FacetGrid:
+    """``y`` against ``x``, a panel for each of ``panels``, the series as :func:`look` has it; the rest is seaborn's."""
+    order, palette, markers = look
+    return sns.relplot(
+        data=rows,
+        x=x,
+        y="y",
+        hue="series",
+        style="series",
+        hue_order=order,
+        style_order=order,
+        palette=palette,
+        markers=markers,
+        col="panel",
+        col_order=panels,
+        col_wrap=min(3, len(panels)),
+        height=PANEL_INCHES[1],
+        aspect=PANEL_INCHES[0] / PANEL_INCHES[1],
+        facet_kws={"sharey": False, "sharex": False, "legend_out": False},
+        **options,
+    )
 
 
 def widen_to_ticks(axes: Any) -> None:

@@ -5,27 +5,32 @@ from dataclasses import dataclass
 from functools import partial
 
 import pandas as pd
-import seaborn as sns
 
 from bench.report.drawing import (
     AXES,
-    PANEL_INCHES,
     Figure,
     data_table,
     drawing,
     figure_svg,
     finish,
     hollow_noisy,
+    in_panels,
     in_words,
     lines_in_panels,
     look,
     widen_to_ticks,
 )
-from bench.report.frame import cell_titles, slices
+from bench.report.frame import cell_titles, slices, tell_apart
 from bench.report.pareto import with_front
 from bench.report.tables import mebibytes
 
 _CELLS_A_NETWORK = 4
+_EPOCHS_DRAWN = 12
+# What else the accuracies of one panel may not differ in, if lines through them are to mean something.
+_ACCURACY_APART = (
+    *("hidden", "width", "batch_size", "train_samples", "epochs", "learning_rate", "weight_decay", "schedule"),
+    *("image_size", "channels", "classes", "device"),
+)
 
 
 def draw_figures(frame: pd.DataFrame) -> list[Figure]:
@@ -36,6 +41,7 @@ def draw_figures(frame: pd.DataFrame) -> list[Figure]:
         *(partial(_cost_against, cost, axis) for cost in _COSTS for axis in AXES),
         _memory_against_latency,
         _accuracy_against_noise,
+        _accuracy_by_epoch,
         _kl_by_module,
     ]
     with drawing():
@@ -131,26 +137,7 @@ def _memory_against_latency(frame: pd.DataFrame) -> Figure | None:
     )
     order, palette, markers = look(rows)
     panels = list(dict.fromkeys(rows["panel"]))
-    grid = sns.relplot(
-        data=rows,
-        x="x",
-        y="y",
-        hue="series",
-        style="series",
-        hue_order=order,
-        style_order=order,
-        palette=palette,
-        markers=markers,
-        col="panel",
-        col_order=panels,
-        col_wrap=min(3, len(panels)),
-        facet_kws={"legend_out": False, "sharex": False, "sharey": False},
-        kind="scatter",
-        s=60,
-        zorder=3,
-        height=PANEL_INCHES[1],
-        aspect=PANEL_INCHES[0] / PANEL_INCHES[1],
-    )
+    grid = in_panels(rows, "x", panels, (order, palette, markers), kind="scatter", s=60, zorder=3)
     for name, panel in grid.axes_dict.items():
         shown = rows[rows["panel"] == name]
         hollow_noisy(panel, shown, "x", palette, markers)
@@ -223,6 +210,41 @@ def _accuracy_against_noise(frame: pd.DataFrame) -> Figure | None:
     )
 
 
+def _accuracy_by_epoch(frame: pd.DataFrame) -> Figure | None:
+    rows = _accuracy_rows(frame)
+    rows = rows[rows["accuracy.by_epoch"].map(len) > 1] if len(rows) else rows
+    if rows.empty:
+        return None
+    rows = rows[rows["noise_rate"] == rows.groupby("panel")["noise_rate"].transform("max")]
+    points = rows["accuracy.by_epoch"].map(
+        lambda shares: [(at, 100 * shares[at - 1]) for at in _spread_out(len(shares))]
+    )
+    rows = rows.assign(point=points).explode("point", ignore_index=True)
+    rows = rows.assign(
+        epoch=[epoch for epoch, _ in rows["point"]],
+        y=[percent for _, percent in rows["point"]],
+        panel=rows["panel"] + ["\nnoise " + f"{rate:g}" for rate in rows["noise_rate"]],
+    )
+    grid = lines_in_panels(rows, "epoch", "test accuracy, %", log_y=False, errorbar=("pi", 100))
+    means = rows.groupby(["panel", "series", "method", "noise_rate", "epoch"], as_index=False, sort=False)[["y"]].mean()
+    columns = {"noise_rate": "noise rate", "epoch": "epoch", "y": "mean test accuracy, %"}
+    return Figure(
+        "accuracy-by-epoch",
+        "Test accuracy epoch by epoch",
+        "Clean test labels, at the highest noise rate of each configuration; some epochs, on a logarithmic axis. A "
+        "line that rises and falls has learned wrong labels by heart; one that still rises was stopped before. "
+        "Lines are means over seeds, bars reach from the worst seed to the best.",
+        figure_svg(grid.figure),
+        data_table(means, columns),
+        in_words(rows, "epoch", "mean accuracy", lambda value: f"{value:.1f} %"),
+    )
+
+
+def _spread_out(epochs: int) -> list[int]:
+    """Some of the numbers 1 to ``epochs``, both ends among them, evenly far apart on a logarithmic axis."""
+    return sorted({round(epochs ** (step / (_EPOCHS_DRAWN - 1))) for step in range(_EPOCHS_DRAWN)})
+
+
 def _kl_by_module(frame: pd.DataFrame) -> Figure | None:
     rows = _accuracy_rows(frame)
     rows = rows[rows["modules"] > 1] if len(rows) else rows
@@ -260,7 +282,10 @@ def _accuracy_rows(frame: pd.DataFrame) -> pd.DataFrame:
     panel = rows["network"] + " on " + rows["dataset"] + "\n" + rows["optimizer"] + ", depth " + rows["depth"].map(str)
     is_usual = rows["layers_per_module"] == 1
     modules = rows["modules"].map(lambda count: f"{count} module{'s' if count > 1 else ''}")
-    rows = rows.assign(panel=panel, series=rows["series"].where(is_usual, rows["series"] + ", " + modules))
+    rows = rows.assign(
+        panel=tell_apart(panel, rows, _ACCURACY_APART),
+        series=rows["series"].where(is_usual, rows["series"] + ", " + modules),
+    )
     # Clean labels are the rate 0 of every kind of noise; further kinds get panels of their own.
     kinds = [kind for kind in rows["noise_kind"].unique() if kind != "none"]
     if not kinds:

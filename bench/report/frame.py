@@ -22,6 +22,8 @@ _NOT_PAIRED = (
 # What a cost figure keeps fixed within a panel, besides the axis it draws.
 PANEL = ("network", "dataset", "hidden", "width", "image_size", "channels", "classes", "optimizer", "device")
 
+UNKNOWN = "unknown"
+
 # Parts of a memory measurement that have parts of their own.
 _NESTED = ("at_peak", "allocator", "timeline")
 
@@ -51,11 +53,11 @@ METHOD_ORDER = (
 def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     """One row a record: the cell's fields, and ``memory.*``, ``latency.*``, ``accuracy.*`` where they were measured.
 
-    Adds ``layout`` (cascade or pipeline), ``ranks`` (how many), ``layers_per_module``, ``series`` (the method, with
-    what else tells its lines apart) and, paired with BP's record of the same cell, ``memory.activation_ratio`` and
-    ``memory.total_ratio``. ``trace`` holds a :class:`bench.record.Trace` and ``rank_results`` a
-    :class:`bench.record.Ranks`, or None. Where BP's own latency is noisy, ``latency.noisy_because`` says so for every
-    method on the same cell.
+    Adds ``layout`` (cascade or pipeline), ``image`` (channels, height, width), ``ranks`` (how many),
+    ``layers_per_module``, ``series`` (the method, with what else tells its lines apart) and, paired with BP's record of
+    the same cell, ``memory.activation_ratio`` and ``memory.total_ratio``. ``trace`` holds a
+    :class:`bench.record.Trace` and ``rank_results`` a :class:`bench.record.Ranks`, or None. Where BP's own latency is
+    noisy, ``latency.noisy_because`` says so for every method on the same cell.
     """
     rows = [_row(record) for record in records]
     frame = pd.DataFrame(rows)
@@ -70,6 +72,7 @@ def _row(record: Record) -> dict[str, Any]:
     row: dict[str, Any] = {"id": record.id, "status": record.status, "message": record.message}
     row |= record.cell.model_dump()
     row["layout"] = layout(record.cell.network)
+    row["image"] = UNKNOWN if record.data is None else "x".join(map(str, record.data.shape))
     row["ranks"] = row.get("ranks", 1) if record.ranks is None else len(record.ranks.modules)
     row |= {"trace": record.trace, "rank_results": record.ranks}
     row["pair"] = repr(sorted((k, v) for k, v in record.cell.model_dump().items() if k not in _NOT_PAIRED))
@@ -81,6 +84,8 @@ def _row(record: Record) -> dict[str, Any]:
             content = measured.model_dump(exclude={"epochs", "blocks_seconds", *_NESTED})
             content |= content.pop("shares", None) or {}
             row |= {f"{part}.{name}": value for name, value in content.items()}
+    if record.accuracy is not None:
+        row["accuracy.by_epoch"] = [epoch.test for epoch in record.accuracy.epochs]
     if record.memory is not None:
         row |= _memory_in_detail(record, record.memory)
     return row
@@ -90,7 +95,7 @@ def layout(network: str) -> str:
     """``pipeline``, ``cascade``, or ``unknown`` for a network of another machine."""
     if network in PIPELINES:
         return "pipeline"
-    return "cascade" if network in CASCADES else "unknown"
+    return "cascade" if network in CASCADES else UNKNOWN
 
 
 def _memory_in_detail(record: Record, memory: Memory) -> dict[str, Any]:
@@ -194,7 +199,10 @@ def slices(frame: pd.DataFrame, axis: str) -> pd.DataFrame:
                 best = (key, part)
         if best is not None and best[0][0] > 1:
             chosen.append(best[1].assign(panel=_panel_title(best[1], axis)))
-    return pd.concat(chosen) if chosen else frame.iloc[0:0].assign(panel="")
+    if not chosen:
+        return frame.iloc[0:0].assign(panel="")
+    rows = pd.concat(chosen)
+    return rows.assign(panel=tell_apart(rows["panel"], rows, PANEL))
 
 
 def _panel_title(part: pd.DataFrame, axis: str) -> str:
@@ -224,9 +232,14 @@ def cell_titles(rows: pd.DataFrame) -> list[str]:
     titles = rows["network"] + " on " + rows["dataset"] + "\ndepth " + rows["depth"].map(str)
     titles += ", " + rows["modules"].map(str) + " modules" + (" " + rows["cut"]).where(rows["cut"] != "even", "")
     titles += ", batch " + rows["batch_size"].map(str) + ", hidden " + rows["hidden"].map(str)
-    for axis in _ALSO_APART:
+    return list(tell_apart(titles, rows, _ALSO_APART))
+
+
+def tell_apart(titles: pd.Series, rows: pd.DataFrame, axes: Iterable[str]) -> pd.Series:
+    """The ``titles`` of ``rows``, with the value of each of ``axes`` that rows of one title differ in."""
+    for axis in axes:
         if axis in rows:
             values = rows[axis].map(_axis_text)
             several = values.groupby(titles).transform("nunique") > 1
             titles = titles.where(~several, titles + f"\n{axis.replace('_', ' ')} " + values)
-    return list(titles)
+    return titles

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from bench.methods import BASELINE
-from bench.report.frame import PANEL, ordered_series
+from bench.report.frame import PANEL, UNKNOWN, ordered_series
 from bench.report.pareto import with_front
 
 NOT_MEASURED = "not measured"
@@ -37,9 +37,10 @@ def summary_table(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         accuracies, rates = _headline_accuracies(part)
         if not costs.empty:
             first = costs.iloc[0]
+            images = "" if first["image"] == UNKNOWN else f" {first['image']}"
             notes.append(
                 f"{network}: memory and latency at depth {first['depth']}, {first['modules']} modules, hidden "
-                f"{first['hidden']}, batch {first['batch_size']} on {first['dataset']}"
+                f"{first['hidden']}, batch {first['batch_size']} on {first['dataset']}{images}"
             )
         if not accuracies.empty:
             first = accuracies.iloc[0]
@@ -152,7 +153,8 @@ def growth_table(frame: pd.DataFrame) -> pd.DataFrame:
     if frame.empty or not frame["has_memory"].any():
         return pd.DataFrame()
     measured = frame[frame["has_memory"] & (frame["layers_per_module"] == 1)]
-    for (network, dataset, hidden, batch), part in measured.groupby(["network", "dataset", "hidden", "batch_size"]):
+    held = ["network", "dataset", "image", "classes", "width", "hidden", "batch_size"]
+    for _, part in measured.groupby(held, dropna=False):
         for series in ordered_series(part):
             line = part[part["series"] == series].sort_values("depth")
             first, last = line.iloc[0], line.iloc[-1]
@@ -161,11 +163,13 @@ def growth_table(frame: pd.DataFrame) -> pd.DataFrame:
             before, after = first["memory.peak_activation_bytes"], last["memory.peak_activation_bytes"]
             rows.append(
                 {
-                    "network": network,
-                    "layout": line.iloc[0]["layout"],
-                    "data": dataset,
-                    "hidden": hidden,
-                    "batch": batch,
+                    "network": first["network"],
+                    "layout": first["layout"],
+                    "data": first["dataset"],
+                    "image": first["image"],
+                    "width": first["width"],
+                    "hidden": first["hidden"],
+                    "batch": first["batch_size"],
                     "method": series,
                     "depths": f"{first['depth']} to {last['depth']}",
                     "bytes at the smallest depth": f"{before:,.0f}",
@@ -259,7 +263,9 @@ def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
                 "data": first["dataset"],
                 "depth": first["depth"],
                 "modules": first["modules"],
+                "batch": first["batch_size"],
                 "optimizer": first["optimizer"],
+                "epochs": first["epochs"],
                 "noise": f"{first['noise_kind']} {first['noise_rate']:g}" if first["noise_rate"] else "none",
                 "realised rate": f"{part['accuracy.realised_noise_rate'].mean():.3f}",
                 "method": series,
@@ -290,6 +296,7 @@ def _where(row: pd.Series) -> dict[str, Any]:
         "network": row["network"],
         "layout": row["layout"],
         "data": row["dataset"],
+        "image": row["image"],
         "method": row["series"],
         "depth": row["depth"],
         "modules": row["modules"],
@@ -300,8 +307,8 @@ def _where(row: pd.Series) -> dict[str, Any]:
 
 def _sorted(frame: pd.DataFrame) -> pd.DataFrame:
     order = {series: index for index, series in enumerate(ordered_series(frame))}
-    keys = ["network", "dataset", "optimizer", "noise_kind", "noise_rate", "depth", "modules", "hidden", "batch_size"]
-    return frame.assign(rank=frame["series"].map(order)).sort_values([*keys, "rank", "seed"])
+    keys = ["network", "dataset", "image", "optimizer", "epochs", "noise_kind", "noise_rate", "depth", "modules"]
+    return frame.assign(rank=frame["series"].map(order)).sort_values([*keys, "hidden", "batch_size", "rank", "seed"])
 
 
 def _ratio(value: float | None) -> str:

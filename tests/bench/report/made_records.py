@@ -20,12 +20,13 @@ def make_record(
     status: str = "ok",
     message: str | None = None,
     disagreement: float = 0.0,
+    by_epoch: Sequence[float] = (),
     **fields: Any,
 ) -> Record:
     """A record of ``cell``: ``memory`` in bytes (total is twice that), ``latency`` as ratio and interval.
 
     A quarter of the bytes at the peak is temporary, the allocator differs by ``disagreement``. ``step_shares`` are
-    seconds forward, backward, in the optimizer.
+    seconds forward, backward, in the optimizer. ``by_epoch`` are test accuracies, of which the last is ``accuracy``.
     """
     checked = make_cell(cell)
     modules = checked.modules
@@ -61,13 +62,7 @@ def make_record(
             "blocks_seconds": [[0.01 * ratio, 0.01, 0.01, 0.01 * ratio]],
         }
     if accuracy is not None:
-        epoch = {
-            "train_loss": 1.0,
-            "validation": accuracy,
-            "test": accuracy,
-            "test_by_module": shares,
-            "kl_by_module": kls,
-        }
+        of_epoch = {"train_loss": 1.0, "validation": accuracy, "test_by_module": shares, "kl_by_module": kls}
         parts["accuracy"] = {
             **dict.fromkeys(("test_last", "test_mean_last10", "test_at_best_validation"), accuracy),
             **dict.fromkeys(("test_best_optimistic", "validation_last"), accuracy),
@@ -75,7 +70,7 @@ def make_record(
             "kl_by_module": kls,
             "realised_noise_rate": checked.noise_rate,
             "diverged": None in kls,
-            "epochs": [epoch],
+            "epochs": [{"test": test, **of_epoch} for test in by_epoch or (accuracy,)],
         }
     content = {
         "schema": 3,
