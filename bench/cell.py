@@ -18,7 +18,8 @@ from pydantic import (
 from bench.alpha import LEGAL_ALPHA, alpha_by_module
 from bench.catalog import BACKBONE_UNITS, DATASETS, NETWORKS, dataset_info
 from bench.errors import ConfigError, unknown
-from bench.methods import SETTING_NAMES, load_method, method_names, rank_limits, refusal, settings, takes_objective
+from bench.methods import method_names
+from bench.settle import settle
 
 Pass = Literal["memory", "latency", "accuracy"]
 Precision = Literal["float32", "bfloat16"]
@@ -51,9 +52,6 @@ _LATER_FIELDS: dict[str, Any] = {
     "chunk": None,
     "micro_batches": None,
 }
-_OBJECTIVE_FIELDS = ("direction", "smoothing", "loss_reduction")
-
-_REVERSE_SMOOTHING = 0.1
 
 
 def _known_method(name: str, info: ValidationInfo) -> str:
@@ -242,118 +240,9 @@ class Cell(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self, info: ValidationInfo) -> Self:
-        if info.context == STORED:
-            return self
-        if self.network in BACKBONE_UNITS:
-            self._settle_backbone(BACKBONE_UNITS[self.network])
-        elif self.depth % self.modules:
-            divisors = [count for count in range(1, self.depth + 1) if self.depth % count == 0]
-            raise ValueError(f"modules = {self.modules} does not divide depth = {self.depth}; legal: {divisors}")
-        if self.network not in BACKBONE_UNITS or self.modules in (1, self.depth):
-            object.__setattr__(self, "cut", type(self).model_fields["cut"].default)
-        self._settle_alpha()
-        self._settle_objective()
-        self._settle_noise()
-        if "latency" not in self.passes:
-            object.__setattr__(self, "processes", 1)
-        self._check_shape_fields()
-        self._check_ranks()
-        self._settle_settings()
-        if self.compile and "memory" in self.passes:
-            raise ValueError(
-                "compile = True has no memory pass, whose instrument does not see into compiled code; legal: passes of "
-                "latency, accuracy"
-            )
-        reason = refusal(self.method, self)
-        if reason is not None:
-            raise ValueError(reason)
+        if info.context != STORED:
+            settle(self)
         return self
-
-    def _settle_backbone(self, units: int) -> None:
-        if self.depth != units:
-            raise ValueError(f"depth = {self.depth} for network {self.network}; legal: {units}, its number of units")
-        if self.modules > units:
-            raise ValueError(f"modules = {self.modules} for network {self.network}; legal: 1 to {units}")
-        object.__setattr__(self, "width", type(self).model_fields["width"].default)
-
-    def _check_ranks(self) -> None:
-        fewest, most = rank_limits(self.method)
-        if self.ranks < fewest or (most is not None and self.ranks > most):
-            legal = most if most == fewest else f"{fewest} or more"
-            raise ValueError(f"ranks = {self.ranks} for method {self.method!r}; legal: {legal}")
-        if self.ranks == 1:
-            return
-        if self.ranks > self.modules:
-            raise ValueError(f"ranks = {self.ranks} for {self.modules} modules; legal: 1 to {self.modules}")
-        if "accuracy" in self.passes:
-            raise ValueError(f"passes = accuracy for ranks = {self.ranks}; legal: memory, latency")
-        if self.processes > 1:
-            raise ValueError(f"processes = {self.processes} for ranks = {self.ranks}; legal: 1")
-        if self.compile:
-            raise ValueError(f"compile = True for ranks = {self.ranks}; legal: False")
-        if self.device not in ("cpu", "cuda"):
-            raise ValueError(f"device = {self.device!r} for ranks = {self.ranks}; legal: cpu, cuda (a GPU a rank)")
-
-    def _settle_alpha(self) -> None:
-        if not load_method(self.method).USES_ALPHA:
-            object.__setattr__(self, "alpha", None)
-        elif self.alpha is None:
-            raise ValueError(f"alpha is missing; method {self.method!r} takes a number in (0, 1], or one a module")
-        elif isinstance(self.alpha, tuple) and len(self.alpha) != self.modules:
-            raise ValueError(
-                f"alpha = {list(self.alpha)} has {len(self.alpha)} values; legal: one number, or {self.modules}, "
-                f"one for each module"
-            )
-        elif isinstance(self.alpha, tuple) and len(set(self.alpha)) == 1:
-            object.__setattr__(self, "alpha", self.alpha[0])
-
-    def _settle_objective(self) -> None:
-        if not takes_objective(load_method(self.method)):
-            for name in _OBJECTIVE_FIELDS:
-                object.__setattr__(self, name, _LATER_FIELDS[name])
-        elif self.direction == "forward":
-            object.__setattr__(self, "smoothing", None)
-        elif self.smoothing is None:
-            object.__setattr__(self, "smoothing", _REVERSE_SMOOTHING)
-
-    def _settle_settings(self) -> None:
-        method = load_method(self.method)
-        chosen = settings(method, self)
-        for name in SETTING_NAMES:
-            object.__setattr__(self, name, None)
-        for name, usual in settings(method, self).items():
-            if chosen[name] != usual:
-                object.__setattr__(self, name, chosen[name])
-
-    def _settle_noise(self) -> None:
-        if self.noise_rate == 0:
-            object.__setattr__(self, "noise_kind", "none")
-        elif self.noise_kind == "none":
-            raise ValueError(f"noise_kind = 'none' contradicts noise_rate = {self.noise_rate}; legal: noise_rate 0")
-        elif self.noise_kind == "asymmetric" and self._lacks_asymmetric_map():
-            legal = [name for name, known in DATASETS.items() if known.asymmetric]
-            raise ValueError(
-                f"noise_kind = 'asymmetric' has no class map for dataset {self.dataset!r}; legal: {legal}, and image "
-                f"folders whose classes are named as CIFAR-10's"
-            )
-
-    def _lacks_asymmetric_map(self) -> bool:
-        """An image folder has one if its classes are CIFAR-10's, which only the files can tell."""
-        return dataset_info(self.dataset).asymmetric is None and not self.dataset.startswith("image-folder")
-
-    def _check_shape_fields(self) -> None:
-        kind = self.dataset.partition(":")[0]
-        free = {"random": {"image_size", "channels", "classes"}, "image-folder": {"image_size", "channels"}}
-        for name in ("image_size", "channels", "classes"):
-            value = getattr(self, name)
-            if value is not None and name not in free.get(kind, set()):
-                raise ValueError(f"{name} = {value} cannot be chosen for dataset {self.dataset!r}: its files decide")
-        if kind == "image-folder" and self.channels not in (None, 1, 3):
-            raise ValueError(f"channels = {self.channels} for an image folder; legal: 1 (grey), 3 (colour)")
-        if kind == "random" and "accuracy" in self.passes:
-            raise ValueError("passes = accuracy has no meaning for dataset 'random'; legal: memory, latency")
-        if self.network in ("cascade-conv", "pipeline-conv") and self.image_size is not None and self.image_size < 4:
-            raise ValueError(f"image_size = {self.image_size} for network {self.network}; legal: 4 or more")
 
     @property
     def id(self) -> str:
