@@ -247,7 +247,7 @@ class BeliefChain:
             The gradient of each module's loss in its logits, ``[n, B, C]``.
         """
         alphas = list(islice(self._alphas, len(logits)))
-        share, next_share = logits.new_tensor(alphas).view(len(logits), 2, 1, 1).unbind(1)
+        share, next_share = _numbers(alphas, logits).view(len(logits), 2, 1, 1).unbind(1)
         target = target_belief(self._label_belief, beliefs[:-1], share)
         gradient = logit_gradient(beliefs[1:], target, self._parts)  # [n, B, C]
         weight = target.sub_((1 - next_share) * beliefs[1:])
@@ -300,13 +300,21 @@ class ReverseBeliefChain(BeliefChain):
     def advance_all(self, logits: Tensor, beliefs: Tensor) -> Tensor:
         """As :meth:`BeliefChain.advance_all`."""
         log_beliefs = torch.log_softmax(logits, 2)
-        share = logits.new_tensor(list(islice(self._shares, len(logits)))).view(-1, 1, 1)
+        share = _numbers(list(islice(self._shares, len(logits))), logits).view(-1, 1, 1)
         before = torch.cat((self._log_belief.unsqueeze(0), log_beliefs[:-1]))
         log_anchors = torch.lerp(before, self._log_label, share)
         divergence, gradient = reverse_divergence_and_gradient(log_beliefs, beliefs[1:], log_anchors, self._parts)
         self._total.add_(divergence.sum())
         self.belief, self._log_belief = beliefs[-1], log_beliefs[-1]
         return gradient
+
+
+def _numbers(values: Sequence[object], like: Tensor) -> Tensor:
+    """``values`` as a tensor of the dtype of ``like``, on its device.
+
+    Unlike ``new_tensor`` it does the same for tensors without contents, in every version of PyTorch.
+    """
+    return torch.tensor(values, dtype=like.dtype).to(like.device)
 
 
 def belief_chain(
