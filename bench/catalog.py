@@ -7,6 +7,9 @@ NETWORKS = MappingProxyType(
     {
         "cascade-conv": "a cascade on the authors' convolutional trunk",
         "cascade-linear": "a cascade on one linear layer, which shows the modules' own cost",
+        "cascade-resnet18": "a cascade whose trunk is ResNet-18, the layout as published",
+        "cascade-vgg11": "a cascade whose trunk is VGG-11's convolutions, the layout as published",
+        "cascade-vit-tiny": "a cascade whose trunk is ViT-Tiny, the layout as published",
         "pipeline-conv": "five convolutions in stages, for images of 4 pixels or more",
         "pipeline-linear": "linear layers of equal width in stages, as many as one likes",
         "pipeline-resnet18": "ResNet-18 in stages: a stem and 8 blocks, with BatchNorm",
@@ -18,6 +21,15 @@ NETWORKS = MappingProxyType(
 # The units of each backbone, which fix the depth: a stem, where there is one, and blocks.
 BACKBONE_UNITS = MappingProxyType(
     {"pipeline-conv": 5, "pipeline-resnet18": 9, "pipeline-vgg11": 8, "pipeline-vit-tiny": 13}
+)
+
+# Cascades whose trunk is a whole backbone, each with the pipeline that has the same backbone in stages.
+BACKBONE_TRUNKS = MappingProxyType(
+    {
+        "cascade-resnet18": "pipeline-resnet18",
+        "cascade-vgg11": "pipeline-vgg11",
+        "cascade-vit-tiny": "pipeline-vit-tiny",
+    }
 )
 
 PIPELINES = tuple(name for name in NETWORKS if name in {*BACKBONE_UNITS, "pipeline-linear"})

@@ -9,7 +9,7 @@ fewer modules has the larger ones. Nor is the image a size of a backbone, which 
 
 from collections.abc import Iterable
 
-from bench.catalog import BACKBONE_UNITS
+from bench.catalog import BACKBONE_TRUNKS, BACKBONE_UNITS
 from bench.cell import Cell
 
 _SIZES = ("modules", "width", "hidden", "batch_size", "image_size", "channels", "classes")
@@ -20,7 +20,7 @@ _SAME = sorted(Cell.model_fields.keys() - {*_SIZES, *_FREE, "depth", "passes"})
 
 def is_beyond(cell: Cell, out_of_memory: Cell) -> bool:
     """Whether ``cell`` needs at least the memory that ``out_of_memory`` needs; true of a cell and itself."""
-    same = [*_SAME, "image_size"] if cell.network in BACKBONE_UNITS else _SAME
+    same = [*_SAME, "image_size"] if cell.network in {*BACKBONE_UNITS, *BACKBONE_TRUNKS} else _SAME
     return (
         all(getattr(cell, name) == getattr(out_of_memory, name) for name in same)
         # A pass may need more than another: latency holds BP's step too, accuracy evaluates in batches of its own.

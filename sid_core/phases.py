@@ -5,7 +5,10 @@ and ends, nor for which module. Such a pass tells it here.
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Phase = Literal["forward", "backward", "optimizer", "wait"]
 Listener = Callable[[Phase, int | None], None]
@@ -22,6 +25,12 @@ def enter(phase: Phase, module: int | None = None) -> None:
     """
     for listener in _listeners:
         listener(phase, module)
+
+
+def enter_backward_at(output: "Tensor", module: int) -> None:
+    """Has the backward phase of ``module`` begin when autograd has the gradient of ``output``, if anyone listens."""
+    if _listeners and output.requires_grad:
+        output.register_hook(lambda _gradient: enter("backward", module))
 
 
 def listen(listener: Listener) -> Callable[[], None]:

@@ -45,11 +45,14 @@ def logits_by_module(network: "BeliefNetwork", images: "Tensor") -> "Iterator[Te
 
 def _prediction(network: "BeliefNetwork", images: "Tensor") -> "Tensor":
     from sid_core.objective import belief_dtype
+    from sid_core.phases import enter, enter_backward_at
     from sid_core.pipeline import pool
 
     *_, last = network.local_modules
     features = images
-    for module in network.local_modules:
+    for number, module in enumerate(network.local_modules, 1):
+        enter("forward", number)
         features = module.stage(features)  # type: ignore[operator]
+        enter_backward_at(features, number)
     logits: Tensor = last.head(network.initial_belief(features), pool(features))  # type: ignore[operator]
     return logits.to(belief_dtype(logits))

@@ -23,6 +23,7 @@ _STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "sid-bench", "font.size":
 _COLOURS = {
     "bp": "#1c1c1c",
     "bp-checkpoint": "#8a8a8a",
+    "bp-checkpoint-trunk": "#57606a",
     "bp-microbatch": "#c4b8a8",
     "bp-offload": "#6e5f4b",
     "bp-plain": "#b0b0b0",

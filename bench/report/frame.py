@@ -30,6 +30,7 @@ _NESTED = ("at_peak", "allocator", "timeline")
 METHOD_ORDER = (
     "bp",
     "bp-checkpoint",
+    "bp-checkpoint-trunk",
     "bp-microbatch",
     "bp-offload",
     "bp-plain",

@@ -1,8 +1,9 @@
-"""Ordinary backbones as lists of units (a stem, then blocks), and pipelines made of them.
+"""Ordinary backbones as lists of units (a stem, then blocks), for pipelines and as trunks of cascades.
 
 ResNet-18, VGG-11 and ViT-Tiny are built of torchvision's modules, untrained, without their classifiers: each stage of a
-pipeline has a head of its own. Images of at most 64 pixels get the usual small variants: a ResNet stem of one 3x3
-convolution with stride 1, patches of 4x4 pixels for the ViT, and no pooling in the VGG once one pixel is left.
+pipeline has a head of its own, and a trunk ends as the authors' does, with a mean and a linear layer. Images of at most
+64 pixels get the usual small variants: a ResNet stem of one 3x3 convolution with stride 1, patches of 4x4 pixels for
+the ViT, and no pooling in the VGG once one pixel is left.
 """
 
 from collections.abc import Callable
@@ -12,11 +13,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from bench.catalog import BACKBONE_TRUNKS
 from bench.cell import Cell
 from bench.errors import ConfigError
 from bench.measure.hollow import hollow_tensors
 from bench.workloads.cuts import balanced_cut, even_cut
 from sid_core import Pipeline
+from sid_core.pipeline import pool
 
 _SMALL_SIDE = 64
 _SMALL_PATCH, _PATCH = 4, 16
@@ -56,6 +59,19 @@ def build_pipeline(cell: Cell, shape: Shape, classes: int) -> Pipeline:
     return Pipeline.with_heads(stages, [sizes[end - 1].width for end in ends], classes, cell.hidden)
 
 
+def build_trunk(cell: Cell, shape: Shape) -> nn.Sequential:
+    """The backbone of ``cell`` as a trunk: images ``[B, *shape]`` to features ``[B, cell.width]``.
+
+    Its units are those of the pipeline of the same backbone, with the same weights.
+
+    Raises:
+        ConfigError: the backbone does not take images of this size.
+    """
+    backbone = BACKBONE_TRUNKS[cell.network]
+    *_, last = unit_sizes(backbone, shape)
+    return nn.Sequential(*build_units(backbone, shape), _Pool(), nn.Linear(last.width, cell.width))
+
+
 def build_units(network: str, shape: Shape) -> list[nn.Module]:
     """The units of ``network``, with weights from torch's generator.
 
@@ -90,6 +106,13 @@ def _keep_in(kept: list[Tensor]) -> Callable[[Tensor], Tensor]:
         return tensor
 
     return keep
+
+
+class _Pool(nn.Module):
+    """:func:`sid_core.pipeline.pool`: the mean over pixels or tokens."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return pool(features)
 
 
 def _resnet18(shape: Shape) -> list[nn.Module]:

@@ -5,10 +5,10 @@ import math
 import torch
 from torch import nn
 
-from bench.catalog import BACKBONE_UNITS
+from bench.catalog import BACKBONE_TRUNKS, BACKBONE_UNITS
 from bench.cell import Cell
 from bench.errors import ConfigError
-from bench.workloads.backbones import build_pipeline
+from bench.workloads.backbones import build_pipeline, build_trunk
 from sid_core import BeliefNetwork, Pipeline, cascade, convolutional_trunk, linear_trunk
 
 
@@ -26,6 +26,8 @@ def build_network(cell: Cell, shape: tuple[int, int, int], classes: int) -> Beli
         return _linear_pipeline(cell, math.prod(shape), classes)
     if cell.network == "cascade-linear":
         trunk = linear_trunk(math.prod(shape), cell.width)
+    elif cell.network in BACKBONE_TRUNKS:
+        trunk = build_trunk(cell, shape)
     else:
         if min(height, width) < 4:
             raise ConfigError(f"image_size = {height}x{width} for network {cell.network}; legal: 4 or more")

@@ -22,6 +22,7 @@ Rule = Callable[..., Tensor]
 METHODS = [
     "bp",
     "bp-checkpoint",
+    "bp-checkpoint-trunk",
     "bp-label-smoothing",
     "deep-supervision",
     "sid-published",

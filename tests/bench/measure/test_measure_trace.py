@@ -21,6 +21,7 @@ BATCH = (torch.rand(8, 1, 8, 8), torch.arange(8))
 ORDERS = {
     "bp": "f1 f2 f3 b3 b2 b1",
     "bp-checkpoint": "f1 f2 f3 b3 b2 b1",
+    "bp-plain": "f1 f2 f3 b3 b2 b1",
     "bp-microbatch": "f1 f2 f3 b3 b2 b1 " * 4,
     "deep-supervision": "f1 f2 f3 b3 b2 b1",
     "sid-published": "f1 f2 f3 f1 f2 f3 b3 b2 b1",
@@ -28,8 +29,11 @@ ORDERS = {
     "sid-streamed": "f1 b1 f2 b2 f3 b3",
     "sid-vectorised": "",
 }
-CASES = [(method, "cascade-linear") for method in ORDERS] + [
-    (method, "pipeline-conv") for method in ORDERS if method != "sid-vectorised"
+CASES = [
+    (method, network)
+    for network in ("cascade-linear", "pipeline-conv")
+    for method in ORDERS
+    if method not in {"cascade-linear": ["bp-plain"], "pipeline-conv": ["sid-vectorised"]}[network]
 ]
 
 

@@ -28,6 +28,7 @@ from bench.sweep import load_sweep
 METHODS = [
     "bp",
     "bp-checkpoint",
+    "bp-checkpoint-trunk",
     "bp-label-smoothing",
     "bp-microbatch",
     "deep-supervision",

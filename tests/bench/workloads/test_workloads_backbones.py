@@ -10,22 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from bench.catalog import BACKBONE_UNITS
+from bench.catalog import BACKBONE_TRUNKS, BACKBONE_UNITS
 from bench.cell import Cell, make_cell
 from bench.errors import ConfigError
 from bench.frontier import is_beyond
 from bench.measure.memory import measure_memory
 from bench.measure.predict import predict_memory
 from bench.measure.step import build_step
-from bench.methods import load_method
+from bench.methods import load_method, refusal
 from bench.plan.grid import shape_of
 from bench.sweep import load_sweep
 from bench.workloads.backbones import build_units, unit_sizes
 from bench.workloads.cuts import balanced_cut, even_cut
 from bench.workloads.networks import build_network
-from sid_core import BeliefNetwork, Pipeline
+from sid_core import BeliefNetwork, Cascade, Pipeline
 
 PLANNED_BY_DEFAULT = {("pipeline-resnet18", "sid-streamed"), ("pipeline-vit-tiny", "bp-checkpoint")}
+each_trunk = pytest.mark.parametrize("network", list(BACKBONE_TRUNKS))
 each_backbone = pytest.mark.parametrize("network", list(BACKBONE_UNITS))
 
 
@@ -126,17 +127,76 @@ def test_streamed_trains_every_parameter_with_the_published_gradients(network: s
     assert float((found[0] - found[1]).abs().max()) <= 1e-12 * float(found[1].abs().max())
 
 
-@pytest.mark.parametrize("method", ["bp-checkpoint", "bp-microbatch"])
+@each_trunk
+def test_a_backbone_as_a_trunk_is_the_pipelines_with_a_mean_and_a_linear_layer(network: str) -> None:
+    of = cell(network, depth=4, modules=2, width=5, seed=3)
+    cascade, pipeline = build(of).eval(), build(cell(BACKBONE_TRUNKS[network], seed=3)).eval()
+    assert isinstance(cascade, Cascade)
+    assert isinstance(cascade.trunk, nn.Sequential)
+    images, _ = batch(of)
+    features = images
+    for stage in pipeline.local_modules:
+        features = stage.stage(features)  # type: ignore[operator]
+    pooled = features.mean(dim=1) if features.dim() == 3 else features.mean(dim=(2, 3))
+    assert torch.equal(cascade.trunk(images), cascade.trunk[-1](pooled))
+    assert cascade.trunk(images).shape == (of.batch_size, 5)
+
+
+@each_trunk
+@pytest.mark.parametrize("method", ["sid-streamed", "sid-streamed-recompute", "sid-vectorised"])
+def test_a_backbone_as_a_trunk_gets_the_published_gradients(network: str, method: str) -> None:
+    of = cell(network, depth=3, width=5)
+    images, labels = batch(of)
+    found = []
+    for name in (method, "sid-published"):
+        cascade = build(of).double()
+        load_method(name).accumulate_gradients(cascade, images.double(), labels, 0.5)
+        found.append(torch.cat([p.grad.flatten() for p in cascade.parameters() if p.grad is not None]))
+        assert len(found[-1]) == sum(p.numel() for p in cascade.parameters())
+    assert float((found[0] - found[1]).abs().max()) <= 1e-12 * float(found[1].abs().max())
+
+
+@each_trunk
+def test_where_the_backbone_is_the_trunk_sid_saves_nothing_unless_it_is_run_again(network: str) -> None:
+    def peak(method: str) -> int:
+        of = cell(network, method=method, depth=8, image_size=32, batch_size=32)
+        return predict_memory(of, *shape_of(of)).peak_activation_bytes
+
+    bp = peak("bp")
+    assert peak("sid-streamed") == pytest.approx(bp, rel=0.001)
+    assert peak("sid-streamed-recompute") < 0.7 * bp
+    assert peak("bp-checkpoint-trunk") == pytest.approx(peak("sid-streamed-recompute"), rel=0.02)
+
+
+def test_checkpoints_by_block_hold_the_same_wherever_stages_are_cut() -> None:
+    def held(modules: int) -> int:
+        of = cell("pipeline-resnet18", method="bp-checkpoint", modules=modules, image_size=32, batch_size=32)
+        return predict_memory(of, *shape_of(of)).peak_activation_bytes
+
+    few, many = held(1), held(9)
+    assert few == pytest.approx(many, rel=0.01)
+    of = cell("pipeline-resnet18", modules=1, image_size=32, batch_size=32)
+    assert few < 0.55 * predict_memory(of, *shape_of(of)).peak_activation_bytes
+
+
+IN_PARTS = [
+    {"network": "pipeline-conv", "modules": 3},
+    {"network": "pipeline-vit-tiny", "modules": 2},
+    {"network": "cascade-linear", "depth": 4, "modules": 2},
+    {"network": "cascade-conv", "depth": 2, "modules": 1},
+    {"network": "cascade-vit-tiny", "depth": 2, "modules": 2},
+]
+
+
 @pytest.mark.parametrize("batch_size", [1, 3, 8, 9])
 @pytest.mark.parametrize(
-    "axes",
+    ("method", "axes"),
     [
-        {"network": "pipeline-conv", "modules": 3},
-        {"network": "pipeline-vit-tiny", "modules": 2},
-        {"network": "cascade-linear", "depth": 4, "modules": 2},
-        {"network": "cascade-conv", "depth": 2, "modules": 1},
+        pytest.param(method, axes, id=f"{method}-{axes['network']}")
+        for axes in IN_PARTS
+        for method in ("bp-checkpoint", "bp-checkpoint-trunk", "bp-microbatch")
+        if refusal(method, cell(**axes)) is None
     ],
-    ids=lambda axes: axes["network"],
 )
 def test_bp_in_parts_gives_bps_gradients(method: str, batch_size: int, axes: dict[str, Any]) -> None:
     of = cell(**axes, batch_size=batch_size)
@@ -229,18 +289,26 @@ def test_the_out_of_memory_frontier_of_a_backbone() -> None:
 
 
 def test_the_suite_has_even_cuts_and_a_balanced_one() -> None:
-    cells = [cell for cell in load_sweep("backbones").cells if cell.image_size == 32]
+    cells = [cell for cell in load_sweep("backbones").cells if cell.image_size == 32 and cell.network in BACKBONE_UNITS]
     assert {(cell.network, cell.modules, cell.cut) for cell in cells} == {
         (f"pipeline-{name}", *cut)
         for name in ("resnet18", "vgg11", "vit-tiny")
         for cut in ((1, "even"), (2, "even"), (4, "even"), (8, "even"), (5, "balanced"))
     }
     assert {cell.batch_size for cell in cells} == {32}
-    every = {"bp", "bp-checkpoint", "bp-microbatch", "sid-published", "sid-streamed"}
+    every = {"bp", "bp-plain", "bp-checkpoint", "bp-microbatch", "sid-published", "sid-streamed"}
     for network in {cell.network for cell in cells}:
         for modules in (1, 2, 4, 5, 8):
             here = {cell.method for cell in cells if (cell.network, cell.modules) == (network, modules)}
-            assert here == (every | {"bp-plain"} if modules in (5, 8) else every)
+            assert here == (every if modules in (5, 8) else {"bp", "sid-streamed"})
+
+
+def test_the_suite_has_every_backbone_as_a_trunk_with_all_that_runs_it_again() -> None:
+    cells = [cell for cell in load_sweep("backbones").cells if cell.network in BACKBONE_TRUNKS]
+    assert {cell.network for cell in cells} == set(BACKBONE_TRUNKS)
+    for network in BACKBONE_TRUNKS:
+        methods = {cell.method for cell in cells if cell.network == network}
+        assert {"bp", "bp-checkpoint-trunk", "bp-microbatch", "sid-streamed", "sid-streamed-recompute"} <= methods
 
 
 def test_the_suite_has_large_images_and_several_micro_batches() -> None:

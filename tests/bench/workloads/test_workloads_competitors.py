@@ -102,8 +102,19 @@ def test_only_the_module_that_bp_plain_trains_has_an_accuracy() -> None:
         ({"method": "bp-offload", "device": "cuda", "compile": True}, "compile = True for method 'bp-offload'"),
         (
             {"method": "sid-streamed-recompute", "network": "pipeline-conv"},
-            "network = 'pipeline-conv' for method 'sid-streamed-recompute'; legal: ['cascade-conv', 'cascade-linear']",
+            "network = 'pipeline-conv' for method 'sid-streamed-recompute'; legal: ['cascade-conv', 'cascade-linear', "
+            "'cascade-resnet18', 'cascade-vgg11', 'cascade-vit-tiny']",
         ),
+        (
+            {"method": "bp-checkpoint", "network": "pipeline-conv", "compile": True},
+            "compile = True for method 'bp-checkpoint' on a pipeline, whose blocks it calls; legal: False",
+        ),
+        (
+            {"method": "bp-checkpoint-trunk", "network": "pipeline-linear"},
+            "network = 'pipeline-linear' for method 'bp-checkpoint-trunk'; legal: ['cascade-conv', 'cascade-linear', "
+            "'cascade-resnet18', 'cascade-vgg11', 'cascade-vit-tiny']",
+        ),
+        ({"method": "bp-checkpoint-trunk", "compile": True}, "compile = True for method 'bp-checkpoint-trunk'"),
         ({"method": "sid-streamed-recompute", "compile": True}, "compile = True for method 'sid-streamed-recompute'"),
     ],
 )

@@ -6,8 +6,8 @@ from bench.sweep import load_sweep
 
 def test_every_way_to_run_the_step_is_measured_at_every_size() -> None:
     cells = load_sweep("modes").cells
-    # Another loss, or on one rank the same as another.
-    others = {"bp-label-smoothing", "deep-supervision", "sid-parallel"}
+    # Another loss, or on one rank, or on a trunk of one layer, the same as another.
+    others = {"bp-label-smoothing", "deep-supervision", "sid-parallel", "bp-checkpoint-trunk"}
     ways = {name for name in method_names() if name not in others and refusal(name, cells[0]) is None}
     sizes: dict[tuple[int, int, int], set[str]] = {}
     for cell in cells:
@@ -16,6 +16,11 @@ def test_every_way_to_run_the_step_is_measured_at_every_size() -> None:
             assert cell.modules == cell.depth
     assert set(sizes) == {(hidden, depth, batch) for hidden in (64, 256) for depth in (16, 64) for batch in (32, 128)}
     assert all(methods == ways for methods in sizes.values())
+
+
+def test_where_the_trunk_holds_most_both_rules_may_run_it_again() -> None:
+    convolutional = {cell.method for cell in load_sweep("modes").cells if cell.network == "cascade-conv"}
+    assert {"bp", "bp-checkpoint-trunk", "sid-streamed", "sid-streamed-recompute"} <= convolutional
 
 
 def test_each_axis_that_may_be_refused_somewhere_is_left_to_the_command_line() -> None:
