@@ -35,6 +35,13 @@ BACKBONE_TRUNKS = MappingProxyType(
 PIPELINES = tuple(name for name in NETWORKS if name in {*BACKBONE_UNITS, "pipeline-linear"})
 CASCADES = tuple(name for name in NETWORKS if name not in PIPELINES)
 
+# Images of at most so many pixels a side get the usual small variants of backbones.
+SMALL_SIDE = 64
+# Pixels a side of the ViT's patches, on small images and on larger ones.
+VIT_PATCHES = (4, 16)
+_LEAST_SIDE = 4  # two poolings need so many pixels
+_POOLED_TWICE = ("cascade-conv", "pipeline-conv")
+
 # Source class -> class its labels move to. Digits: Patrini et al., arXiv 1609.03683; SVHN shows the same ten figures.
 _DIGITS_MAP = ((2, 7), (3, 8), (5, 6), (6, 5), (7, 1))
 # T-shirt -> shirt, pullover -> coat, sandal -> sneaker (Ma et al., arXiv 1806.02612).
@@ -99,6 +106,23 @@ def dataset_info(name: str) -> DatasetInfo:
     if separator and (kind != "image-folder" or not folder):
         raise KeyError(name)
     return DATASETS[kind]
+
+
+def refuse_sides(network: str, height: int, width: int) -> str | None:
+    """Why ``network`` does not take images of ``height`` by ``width`` pixels; None where it does."""
+    if network in _POOLED_TWICE and min(height, width) < _LEAST_SIDE:
+        legal = f"{_LEAST_SIDE} or more"
+    elif network.endswith("vit-tiny") and (height % vit_patch(height, width) or width % vit_patch(height, width)):
+        small, large = VIT_PATCHES
+        legal = f"multiples of {small} up to {SMALL_SIDE}, multiples of {large} above"
+    else:
+        return None
+    return f"image_size = {height if height == width else f'{height}x{width}'} for network {network}; legal: {legal}"
+
+
+def vit_patch(height: int, width: int) -> int:
+    """Pixels a side of the patches that the ViT cuts images of ``height`` by ``width`` pixels into."""
+    return VIT_PATCHES[max(height, width) > SMALL_SIDE]
 
 
 def synthetic_shape(

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from bench.alpha import LEGAL_ALPHA, alpha_by_module
+from bench.alpha import LEGAL_ALPHA, alpha_by_module, alpha_text
 from bench.catalog import BACKBONE_UNITS, DATASETS, NETWORKS, dataset_info
 from bench.errors import ConfigError, unknown
 from bench.methods import method_names
@@ -262,6 +262,8 @@ class Cell(BaseModel):
     def label(self) -> str:
         """The cell on one line, for a person."""
         noise = f" {self.noise_kind} {self.noise_rate:g}" if self.noise_rate else ""
+        epochs = f" {self.epochs} epochs" if "accuracy" in self.passes else ""
+        alpha = "" if self.alpha is None else f" alpha {alpha_text(self.alpha)}"
         objective = "" if self.direction == "forward" else f" {self.direction} {self.smoothing:g}"
         objective += "" if self.loss_reduction == "sum" else f" {self.loss_reduction}"
         cut = "" if self.cut == "even" else f" {self.cut}"
@@ -274,8 +276,8 @@ class Cell(BaseModel):
         side = "" if self.image_size is None else f" {self.image_size}x{self.image_size}"
         return (
             f"{self.method} {self.network} {self.dataset}{side} depth {self.depth} modules {self.modules}{cut} "
-            f"hidden {self.hidden} batch {self.batch_size}{parts}{chunk}{objective}{noise} {self.optimizer} "
-            f"seed {self.seed}{precision}{compiled}{threads}"
+            f"hidden {self.hidden} batch {self.batch_size}{parts}{chunk}{alpha}{objective}{noise} {self.optimizer}"
+            f"{epochs} seed {self.seed}{precision}{compiled}{threads}"
         )
 
 

@@ -5,7 +5,7 @@ Each function looks at a few fields and raises a ValueError that names the field
 
 from typing import TYPE_CHECKING
 
-from bench.catalog import BACKBONE_UNITS, DATASETS, dataset_info
+from bench.catalog import BACKBONE_UNITS, DATASETS, dataset_info, refuse_sides, synthetic_shape
 from bench.methods import SETTING_NAMES, load_method, rank_limits, refusal, settings, takes_objective
 
 if TYPE_CHECKING:
@@ -118,8 +118,12 @@ def _check_images(cell: "Cell") -> None:
         raise ValueError(f"channels = {cell.channels} for an image folder; legal: 1 (grey), 3 (colour)")
     if kind == "random" and "accuracy" in cell.passes:
         raise ValueError("passes = accuracy has no meaning for dataset 'random'; legal: memory, latency")
-    if cell.network in ("cascade-conv", "pipeline-conv") and cell.image_size is not None and cell.image_size < 4:
-        raise ValueError(f"image_size = {cell.image_size} for network {cell.network}; legal: 4 or more")
+    shape = dataset_info(cell.dataset).shape
+    if kind == "random" or cell.image_size is not None:
+        shape, _ = synthetic_shape(cell.image_size, cell.channels, cell.classes)
+    reason = None if shape is None else refuse_sides(cell.network, *shape[1:])
+    if reason is not None:
+        raise ValueError(reason)
 
 
 def _check_ranks(cell: "Cell") -> None:

@@ -13,16 +13,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from bench.catalog import BACKBONE_TRUNKS
+from bench.catalog import BACKBONE_TRUNKS, SMALL_SIDE, vit_patch
 from bench.cell import Cell
-from bench.errors import ConfigError
 from bench.measure.hollow import hollow_tensors
 from bench.workloads.cuts import balanced_cut, even_cut
 from sid_core import Pipeline
 from sid_core.pipeline import pool
 
-_SMALL_SIDE = 64
-_SMALL_PATCH, _PATCH = 4, 16
 _VIT_WIDTH, _VIT_BLOCKS, _VIT_HEADS = 192, 12, 3
 _CONVOLUTIONS = (32, 64, 64, 128, 128)  # channels of the units of pipeline-conv; every second one ends with pooling
 # One image would be too few for BatchNorm behind the last stride. Bytes grow in proportion, so the cut does not depend
@@ -45,9 +42,6 @@ def build_pipeline(cell: Cell, shape: Shape, classes: int) -> Pipeline:
     """The backbone of ``cell`` for images of ``shape`` (channels, height, width), cut into ``cell.modules`` stages.
 
     The backbone's weights are drawn before the heads', so that they are the same for every cut.
-
-    Raises:
-        ConfigError: the backbone does not take images of this size.
     """
     sizes = unit_sizes(cell.network, shape)
     if cell.cut == "balanced":
@@ -63,9 +57,6 @@ def build_trunk(cell: Cell, shape: Shape) -> nn.Sequential:
     """The backbone of ``cell`` as a trunk: images ``[B, *shape]`` to features ``[B, cell.width]``.
 
     Its units are those of the pipeline of the same backbone, with the same weights.
-
-    Raises:
-        ConfigError: the backbone does not take images of this size.
     """
     backbone = BACKBONE_TRUNKS[cell.network]
     *_, last = unit_sizes(backbone, shape)
@@ -73,11 +64,7 @@ def build_trunk(cell: Cell, shape: Shape) -> nn.Sequential:
 
 
 def build_units(network: str, shape: Shape) -> list[nn.Module]:
-    """The units of ``network``, with weights from torch's generator.
-
-    Raises:
-        ConfigError: the backbone does not take images of ``shape``.
-    """
+    """The units of ``network``, with weights from torch's generator."""
     return _BUILDERS[network](shape)
 
 
@@ -120,7 +107,7 @@ def _resnet18(shape: Shape) -> list[nn.Module]:
 
     network = resnet18(weights=None)
     channels, *sides = shape
-    is_small = max(sides) <= _SMALL_SIDE
+    is_small = max(sides) <= SMALL_SIDE
     convolution = (
         nn.Conv2d(channels, 64, 3, padding=1, bias=False)
         if is_small
@@ -173,12 +160,7 @@ def _vit_tiny(shape: Shape) -> list[nn.Module]:
     from torchvision.models.vision_transformer import Encoder
 
     channels, height, width = shape
-    patch = _SMALL_PATCH if max(height, width) <= _SMALL_SIDE else _PATCH
-    if height % patch or width % patch:
-        raise ConfigError(
-            f"image_size = {height}x{width} for network pipeline-vit-tiny; legal: multiples of {_SMALL_PATCH} up to "
-            f"{_SMALL_SIDE}, multiples of {_PATCH} above"
-        )
+    patch = vit_patch(height, width)
     patches = (height // patch) * (width // patch)
     encoder = Encoder(patches, _VIT_BLOCKS, _VIT_HEADS, _VIT_WIDTH, 4 * _VIT_WIDTH, dropout=0.0, attention_dropout=0.0)
     *blocks, last = encoder.layers
@@ -186,9 +168,7 @@ def _vit_tiny(shape: Shape) -> list[nn.Module]:
 
 
 def _conv(shape: Shape) -> list[nn.Module]:
-    channels, height, width = shape
-    if min(height, width) < 4:
-        raise ConfigError(f"image_size = {height}x{width} for network pipeline-conv; legal: 4 or more")
+    channels, *_ = shape
     units: list[nn.Module] = []
     for index, (fan_in, fan_out) in enumerate(pairwise([channels, *_CONVOLUTIONS])):
         pooling = [nn.MaxPool2d(2)] if index % 2 else []

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from bench.catalog import BACKBONE_TRUNKS, BACKBONE_UNITS
+from bench.catalog import BACKBONE_TRUNKS, BACKBONE_UNITS, refuse_sides
 from bench.cell import Cell
 from bench.errors import ConfigError
 from bench.workloads.backbones import build_pipeline, build_trunk
@@ -19,6 +19,9 @@ def build_network(cell: Cell, shape: tuple[int, int, int], classes: int) -> Beli
         ConfigError: the network does not take images of this size.
     """
     channels, height, width = shape
+    reason = refuse_sides(cell.network, height, width)
+    if reason is not None:
+        raise ConfigError(reason)
     torch.manual_seed(cell.seed)
     if cell.network in BACKBONE_UNITS:
         return build_pipeline(cell, shape, classes)
@@ -29,8 +32,6 @@ def build_network(cell: Cell, shape: tuple[int, int, int], classes: int) -> Beli
     elif cell.network in BACKBONE_TRUNKS:
         trunk = build_trunk(cell, shape)
     else:
-        if min(height, width) < 4:
-            raise ConfigError(f"image_size = {height}x{width} for network {cell.network}; legal: 4 or more")
         trunk = convolutional_trunk(channels, cell.width)
     return cascade(cell.modules, classes, channels, cell.width, cell.hidden, depth=cell.depth, trunk=trunk)
 

@@ -275,9 +275,16 @@ def test_what_is_not_legal_is_refused(axes: dict[str, Any], message: str) -> Non
         cell(**axes)
 
 
-def test_images_that_patches_do_not_tile_are_refused() -> None:
-    with pytest.raises(ConfigError, match="image_size = 10x10 for network pipeline-vit-tiny; legal: multiples of 4"):
-        build(cell("pipeline-vit-tiny", image_size=10))
+@pytest.mark.parametrize("network", ["pipeline-vit-tiny", "cascade-vit-tiny"])
+def test_images_that_patches_do_not_tile_are_refused_before_anything_runs(network: str) -> None:
+    legal = "legal: multiples of 4 up to 64, multiples of 16 above"
+    for side in (10, 72):
+        with pytest.raises(ConfigError, match=f"image_size = {side} for network {network}; {legal}"):
+            cell(network, image_size=side)
+    cell(network, image_size=80)
+    folder = cell(network, dataset="image-folder", image_size=None)  # its files decide
+    with pytest.raises(ConfigError, match=f"image_size = 8x10 for network {network}; {legal}"):
+        build_network(folder, (3, 8, 10), 10)
 
 
 def test_the_out_of_memory_frontier_of_a_backbone() -> None:
