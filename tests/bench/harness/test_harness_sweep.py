@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bench.alpha import alpha_by_module, alpha_text
 from bench.cell import Cell, make_cell
-from bench.sweep import load_sweep
+from bench.sweep import load_sweep, suite_names
 
 OVERRIDES: dict[str, tuple[str, list[object]]] = {
     "method": ("bp,sid-streamed", ["bp", "sid-streamed"]),
@@ -145,3 +145,9 @@ def test_alpha_over_depth_is_even_and_told_by_its_ends(ends: list[float], module
 def test_alphas_in_no_even_order_are_told_one_by_one() -> None:
     assert alpha_text((0.5, 0.1, 0.9)) == "0.5:0.1:0.9"
     assert alpha_text(0.25) == "0.25"
+
+
+@pytest.mark.parametrize("suite", suite_names())
+def test_cells_of_a_suite_are_told_apart_by_their_lines(suite: str) -> None:
+    cells = load_sweep(suite).cells
+    assert len({cell.label() for cell in cells}) == len(cells)
