@@ -120,6 +120,14 @@ def refuse_sides(network: str, height: int, width: int) -> str | None:
     return f"image_size = {height if height == width else f'{height}x{width}'} for network {network}; legal: {legal}"
 
 
+def batch_norm_sees_pixels(network: str, height: int, width: int) -> int | None:
+    """Pixels of the smallest map that BatchNorm sees in ``network``; None where it has no BatchNorm."""
+    if not network.endswith("resnet18"):
+        return None
+    shrunk = 2**3 if max(height, width) <= SMALL_SIDE else 2**5
+    return -(-height // shrunk) * -(-width // shrunk)
+
+
 def vit_patch(height: int, width: int) -> int:
     """Pixels a side of the patches that the ViT cuts images of ``height`` by ``width`` pixels into."""
     return VIT_PATCHES[max(height, width) > SMALL_SIDE]

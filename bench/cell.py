@@ -15,9 +15,10 @@ from pydantic import (
     model_validator,
 )
 
-from bench.alpha import LEGAL_ALPHA, alpha_by_module, alpha_text
+from bench.alpha import LEGAL_ALPHA, alpha_by_module
 from bench.catalog import BACKBONE_UNITS, DATASETS, NETWORKS, dataset_info
 from bench.errors import ConfigError, unknown
+from bench.label import label
 from bench.methods import method_names
 from bench.settle import settle
 
@@ -261,24 +262,8 @@ class Cell(BaseModel):
 
     def label(self) -> str:
         """The cell on one line, for a person."""
-        noise = f" {self.noise_kind} {self.noise_rate:g}" if self.noise_rate else ""
-        epochs = f" {self.epochs} epochs" if "accuracy" in self.passes else ""
-        alpha = "" if self.alpha is None else f" alpha {alpha_text(self.alpha)}"
-        objective = "" if self.direction == "forward" else f" {self.direction} {self.smoothing:g}"
-        objective += "" if self.loss_reduction == "sum" else f" {self.loss_reduction}"
-        cut = "" if self.cut == "even" else f" {self.cut}"
-        precision = "" if self.precision == "float32" else f" {self.precision}"
-        compiled = " compiled" if self.compile else ""
-        chunk = "" if self.chunk is None else f" chunk {self.chunk}"
-        parts = "" if self.micro_batches is None else f" in {self.micro_batches} micro-batches"
-        threads = f" threads {self.threads}" if self.threads else ""
-        threads += "" if self.ranks == 1 else f" ranks {self.ranks}"
-        side = "" if self.image_size is None else f" {self.image_size}x{self.image_size}"
-        return (
-            f"{self.method} {self.network} {self.dataset}{side} depth {self.depth} modules {self.modules}{cut} "
-            f"hidden {self.hidden} batch {self.batch_size}{parts}{chunk}{alpha}{objective}{noise} {self.optimizer}"
-            f"{epochs} seed {self.seed}{precision}{compiled}{threads}"
-        )
+        usual = {name: field.default for name, field in type(self).model_fields.items()}
+        return label(self, usual | _PRESETS.get(self.optimizer, {}))
 
 
 def make_cell(values: dict[str, Any]) -> Cell:

@@ -75,6 +75,10 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="AXIS=VALUE,...", help="Replace an axis of the suite; may be given often."),
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="AXIS=VALUE,...", help="Keep the cells that have one of the values; as often."),
+    ] = None,
     processes: Annotated[
         int | None, typer.Option(min=1, help="Fresh processes for each latency, as --set processes=N.")
     ] = None,
@@ -119,7 +123,7 @@ def run(
     given = overrides or []
     for axis, value in (("threads", threads), ("ranks", ranks), ("processes", processes)):
         given = _with_option(given, axis, value)
-    sweep = load_sweep(suite, given)
+    sweep = load_sweep(suite, given, only or [])
     limit = _parse_bytes("--memory-limit", memory_limit) if memory_limit else None
     if dry_run:
         _print_cells(sweep)
@@ -152,6 +156,10 @@ def plan(
         list[str] | None,
         typer.Option("--set", metavar="AXIS=VALUE,...", help="Replace an axis of the suite; may be given often."),
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="AXIS=VALUE,...", help="Keep the cells that have one of the values; as often."),
+    ] = None,
     budget: Annotated[
         str | None, typer.Option(help="Instead, find the largest batch whose total bytes fit, as in 8GiB.")
     ] = None,
@@ -174,7 +182,7 @@ def plan(
     limit = _parse_bytes("--budget", budget) if budget is not None else None
     if figure is not None and (limit is None or figure.suffix != ".svg"):
         raise ConfigError(f"--figure {figure}; legal: a file that ends in .svg, together with --budget")
-    cells = load_sweep(suite, overrides or []).cells
+    cells = load_sweep(suite, overrides or [], only or []).cells
 
     def follow(answers: Iterator[Any], number: int) -> Iterable[Any]:
         return track(answers, "planning", number, console=err, transient=True, disable=not err.is_terminal)

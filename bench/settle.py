@@ -5,7 +5,14 @@ Each function looks at a few fields and raises a ValueError that names the field
 
 from typing import TYPE_CHECKING
 
-from bench.catalog import BACKBONE_UNITS, DATASETS, dataset_info, refuse_sides, synthetic_shape
+from bench.catalog import (
+    BACKBONE_UNITS,
+    DATASETS,
+    batch_norm_sees_pixels,
+    dataset_info,
+    refuse_sides,
+    synthetic_shape,
+)
 from bench.methods import SETTING_NAMES, load_method, rank_limits, refusal, settings, takes_objective
 
 if TYPE_CHECKING:
@@ -38,6 +45,7 @@ def settle(cell: "Cell") -> None:
     reason = refusal(cell.method, cell)
     if reason is not None:
         raise ValueError(reason)
+    _check_batch_norm(cell)
 
 
 def _set(cell: "Cell", name: str, value: object) -> None:
@@ -118,12 +126,32 @@ def _check_images(cell: "Cell") -> None:
         raise ValueError(f"channels = {cell.channels} for an image folder; legal: 1 (grey), 3 (colour)")
     if kind == "random" and "accuracy" in cell.passes:
         raise ValueError("passes = accuracy has no meaning for dataset 'random'; legal: memory, latency")
-    shape = dataset_info(cell.dataset).shape
-    if kind == "random" or cell.image_size is not None:
-        shape, _ = synthetic_shape(cell.image_size, cell.channels, cell.classes)
-    reason = None if shape is None else refuse_sides(cell.network, *shape[1:])
+    sides = _sides(cell)
+    reason = None if sides is None else refuse_sides(cell.network, *sides)
     if reason is not None:
         raise ValueError(reason)
+
+
+def _sides(cell: "Cell") -> tuple[int, int] | None:
+    """Height and width of the images; None where only files can tell."""
+    shape = dataset_info(cell.dataset).shape
+    if cell.dataset == "random" or cell.image_size is not None:
+        shape, _ = synthetic_shape(cell.image_size, cell.channels, cell.classes)
+    return None if shape is None else shape[1:]
+
+
+def _check_batch_norm(cell: "Cell") -> None:
+    """In training, BatchNorm has no variance of a single value."""
+    sides = _sides(cell)
+    if sides is None or batch_norm_sees_pixels(cell.network, *sides) != 1:
+        return
+    parts = min(cell.batch_size, settings(load_method(cell.method), cell).get("micro_batches", 1))
+    if cell.batch_size // parts < 2:
+        height, width = sides
+        raise ValueError(
+            f"batch_size = {cell.batch_size} (in {parts}) for network {cell.network} and images of {height}x{width}, "
+            f"where BatchNorm would see one value a channel; legal: {2 * parts} or more, or fewer parts"
+        )
 
 
 def _check_ranks(cell: "Cell") -> None:

@@ -39,15 +39,16 @@ def suite_names() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in _SUITES.iterdir() if entry.name.endswith(".toml"))
 
 
-def load_sweep(suite: str, overrides: Iterable[str] = ()) -> Sweep:
+def load_sweep(suite: str, overrides: Iterable[str] = (), only: Iterable[str] = ()) -> Sweep:
     """The sweep in a named suite or a TOML file.
 
     Args:
         suite: a name from :func:`suite_names`, or the path of a file that ends in ``.toml``.
         overrides: texts ``AXIS=VALUE,VALUE``; each replaces the axis in every grid.
+        only: texts ``AXIS=VALUE,VALUE``; of the cells, each keeps those that have one of the values.
 
     Raises:
-        ConfigError: no such suite or file, the file is not legal, or a cell is not.
+        ConfigError: no such suite or file, the file is not legal, or a cell is not; or no cell is kept.
     """
     name, text = _read(suite)
     try:
@@ -67,7 +68,24 @@ def load_sweep(suite: str, overrides: Iterable[str] = ()) -> Sweep:
         cells.update(dict.fromkeys(_expand(axes)))
     if not cells:
         raise ConfigError(f"{suite} has no cell: its 'depth/N' divides none of its depths")
-    return Sweep(name, str(content.get("description", "")), tuple(cells))
+    kept = tuple(cells)
+    for text in only:
+        kept = _keep(kept, *parse_override(text, "--only"))
+    return Sweep(name, str(content.get("description", "")), kept)
+
+
+def _keep(cells: tuple[Cell, ...], axis: str, values: Sequence[Any]) -> tuple[Cell, ...]:
+    """The cells that have one of ``values`` in ``axis``; each of them has to be there."""
+    found = {value: [cell for cell in cells if getattr(cell, axis) == value] for value in map(_hashable, values)}
+    for value, having in found.items():
+        if not having:
+            there = sorted({str(getattr(cell, axis)) for cell in cells})
+            raise ConfigError(f"--only {axis}={value}: no cell of the sweep has it; legal: {', '.join(there)}")
+    return tuple(cell for cell in cells if any(cell in having for having in found.values()))
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _read(suite: str) -> tuple[str, str]:
@@ -83,8 +101,8 @@ def _read(suite: str) -> tuple[str, str]:
         raise ConfigError(f"cannot read the sweep {suite}: {error}") from None
 
 
-def parse_override(override: str) -> tuple[str, list[Any]]:
-    """The axis and its values in ``AXIS=VALUE,VALUE``.
+def parse_override(override: str, option: str = "--set") -> tuple[str, list[Any]]:
+    """The axis and its values in ``AXIS=VALUE,VALUE``, as they stand behind ``option``.
 
     Raises:
         ConfigError: the text is something else, or there is no such axis.
@@ -92,7 +110,7 @@ def parse_override(override: str) -> tuple[str, list[Any]]:
     axis, equals, values = override.partition("=")
     axis = axis.strip().replace("-", "_")
     if not equals or not values.strip():
-        raise ConfigError(f"--set {override!r} is not AXIS=VALUE[,VALUE...], as in --set depth=8,16")
+        raise ConfigError(f"{option} {override!r} is not AXIS=VALUE[,VALUE...], as in {option} depth=8,16")
     return axis, _as_list(axis, [_parse_value(value.strip()) for value in values.split(",")])
 
 

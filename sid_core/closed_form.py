@@ -8,39 +8,61 @@ Under autocast, products are in its type, as autograd has them; gradients of par
 """
 
 from collections.abc import Iterable
+from typing import TypeGuard
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sid_core.network import LocalModule
+from sid_core.network import BeliefNetwork, Cascade, LocalModule
 from sid_core.objective import BeliefChain, belief_dtype
 from sid_core.phases import enter
 
 multiply_by_relu_slope = torch.ops.aten.threshold_backward.grad_input
 
 
-def has_closed_form(module: nn.Module) -> bool:
-    """Whether ``module`` is a local module as built, with nothing attached that only a call of it would run.
+def is_closed_form(network: BeliefNetwork) -> bool:
+    """Whether ``network`` is a cascade as built, of modules for which :func:`has_closed_form` holds."""
+    may_be = is_plain_cascade(network) and not torch.nn.modules.module._has_any_global_hook()
+    return may_be and _all_closed(network.local_modules, _leaves_out_double())
 
-    Asked for every module in every step, so it reads the dictionaries that ``torch.nn.Module`` keeps, which is five
-    times faster than going through its attributes.
+
+def is_plain_cascade(network: BeliefNetwork) -> bool:
+    """Whether the class of ``network`` calls modules as a cascade does; who measures may follow them by other means."""
+    kind = type(network)
+    return kind.run_module is Cascade.run_module and kind.hand_on is Cascade.hand_on
+
+
+def has_closed_form(module: nn.Module) -> bool:
+    """Whether ``module`` is a local module as built, with nothing attached that only a call of it would run."""
+    return not torch.nn.modules.module._has_any_global_hook() and _all_closed([module], _leaves_out_double())
+
+
+def _all_closed(modules: Iterable[nn.Module], leave_out_double: bool) -> bool:
+    """Asked for every module in every step, so it reads the dictionaries that ``torch.nn.Module`` keeps.
+
+    That is five times faster than going through its attributes.
     """
-    if type(module) is not LocalModule or torch.nn.modules.module._has_any_global_hook():
-        return False
-    stack = module._modules["mlp"]
-    if type(stack) is not nn.Sequential or is_hooked(module) or is_hooked(stack):
-        return False
-    if _leaves_out_double() and next(stack.parameters()).dtype == torch.float64:
-        return False
-    expected: type[nn.Module] = nn.Linear
-    for layer in stack._modules.values():
-        if type(layer) is not expected or is_hooked(layer):
+    for module in modules:
+        if type(module) is not LocalModule or is_hooked(module):
             return False
-        if expected is nn.Linear and not all(_is_plain(parameter) for parameter in layer._parameters.values()):
+        stack = module._modules["mlp"]
+        if type(stack) is not nn.Sequential or is_hooked(stack):
             return False
-        expected = nn.ReLU if expected is nn.Linear else nn.Linear
-    return expected is nn.ReLU  # the last layer was linear
+        expected: type[nn.Module] = nn.Linear
+        for layer in stack._modules.values():
+            if type(layer) is not expected or is_hooked(layer):
+                return False
+            if expected is nn.Linear:
+                for parameter in layer._parameters.values():
+                    if not _is_plain(parameter) or (leave_out_double and parameter.dtype == torch.float64):
+                        return False
+                expected = nn.ReLU
+            else:
+                expected = nn.Linear
+        if expected is nn.Linear or len(stack._modules) == 1:  # the last layer is linear, and not the first
+            return False
+    return True
 
 
 def input_of_modules(belief: Tensor, features: Tensor) -> Tensor:
@@ -168,7 +190,7 @@ def is_hooked(module: nn.Module) -> bool:
     )
 
 
-def _is_plain(parameter: nn.Parameter | None) -> bool:
+def _is_plain(parameter: nn.Parameter | None) -> TypeGuard[nn.Parameter]:
     return (
         isinstance(parameter, nn.Parameter)
         and not parameter._backward_hooks

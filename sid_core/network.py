@@ -21,10 +21,14 @@ class LocalModule(nn.Module):
 
     The authors' module is ``layers=1``: linear ``(C + d) -> hidden``, ReLU, linear ``hidden -> C``. Each further hidden
     layer is a linear ``hidden -> hidden`` with its ReLU.
+
+    Raises:
+        ValueError: a size is not a positive integer.
     """
 
     def __init__(self, feature_dim: int, classes: int, hidden: int, layers: int = 1) -> None:
         super().__init__()
+        _check_sizes(feature_dim=feature_dim, classes=classes, hidden=hidden, layers=layers)
         widths = [classes + feature_dim, *[hidden] * layers]
         stack: list[nn.Module] = []
         for fan_in, fan_out in pairwise(widths):
@@ -161,20 +165,18 @@ def cascade(
         ValueError: a size is not a positive integer, or ``modules`` does not divide ``depth``.
     """
     depth = modules if depth is None else depth
-    sizes = {
-        "modules": modules,
-        "classes": classes,
-        "channels": channels,
-        "feature_dim": feature_dim,
-        "hidden": hidden,
-        "depth": depth,
-    }
-    for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ValueError(f"{name} = {size!r}; legal: integers of 1 or more")
+    _check_sizes(
+        modules=modules, classes=classes, channels=channels, feature_dim=feature_dim, hidden=hidden, depth=depth
+    )
     if depth % modules:
         legal = ", ".join(str(count) for count in range(1, depth + 1) if depth % count == 0)
         raise ValueError(f"modules = {modules} does not divide depth = {depth}; legal: {legal}")
     trunk = convolutional_trunk(channels, feature_dim) if trunk is None else trunk
     layers = depth // modules
     return Cascade(trunk, [LocalModule(feature_dim, classes, hidden, layers) for _ in range(modules)], classes)
+
+
+def _check_sizes(**sizes: object) -> None:
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ValueError(f"{name} = {size!r}; legal: integers of 1 or more")

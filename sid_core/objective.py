@@ -38,7 +38,7 @@ def alpha_per_module(alpha: Alpha, modules: int) -> tuple[float, ...]:
     Raises:
         ValueError: ``alpha`` has the wrong length, is not a number, or lies outside (0, 1].
     """
-    if isinstance(alpha, Tensor):
+    if hasattr(alpha, "tolist"):  # a tensor, or an array
         alpha = alpha.tolist()
     values: list[object] = list(alpha) if isinstance(alpha, Iterable) else [alpha] * modules
     if len(values) != modules:
@@ -110,9 +110,22 @@ def log_smoothed_label(labels: Tensor, like: Tensor, smoothing: float) -> Tensor
     return torch.full_like(like, elsewhere).scatter_(1, labels.unsqueeze(1), at_label)
 
 
+def check_batch(images: Tensor, labels: Tensor) -> None:
+    """Checks that a batch has images, and one label for each.
+
+    Raises:
+        ValueError: ``labels`` is not int64 of shape ``[B]``, or B is 0.
+    """
+    if len(images) == 0:
+        raise ValueError("images has 0 samples; legal: 1 or more")
+    _check_labels(labels, images)
+
+
 def _check_labels(labels: Tensor, like: Tensor) -> None:
     if labels.shape != like.shape[:1]:
         raise ValueError(f"labels have shape {list(labels.shape)}; legal: [{like.shape[0]}], one label an image")
+    if labels.dtype != torch.int64:
+        raise ValueError(f"labels have dtype {labels.dtype}; legal: torch.int64")
 
 
 def target_belief(label_belief: Tensor, previous_belief: Tensor, alpha: float | Tensor) -> Tensor:
@@ -236,12 +249,14 @@ class BeliefChain:
         self.belief = belief
         return logit_gradient(belief, target, self._parts)
 
-    def advance_all(self, logits: Tensor, beliefs: Tensor) -> Tensor:
+    def advance_all(self, logits: Tensor, beliefs: Tensor, teacher_logits: Tensor | None = None) -> Tensor:
         """Moves on over ``n`` modules whose beliefs are known, in a few operators for all of them.
 
         Args:
             logits: of the next ``n`` modules, ``[n, B, C]``.
             beliefs: the one before them and theirs, ``[n + 1, B, C]``.
+            teacher_logits: what ``beliefs[1:]`` are of, where that is another pass than the one of ``logits``,
+                ``[n, B, C]``: modules that draw random numbers differ in the two.
 
         Returns:
             The gradient of each module's loss in its logits, ``[n, B, C]``.
@@ -249,9 +264,14 @@ class BeliefChain:
         alphas = list(islice(self._alphas, len(logits)))
         share, next_share = _numbers(alphas, logits).view(len(logits), 2, 1, 1).unbind(1)
         target = target_belief(self._label_belief, beliefs[:-1], share)
-        gradient = logit_gradient(beliefs[1:], target, self._parts)  # [n, B, C]
-        weight = target.sub_((1 - next_share) * beliefs[1:])
-        self._total.sub_(torch.dot(weight.view(-1), torch.log_softmax(logits, 2).view(-1)))
+        own = beliefs[1:] if teacher_logits is None else logits.softmax(2)
+        gradient = logit_gradient(own, target, self._parts)  # [n, B, C]
+        if teacher_logits is None:
+            target.sub_((1 - next_share) * beliefs[1:])
+        else:
+            entropy_weight = (1 - next_share) * beliefs[1:]
+            self._total.add_(torch.dot(entropy_weight.view(-1), torch.log_softmax(teacher_logits, 2).view(-1)))
+        self._total.sub_(torch.dot(target.view(-1), torch.log_softmax(logits, 2).view(-1)))
         self.belief = beliefs[-1]
         return gradient
 
@@ -297,13 +317,15 @@ class ReverseBeliefChain(BeliefChain):
         self.belief, self._log_belief = belief, log_belief
         return gradient
 
-    def advance_all(self, logits: Tensor, beliefs: Tensor) -> Tensor:
+    def advance_all(self, logits: Tensor, beliefs: Tensor, teacher_logits: Tensor | None = None) -> Tensor:
         """As :meth:`BeliefChain.advance_all`."""
-        log_beliefs = torch.log_softmax(logits, 2)
+        log_own = torch.log_softmax(logits, 2)
+        log_beliefs = log_own if teacher_logits is None else torch.log_softmax(teacher_logits, 2)
+        own = beliefs[1:] if teacher_logits is None else log_own.exp()
         share = _numbers(list(islice(self._shares, len(logits))), logits).view(-1, 1, 1)
         before = torch.cat((self._log_belief.unsqueeze(0), log_beliefs[:-1]))
         log_anchors = torch.lerp(before, self._log_label, share)
-        divergence, gradient = reverse_divergence_and_gradient(log_beliefs, beliefs[1:], log_anchors, self._parts)
+        divergence, gradient = reverse_divergence_and_gradient(log_own, own, log_anchors, self._parts)
         self._total.add_(divergence.sum())
         self.belief, self._log_belief = beliefs[-1], log_beliefs[-1]
         return gradient

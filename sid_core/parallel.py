@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
-from sid_core.closed_form import add_product, has_closed_form, input_of_modules, run_backward
+from sid_core.closed_form import add_product, input_of_modules, is_closed_form, run_backward
 from sid_core.network import Cascade
 from sid_core.objective import (
     DEFAULT_SMOOTHING,
@@ -22,6 +22,7 @@ from sid_core.objective import (
     Direction,
     Reduction,
     belief_dtype,
+    check_batch,
     check_objective,
 )
 from sid_core.phases import enter
@@ -40,8 +41,9 @@ def parallel_step(
 ) -> Tensor:
     """:func:`sid_core.published_step` on all ranks at once: accumulates gradients into ``.grad`` of ``part.network``.
 
-    Every rank calls it with the same arguments but ``part``, and then its own optimizer. The trunk's gradients are the
-    same on all ranks, so that the trunks stay the same, too. A rank holds the activations of its own modules.
+    Every rank calls it with the same arguments but ``part``, and then its own optimizer. The trunk, which draws no
+    random numbers, has the same gradients on all ranks, and so it stays the same on all. A rank holds activations of
+    its own modules.
 
     Args:
         part: this rank's part of a cascade, see :func:`sid_core.rank_part`.
@@ -68,6 +70,7 @@ def parallel_step(
         )
     alphas = part.own_alphas(alpha)
     check_objective(direction, smoothing, reduction)
+    check_batch(images, labels)
     enter("forward")
     with torch.enable_grad():
         features = network.trunk(images)
@@ -76,8 +79,7 @@ def parallel_step(
     run: _Modules
     with torch.no_grad():
         incoming = _Incoming(part, features)
-        closed = all(map(has_closed_form, network.local_modules))
-        run = (_ClosedForm if closed else _ByAutograd)(part, features, trunk_output is not None)
+        run = (_ClosedForm if is_closed_form(network) else _ByAutograd)(part, features, trunk_output is not None)
         before = incoming.logits()
         enter("forward")
         chain = part.own_chain(features, before, labels, alphas, direction, smoothing, reduction)
@@ -85,8 +87,8 @@ def parallel_step(
         sent = _hand_on(part, logits)
         loss = chain.loss
         feature_gradient = run.backward()
-        if feature_gradient is not None:  # in one type on all ranks, however each has come by it
-            feature_gradient = feature_gradient.to(belief_dtype(features))
+        if feature_gradient is not None:  # in one type and layout on all ranks, however each has come by it
+            feature_gradient = feature_gradient.to(belief_dtype(features)).contiguous()
         enter("wait")
         with part.talking("while gradients were added up"):
             for work in sent:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sid_core.network import Cascade
@@ -59,14 +59,19 @@ def pipelined_steps(
         The loss of each step over all stages, the same on all ranks, in nats, ``[batches]``; empty without batches.
 
     Raises:
-        ValueError: ``part`` is of a cascade, whose trunk waits for every module; ``alpha``, ``queue`` or a choice of
-            the objective is not legal; or there is not one label an image.
+        ValueError: ``part`` is of a network with a trunk, which waits for every module; ``alpha``, ``queue`` or a
+            choice of the objective is not legal; or there is not one int64 label an image.
         RankLostError: another rank has ended, or has not answered within the process group's timeout.
     """
     network = part.network
     if isinstance(network, Cascade):
         raise ValueError(
             "part is of a Cascade, whose trunk waits for every module; legal for pipelined_steps: a Pipeline"
+        )
+    if type(network.trunk) is not nn.Identity:
+        raise ValueError(
+            f"the pipeline has a {type(network.trunk).__name__} for a trunk; legal for pipelined_steps: nn.Identity, "
+            "with the trunk's layers in the first stage"
         )
     alphas = part.own_alphas(alpha)
     check_objective(direction, smoothing, reduction)

@@ -10,6 +10,7 @@ from sid_core.objective import (
     Direction,
     Reduction,
     alpha_per_module,
+    check_batch,
     check_objective,
     local_loss,
 )
@@ -45,10 +46,12 @@ def published_step(
         The loss of the step: the local losses summed (or averaged) over modules, in nats, shape ``[]``, detached.
 
     Raises:
-        ValueError: ``alpha`` or a choice of the objective is not legal, or there is not one label an image.
+        ValueError: ``alpha`` or a choice of the objective is not legal, there is no image, or there is not one int64
+            label an image.
     """
     alphas = alpha_per_module(alpha, len(network.local_modules))
     check_objective(direction, smoothing, reduction)
+    check_batch(images, labels)
     with torch.enable_grad():
         features = network.trunk(images)
         beliefs, log_beliefs = _teacher_beliefs(network, features, direction)
@@ -63,7 +66,8 @@ def published_step(
             del logits
         if reduction == "mean":
             loss = loss / len(alphas)
-        loss.backward()
+        if loss.requires_grad:
+            loss.backward()
     return loss.detach()
 
 

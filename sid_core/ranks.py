@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from sid_core.dealing import balanced_sizes, dealt_sizes, module_cost
 from sid_core.network import BeliefNetwork, Cascade
@@ -104,6 +105,8 @@ class RankPart:
         """
         try:
             yield
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             reason = str(error).partition("\n")[0]
             raise RankLostError(f"rank {self.rank} of {self.ranks} lost another rank {about}: {reason}") from error
@@ -126,7 +129,8 @@ def rank_part(
     Raises:
         RuntimeError: ``torch.distributed`` is not initialised.
         ValueError: there are more ranks than modules, ``sizes`` does not deal each rank one module or more and all of
-            them, or ranks do not agree on it.
+            them, or ranks do not agree on it; modules, or a module and the trunk, share a parameter, whose gradient no
+            rank would have whole; or the trunk draws random numbers, which would differ from rank to rank.
         RankLostError: a rank has ended.
     """
     if not dist.is_initialized():
@@ -143,6 +147,7 @@ def rank_part(
         raise ValueError(
             f"sizes = {list(sizes)}; legal: {ranks} integers of 1 or more, one a rank, {len(modules)} in all"
         )
+    _check_parts(network)
     first = sum(sizes[:rank])
     own = copy.copy(network)
     own._modules = dict(network._modules)  # a shallow copy of a module shares the dictionary of its submodules
@@ -189,8 +194,25 @@ def _default_sizes(network: BeliefNetwork, ranks: int) -> tuple[int, ...]:
     return balanced_sizes([1.0] * len(network.local_modules), ranks)
 
 
+def _check_parts(network: BeliefNetwork) -> None:
+    seen: set[int] = set()
+    for part in (network.trunk, *network.local_modules):
+        own = {id(parameter) for parameter in part.parameters()}
+        if own & seen:
+            raise ValueError(
+                "modules, or a module and the trunk, share a parameter; legal: parameters of one of them each"
+            )
+        seen |= own
+    for layer in network.trunk.modules():
+        if isinstance(layer, _DropoutNd) and layer.p > 0:
+            raise ValueError(f"the trunk has a {type(layer).__name__}; legal: trunks that draw no random numbers")
+
+
 @torch.no_grad()
 def _broadcast(part: RankPart, module: nn.Module, owner: int) -> None:
     tensors: list[Tensor] = [*module.parameters(), *module.buffers()]
     for tensor in tensors:
-        dist.broadcast(tensor.detach(), part.global_rank(owner), group=part.group)
+        message = tensor.detach().contiguous()  # what travels is memory as it lies
+        dist.broadcast(message, part.global_rank(owner), group=part.group)
+        if message.data_ptr() != tensor.data_ptr():
+            tensor.copy_(message)

@@ -1,7 +1,7 @@
 """A trunk that is run again, segment by segment, when its gradient is there."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -11,9 +11,17 @@ from torch.utils.checkpoint import checkpoint
 
 from sid_core.closed_form import is_hooked
 
+# Their output may share memory with their input.
+_VIEWS = (nn.Flatten, nn.Unflatten, nn.Identity)
+
+_Buffers = list[tuple[nn.Module, str, Tensor, Tensor]]  # where each hangs, itself, and a copy of its contents
+
 
 def run_to_repeat(trunk: nn.Module, images: Tensor) -> tuple[Tensor, Callable[[Tensor], None] | None]:
-    """The features of ``trunk`` for ``images``, and what takes it backward, running it again (:func:`run_in_segments`).
+    """The features of ``trunk`` for ``images``, and what takes it backward, running its segments again.
+
+    See :func:`segments_of` and :func:`run_in_segments`. The second run finds buffers as the first has found them, and
+    leaves them as the first has left them: BatchNorm updates its running statistics once.
 
     Args:
         trunk: any ``images -> features``.
@@ -29,42 +37,37 @@ def run_to_repeat(trunk: nn.Module, images: Tensor) -> tuple[Tensor, Callable[[T
     if not (images.requires_grad or any(parameter.requires_grad for parameter in trunk.parameters())):
         with torch.no_grad():
             return trunk(images).detach(), None
+    before = _buffers_of(trunk)
     with torch.enable_grad():
-        features = run_in_segments(trunk, images)
+        features = run_in_segments(segments_of(trunk), images)
     if not features.requires_grad:
         return features.detach(), None
     output = get_gradient_edge(features)
-    buffers = [(buffer, buffer.detach().clone()) for buffer in trunk.buffers()]
+    after = _buffers_of(trunk)
 
     def run_backward(gradient: Tensor) -> None:
+        _set_buffers(before)
         torch.autograd.backward(output, gradient)
-        with torch.no_grad():
-            for buffer, value in buffers:
-                buffer.copy_(value)
+        _set_buffers(after)
 
     return features.detach(), run_backward
 
 
-def run_in_segments(trunk: nn.Module, inputs: Tensor) -> Tensor:
-    """``trunk`` of ``inputs``, with gradients, holding what goes into each of its segments and nothing in between.
+def run_in_segments(segments: Iterable[nn.Module], inputs: Tensor) -> Tensor:
+    """``segments`` one after the other, with gradients, holding what goes into each and nothing in between.
 
-    In the backward pass one segment at a time is run again and holds its activations. In a plain ``nn.Sequential`` a
-    module that has modules of its own, such as a residual block, is a segment; of ``n`` single layers in a row, about
-    ``sqrt(n)`` segments are made (Chen et al., arXiv 1604.06174). Any other trunk, and one with hooks, is one segment.
-
-    The second run draws the random numbers of the first. Buffers that a run changes, as BatchNorm in training does,
-    are changed by both; :func:`run_to_repeat` sets them back to what the first has made of them. The trunk must compute
-    the same when run again: BatchNorm does in training, where it takes its statistics from the batch.
+    In the backward pass one segment at a time is run again and holds its activations. The second run draws the random
+    numbers of the first. A segment must compute the same when run again, as BatchNorm does in training, where it takes
+    its statistics from the batch; what it changes of its own, BatchNorm's running statistics for one, both runs change.
 
     Args:
-        trunk: any function of one tensor.
+        segments: functions of one tensor.
         inputs: ``[B, ...]``.
 
     Raises:
-        ValueError: the trunk, or a segment, writes into its input, which it then cannot be run on again. No segment
-            begins with a module that says so (``inplace``), so this takes one that does not say.
+        ValueError: a segment writes into its input, which it then cannot be run on again.
     """
-    for segment in _segments(trunk):
+    for segment in segments:
         version = inputs._version
         outputs: Tensor = checkpoint(segment, inputs, use_reentrant=False)
         if inputs._version != version:
@@ -76,15 +79,69 @@ def run_in_segments(trunk: nn.Module, inputs: Tensor) -> Tensor:
     return inputs
 
 
-def _segments(trunk: nn.Module) -> list[nn.Module]:
-    """Parts of ``trunk``: its blocks, and runs of layers, none of which begins with one that writes into its input."""
-    if type(trunk) is not nn.Sequential or is_hooked(trunk) or len(trunk) == 0:
+def segments_of(trunk: nn.Module) -> list[nn.Module]:
+    """Parts of ``trunk`` to run again one at a time: together they are the trunk.
+
+    A plain ``nn.Sequential``, and one in it, is a row of blocks and layers. A block, that is a module with modules of
+    its own such as a residual block, begins a segment; a row of ``n`` layers without one is cut into about ``sqrt(n)``
+    (Chen et al., arXiv 1604.06174), the first of which stays with the block before it. No segment begins with what says
+    that it writes into its input (``inplace``), or might write into the one before through a view.
+
+    A nested ``nn.Sequential`` of a few layers is a block itself. Any other trunk, and one with hooks, is one segment.
+    """
+    if not _is_plain_sequence(trunk):
         return [trunk]
-    blocks = [index for index, module in enumerate(trunk) if next(module.children(), None) is not None]
-    starts = set(blocks)
-    for start, end in pairwise([0, *blocks, len(trunk)]):
-        count = math.isqrt(end - start)  # the first piece of a run stays with the block before it
+    long = math.isqrt(sum(1 for _ in _open(trunk, 0)))
+    parts = list(_open(trunk, long))
+    starts = {index for index, part in enumerate(parts) if _is_block(part)}
+    for start, end in pairwise([0, *sorted(starts), len(parts)]):
+        count = math.isqrt(end - start)
         starts |= {start + cut * (end - start) // count for cut in range(1, count)}
-    may_begin = [index for index, module in enumerate(trunk) if index and not getattr(module, "inplace", False)]
+    may_begin = [index for index in range(1, len(parts)) if not _writes_into_input(parts[index:])]
     begins = {next((index for index in may_begin if index >= start), 0) for start in starts if start}
-    return [trunk[start:end] for start, end in pairwise([*sorted({0, *begins}), len(trunk)])]
+    return [nn.Sequential(*parts[start:end]) for start, end in pairwise([*sorted({0, *begins}), len(parts)])]
+
+
+def _open(sequence: nn.Module, long: int) -> Iterator[nn.Module]:
+    """The parts of ``sequence``, with those of sequences in it that hold blocks, or more than ``long`` layers."""
+    for part in sequence.children():
+        inner = list(_open(part, long)) if _is_plain_sequence(part) else []
+        if len(inner) > long or any(map(_is_block, inner)):
+            yield from inner
+        else:
+            yield part
+
+
+def _is_plain_sequence(module: nn.Module) -> bool:
+    return type(module) is nn.Sequential and not is_hooked(module) and len(module) > 0
+
+
+def _is_block(part: nn.Module) -> bool:
+    return next(part.children(), None) is not None
+
+
+def _writes_into_input(parts: Sequence[nn.Module]) -> bool:
+    """Whether the first of ``parts`` that makes a tensor of its own says that it makes it of its input."""
+    for part in parts:
+        first = part
+        while _is_plain_sequence(first):
+            first = next(first.children())
+        if not isinstance(first, _VIEWS):
+            return bool(getattr(first, "inplace", False))
+    return False
+
+
+def _buffers_of(trunk: nn.Module) -> _Buffers:
+    return [
+        (owner, name, buffer, buffer.detach().clone())
+        for owner in trunk.modules()
+        for name, buffer in owner._buffers.items()
+        if buffer is not None
+    ]
+
+
+@torch.no_grad()
+def _set_buffers(buffers: _Buffers) -> None:
+    for owner, name, buffer, contents in buffers:
+        owner._buffers[name] = buffer
+        buffer.copy_(contents)

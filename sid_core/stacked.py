@@ -1,10 +1,15 @@
 """Same-shaped modules with their parameters stored in one tensor each, so that one product serves all of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
+
+from sid_core.closed_form import is_hooked
+from sid_core.network import LocalModule
+
+_SAME_IN_TRAINING = (LocalModule, nn.Sequential, nn.Linear, nn.ReLU)
 
 
 class StackedParameters:
@@ -19,35 +24,26 @@ class StackedParameters:
         gradients: likewise.
 
     Raises:
-        ValueError: the modules are not of one type with parameters of the same names, shapes, dtypes and devices, or
-            they have buffers or hooks or are compiled, which a product for all can't call.
+        ValueError: the modules are not built alike, with parameters of the same names, shapes, dtypes and devices, each
+            in one place; or they have buffers or hooks or are compiled, which a product for all can't call.
     """
 
     def __init__(self, local_modules: Sequence[nn.Module]) -> None:
-        first = _signature(local_modules[0])
-        for index, module in enumerate(local_modules):
-            if _signature(module) != first:
-                raise ValueError(
-                    f"module {index} differs from module 0 in type, or in the name, shape, dtype or device of a "
-                    "parameter; legal: modules that differ in the values of their parameters only"
-                )
-            if next(module.buffers(), None) is not None or any(map(_is_hooked, module.modules())):
-                raise ValueError(f"module {index} has a buffer or a hook, or is compiled; legal: plain modules")
-        if len({id(parameter) for module in local_modules for parameter in module.parameters()}) < len(first[1]) * len(
-            local_modules
-        ):
-            raise ValueError("modules share a parameter; legal: modules with parameters of their own")
+        check_alike(local_modules)
         self.names = [name for name, _ in local_modules[0].named_parameters()]
         by_name = list(zip(*(module.parameters() for module in local_modules), strict=True))
         self.values = [torch.stack([parameter.detach() for parameter in same]) for same in by_name]
         self.gradients = [torch.zeros_like(value) for value in self.values]
         self._modules = list(local_modules)
-        # Asked for in every step, so kept flat: each parameter's owner and name there, itself, its place and gradient.
-        self._owners = [
-            (owner._parameters, name)
-            for index in range(len(self.names))
-            for owner, name in (_owner(module, self.names[index]) for module in local_modules)
+        # Asked for in every step, so kept flat: where each submodule and parameter hangs, and how many hang there.
+        self._members = [
+            (members, name, member)
+            for owner in self._owners()
+            for members in (owner._modules, owner._parameters)
+            for name, member in members.items()
         ]
+        self._counts = [(len(owner._modules), len(owner._parameters)) for owner in self._owners()]
+        self._dictionaries = [(owner._modules, owner._parameters) for owner in self._owners()]
         self._parameters = [parameter for same in by_name for parameter in same]
         views = [view for value in self.values for view in value.unbind()]
         self._gradient_views = [view for gradient in self.gradients for view in gradient.unbind()]
@@ -56,15 +52,17 @@ class StackedParameters:
         self._addresses = [view.data_ptr() for view in views]
 
     def is_whole(self, local_modules: Iterable[nn.Module]) -> bool:
-        """Whether the modules are those of the stack and their parameters still its views."""
+        """Whether the modules are those of the stack, nothing in them was exchanged, and parameters are its views."""
         return (
             list(local_modules) == self._modules
-            and all(
-                owner.get(name) is parameter
-                for (owner, name), parameter in zip(self._owners, self._parameters, strict=True)
-            )
+            and all(members.get(name) is member for members, name, member in self._members)
+            and [(len(modules), len(parameters)) for modules, parameters in self._dictionaries] == self._counts
             and [parameter.data_ptr() for parameter in self._parameters] == self._addresses
         )
+
+    def _owners(self) -> Iterator[nn.Module]:
+        for module in self._modules:
+            yield from module.modules()
 
     def begin_gradients(self) -> bool:
         """Makes every ``.grad`` a view of ``gradients``; returns whether there is anything in them to add to."""
@@ -95,27 +93,45 @@ def stacked_parameters(local_modules: nn.ModuleList) -> StackedParameters:
     return stack
 
 
-def _signature(module: nn.Module) -> tuple[type, list[tuple[object, ...]]]:
-    return type(module), [
+def check_alike(local_modules: Iterable[nn.Module]) -> None:
+    """Checks that one call with other parameters can stand for the call of any of the modules.
+
+    Raises:
+        ValueError: see :class:`StackedParameters`.
+    """
+    modules = list(local_modules)
+    first = _signature(modules[0])
+    for index, module in enumerate(modules):
+        if _signature(module) != first:
+            raise ValueError(
+                f"module {index} differs from module 0 in the type, the settings or the training mode of a part, or in "
+                "the name, shape, dtype or device of a parameter; legal: modules that differ in the values of their "
+                "parameters only"
+            )
+        if next(module.buffers(), None) is not None or any(map(_is_hooked, module.modules())):
+            raise ValueError(
+                f"module {index} has a buffer, a hook or a forward of its own, or is compiled; legal: plain modules"
+            )
+    parameters = [parameter for module in modules for _, parameter in module.named_parameters(remove_duplicate=False)]
+    if len(set(map(id, parameters))) < len(parameters):
+        raise ValueError("modules share a parameter; legal: modules with parameters of their own, each in one place")
+
+
+def _signature(module: nn.Module) -> list[tuple[object, ...]]:
+    parts = [(name, type(part), part.extra_repr(), _trains(part)) for name, part in module.named_modules()]
+    parameters = [
         (name, parameter.shape, parameter.dtype, parameter.device) for name, parameter in module.named_parameters()
     ]
+    return [*parts, *parameters]
 
 
-def _is_hooked(module: nn.Module) -> bool:
-    return bool(
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-        or module._compiled_call_impl is not None
-        or any(
-            parameter is not None and (parameter._backward_hooks or parameter._post_accumulate_grad_hooks)
-            for parameter in module._parameters.values()
-        )
+def _trains(part: nn.Module) -> bool | None:
+    """Whether ``part`` is in training; None where it makes no difference."""
+    return None if isinstance(part, _SAME_IN_TRAINING) else part.training
+
+
+def _is_hooked(part: nn.Module) -> bool:
+    return is_hooked(part) or any(
+        parameter is not None and (parameter._backward_hooks or parameter._post_accumulate_grad_hooks)
+        for parameter in part._parameters.values()
     )
-
-
-def _owner(module: nn.Module, name: str) -> tuple[nn.Module, str]:
-    """The submodule that holds the parameter ``name`` of ``module``, and the name it has there."""
-    path, _, last = name.rpartition(".")
-    return module.get_submodule(path), last

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 from torch.optim import Optimizer
 
-from sid_core.closed_form import accumulate_closed_form, has_closed_form, input_of_modules
+from sid_core.closed_form import accumulate_closed_form, input_of_modules, is_closed_form
 from sid_core.network import BeliefNetwork
 from sid_core.objective import (
     DEFAULT_SMOOTHING,
@@ -17,6 +17,7 @@ from sid_core.objective import (
     Reduction,
     alpha_per_module,
     belief_chain,
+    check_batch,
     check_objective,
 )
 from sid_core.phases import enter
@@ -70,11 +71,12 @@ def streamed_step(
         The loss of the step: the local losses summed (or averaged) over modules, in nats, shape ``[]``, detached.
 
     Raises:
-        ValueError: ``alpha``, ``optimizers`` or a choice of the objective is not legal, or there is not one label an
-            image.
+        ValueError: ``alpha``, ``optimizers`` or a choice of the objective is not legal, there is no image, or there is
+            not one int64 label an image; or the trunk cannot be run again, see ``run_in_segments``.
     """
     alphas = alpha_per_module(alpha, len(network.local_modules))
     check_objective(direction, smoothing, reduction)
+    check_batch(images, labels)
     if optimizers is not None:
         check_optimizers(list(network.local_modules), optimizers)
     run_trunk = run_to_repeat if recompute_trunk else _run_once
@@ -85,7 +87,7 @@ def streamed_step(
         local_modules: Iterable[nn.Module] = network.local_modules
         if optimizers is not None:
             local_modules = update_in_turn(list(network.local_modules), optimizers)
-        if closed_form and all(map(has_closed_form, network.local_modules)):
+        if closed_form and is_closed_form(network):
             stacked = input_of_modules(chain.belief, features)
             del features  # from here on they live in the modules' input only
             feature_gradient = accumulate_closed_form(local_modules, stacked, chain, trunk_learns)

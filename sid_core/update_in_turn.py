@@ -37,5 +37,5 @@ def update_in_turn(local_modules: Sequence[nn.Module], optimizers: Sequence[Opti
         enter("optimizer")
         optimizer.step()
         torch.clear_autocast_cache()  # a context that outlives the step would go on with narrow copies of old weights
-        optimizer.zero_grad()
+        module.zero_grad()  # also of parameters that the optimizer leaves as they are
         enter("forward")

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 from torch.func import functional_call
 
-from sid_core.closed_form import autocast_dtype, has_closed_form, multiply_by_relu_slope
-from sid_core.network import BeliefNetwork, Cascade
+from sid_core.closed_form import autocast_dtype, is_closed_form, is_plain_cascade, multiply_by_relu_slope
+from sid_core.network import BeliefNetwork
 from sid_core.objective import (
     DEFAULT_SMOOTHING,
     Alpha,
@@ -16,10 +16,11 @@ from sid_core.objective import (
     alpha_per_module,
     belief_chain,
     belief_dtype,
+    check_batch,
     check_objective,
 )
 from sid_core.phases import enter
-from sid_core.stacked import StackedParameters, stacked_parameters
+from sid_core.stacked import StackedParameters, check_alike, stacked_parameters
 
 
 def vectorised_step(
@@ -39,8 +40,13 @@ def vectorised_step(
     parameters of same-shaped modules are stored as one tensor (:class:`sid_core.stacked.StackedParameters`), the
     features' share of every first layer is one product, and only what needs the belief before it runs module by module.
 
+    Modules of another kind than :class:`sid_core.LocalModule` run through ``torch.vmap``, after a teacher pass as in
+    ``published``: a module with dropout draws one mask in each. Gradients lie in buffers that stay between steps, also
+    when ``zero_grad`` has set ``.grad`` to None: a gradient that was kept from one step is overwritten by the next.
+
     Args:
-        network: a cascade whose modules differ in their parameters only.
+        network: a cascade whose modules differ in their parameters only; what a module keeps in an attribute of its
+            own, other than settings of PyTorch's layers, can't be seen and is taken to be the same in all.
         images: as for ``published_step``, and so are the next two: ``[B, ...]``.
         labels: ``[B]``.
         alpha: one number or one a module.
@@ -56,14 +62,16 @@ def vectorised_step(
         ValueError: ``network`` is no cascade, ``alpha``, ``chunk`` or a choice of the objective is not legal, there is
             not one label an image, or the modules can't be stacked.
     """
-    if not isinstance(network, Cascade):
+    if not is_plain_cascade(network):
         raise ValueError(
-            f"network is a {type(network).__name__}, whose modules need each other's features one after the other; "
-            "legal for vectorised_step: a Cascade (published_step and streamed_step take both)"
+            f"network is a {type(network).__name__}, whose modules need each other's features one after the other, or "
+            "are called in a way of its own; legal for vectorised_step: a Cascade (published_step and streamed_step "
+            "take all)"
         )
     count = len(network.local_modules)
     alphas = alpha_per_module(alpha, count)
     check_objective(direction, smoothing, reduction)
+    check_batch(images, labels)
     chunk = count if chunk is None else chunk
     if isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
         raise ValueError(f"chunk = {chunk!r}; legal: integers of 1 or more")
@@ -72,9 +80,7 @@ def vectorised_step(
         features = network.trunk(images)
     trunk_output = get_gradient_edge(features) if features.requires_grad else None
     features = features.detach()
-    accumulate = (
-        _accumulate_closed_form if all(map(has_closed_form, network.local_modules)) else _accumulate_by_autograd
-    )
+    accumulate = _accumulate_closed_form if is_closed_form(network) else _accumulate_by_autograd
     feature_gradient: Tensor | None = None
     with torch.no_grad():
         chain = belief_chain(network.initial_belief(features), labels, alphas, direction, smoothing, reduction)
@@ -115,8 +121,8 @@ def _accumulate_closed_form(
     batch, (modules, hidden, _), classes = len(features), weights[0].shape, chain.belief.shape[1]
     first_by_features = weights[0].reshape(modules * hidden, -1)[:, classes:]
     layers = [torch.addmm(biases[0].reshape(-1), features, first_by_features.t()).view(batch, modules, hidden)]
-    layers += [features.new_empty(batch, modules, hidden) for _ in weights[2:]]
-    logits = features.new_empty(modules, batch, classes)
+    layers += [features.new_empty(batch, modules, weight.shape[1]) for weight in weights[1:-1]]
+    logits = biases[-1].unsqueeze(1).expand(modules, batch, classes).contiguous()
     beliefs = chain.belief.new_empty(modules + 1, batch, classes)
     beliefs[0] = chain.belief
     _run_forward(weights, biases, layers, logits, beliefs)
@@ -141,24 +147,22 @@ def _accumulate_closed_form(
 def _run_forward(
     weights: list[Tensor], biases: list[Tensor], layers: list[Tensor], logits: Tensor, beliefs: Tensor
 ) -> None:
-    """Fills in what depends on the belief before it, one module after the other."""
+    """Fills in what depends on the belief before it, one module after the other; ``logits`` hold the last biases."""
     by_belief = weights[0][:, :, : beliefs.shape[2]].transpose(1, 2).unbind()
     later = [
-        (bias.unbind(), weight.transpose(1, 2).unbind(), out)
-        for bias, weight, out in zip(
-            biases[1:], weights[1:], [*(layer.unbind(1) for layer in layers[1:]), logits.unbind()], strict=True
-        )
+        (bias.unbind(), weight.transpose(1, 2).unbind(), layer.unbind(1))
+        for bias, weight, layer in zip(biases[1:-1], weights[1:-1], layers[1:], strict=True)
     ]
+    last_weights, logits_by_module = weights[-1].transpose(1, 2).unbind(), logits.unbind()
     firsts, belief_by_module = layers[0].unbind(1), beliefs.unbind()
+    is_narrow = logits.dtype != beliefs.dtype
     for index, first in enumerate(firsts):
-        activation = first.addmm_(belief_by_module[index].to(first.dtype), by_belief[index]).relu_()
-        for bias, weight, out in later[:-1]:
+        belief, next_belief = belief_by_module[index], belief_by_module[index + 1]
+        activation = first.addmm_(belief.to(first.dtype) if is_narrow else belief, by_belief[index]).relu_()
+        for bias, weight, out in later:
             activation = torch.addmm(bias[index], activation, weight[index], out=out[index]).relu_()
-        bias, weight, out = later[-1]
-        belief = belief_by_module[index + 1]
-        torch.softmax(
-            torch.addmm(bias[index], activation, weight[index], out=out[index]).to(belief.dtype), 1, out=belief
-        )
+        own = logits_by_module[index].addmm_(activation, last_weights[index])
+        torch.softmax(own.to(belief.dtype) if is_narrow else own, 1, out=next_belief)
 
 
 def _add_sum(into: Tensor, gradient: Tensor, adds: bool) -> None:
@@ -170,8 +174,11 @@ def _add_sum(into: Tensor, gradient: Tensor, adds: bool) -> None:
 
 
 def _add_product(into: Tensor, one: Tensor, other: Tensor, adds: bool) -> None:
-    """Adds the product of two matrices, or of ``n`` pairs, into ``into``, which is wider than they under autocast."""
-    if into.dtype == one.dtype:
+    """Adds the product of two matrices, or of ``n`` pairs, into ``into``, which is wider than they under autocast.
+
+    A batch of products straight into a part of larger matrices would be computed one by one.
+    """
+    if into.dtype == one.dtype and (into.dim() == 2 or into.is_contiguous()):
         (into.baddbmm_ if into.dim() == 3 else into.addmm_)(one, other, beta=int(adds))
     elif adds:
         into.add_(one.matmul(other))
@@ -188,11 +195,13 @@ def _accumulate_by_autograd(
     adds: bool,
 ) -> Tensor:
     """The same for modules of any kind: one call for all of them, by ``torch.vmap``."""
+    check_alike(local_modules)
     modules = list(local_modules)[part]
-    beliefs = [chain.belief]
+    beliefs, teacher_logits = [chain.belief], []
     for module in modules:
         logits = module(beliefs[-1], features)
-        beliefs.append(logits.to(belief_dtype(logits)).softmax(dim=1))
+        teacher_logits.append(logits.to(belief_dtype(logits)))
+        beliefs.append(teacher_logits[-1].softmax(dim=1))
     before = torch.stack(beliefs[:-1])
 
     def call(values: list[Tensor], belief: Tensor, features: Tensor) -> Tensor:
@@ -203,7 +212,7 @@ def _accumulate_by_autograd(
         leaves = [value[part].detach().requires_grad_() for value in stack.values]
         leaf = features.detach().requires_grad_()
         logits = torch.vmap(call, in_dims=(0, 0, None), randomness="different")(leaves, before, leaf)
-    gradient = chain.advance_all(logits.detach(), torch.stack(beliefs))
+    gradient = chain.advance_all(logits.detach(), torch.stack(beliefs), torch.stack(teacher_logits))
     enter("backward")
     *by_parameter, by_features = torch.autograd.grad(logits, [*leaves, leaf], gradient, materialize_grads=True)
     for into, value in zip(stack.gradients, by_parameter, strict=True):

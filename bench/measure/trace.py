@@ -2,8 +2,9 @@
 
 A rule that runs its modules itself says which module it is at (:func:`sid_core.phases.enter`). Where one network runs
 end to end through autograd, nobody says so; then the module of a forward span is seen where the network runs it
-(``run_module``), and that of a backward span by hooks on the tensors that modules put out. Neither touches a module:
-a hook on one would keep the hand-written backward pass from running, and the trace would show another step.
+(``run_module``), and that of a backward span by hooks on the tensors that go in and out. Neither touches a module: a
+hook on one would keep the hand-written backward pass from running, and compiled code from being used as it is, and the
+trace would show another step.
 """
 
 import time
@@ -68,21 +69,19 @@ class TraceRecorder:
     def __enter__(self) -> Self:
         """Starts to collect."""
         run_module = self._network.run_module
+        first_module = min(self._numbers.values())
 
         def run_and_tell(module: nn.Module, belief: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
             number = self._numbers.get(module)
             self._enter("backward" if self._at[0] == "backward" else "forward", number)
+            if number == first_module and not features.is_leaf:  # the trunk's, with its graph
+                self._tell_backward(features, None)
             logits, new_features = run_module(module, belief, features)
             for output in (logits, new_features):
                 if output is not features:  # a cascade's features are the trunk's
                     self._tell_backward(output, number)
             return logits, new_features
 
-        def trunk_has_run(_trunk: nn.Module, _inputs: Any, features: Any) -> None:
-            self._tell_backward(features, None)
-
-        hook = self._network.trunk.register_forward_hook(trunk_has_run)
-        self._closing.callback(hook.remove)
         # In the instance's own dictionary, which comes before the class; nothing in a module is touched.
         self._network.__dict__["run_module"] = run_and_tell
         self._closing.callback(self._network.__dict__.pop, "run_module")

@@ -26,7 +26,8 @@ def refusal(cell: "Cell") -> str | None:
 def accumulate_gradients(network: "BeliefNetwork", images: "Tensor", labels: "Tensor", _alpha: object) -> "Tensor":
     """One BP step that recomputes each module in its backward pass (Chen et al., arXiv 1604.06174).
 
-    A stage of a pipeline is recomputed block by block, so that what is held does not depend on where stages are cut.
+    A stage of a pipeline is a sequence of blocks and recomputed block by block, so that what is held does not depend on
+    where stages are cut.
     What is recomputed runs forward twice: BatchNorm in it updates its running statistics twice. See
     :mod:`bench.methods`.
     """
@@ -59,7 +60,7 @@ def _run_blocks(
     from sid_core.recompute import run_in_segments
 
     enter("forward", number)
-    features = run_in_segments(module.stage, features)
+    features = run_in_segments(module.stage.children(), features)
     belief = _keep_inputs(_run_head, module.head, module.head, belief, features, number == last)
     enter_backward_at(belief, number)
     enter_backward_at(features, number)

@@ -28,6 +28,6 @@ def accumulate_gradients(network: "BeliefNetwork", images: "Tensor", labels: "Te
     BatchNorm in the trunk updates its running statistics twice.
     """
     from bench.methods.bp_checkpoint import train_modules
-    from sid_core.recompute import run_in_segments
+    from sid_core.recompute import run_in_segments, segments_of
 
-    return train_modules(network, run_in_segments(network.trunk, images), labels)
+    return train_modules(network, run_in_segments(segments_of(network.trunk), images), labels)

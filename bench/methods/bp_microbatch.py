@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from bench.cell import Cell
     from sid_core import BeliefNetwork
 
 SUMMARY = "backpropagation in micro-batches (four, if unset) whose gradients add up to the batch's"
@@ -12,6 +13,13 @@ USES_ALPHA = False
 
 _USUAL = 4
 SETTINGS = {"micro_batches": lambda parts, _cell: parts or _USUAL}
+
+
+def refusal(cell: "Cell") -> str | None:
+    """A part has a sample at least; where the cell leaves their number open, a small batch has fewer parts."""
+    if cell.micro_batches is not None and cell.micro_batches > cell.batch_size:
+        return f"micro_batches = {cell.micro_batches} for batch_size = {cell.batch_size}; legal: 1 to {cell.batch_size}"
+    return None
 
 
 def accumulate_gradients(

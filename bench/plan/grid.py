@@ -52,8 +52,17 @@ def at_batch(cell: Cell, batch_size: int) -> Cell:
 
 
 def lines_of(cells: Iterable[Cell]) -> list[Cell]:
-    """One memory cell, of batch size 1, for all that differ in nothing but the batch size, in order."""
-    return list(dict.fromkeys(at_batch(cell, 1) for cell in cells))
+    """One memory cell, of the smallest legal batch, for all that differ in nothing but the batch size, in order."""
+    return list(dict.fromkeys(map(_at_smallest_batch, cells)))
+
+
+def _at_smallest_batch(cell: Cell) -> Cell:
+    for batch_size in range(1, cell.batch_size):
+        try:
+            return at_batch(cell, batch_size)
+        except ConfigError:  # too few for the network, or for the parts that the method cuts it into
+            continue
+    return cell
 
 
 def shape_of(cell: Cell) -> tuple[tuple[int, int, int], int]:

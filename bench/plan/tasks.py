@@ -44,11 +44,11 @@ def predict(cell: Cell, round_to: int) -> Memory | Failure:
 
 
 def largest_batch(line: Cell, round_to: int, budget: int) -> Largest | Failure:
-    """The largest batch of ``line`` whose peak of total bytes is at most ``budget``."""
+    """The largest batch of ``line`` whose peak of total bytes is at most ``budget``; the line's own is its smallest."""
     totals: dict[int, int] = {}
 
     def total_bytes(batch: int) -> int:
-        memory = predict(at_batch(line, batch), round_to)
+        memory = predict(at_batch(line, max(batch, line.batch_size)), round_to)
         if isinstance(memory, Failure):
             raise BenchError(memory.message)
         totals[batch] = memory.peak_total_bytes

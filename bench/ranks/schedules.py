@@ -58,7 +58,7 @@ class _ModulesInARow(nn.Module):
             logits, features = network.run_module(module, belief, features)
             if not (self.is_last and index == last):
                 belief = logits.softmax(dim=1)
-        return logits if self.is_last else (belief, features)
+        return logits if self.is_last else (belief, features.contiguous())  # it is sent as it lies
 
 
 class _Stage(PipelineStage):

@@ -38,8 +38,10 @@ def build_network(cell: Cell, shape: tuple[int, int, int], classes: int) -> Beli
 
 def _linear_pipeline(cell: Cell, inputs: int, classes: int) -> Pipeline:
     """``cell.depth`` linear layers of ``cell.width`` features, each with a ReLU, cut into ``cell.modules`` stages."""
-    layers = [(nn.Linear(inputs if at == 0 else cell.width, cell.width), nn.ReLU()) for at in range(cell.depth)]
+    units = [
+        nn.Sequential(nn.Linear(inputs if at == 0 else cell.width, cell.width), nn.ReLU()) for at in range(cell.depth)
+    ]
+    units[0].insert(0, nn.Flatten())
     a_stage = cell.depth // cell.modules
-    stages = [nn.Sequential(*sum(layers[at : at + a_stage], ())) for at in range(0, cell.depth, a_stage)]
-    stages[0].insert(0, nn.Flatten())
+    stages = [nn.Sequential(*units[at : at + a_stage]) for at in range(0, cell.depth, a_stage)]
     return Pipeline.with_heads(stages, [cell.width] * cell.modules, classes, cell.hidden)

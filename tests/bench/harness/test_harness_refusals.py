@@ -84,7 +84,10 @@ def assert_refused(cli: RunCli, arguments: list[object], results: Path, fragment
         (
             "smoke",
             ["method=sid-vectorised", "network=pipeline-conv", "depth=5", "modules=5"],
-            ("network = 'pipeline-conv' for method 'sid-vectorised'", "legal: ['cascade-conv', 'cascade-linear', 'cascade-resnet18'"),
+            (
+                "network = 'pipeline-conv' for method 'sid-vectorised'",
+                "legal: ['cascade-conv', 'cascade-linear', 'cascade-resnet18'",
+            ),
         ),
         (
             "smoke",
