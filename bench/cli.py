@@ -222,7 +222,7 @@ def report(
         cost = [column for column in summary.columns if "accuracy" not in column and "minus" not in column]
         _print_table(summary[cost])  # in two parts, so that a terminal of 80 columns shows them whole
         if len(cost) < len(summary.columns):
-            _print_table(summary[[*cost[:2], *summary.columns[len(cost) :]]])
+            _print_table(summary[[*cost[:3], *summary.columns[len(cost) :]]])  # what a row is of, and the rest
     out.print(str(path.resolve()), markup=False, highlight=False)
 
 
@@ -299,14 +299,15 @@ def _print_cells(sweep: Sweep) -> None:
 
 
 def _print_table(summary: Any) -> None:
-    """Prints the methods that have any number in ``summary``, a table a network."""
-    for network, rows in summary.groupby("network", sort=False):
-        table = Table(title=str(network), title_justify="left", box=None, padding=(0, 2, 0, 0))
-        for column in summary.columns[1:]:
+    """Prints the methods that have any number in ``summary``, a table a network; its layout is in the title."""
+    for (network, layout), rows in summary.groupby(["network", "layout"], sort=False):
+        title = str(network) if str(network).startswith(str(layout)) else f"{network} ({layout})"
+        table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+        for column in summary.columns[2:]:
             # A word a line, so that the numbers keep to theirs on a terminal of 80 columns.
             table.add_column(str(column).replace(" ", "\n").replace("/\n", "/ ").replace("[95\n", "[95 "), no_wrap=True)
         for row in rows.itertuples(index=False):
-            texts = ["-" if value == "not measured" else str(value).replace("] noisy", "]\nnoisy") for value in row[1:]]
+            texts = ["-" if value == "not measured" else str(value).replace("] noisy", "]\nnoisy") for value in row[2:]]
             if set(texts[1:]) != {"-"}:
                 table.add_row(*map(Text, texts))
         if table.row_count:

@@ -62,26 +62,43 @@ def load_sweep(suite: str, overrides: Iterable[str] = (), only: Iterable[str] = 
     if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids) or not grids:
         raise ConfigError(f"{suite} has no [[grid]]; legal: one or more, each a table of axes")
     replaced = dict(parse_override(override) for override in overrides)
+    kept = [parse_override(text, "--only") for text in only]
     cells: dict[Cell, None] = {}  # keeps the order, and each cell once
+    offered: list[Axes] = []
     for grid in grids:
-        axes = {axis: _as_list(axis, value) for axis, value in grid.items()} | replaced
-        cells.update(dict.fromkeys(_expand(axes)))
-    if not cells:
+        offered.append({axis: _as_list(axis, value) for axis, value in grid.items()} | replaced)
+        cells.update(dict.fromkeys(_expand(_narrowed(offered[-1], kept))))
+    if not cells and not kept:
         raise ConfigError(f"{suite} has no cell: its 'depth/N' divides none of its depths")
-    kept = tuple(cells)
-    for text in only:
-        kept = _keep(kept, *parse_override(text, "--only"))
-    return Sweep(name, str(content.get("description", "")), kept)
+    chosen = tuple(cells)
+    for axis, values in kept:
+        chosen = _having(chosen, axis, [_hashable(value) for value in values], offered)
+    return Sweep(name, str(content.get("description", "")), chosen)
 
 
-def _keep(cells: tuple[Cell, ...], axis: str, values: Sequence[Any]) -> tuple[Cell, ...]:
+def _narrowed(axes: Axes, kept: Iterable[tuple[str, Sequence[Any]]]) -> Axes:
+    """``axes`` without values that no cell to keep can have, so that these need not be legal; texts may become any."""
+    narrowed = dict(axes)
+    for axis, values in kept:
+        if axis in narrowed:
+            is_text = axis in ("modules", "alpha")
+            narrowed[axis] = [
+                value for value in narrowed[axis] if value in values or (is_text and isinstance(value, str))
+            ]
+    return narrowed
+
+
+def _having(cells: tuple[Cell, ...], axis: str, values: Sequence[Any], offered: Iterable[Axes]) -> tuple[Cell, ...]:
     """The cells that have one of ``values`` in ``axis``; each of them has to be there."""
-    found = {value: [cell for cell in cells if getattr(cell, axis) == value] for value in map(_hashable, values)}
-    for value, having in found.items():
-        if not having:
-            there = sorted({str(getattr(cell, axis)) for cell in cells})
-            raise ConfigError(f"--only {axis}={value}: no cell of the sweep has it; legal: {', '.join(there)}")
-    return tuple(cell for cell in cells if any(cell in having for having in found.values()))
+    for value in values:
+        if all(getattr(cell, axis) != value for cell in cells):
+            there = {str(getattr(cell, axis)) for cell in cells}
+            there |= {str(value) for axes in offered for value in axes.get(axis, ())}
+            raise ConfigError(
+                f"--only {axis}={value}: no cell of the sweep has it, or none with what else is kept; legal: "
+                f"{', '.join(sorted(there))}"
+            )
+    return tuple(cell for cell in cells if getattr(cell, axis) in values)
 
 
 def _hashable(value: Any) -> Any:

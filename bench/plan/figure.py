@@ -9,7 +9,7 @@ from bench.errors import ConfigError
 from bench.plan.rows import Row
 from bench.plan.tasks import BATCH_LIMIT
 from bench.report.drawing import draw_lines
-from bench.report.frame import PANEL, series_names
+from bench.report.frame import PANEL, series_names, share_text
 
 
 def largest_batch_svg(rows: Sequence[Row], budget: str) -> str:
@@ -25,7 +25,7 @@ def largest_batch_svg(rows: Sequence[Row], budget: str) -> str:
     frame = frame[frame["y"].notna()]
     if frame.empty:
         raise ConfigError(f"--figure has nothing to draw: no batch fits --budget {budget}")
-    frame = frame.assign(series=series_names(frame), layers=frame["depth"] // frame["modules"])
+    frame = frame.assign(series=series_names(frame), layers=frame["depth"] / frame["modules"])
     fields = [name for name in PANEL if name in frame]
     varying = [name for name in fields if name not in ("network", "dataset", "hidden") and frame[name].nunique() > 1]
     panels = []
@@ -54,8 +54,7 @@ def largest_batch_svg(rows: Sequence[Row], budget: str) -> str:
 
 def _layouts(group: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The ways in which ``modules`` follows depth in ``group``; one whose cells another one has, too, is left out."""
-    counts = sorted(group["layers"].unique())
-    parts = [(f"{count} layer{'s' if count > 1 else ''} a module", group[group["layers"] == count]) for count in counts]
+    parts = [(share_text(part.iloc[0]), part) for _, part in group.groupby("layers", sort=True)]
     parts.append(("one module", group[group["modules"] == 1]))
     # The largest first, so that of two that hold the same cells the first stays.
     kept: list[set[object]] = []

@@ -29,7 +29,7 @@ _EPOCHS_DRAWN = 12
 # What else the accuracies of one panel may not differ in, if lines through them are to mean something.
 _ACCURACY_APART = (
     *("hidden", "width", "batch_size", "train_samples", "epochs", "learning_rate", "weight_decay", "schedule"),
-    *("image_size", "channels", "classes", "device"),
+    *("image_size", "channels", "classes", "cut", "device"),
 )
 
 
@@ -203,7 +203,8 @@ def _accuracy_against_noise(frame: pd.DataFrame) -> Figure | None:
         "accuracy-against-noise",
         "Test accuracy against the rate of wrong training labels",
         "Last epoch, clean test labels; lines are means over seeds, bars reach from the worst seed to the best. "
-        "Methods with the same gradients (bp and bp-checkpoint; sid-published and sid-streamed) cover each other.",
+        "Methods with the same gradients (bp and bp-checkpoint; sid-published and sid-streamed) cover each other, but "
+        "for BatchNorm, whose running statistics the one updates twice a step and the other once.",
         figure_svg(grid.figure),
         data_table(rows, columns),
         in_words(rows, "noise_rate", "mean accuracy", lambda value: f"{value:.1f} %"),

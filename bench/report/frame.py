@@ -1,13 +1,14 @@
 """Records as tidy pandas tables, each row paired with BP's on the same cell."""
 
 from collections.abc import Iterable
+from math import prod
 from typing import Any
 
 import pandas as pd
 
 from bench.alpha import alpha_text
 from bench.bounds import lower_bound_bytes
-from bench.catalog import CASCADES, PIPELINES
+from bench.catalog import BACKBONE_UNITS, CASCADES, DATASETS, PIPELINES
 from bench.methods import BASELINE, SETTING_NAMES
 from bench.record import Allocator, CreatedBytes, Memory, Record
 
@@ -20,7 +21,9 @@ _NOT_PAIRED = (
     *("passes", "latency_seconds", "ranks"),
 )
 # What a cost figure keeps fixed within a panel, besides the axis it draws.
-PANEL = ("network", "dataset", "hidden", "width", "image_size", "channels", "classes", "optimizer", "device")
+PANEL = ("network", "dataset", "hidden", "cut", "width", "image_size", "channels", "classes", "optimizer", "device")
+# What the records of one configuration may differ in: they are its noise, its seeds, its rules.
+_NOT_CONFIGURATION = (*_NOT_PAIRED, "seed", "noise_kind", "noise_rate")
 
 UNKNOWN = "unknown"
 
@@ -54,9 +57,11 @@ METHOD_ORDER = (
 def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     """One row a record: the cell's fields, and ``memory.*``, ``latency.*``, ``accuracy.*`` where they were measured.
 
-    Adds ``layout`` (cascade or pipeline), ``image`` (channels, height, width), ``ranks`` (how many),
-    ``layers_per_module``, ``series`` (the method, with what else tells its lines apart) and, paired with BP's record of
-    the same cell, ``memory.activation_ratio`` and ``memory.total_ratio``. ``trace`` holds a
+    Adds ``layout`` (cascade or pipeline), ``image`` (channels, height, width), ``pixels`` (their product), ``ranks``
+    (how many), ``layers_per_module``, ``configuration`` (what records that differ in rule, seed and noise share),
+    ``series`` (the method, with what else tells its lines apart) and, paired with BP's record of the same cell,
+    ``memory.activation_ratio`` and ``memory.total_ratio``. Of several ranks, bytes are those of the one that holds
+    most, of activations and in all. ``trace`` holds a
     :class:`bench.record.Trace` and ``rank_results`` a :class:`bench.record.Ranks`, or None. Where BP's own latency is
     noisy, ``latency.noisy_because`` says so for every method on the same cell.
     """
@@ -64,7 +69,7 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     if frame.empty:
         return frame
-    frame["layers_per_module"] = frame["depth"] // frame["modules"]
+    frame["layers_per_module"] = frame["depth"] / frame["modules"]
     frame["series"] = series_names(frame)
     return _with_noise_of_bp(_with_memory_ratios(frame))
 
@@ -74,6 +79,10 @@ def _row(record: Record) -> dict[str, Any]:
     row |= record.cell.model_dump()
     row["layout"] = layout(record.cell.network)
     row["image"] = UNKNOWN if record.data is None else "x".join(map(str, record.data.shape))
+    row["pixels"] = 0 if record.data is None else prod(record.data.shape)
+    row["configuration"] = repr(
+        sorted((k, v) for k, v in record.cell.model_dump().items() if k not in _NOT_CONFIGURATION)
+    )
     row["ranks"] = row.get("ranks", 1) if record.ranks is None else len(record.ranks.modules)
     row |= {"trace": record.trace, "rank_results": record.ranks}
     row["pair"] = repr(sorted((k, v) for k, v in record.cell.model_dump().items() if k not in _NOT_PAIRED))
@@ -89,6 +98,8 @@ def _row(record: Record) -> dict[str, Any]:
         row["accuracy.by_epoch"] = [epoch.test for epoch in record.accuracy.epochs]
     if record.memory is not None:
         row |= _memory_in_detail(record, record.memory)
+        if record.ranks is not None and record.ranks.peak_total_bytes is not None:
+            row["memory.peak_total_bytes"] = max(record.ranks.peak_total_bytes)
     return row
 
 
@@ -116,13 +127,13 @@ def _memory_in_detail(record: Record, memory: Memory) -> dict[str, Any]:
 def series_names(frame: pd.DataFrame) -> pd.Series:
     """The name of each row's line in a figure: its method, and what else tells its lines apart.
 
-    That is whatever is not as in :data:`_USUAL`, what the method was set to, smoothing, alpha, threads and cut where it
+    That is whatever is not as in :data:`_USUAL`, what the method was set to, smoothing, alpha and threads where it
     comes with several, and the number of ranks where it is not one.
     """
     names = frame["method"]
     for axis, usual in _USUAL.items():
         names = names.where(frame[axis] == usual, names + f" {axis} " + frame[axis].map(_axis_text))
-    for axis in ("smoothing", "alpha", "threads", "cut"):
+    for axis in ("smoothing", "alpha", "threads"):
         if axis in frame:  # a plan has no smoothing and no threads
             values = frame[axis].map(_axis_text)
             apart = [frame["method"], frame["direction"]] if axis == "smoothing" else frame["method"]
@@ -192,7 +203,7 @@ def slices(frame: pd.DataFrame, axis: str) -> pd.DataFrame:
     for _, panel in frame.groupby(panel_fields, dropna=False, sort=True):
         best = None
         for values, part in panel.groupby(held, sort=True):
-            preference = {name: int(str(value)) for name, value in zip(held, values, strict=True)}
+            preference = {name: float(str(value)) for name, value in zip(held, values, strict=True)}
             if "layers_per_module" in preference:
                 preference["layers_per_module"] *= -1
             key = (part[axis].nunique(), *preference.values())
@@ -212,12 +223,31 @@ def _panel_title(part: pd.DataFrame, axis: str) -> str:
     if axis != "depth":
         held.append(f"depth {first['depth']}")
     if axis != "modules":
-        layers = first["layers_per_module"]
-        held.append("1 layer a module" if layers == 1 else f"{layers} layers a module")
+        held.append(share_text(first))
     if axis != "batch_size":
         held.append(f"batch {first['batch_size']}")
     held.append(f"hidden {first['hidden']}")
-    return f"{first['network']} on {first['dataset']}\n{', '.join(held)}"
+    return f"{first['network']} on {data_text(first)}\n{', '.join(held)}"
+
+
+def share_text(row: pd.Series) -> str:
+    """How much of the depth a module has: in layers, or as the number of stages that a backbone is cut into."""
+    if row["network"] in BACKBONE_UNITS:
+        return f"{row['modules']} {row['cut']} stages" if row["modules"] > 1 else "one stage"
+    layers = row["depth"] / row["modules"]
+    return "1 layer a module" if layers == 1 else f"{layers:g} layers a module"
+
+
+def data_text(row: pd.Series) -> str:
+    """The data set, with the size of its images where that is not always the same."""
+    known = DATASETS.get(row["dataset"])
+    image = row.get("image", UNKNOWN)
+    return str(row["dataset"]) if image == UNKNOWN or (known and known.shape) else f"{row['dataset']} {image}"
+
+
+def modules_text(row: pd.Series) -> str:
+    """The number of modules, and how they are cut where that is not evenly."""
+    return f"{row['modules']} modules" + ("" if row["cut"] == "even" else f", {row['cut']} cut")
 
 
 # What may set apart cells that a title does not.
@@ -230,7 +260,7 @@ _ALSO_APART = (
 
 def cell_titles(rows: pd.DataFrame) -> list[str]:
     """The title of each row's panel where a panel is one cell, but for the method; cells that differ have others."""
-    titles = rows["network"] + " on " + rows["dataset"] + "\ndepth " + rows["depth"].map(str)
+    titles = rows["network"] + " on " + rows.apply(data_text, axis=1) + "\ndepth " + rows["depth"].map(str)
     titles += ", " + rows["modules"].map(str) + " modules" + (" " + rows["cut"]).where(rows["cut"] != "even", "")
     titles += ", batch " + rows["batch_size"].map(str) + ", hidden " + rows["hidden"].map(str)
     return list(tell_apart(titles, rows, _ALSO_APART))

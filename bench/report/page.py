@@ -16,8 +16,10 @@ from bench.record import Record
 from bench.report.drawing import with_own_ids
 from bench.report.figures import draw_figures
 from bench.report.frame import records_frame
+from bench.report.layouts import layouts_table
 from bench.report.ranks import draw_ranks, ranks_table
 from bench.report.schedule import draw_schedules, locking_table
+from bench.report.summary import summary_table
 from bench.report.tables import (
     DISAGREEMENT_LIMIT,
     accuracy_table,
@@ -26,7 +28,6 @@ from bench.report.tables import (
     failure_table,
     growth_table,
     noise_table,
-    summary_table,
 )
 from bench.report.timeline import draw_timelines
 from bench.store import read_records
@@ -67,6 +68,7 @@ def write_report(
         summary_note=summary_note,
         growth=growth_table(measured),
         layouts=set(measured["layout"]),
+        both_layouts=layouts_table(measured),
         figures=figures,
         schedules=schedules,
         locking=locking_table(measured),

@@ -8,10 +8,10 @@ import pandas as pd
 from bench.record import Ranks
 from bench.report.drawing import Figure, data_table, drawing, figure_svg, in_words, lines_in_panels
 from bench.report.frame import cell_titles, ordered_series, series_names
-from bench.report.tables import NOT_MEASURED
+from bench.report.tables import NOT_MEASURED, without_the_same
 
 _BOUND = ", bound"
-_PLACE = ["network", "dataset", "depth", "modules", "hidden", "batch_size"]
+_PLACE = ["network", "dataset", "pixels", "depth", "modules", "cut", "width", "hidden", "batch_size"]
 
 
 def _on_several(frame: pd.DataFrame) -> pd.DataFrame:
@@ -29,18 +29,23 @@ def ranks_table(frame: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame()
     order = {series: at for at, series in enumerate(ordered_series(rows))}
     rows = rows.assign(order=rows["series"].map(order)).sort_values([*_PLACE, "order", "ranks", "seed"])
-    return pd.DataFrame([_table_row(row) for _, row in rows.iterrows()])
+    return without_the_same(pd.DataFrame([_table_row(row) for _, row in rows.iterrows()]))
 
 
 def _table_row(row: pd.Series) -> dict[str, object]:
     results: Ranks = row["rank_results"]
-    peaks = results.peak_activation_bytes
+    peaks, totals = results.peak_activation_bytes, results.peak_total_bytes
     rate = row.get("latency.samples_per_second")
     return {
         "network": row["network"],
         "layout": row["layout"],
+        "data": row["dataset"],
+        "image": row["image"],
         "method": row["series"],
+        "depth": row["depth"],
         "modules": row["modules"],
+        "cut": row["cut"],
+        "width": row["width"],
         "hidden": row["hidden"],
         "batch": row["batch_size"],
         "ranks": row["ranks"],
@@ -52,6 +57,8 @@ def _table_row(row: pd.Series) -> dict[str, object]:
         "peak activation bytes, largest rank": NOT_MEASURED if peaks is None else f"{max(peaks):,}",
         "peak activation bytes, all ranks": NOT_MEASURED if peaks is None else f"{sum(peaks):,}",
         "peak activation bytes by rank": _listed(peaks, lambda size: f"{size:,}"),
+        "peak total bytes, largest rank": NOT_MEASURED if totals is None else f"{max(totals):,}",
+        "peak total bytes by rank": _listed(totals, lambda size: f"{size:,}"),
         "samples/s": NOT_MEASURED if pd.isna(rate) else f"{rate:,.0f}",
     }
 

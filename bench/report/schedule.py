@@ -8,8 +8,9 @@ from matplotlib.patches import Rectangle
 from bench.methods import BASELINE
 from bench.record import Trace
 from bench.report.drawing import Figure, drawing, figure_svg
-from bench.report.frame import ordered_series
+from bench.report.frame import data_text, modules_text, ordered_series
 from bench.report.locking import step_seconds, waiting_share, waits_by_module
+from bench.report.tables import without_the_same
 
 _PHASES = {
     "f": ("forward", "#56b4e9"),
@@ -75,8 +76,11 @@ def locking_table(frame: pd.DataFrame) -> pd.DataFrame:
                 {
                     "network": row["network"],
                     "layout": row["layout"],
+                    "data": row["dataset"],
+                    "image": row["image"],
                     "method": series,
                     "modules": row["modules"],
+                    "cut": row["cut"],
                     "batch": row["batch_size"],
                     "ranks": row["ranks"],
                     "step traced, ms": f"{1000 * step_seconds(trace):.3f}",
@@ -90,7 +94,7 @@ def locking_table(frame: pd.DataFrame) -> pd.DataFrame:
                     ),
                 }
             )
-    return pd.DataFrame(rows)
+    return without_the_same(pd.DataFrame(rows))
 
 
 def _percent(share: float | None, otherwise: str = _NO_MODULES) -> str:
@@ -127,9 +131,9 @@ def _draw(rows: pd.DataFrame) -> Figure:
     figure.legend(handles, [_PHASES[letter][0] for letter in used], loc="outside upper left", ncol=4, frameon=False)
     return Figure(
         f"who-computes-when-{first['network']}",
-        f"Who computes when, {first['network']} ({layout}), {first['modules']} modules, batch {first['batch_size']}",
-        f"Depth {first['depth']}, {first['modules']} modules, hidden {first['hidden']}, batch {first['batch_size']} on "
-        f"{first['dataset']}. A lane is a module, time runs to the right on one scale for all single steps. What is "
+        f"Who computes when, {first['network']} ({layout}), {modules_text(first)}, batch {first['batch_size']}",
+        f"Depth {first['depth']}, {modules_text(first)}, hidden {first['hidden']}, batch {first['batch_size']} on "
+        f"{data_text(first)}. A lane is a module, time runs to the right on one scale for all single steps. What is "
         "empty between a module's forward and backward is a module that has run and waits for its gradient (update "
         "locking). The dotted line is where module 1's gradient is complete. The step of median length of a few, "
         "followed apart from the timed ones.",

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from bench.methods import BASELINE
-from bench.report.frame import PANEL, UNKNOWN, ordered_series
+from bench.report.frame import ordered_series
 from bench.report.pareto import with_front
 
 NOT_MEASURED = "not measured"
@@ -23,103 +23,11 @@ def mebibytes(value: float) -> str:
     return f"{size:.{digits}f}"
 
 
-def summary_table(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Every method against BP at each network's largest configuration, and a sentence that says which those are.
-
-    Cost is taken where depth, batch size, module count and hidden size are largest among the cells that BP was
-    measured on, too; accuracy in the configuration with the most records. An interval is a 95 % one. Columns without
-    any number are left out.
-    """
-    rows: list[dict[str, str]] = []
-    notes: list[str] = []
-    for network, part in frame.groupby("network", sort=True):
-        costs = headline_costs(part)
-        accuracies, rates = _headline_accuracies(part)
-        if not costs.empty:
-            first = costs.iloc[0]
-            images = "" if first["image"] == UNKNOWN else f" {first['image']}"
-            notes.append(
-                f"{network}: memory and latency at depth {first['depth']}, {first['modules']} modules, hidden "
-                f"{first['hidden']}, batch {first['batch_size']} on {first['dataset']}{images}"
-            )
-        if not accuracies.empty:
-            first = accuracies.iloc[0]
-            notes.append(
-                f"{network}: accuracy on {first['dataset']} at depth {first['depth']}, {first['modules']} modules, "
-                f"batch {first['batch_size']}, {first['optimizer']}, {first['epochs']} epochs, last epoch"
-            )
-        rows += [
-            {"network": str(network), "layout": str(part.iloc[0]["layout"]), "method": series}
-            | _cost_cells(costs[costs["series"] == series])
-            | _accuracy_cells(accuracies, series, rates)
-            for series in ordered_series(pd.concat([costs, accuracies]))
-        ]
-    table = pd.DataFrame(rows).fillna(NOT_MEASURED)
-    return table.loc[:, (table != NOT_MEASURED).any()], "; ".join(notes)
-
-
-def headline_costs(part: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the largest configuration in ``part`` that has a BP row with memory or latency."""
-    measured = part[(part["has_memory"] | part["has_latency"]) & (part["seed"] == part["seed"].min())]
-    paired = measured[measured["pair"].isin(measured.loc[measured["method"] == BASELINE, "pair"])]
-    if paired.empty:
-        return part.iloc[0:0]
-    # Of equals, what is usual: float32 comes last, and a cell that is not compiled.
-    keys = ["depth", "batch_size", "modules", "hidden", *PANEL[:2], "precision", "compile"]
-    largest = paired.sort_values(keys, ascending=[key != "compile" for key in keys]).iloc[-1]
-    headline: pd.DataFrame = paired[paired["pair"] == largest["pair"]]
-    return headline
-
-
-def _headline_accuracies(part: pd.DataFrame) -> tuple[pd.DataFrame, list[float]]:
-    """The accuracy rows of the configuration with the most records, and its lowest and highest noise rate."""
-    measured = part[part["has_accuracy"]]
-    if measured.empty:
-        return measured, []
-    keys = ["dataset", "depth", "modules", "width", "hidden", "batch_size", "optimizer", "learning_rate", "epochs"]
-    configuration = measured[keys].apply(tuple, axis=1)
-    most = configuration.value_counts(sort=True)
-    chosen = measured[configuration == max(most[most == most.max()].index)]
-    rates = sorted({float(chosen["noise_rate"].min()), float(chosen["noise_rate"].max())})
-    kinds = chosen.loc[chosen["noise_rate"] == rates[-1], "noise_kind"]
-    return chosen[chosen["noise_kind"].isin(["none", kinds.iloc[0]])], rates
-
-
-def _cost_cells(rows: pd.DataFrame) -> dict[str, str]:
-    cells = {
-        "peak activations, MiB": NOT_MEASURED,
-        "activations / BP": NOT_MEASURED,
-        "total memory / BP": NOT_MEASURED,
-        "step latency / BP [95 %]": NOT_MEASURED,
-    }
-    memory = rows[rows["has_memory"]]
-    if not memory.empty:
-        row = memory.iloc[0]
-        cells["peak activations, MiB"] = mebibytes(row["memory.peak_activation_bytes"])
-        cells["activations / BP"] = f"{row['memory.activation_ratio']:.3f}"
-        cells["total memory / BP"] = f"{row['memory.total_ratio']:.3f}"
-    latency = rows[rows["has_latency"]]
-    if not latency.empty:
-        cells["step latency / BP [95 %]"] = ratio_text(latency.iloc[0])
-    return cells
-
-
 def ratio_text(row: pd.Series) -> str:
     """A latency ratio with its interval, and a word of warning where it is noisy."""
     low, high = row["latency.ratio_ci95"]
     noisy = " noisy" if pd.notna(row["latency.noisy_because"]) else ""
     return f"{row['latency.ratio_to_bp']:.2f} [{low:.2f}, {high:.2f}]{noisy}"
-
-
-def _accuracy_cells(rows: pd.DataFrame, series: str, rates: list[float]) -> dict[str, str]:
-    cells = {}
-    for rate in rates:
-        at_rate = rows[rows["noise_rate"] == rate] if not rows.empty else rows
-        noise = f"noise {rate:g}" if rate else "clean"
-        own = at_rate[at_rate["series"] == series]
-        cells[f"test accuracy, {noise}, %"] = mean_text(own["accuracy.test_last"]) if len(own) else NOT_MEASURED
-        cells[f"minus BP's, {noise}, points [95 %]"] = difference_text(paired_differences(at_rate, series))
-    return cells
 
 
 def mean_text(shares: pd.Series) -> str:
@@ -211,7 +119,7 @@ def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
         if index in fronts:
             cells["Pareto front"] = fronts[index]
         rows.append(cells)
-    return pd.DataFrame(rows).fillna(NOT_MEASURED)
+    return without_the_same(pd.DataFrame(rows).fillna(NOT_MEASURED))
 
 
 def category_table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -233,7 +141,7 @@ def category_table(frame: pd.DataFrame) -> pd.DataFrame:
             "workspace in operators": "memory.allocator.workspace_bytes",
         }
         rows.append(_where(row) | {name: _bytes_text(row[column]) for name, column in categories.items()})
-    return pd.DataFrame(rows)
+    return without_the_same(pd.DataFrame(rows))
 
 
 def noise_table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -241,12 +149,11 @@ def noise_table(frame: pd.DataFrame) -> pd.DataFrame:
     if frame.empty or not frame["has_latency"].any():
         return pd.DataFrame()
     noisy = frame[frame["has_latency"] & frame["latency.noisy_because"].notna()]
-    return pd.DataFrame(
-        [
-            _where(row) | {"latency / BP [95 %]": ratio_text(row), "noisy because": row["latency.noisy_because"]}
-            for _, row in _sorted(noisy).iterrows()
-        ]
-    )
+    rows = [
+        _where(row) | {"latency / BP [95 %]": ratio_text(row), "noisy because": row["latency.noisy_because"]}
+        for _, row in _sorted(noisy).iterrows()
+    ]
+    return without_the_same(pd.DataFrame(rows))
 
 
 def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -261,10 +168,18 @@ def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
                 "network": first["network"],
                 "layout": first["layout"],
                 "data": first["dataset"],
+                "image": first["image"],
+                "samples": "all" if pd.isna(first["train_samples"]) else f"{first['train_samples']:g}",
                 "depth": first["depth"],
                 "modules": first["modules"],
+                "cut": first["cut"],
+                "width": first["width"],
+                "hidden": first["hidden"],
                 "batch": first["batch_size"],
                 "optimizer": first["optimizer"],
+                "learning rate": f"{first['learning_rate']:g}",
+                "weight decay": f"{first['weight_decay']:g}",
+                "schedule": first["schedule"],
                 "epochs": first["epochs"],
                 "noise": f"{first['noise_kind']} {first['noise_rate']:g}" if first["noise_rate"] else "none",
                 "realised rate": f"{part['accuracy.realised_noise_rate'].mean():.3f}",
@@ -277,18 +192,27 @@ def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
                 "last epoch minus BP's, points [95 %]": difference_text(paired_differences(same_cells, series)),
             }
         )
-    return pd.DataFrame(rows)
+    return without_the_same(pd.DataFrame(rows))
 
 
 def failure_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Cells that ended otherwise than ``ok``, with their message."""
     failed = frame[frame["status"] != "ok"]
-    return pd.DataFrame(
-        [
-            {"status": row["status"], **_where(row), "seed": row["seed"], "message": row["message"]}
-            for _, row in failed.iterrows()
-        ]
-    )
+    rows = [
+        {"status": row["status"], **_where(row), "seed": row["seed"], "message": row["message"]}
+        for _, row in failed.iterrows()
+    ]
+    return without_the_same(pd.DataFrame(rows))
+
+
+# Columns that a reader misses only where they differ.
+_TOLD_WHERE_THEY_DIFFER = ("cut", "width", "samples", "learning rate", "weight decay", "schedule")
+
+
+def without_the_same(table: pd.DataFrame) -> pd.DataFrame:
+    """``table`` without those of :data:`_TOLD_WHERE_THEY_DIFFER` that are the same in all its rows."""
+    same = [name for name in _TOLD_WHERE_THEY_DIFFER if name in table and table[name].nunique() == 1]
+    return table.drop(columns=same)
 
 
 def _where(row: pd.Series) -> dict[str, Any]:
@@ -300,6 +224,8 @@ def _where(row: pd.Series) -> dict[str, Any]:
         "method": row["series"],
         "depth": row["depth"],
         "modules": row["modules"],
+        "cut": row["cut"],
+        "width": row["width"],
         "hidden": row["hidden"],
         "batch": row["batch_size"],
     }
@@ -307,8 +233,9 @@ def _where(row: pd.Series) -> dict[str, Any]:
 
 def _sorted(frame: pd.DataFrame) -> pd.DataFrame:
     order = {series: index for index, series in enumerate(ordered_series(frame))}
-    keys = ["network", "dataset", "image", "optimizer", "epochs", "noise_kind", "noise_rate", "depth", "modules"]
-    return frame.assign(rank=frame["series"].map(order)).sort_values([*keys, "hidden", "batch_size", "rank", "seed"])
+    keys = ["network", "dataset", "pixels", "optimizer", "epochs", "noise_kind", "noise_rate", "depth", "modules"]
+    keys += ["cut", "width", "hidden", "batch_size", "rank", "seed"]
+    return frame.assign(rank=frame["series"].map(order)).sort_values(keys)
 
 
 def _ratio(value: float | None) -> str:

@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from bench.report.drawing import PANEL_INCHES, Figure, drawing, figure_svg
-from bench.report.frame import ordered_series
-from bench.report.tables import headline_costs, mebibytes
+from bench.report.frame import data_text, modules_text, ordered_series
+from bench.report.summary import headline_costs
+from bench.report.tables import mebibytes
 
 _LAYERS = {
     "activation_trunk": ("activations, trunk", "#0072b2"),
@@ -87,8 +88,8 @@ def _draw(network: str, rows: pd.DataFrame) -> Figure:
     return Figure(
         f"bytes-through-a-step-{network}",
         f"Live bytes through one step, {network}",
-        f"Depth {first['depth']}, {first['modules']} modules, hidden {first['hidden']}, batch {first['batch_size']} on "
-        f"{first['dataset']}. An activation was made in a forward part and is still held when the next backward part "
+        f"Depth {first['depth']}, {modules_text(first)}, hidden {first['hidden']}, batch {first['batch_size']} on "
+        f"{data_text(first)}. An activation was made in a forward part and is still held when the next backward part "
         "begins; everything else that the step makes is temporary. The background shows the phase.",
         figure_svg(figure),
         data,

@@ -24,6 +24,7 @@ from sid_core import (
     gather_parameters,
     linear_trunk,
     parallel_step,
+    pipelined_steps,
     published_step,
     rank_part,
 )
@@ -167,6 +168,8 @@ def one_alone(rank: int) -> list[str]:
     network, images, labels = EXAMPLE.build()
     part = rank_part(network, [1, 3])
     pipeline = Pipeline.with_heads([nn.Flatten(), nn.Identity()], [32, 32], 5)
+    with_trunk = Pipeline.with_heads([nn.Flatten(), nn.Identity()], [32, 32], 5)
+    with_trunk.trunk = nn.Flatten()
     messages = []
     for attempt in (
         lambda: rank_part(network, [4]),
@@ -177,6 +180,11 @@ def one_alone(rank: int) -> list[str]:
         lambda: parallel_step(part, images, labels, [0.5]),
         lambda: parallel_step(part, images, labels, 0.5, direction="sideways"),
         lambda: gather_parameters(part, part.network),
+        lambda: rank_part(Cascade(linear_trunk(32, 4), [network.local_modules[0]] * 2, 5)),
+        lambda: rank_part(Cascade(network.local_modules[1].mlp, [*network.local_modules], 5)),  # type: ignore[arg-type]
+        lambda: rank_part(Cascade(nn.Sequential(nn.Dropout(0.1)), [*network.local_modules], 5)),
+        lambda: pipelined_steps(rank_part(with_trunk), [], 0.5, torch.optim.SGD([torch.zeros(1)], 0.1)),
+        lambda: parallel_step(part, images, labels[1:], 0.5),
     ):
         try:
             attempt()
@@ -197,10 +205,63 @@ def test_what_is_not_legal_is_refused_on_every_rank(tmp_path: Path) -> None:
             "alpha has 1 values; legal: one number, or one for each of the 4 modules",
             "direction = 'sideways'; legal: forward, reverse",
             "legal: 4",
+            "modules, or a module and the trunk, share a parameter",
+            "modules, or a module and the trunk, share a parameter",
+            "the trunk has a Dropout; legal: trunks that draw no random numbers",
+            "the pipeline has a Flatten for a trunk; legal for pipelined_steps: nn.Identity",
+            "labels have shape [5]; legal: [6], one label an image",
         ]
         assert len(messages) == len(fragments)
         for message, fragment in zip(messages, fragments, strict=True):
             assert fragment in message
+
+
+class Transposed(nn.Module):
+    """A trunk whose features lie in memory by columns."""
+
+    def __init__(self, trunk: nn.Module) -> None:
+        super().__init__()
+        self.trunk = trunk
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.trunk(images)
+        return features.t().contiguous().t()
+
+
+def with_layouts(_rank: int) -> float:
+    """The error of the trunk's gradients where features lie by columns and ranks come by gradients in two ways."""
+    reference, images, labels = EXAMPLE.build()
+    reference.local_modules[-1] = Odd(5, reference.local_modules[0].mlp[0].in_features - 5).double()
+    reference.trunk = Transposed(reference.trunk)
+    part = rank_part(copy.deepcopy(reference))
+    published_step(reference, images, labels, 0.5)
+    parallel_step(part, images, labels, 0.5)
+    pairs = zip(part.network.trunk.parameters(), reference.trunk.parameters(), strict=True)
+    return max(float((ours.grad - theirs.grad).abs().max()) for ours, theirs in pairs)  # type: ignore[operator]
+
+
+def test_features_gradients_are_added_up_whatever_their_layout(tmp_path: Path) -> None:
+    for error in run_ranks(2, with_layouts, tmp_path):
+        assert isinstance(error, float), error
+        assert error < 1e-12
+
+
+def gather_channels_last(rank: int) -> bool:
+    """Whether the stages of all ranks come out as they were where rank 1 has another memory format."""
+    torch.manual_seed(0)
+    stages = [nn.Conv2d(2, 3, 3), nn.Conv2d(3, 4, 3)]
+    network = Pipeline.with_heads(stages, [3, 4], 5)
+    expected = copy.deepcopy(network.state_dict())
+    part = rank_part(network)
+    if rank == 1:
+        part.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    gathered = Pipeline.with_heads([nn.Conv2d(2, 3, 3), nn.Conv2d(3, 4, 3)], [3, 4], 5)
+    gather_parameters(part, gathered)
+    return all(torch.equal(value, expected[name]) for name, value in gathered.state_dict().items())
+
+
+def test_parameters_are_gathered_whatever_their_layout(tmp_path: Path) -> None:
+    assert run_ranks(2, gather_channels_last, tmp_path) == [True, True]
 
 
 def test_without_a_process_group_it_says_what_to_do() -> None:

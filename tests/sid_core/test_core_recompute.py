@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from sid_core import BeliefNetwork, cascade, published_step, streamed_step
+from sid_core.recompute import segments_of
 
 CLASSES, WIDTH = 3, 6
 
@@ -194,3 +195,107 @@ def test_autocast_is_the_same_in_both_runs(seed: int) -> None:
         streamed_step(expected, images.float(), labels, 0.4)
     for one, other in zip(gradients(network), gradients(expected), strict=True):
         assert torch.equal(one, other)
+
+
+def a_block(*layers: nn.Module) -> nn.Sequential:
+    return nn.Sequential(*layers)
+
+
+class Block(nn.Module):
+    """A residual block."""
+
+    def __init__(self, width: int = WIDTH) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features + self.linear(features).relu()
+
+
+def sizes_of(trunk: nn.Module) -> list[int]:
+    return [len(segment) if isinstance(segment, nn.Sequential) else 1 for segment in segments_of(trunk)]
+
+
+def test_segments_are_blocks_and_pieces_of_rows_of_layers() -> None:
+    layers = [nn.Identity() for _ in range(3)] + [nn.Linear(2, 2) for _ in range(6)]
+    assert sizes_of(nn.Sequential(*layers)) == [3, 3, 3]
+    assert sizes_of(nn.Sequential(Block(), Block(), nn.Flatten(), nn.Linear(2, 2))) == [1, 3]
+    assert sizes_of(nn.Sequential(nn.Linear(2, 2), Block(), Block())) == [1, 1, 1]
+    inner = nn.Sequential(*(nn.Linear(2, 2) for _ in range(9)))
+    assert sizes_of(nn.Sequential(inner, nn.Flatten())) == sizes_of(nn.Sequential(*inner, nn.Flatten()))  # as VGG's
+    assert sizes_of(nn.Sequential(nn.Sequential(Block(), Block()), nn.Sequential(Block(), nn.LayerNorm(2)))) == [
+        1,
+        1,
+        2,
+    ]
+    assert sizes_of(Residual()) == [1]
+    short = [nn.Sequential(nn.Linear(2, 2), nn.ReLU()) for _ in range(4)]
+    assert sizes_of(nn.Sequential(*short)) == [1] * 4  # units of a few layers
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.recursive(
+        st.sampled_from(["linear", "relu", "silu in place", "block"]), lambda inner: st.lists(inner, max_size=5)
+    )
+)
+def test_segments_are_the_trunk(drawn: Any) -> None:
+    def made(part: Any) -> nn.Module:
+        if isinstance(part, list):
+            return nn.Sequential(*map(made, part))
+        return Block() if part == "block" else PARTS[part]()
+
+    torch.manual_seed(0)
+    trunk = nn.Sequential(nn.Flatten(), made(drawn))
+    features = torch.randn(4, WIDTH)
+    expected = trunk(features.clone())
+    for segment in segments_of(trunk):
+        features = segment(features)
+    assert torch.equal(features, expected)
+    assert sum(len(list(segment.parameters())) for segment in segments_of(trunk)) == len(list(trunk.parameters()))
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [nn.Conv2d(2, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.ReLU(inplace=True), nn.Linear(4, WIDTH)],
+        [nn.Conv2d(2, 4, 1), a_block(nn.ReLU(inplace=True), nn.Conv2d(4, 4, 1)), nn.Flatten(), nn.Linear(36, WIDTH)],
+    ],
+    ids=["behind a view", "before its activation"],
+)
+def test_no_segment_begins_with_what_would_write_into_the_one_before(layers: list[nn.Module]) -> None:
+    network, images, labels = build([])
+    network.trunk = nn.Sequential(*layers).double()
+    expected = copy.deepcopy(network)
+    run(streamed_step, network, images, labels, recompute_trunk=True)
+    run(published_step, expected, images, labels)
+    assert_same(network, expected)
+
+
+class Centred(nn.Module):
+    """Reads a buffer in training, writes it, and hangs another in the place of a second."""
+
+    mean: Tensor
+    calls: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(WIDTH))
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, features: Tensor) -> Tensor:
+        self.calls = self.calls + 1
+        centred = features - self.mean
+        self.mean.lerp_(features.detach().mean(0), 0.3)
+        return centred * (1 + self.mean)
+
+
+def test_the_second_run_finds_buffers_as_the_first_has_found_them() -> None:
+    network, images, labels = build(["linear"])
+    network.trunk.append(Centred().double())  # type: ignore[operator]
+    expected = copy.deepcopy(network)
+    for _ in range(3):
+        run(streamed_step, network, images, labels, recompute_trunk=True)
+        run(published_step, expected, images, labels)
+        assert_same(network, expected)
+    assert float(network.trunk[-1].calls) == 3  # type: ignore[index,union-attr]

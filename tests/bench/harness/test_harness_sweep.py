@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bench.alpha import alpha_by_module, alpha_text
 from bench.cell import Cell, make_cell
+from bench.errors import ConfigError
 from bench.sweep import load_sweep, suite_names
 
 OVERRIDES: dict[str, tuple[str, list[object]]] = {
@@ -151,3 +152,31 @@ def test_alphas_in_no_even_order_are_told_one_by_one() -> None:
 def test_cells_of_a_suite_are_told_apart_by_their_lines(suite: str) -> None:
     cells = load_sweep(suite).cells
     assert len({cell.label() for cell in cells}) == len(cells)
+
+
+def test_only_keeps_the_cells_that_have_one_of_the_values() -> None:
+    everything = load_sweep("backbones").cells
+    kept = load_sweep("backbones", only=["network=pipeline-resnet18,cascade-resnet18", "modules=8"]).cells
+    assert kept == tuple(c for c in everything if c.network.endswith("resnet18") and c.modules == 8)
+    assert len(kept) > 10
+    narrowed = load_sweep("backbones", ["batch_size=4"], ["method=sid-streamed", "alpha=0.5"]).cells
+    assert {(cell.method, cell.batch_size, cell.alpha) for cell in narrowed} == {("sid-streamed", 4, 0.5)}
+    with pytest.raises(ConfigError, match="micro_batches = 8 for batch_size = 4"):  # of a cell that is not kept above
+        load_sweep("backbones", ["batch_size=4"])
+
+
+@pytest.mark.parametrize(
+    ("only", "message"),
+    [
+        (
+            "network=pipeline-resnet1",
+            "--only network=pipeline-resnet1: no cell of the sweep has it.*; legal: cascade-res",
+        ),
+        ("modules=8,3", "--only modules=3: no cell of the sweep has it.*; legal: 1, 2, 4, 5, 8"),
+        ("module=8", "module"),
+        ("modules", "--only 'modules' is not AXIS=VALUE"),
+    ],
+)
+def test_only_names_what_is_there(only: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_sweep("backbones", only=[only])

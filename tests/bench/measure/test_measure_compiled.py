@@ -15,6 +15,7 @@ from bench.errors import ConfigError
 from bench.measure.compiled import require_compiler
 from bench.measure.latency import measure_latency
 from bench.measure.step import TrainingStep, build_step
+from bench.measure.trace import trace_step
 from bench.methods import method_names, refusal
 from bench.worker import handle
 from sid_core.closed_form import has_closed_form
@@ -99,6 +100,19 @@ def test_both_legs_of_a_latency_are_compiled_before_the_first_block(graphs: list
     assert step.with_method("bp").is_compiled
     assert len(latency.blocks_seconds) >= 10
     assert graphs
+
+
+@pytest.mark.parametrize("method", ["bp", "sid-streamed", "deep-supervision"])
+def test_a_compiled_step_is_followed_as_it_is(method: str, graphs: list[torch.fx.GraphModule]) -> None:
+    step, images, labels = build(method, compiled=True)
+    step(images, labels)
+    known = len(graphs)
+    with step.timed():  # nothing is compiled for the trace's sake
+        trace = trace_step(step, images, labels)
+    assert len(graphs) == known
+    assert trace is not None
+    assert set(trace.module) == {None, 1, 2}
+    assert set(trace.phase) == set("fbs")
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from bench.errors import ConfigError
 from bench.methods import load_method, settings
 from bench.ranks.scheduled import STAGES_A_RANK
 
-RUNS = [f"{method} {parts}" for method in SCHEDULES for parts in MICRO_BATCHES_A_RANK]
+RUNS = [f"{method} {kind}" for method in SCHEDULES for kind in (*MICRO_BATCHES_A_RANK, "transformer")]
 
 
 @pytest.fixture(scope="module", params=[2, 3])

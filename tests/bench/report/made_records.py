@@ -140,6 +140,12 @@ def in_a_row(*spans: tuple[str, float], rank: int = 0, steps: int = 1) -> dict[s
     return made_trace(*columns, steps=steps)
 
 
+def made_data(side: int) -> dict[str, Any]:
+    """Synthetic images of one channel and ``side`` by ``side`` pixels."""
+    samples = dict.fromkeys(("train_samples", "validation_samples", "test_samples"), 0)
+    return {"classes": 10, "shape": [1, side, side], "fingerprint": "", **samples}
+
+
 def made_ranks(modules: list[int], **values: Any) -> dict[str, Any]:
     """What several ranks give, with only ``values`` measured."""
     names = ("ratio_to_one_rank", "ratio_to_one_rank_ci95", "bound", "busy_share", "peak_activation_bytes")

@@ -9,7 +9,8 @@ from made_records import make_record
 from bench.report.drawing import Figure
 from bench.report.figures import draw_figures
 from bench.report.frame import records_frame
-from bench.report.tables import cost_table, noise_table, summary_table
+from bench.report.summary import summary_table
+from bench.report.tables import cost_table, noise_table
 
 WHY = "the times of BP spread by 40% of their median, more than 25%"
 

@@ -32,7 +32,10 @@ def test_the_table_puts_bound_and_measurement_together() -> None:
     assert row == {
         "network": "cascade-linear",
         "layout": "cascade",
+        "data": "digits",
+        "image": "unknown",
         "method": "sid-streamed",
+        "depth": 8,
         "modules": 8,
         "hidden": 256,
         "batch": 128,
@@ -45,8 +48,18 @@ def test_the_table_puts_bound_and_measurement_together() -> None:
         "peak activation bytes, largest rank": "3,000",
         "peak activation bytes, all ranks": "4,500",
         "peak activation bytes by rank": "3,000; 1,500",
+        "peak total bytes, largest rank": "9,000",
+        "peak total bytes by rank": "9,000; 8,000",
         "samples/s": "16,000",
     }
+
+
+def test_total_bytes_are_those_of_the_rank_that_needs_most() -> None:
+    totals = MEASURED | {"peak_total_bytes": [7000, 8000]}  # not the one with most activations
+    on_one = make_record({"method": "bp", "depth": 8, "passes": ["memory"]}, 4000)
+    frame = records_frame([on_ranks([5, 3], **totals), on_one])
+    assert frame["memory.peak_total_bytes"].tolist() == [8000, 8000]
+    assert frame["memory.total_ratio"].tolist() == [1.0, 1.0]
 
 
 def test_what_was_not_measured_is_not_made_up() -> None:

@@ -3,12 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
-from made_records import make_record
+from made_records import made_data, make_record
 from scipy import stats
 
 from bench.catalog import NETWORKS
 from bench.record import Record
 from bench.report.frame import layout, ordered_series, records_frame, slices
+from bench.report.layouts import layouts_table
+from bench.report.summary import summary_table
 from bench.report.tables import (
     accuracy_table,
     category_table,
@@ -17,7 +19,6 @@ from bench.report.tables import (
     failure_table,
     growth_table,
     mebibytes,
-    summary_table,
 )
 
 
@@ -194,3 +195,77 @@ def test_measured_bytes_stand_over_their_bound_where_the_data_s_shape_is_known()
 @pytest.mark.parametrize("network", [*NETWORKS, "elsewhere"])
 def test_every_network_is_told_by_its_layout(network: str) -> None:
     assert layout(network) == ("unknown" if network == "elsewhere" else network.partition("-")[0])
+
+
+def staged(size: int, side: int = 16, **axes: object) -> Record:
+    cell = {"network": "pipeline-resnet18", "dataset": "random", "image_size": side, "passes": ["memory"], **axes}
+    return make_record(cell, size, data=made_data(side))
+
+
+def test_stages_of_a_backbone_are_lines_of_their_own() -> None:
+    """Five units a module, and four: neither is one layer a module."""
+    frame = records_frame(
+        [staged(100 * modules, modules=modules, batch_size=batch) for modules in (5, 6, 9) for batch in (8, 16)]
+    )
+    rows = slices(frame, "batch_size")
+    assert rows["modules"].nunique() == 1
+    assert rows["panel"].iloc[0] == "pipeline-resnet18 on random 1x16x16\ndepth 9, 9 even stages, hidden 256"
+
+
+def test_cuts_have_panels_of_their_own_and_rows_that_say_so() -> None:
+    methods = ("bp", "sid-streamed")
+    frame = records_frame(
+        [staged(9, modules=m, cut=cut, method=x) for m in (2, 4) for cut in ("even", "balanced") for x in methods]
+    )
+    assert set(frame["series"]) == {"bp", "sid-streamed"}
+    assert sorted(panel.split("cut ")[-1] for panel in set(slices(frame, "modules")["panel"])) == ["balanced", "even"]
+    assert set(cost_table(frame)["cut"]) == {"even", "balanced"}
+    assert "cut" not in cost_table(frame[frame["cut"] == "even"])
+    _, note = summary_table(frame[frame["cut"] == "balanced"])
+    assert note.endswith("on random 1x16x16, balanced cut")
+
+
+def test_the_summary_takes_the_largest_image_in_whatever_order_records_come() -> None:
+    records = [staged(side, side) for side in (16, 32, 24)]
+    for order in (records, records[::-1]):
+        table, note = summary_table(records_frame(order))
+        assert note.endswith("on random 1x32x32")
+        assert len(table) == 1
+
+
+def test_accuracies_of_different_configurations_are_not_averaged() -> None:
+    base = {"passes": ["accuracy"], "epochs": 2}
+    records = [
+        make_record(base | {"train_samples": samples, "seed": seed}, accuracy=accuracy)
+        for samples, accuracy in ((100, 0.5), (300, 0.9))
+        for seed in (0, 1)
+    ]
+    table, note = summary_table(records_frame(records))
+    assert table["test accuracy, clean, %"].tolist() in (["50.0"], ["90.0"])
+    assert "samples" in note
+    assert accuracy_table(records_frame(records))["samples"].tolist() == ["100", "300"]
+
+
+def test_a_backbone_stands_in_both_layouts_beside_each_other() -> None:
+    sizes = {"dataset": "random", "image_size": 16, "passes": ["memory", "latency"]}
+    cells = [
+        {"network": network, "method": method, "modules": modules, "depth": depth} | sizes
+        for network, modules, depth in (("cascade-resnet18", 4, 4), ("pipeline-resnet18", 3, 9))
+        for method in ("bp", "sid-streamed", *(("sid-vectorised",) if depth == 4 else ("bp-plain",)))
+    ]
+    bytes_ = [8 * 2**20, 8 * 2**20, 9 * 2**20, 8 * 2**20, 2 * 2**20, 7 * 2**20]
+    records = [
+        make_record(cell, size, (0.9, 0.8, 1.0), data=made_data(16)) for cell, size in zip(cells, bytes_, strict=True)
+    ]
+    table = layouts_table(records_frame(records)).set_index("method")
+    assert list(table.index) == ["bp", "bp-plain", "sid-streamed", "sid-vectorised"]
+    assert table.loc["sid-streamed", "as trunk, 4 modules: / BP"] == "1.000"
+    assert table.loc["sid-streamed", "in stages, 3 modules: / BP"] == "0.250"
+    assert table.loc["sid-vectorised", "in stages, 3 modules: activations, MiB"] == "not measured"
+    assert layouts_table(records_frame(records[:3])).empty
+
+
+def test_rows_say_what_tells_them_apart_only() -> None:
+    frame = records_frame([make_record({"width": width, "passes": ["memory"]}, width) for width in (8, 16)])
+    assert cost_table(frame)["width"].tolist() == [8, 16]
+    assert "width" not in cost_table(frame.iloc[:1])

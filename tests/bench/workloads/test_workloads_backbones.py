@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from bench.catalog import BACKBONE_TRUNKS, BACKBONE_UNITS
+from bench.catalog import BACKBONE_TRUNKS, BACKBONE_UNITS, batch_norm_sees_pixels
 from bench.cell import Cell, make_cell
 from bench.errors import ConfigError
 from bench.frontier import is_beyond
@@ -18,7 +18,8 @@ from bench.measure.memory import measure_memory
 from bench.measure.predict import predict_memory
 from bench.measure.step import build_step
 from bench.methods import load_method, refusal
-from bench.plan.grid import shape_of
+from bench.plan.grid import lines_of, memory_cells, shape_of
+from bench.plan.tasks import Largest, largest_batch
 from bench.sweep import load_sweep
 from bench.workloads.backbones import build_units, unit_sizes
 from bench.workloads.cuts import balanced_cut, even_cut
@@ -285,6 +286,49 @@ def test_images_that_patches_do_not_tile_are_refused_before_anything_runs(networ
     folder = cell(network, dataset="image-folder", image_size=None)  # its files decide
     with pytest.raises(ConfigError, match=f"image_size = 8x10 for network {network}; {legal}"):
         build_network(folder, (3, 8, 10), 10)
+
+
+@pytest.mark.parametrize(
+    ("axes", "legal"),
+    [
+        ({"network": "pipeline-resnet18", "batch_size": 1}, "2 or more"),
+        ({"network": "cascade-resnet18", "batch_size": 1}, "2 or more"),
+        ({"network": "pipeline-resnet18", "batch_size": 7, "method": "bp-microbatch"}, "8 or more"),
+        ({"network": "pipeline-resnet18", "batch_size": 3, "method": "bp-microbatch", "micro_batches": 2}, "4 or more"),
+        ({"network": "pipeline-resnet18", "batch_size": 2, "method": "bp-1f1b", "ranks": 2}, "4 or more"),
+    ],
+)
+def test_a_batch_of_one_value_a_channel_is_refused_where_batch_norm_would_see_it(
+    axes: dict[str, Any], legal: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"BatchNorm would see one value a channel; legal: {legal}"):
+        cell(**axes)
+    cell(**axes, image_size=16)  # four pixels are left
+    cell(**axes | {"batch_size": int(legal.split()[0])})
+    cell(
+        **axes | {"network": "pipeline-vgg11"} if "pipeline" in axes["network"] else axes | {"network": "cascade-vgg11"}
+    )
+
+
+@pytest.mark.parametrize("side", [1, 8, 9, 31, 64, 65, 96])
+def test_the_smallest_map_of_a_resnet_is_known(side: int) -> None:
+    with torch.device("meta"):
+        features = torch.empty(2, 3, side, side)
+        for unit in build_units("pipeline-resnet18", (3, side, side)):
+            features = unit(features)
+    assert batch_norm_sees_pixels("pipeline-resnet18", side, side) == features.shape[2] * features.shape[3]
+    assert batch_norm_sees_pixels("pipeline-vgg11", side, side) is None
+
+
+def test_the_largest_batch_is_looked_for_from_the_smallest_legal_one_on() -> None:
+    (line,) = lines_of(memory_cells([cell("pipeline-resnet18", method="bp-microbatch", batch_size=64)]))
+    assert line.batch_size == 8
+    found = largest_batch(line, 1, 2**28)
+    assert isinstance(found, Largest)
+    assert found.batch > 8
+    none = largest_batch(line, 1, 2**20)
+    assert isinstance(none, Largest)
+    assert none.batch == 0
 
 
 def test_the_out_of_memory_frontier_of_a_backbone() -> None:
