@@ -2,7 +2,8 @@
 
 Read in this order: :mod:`sid_core.objective` (the equations), :mod:`sid_core.network` (trunk and local modules),
 :mod:`sid_core.pipeline` (an ordinary backbone in stages), :mod:`sid_core.published` (the step as the paper writes it),
-:mod:`sid_core.streamed` (the same step, cheaper), :mod:`sid_core.closed_form` (its backward pass, written out),
+:mod:`sid_core.chain` (beliefs, loss and gradients of one step, module by module), :mod:`sid_core.streamed` (the same
+step, cheaper), :mod:`sid_core.closed_form` (its backward pass, written out),
 :mod:`sid_core.update_in_turn` (its updates, a module at a time), :mod:`sid_core.recompute` (its trunk, run twice), and
 :mod:`sid_core.vectorised` (many modules at once) with :mod:`sid_core.stacked` (their parameters in one tensor). Over
 several processes: :mod:`sid_core.ranks` (who holds what), :mod:`sid_core.dealing` (how many modules each),

@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sid_core.chain import BeliefChain
 from sid_core.network import BeliefNetwork, Cascade, LocalModule
-from sid_core.objective import BeliefChain, belief_dtype
+from sid_core.objective import belief_dtype
 from sid_core.phases import enter
 
 multiply_by_relu_slope = torch.ops.aten.threshold_backward.grad_input

@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
+from sid_core.chain import BeliefChain
 from sid_core.closed_form import add_product, input_of_modules, is_closed_form, run_backward
 from sid_core.network import Cascade
 from sid_core.objective import (
     DEFAULT_SMOOTHING,
     Alpha,
-    BeliefChain,
     Direction,
     Reduction,
     belief_dtype,

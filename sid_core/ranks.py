@@ -15,9 +15,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from sid_core.chain import BeliefChain, belief_chain
 from sid_core.dealing import balanced_sizes, dealt_sizes, module_cost
 from sid_core.network import BeliefNetwork, Cascade
-from sid_core.objective import Alpha, BeliefChain, Direction, Reduction, alpha_per_module, belief_chain
+from sid_core.objective import Alpha, Direction, Reduction, alpha_per_module
 
 
 class RankLostError(RuntimeError):

@@ -7,16 +7,15 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 from torch.optim import Optimizer
 
+from sid_core.chain import BeliefChain, belief_chain
 from sid_core.closed_form import accumulate_closed_form, input_of_modules, is_closed_form
 from sid_core.network import BeliefNetwork
 from sid_core.objective import (
     DEFAULT_SMOOTHING,
     Alpha,
-    BeliefChain,
     Direction,
     Reduction,
     alpha_per_module,
-    belief_chain,
     check_batch,
     check_objective,
 )

@@ -5,16 +5,15 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 from torch.func import functional_call
 
+from sid_core.chain import BeliefChain, belief_chain
 from sid_core.closed_form import autocast_dtype, is_closed_form, is_plain_cascade, multiply_by_relu_slope
 from sid_core.network import BeliefNetwork
 from sid_core.objective import (
     DEFAULT_SMOOTHING,
     Alpha,
-    BeliefChain,
     Direction,
     Reduction,
     alpha_per_module,
-    belief_chain,
     belief_dtype,
     check_batch,
     check_objective,

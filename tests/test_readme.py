@@ -38,11 +38,91 @@ def test_the_table_is_what_the_committed_records_give(tmp_path: Path) -> None:
     assert (tmp_path / "memory-against-depth.svg").exists()
 
 
-@pytest.mark.parametrize("suite", ["backbones", "default", "modes", "noise", "parallel"])
+@pytest.mark.parametrize("suite", ["backbones", "default", "modes", "noise", "noise-pipeline", "parallel"])
 def test_the_committed_records_cover_the_suite(suite: str) -> None:
     records: dict[str, Record] = read_records(ROOT / "results" / "reference" / f"{suite}.jsonl").latest
     assert {cell.id for cell in load_sweep(suite).cells} <= set(records)
     assert {record.status for record in records.values()} == {"ok"}
+
+
+def records_of(suite: str) -> list[Record]:
+    return list(read_records(ROOT / "results" / "reference" / f"{suite}.jsonl").latest.values())
+
+
+def one(suite: str, **axes: Any) -> Record:
+    (record,) = (
+        record
+        for record in records_of(suite)
+        if all(getattr(record.cell, name) == value for name, value in axes.items())
+    )
+    return record
+
+
+def bytes_over_bp(**axes: Any) -> str:
+    own, bp = one("backbones", **axes), one("backbones", **{"micro_batches": None, **axes, "method": "bp"})
+    assert own.memory is not None
+    assert bp.memory is not None
+    return f"{own.memory.peak_activation_bytes / bp.memory.peak_activation_bytes:.2f}"
+
+
+def time_over_bp(**axes: Any) -> str:
+    latency = one("backbones", **axes).latency
+    assert latency is not None
+    return f"{latency.ratio_to_bp:.2f}"
+
+
+def test_what_it_says_of_resnet_is_what_the_records_give() -> None:
+    at = {"network": "pipeline-resnet18", "image_size": 32, "modules": 5, "cut": "balanced"}
+    trunk = {"network": "cascade-resnet18"}
+    said = " ".join(README.split())
+    for method, words in (
+        ("sid-streamed", "streamed SID holds {} of BP's activation bytes and takes {} of its step time"),
+        ("bp-checkpoint", "BP with a checkpoint a block {} at {}"),
+        ("bp-microbatch", "BP in four micro-batches {} at {}"),
+    ):
+        here = {"method": method, "micro_batches": None, **at}
+        assert words.format(bytes_over_bp(**here), time_over_bp(**here)) in said
+    words = "with the backbone as a trunk, as published, it holds {}, and {} at {} where the trunk is run again"
+    again = {"method": "sid-streamed-recompute", **trunk}
+    figures = (bytes_over_bp(method="sid-streamed", **trunk), bytes_over_bp(**again), time_over_bp(**again))
+    assert words.format(*figures) in said
+
+
+def test_what_it_says_of_ranks_is_what_the_records_give() -> None:
+    said = " ".join(README.split())
+    ratios = {}
+    for record in records_of("parallel"):
+        if record.ranks is not None:
+            assert record.ranks.ratio_to_one_rank is not None
+            ratios.setdefault(record.cell.method, []).append((record.ranks.ratio_to_one_rank, record.ranks.bound))
+    ((parallel, of_parallel),), ((pipelined, of_pipelined),) = ratios["sid-parallel"], ratios["sid-pipelined"]
+    schedules = {method: min(found)[0] for method, found in ratios.items() if method.startswith("bp-")}
+    best = min(schedules, key=lambda method: schedules[method])
+    assert f"`sid-parallel` {parallel:.2f} of the time of one (bound {of_parallel:.2f})" in said
+    assert f"`sid-pipelined` {pipelined:.2f} (bound {of_pipelined:.2f})" in said
+    assert f"the best of BP's schedules, `{best}`, {schedules[best]:.2f}" in said
+
+
+def test_what_it_says_of_label_noise_is_what_the_records_give() -> None:
+    def mean(method: str, alpha: float | None, epochs: int) -> str:
+        found = [
+            record.accuracy.test_last
+            for record in records_of("noise")
+            if record.accuracy is not None
+            and (record.cell.network, record.cell.method, record.cell.alpha) == ("pipeline-conv", method, alpha)
+            and (record.cell.noise_rate, record.cell.epochs) == (0.4, epochs)
+        ]
+        assert len(found) == 3
+        return f"{100 * sum(found) / 3:.1f}"
+
+    said = " ".join(README.split())
+    ways = (("bp", None), ("bp-label-smoothing", 0.5), ("deep-supervision", None), ("sid-streamed", 0.5))
+    short, long = ([mean(method, alpha, epochs) for method, alpha in ways] for epochs in (10, 100))
+    assert (
+        "after 100 epochs BP is at {} %, with label smoothing {}, deep supervision {}, SID {}; after 10 epochs "
+        "{}, {}, {} and {}".format(*long, *short)
+        in said
+    )
 
 
 def test_files_that_it_names_exist() -> None:
