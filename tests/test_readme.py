@@ -137,11 +137,12 @@ def test_the_suite_of_ones_own_is_legal(tmp_path: Path) -> None:
 
 
 def test_its_run_and_plan_commands_are_legal() -> None:
-    commands = re.findall(r"sid-bench (?:run|plan) (\S+)([^\n`#]*)", README)
+    commands = re.findall(r"sid-bench (?:run|plan) ([\w.-]+)([^\n`#]*)", README)
     assert len(commands) >= 8
     for suite, rest in commands:
         overrides = re.findall(r"--set (\S+)", rest)
-        load_sweep(suite, [override for override in overrides if "local-label" not in override])
+        only = re.findall(r"--only (\S+)", rest)
+        load_sweep(suite, [override for override in overrides if "local-label" not in override], only)
 
 
 def test_the_core_example_runs() -> None:
