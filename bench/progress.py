@@ -6,6 +6,7 @@ from typing import Self
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 
 from bench.cell import Cell
 from bench.record import Record
@@ -41,13 +42,19 @@ class BarWatcher(Watcher):
     def __init__(self, console: Console) -> None:
         self._failures = 0
         self._progress = Progress(
-            TextColumn("{task.fields[cell]}", markup=False),
+            # Where a terminal is too narrow, the cell's line is cut short and not what says how far the sweep is.
+            TextColumn(
+                "{task.fields[cell]}",
+                markup=False,
+                table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+            ),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.fields[failures]} failed"),
             TimeElapsedColumn(),
             TimeRemainingColumn(compact=True),
             console=console,
+            expand=True,
         )
         self._task = self._progress.add_task("sweep", cell="starting", failures=0)
 
