@@ -208,3 +208,14 @@ def test_the_example_of_a_training_rule_runs_as_another_packages_plug_in(tmp_pat
     records = read_records(tmp_path / "out.jsonl").records
     assert [record.cell.method for record in records] == ["bp", name]
     assert all(record.status == "ok" for record in records)
+
+
+def test_the_terminal_shows_the_method_of_every_row(tmp_path: Path) -> None:
+    file = ROOT / "results" / "reference" / "default.jsonl"
+    command = [sys.executable, "-m", "bench", "report", str(file), "--out", str(tmp_path / "page.html")]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    costs, accuracies = shown.split("accuracy", 1)
+    for part, methods in ((costs, ("sid-vectorised", "bp-checkpoint")), (accuracies, ("deep-supervision", "bp"))):
+        for method in methods:
+            assert re.search(rf"^{method} +\S", part, flags=re.MULTILINE), part
+    assert "sid-vectorised" not in accuracies  # a row without a number
