@@ -77,7 +77,9 @@ def run(
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option("--only", metavar="AXIS=VALUE,...", help="Keep the cells that have one of the values; as often."),
+        typer.Option(
+            "--only", metavar="AXIS=VALUE,...", help="Keep the cells that have one of the values; may be given often."
+        ),
     ] = None,
     processes: Annotated[
         int | None, typer.Option(min=1, help="Fresh processes for each latency, as --set processes=N.")
@@ -158,7 +160,9 @@ def plan(
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option("--only", metavar="AXIS=VALUE,...", help="Keep the cells that have one of the values; as often."),
+        typer.Option(
+            "--only", metavar="AXIS=VALUE,...", help="Keep the cells that have one of the values; may be given often."
+        ),
     ] = None,
     budget: Annotated[
         str | None, typer.Option(help="Instead, find the largest batch whose total bytes fit, as in 8GiB.")

@@ -24,8 +24,7 @@ multiply_by_relu_slope = torch.ops.aten.threshold_backward.grad_input
 
 def is_closed_form(network: BeliefNetwork) -> bool:
     """Whether ``network`` is a cascade as built, of modules for which :func:`has_closed_form` holds."""
-    may_be = is_plain_cascade(network) and not torch.nn.modules.module._has_any_global_hook()
-    return may_be and _all_closed(network.local_modules, _leaves_out_double())
+    return is_plain_cascade(network) and has_closed_form(*network.local_modules)
 
 
 def is_plain_cascade(network: BeliefNetwork) -> bool:
@@ -34,16 +33,15 @@ def is_plain_cascade(network: BeliefNetwork) -> bool:
     return kind.run_module is Cascade.run_module and kind.hand_on is Cascade.hand_on
 
 
-def has_closed_form(module: nn.Module) -> bool:
-    """Whether ``module`` is a local module as built, with nothing attached that only a call of it would run."""
-    return not torch.nn.modules.module._has_any_global_hook() and _all_closed([module], _leaves_out_double())
+def has_closed_form(*modules: nn.Module) -> bool:
+    """Whether all ``modules`` are local modules as built, with nothing attached that only a call of them would run.
 
-
-def _all_closed(modules: Iterable[nn.Module], leave_out_double: bool) -> bool:
-    """Asked for every module in every step, so it reads the dictionaries that ``torch.nn.Module`` keeps.
-
-    That is five times faster than going through its attributes.
+    Asked for every module in every step, so it reads the dictionaries that ``torch.nn.Module`` keeps, which is five
+    times faster than going through its attributes, and asks what is the same for all modules once.
     """
+    if torch.nn.modules.module._has_any_global_hook():
+        return False
+    leave_out_double = _leaves_out_double()
     for module in modules:
         if type(module) is not LocalModule or is_hooked(module):
             return False

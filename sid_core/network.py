@@ -28,7 +28,7 @@ class LocalModule(nn.Module):
 
     def __init__(self, feature_dim: int, classes: int, hidden: int, layers: int = 1) -> None:
         super().__init__()
-        _check_sizes(feature_dim=feature_dim, classes=classes, hidden=hidden, layers=layers)
+        check_sizes(feature_dim=feature_dim, classes=classes, hidden=hidden, layers=layers)
         widths = [classes + feature_dim, *[hidden] * layers]
         stack: list[nn.Module] = []
         for fan_in, fan_out in pairwise(widths):
@@ -165,7 +165,7 @@ def cascade(
         ValueError: a size is not a positive integer, or ``modules`` does not divide ``depth``.
     """
     depth = modules if depth is None else depth
-    _check_sizes(
+    check_sizes(
         modules=modules, classes=classes, channels=channels, feature_dim=feature_dim, hidden=hidden, depth=depth
     )
     if depth % modules:
@@ -176,7 +176,12 @@ def cascade(
     return Cascade(trunk, [LocalModule(feature_dim, classes, hidden, layers) for _ in range(modules)], classes)
 
 
-def _check_sizes(**sizes: object) -> None:
+def check_sizes(**sizes: object) -> None:
+    """Checks what counts something.
+
+    Raises:
+        ValueError: one of ``sizes`` is not a positive integer; the message has its name.
+    """
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise ValueError(f"{name} = {size!r}; legal: integers of 1 or more")

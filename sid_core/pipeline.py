@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from sid_core.network import BeliefNetwork, LocalModule
+from sid_core.network import BeliefNetwork, LocalModule, check_sizes
 from sid_core.objective import belief_dtype
 
 _POOLED_DIMENSIONS = {2: (), 3: (1,), 4: (2, 3)}  # of [B, d], [B, tokens, d], [B, d, H, W]
@@ -82,10 +82,9 @@ class Pipeline(BeliefNetwork):
         Raises:
             ValueError: as above, with ``widths`` in the place of heads, or a size is not a positive integer.
         """
-        for name, sizes in (("widths", widths), ("classes", [classes]), ("hidden", [hidden])):
-            for size in sizes:
-                if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-                    raise ValueError(f"{name} = {size!r}; legal: integers of 1 or more")
+        for width in widths:
+            check_sizes(widths=width)
+        check_sizes(classes=classes, hidden=hidden)
         if len(widths) != len(stages):
             raise ValueError(f"widths has {len(widths)} numbers; legal: {len(stages)}, one for each stage")
         return cls(stages, [LocalModule(width, classes, hidden) for width in widths], classes)

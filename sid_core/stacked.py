@@ -1,6 +1,6 @@
 """Same-shaped modules with their parameters stored in one tensor each, so that one product serves all of them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from weakref import WeakKeyDictionary
 
 import torch
@@ -36,14 +36,10 @@ class StackedParameters:
         self.gradients = [torch.zeros_like(value) for value in self.values]
         self._modules = list(local_modules)
         # Asked for in every step, so kept flat: where each submodule and parameter hangs, and how many hang there.
-        self._members = [
-            (members, name, member)
-            for owner in self._owners()
-            for members in (owner._modules, owner._parameters)
-            for name, member in members.items()
-        ]
-        self._counts = [(len(owner._modules), len(owner._parameters)) for owner in self._owners()]
-        self._dictionaries = [(owner._modules, owner._parameters) for owner in self._owners()]
+        owners = [owner for module in local_modules for owner in module.modules()]
+        self._dictionaries = [members for owner in owners for members in (owner._modules, owner._parameters)]
+        self._counts = [len(members) for members in self._dictionaries]
+        self._members = [(members, name, member) for members in self._dictionaries for name, member in members.items()]
         self._parameters = [parameter for same in by_name for parameter in same]
         views = [view for value in self.values for view in value.unbind()]
         self._gradient_views = [view for gradient in self.gradients for view in gradient.unbind()]
@@ -56,13 +52,9 @@ class StackedParameters:
         return (
             list(local_modules) == self._modules
             and all(members.get(name) is member for members, name, member in self._members)
-            and [(len(modules), len(parameters)) for modules, parameters in self._dictionaries] == self._counts
+            and [len(members) for members in self._dictionaries] == self._counts
             and [parameter.data_ptr() for parameter in self._parameters] == self._addresses
         )
-
-    def _owners(self) -> Iterator[nn.Module]:
-        for module in self._modules:
-            yield from module.modules()
 
     def begin_gradients(self) -> bool:
         """Makes every ``.grad`` a view of ``gradients``; returns whether there is anything in them to add to."""
