@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from bench.record import Record
+from bench.config.sweep import load_sweep
 from bench.report import write_report
-from bench.store import read_records
-from bench.sweep import load_sweep
+from bench.store.file import read_records
+from bench.store.record import Record
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

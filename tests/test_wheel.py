@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.sweep import suite_names
+from bench.config.sweep import suite_names
 
 ROOT = Path(__file__).parents[1]
 
@@ -68,5 +68,5 @@ def test_it_measures_and_reports_in_an_empty_folder(installed: Path, tmp_path: P
 def test_its_console_script_is_declared_and_its_data_is_there(installed: Path) -> None:
     (entry_points,) = installed.glob("sid_bench-*.dist-info/entry_points.txt")
     assert "sid-bench = bench.cli:main" in entry_points.read_text()
-    assert {file.stem for file in (installed / "bench" / "suites").glob("*.toml")} == set(suite_names())
+    assert {file.stem for file in (installed / "bench" / "config" / "suites").glob("*.toml")} == set(suite_names())
     assert not (installed / "tests").exists()

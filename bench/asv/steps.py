@@ -2,12 +2,12 @@
 
 import torch
 
-from bench.cell import Cell, make_cell
-from bench.measure.latency import measure_latency
-from bench.measure.memory import measure_memory
-from bench.measure.step import build_step, flush_denormals
-from bench.methods import BASELINE
-from bench.workloads.datasets import load_dataset
+from bench.config.cell import Cell, make_cell
+from bench.config.methods import BASELINE
+from bench.measure.latency.measure import measure_latency
+from bench.measure.memory.measure import measure_memory
+from bench.train.datasets.load import load_dataset
+from bench.train.step import build_step, flush_denormals
 
 METHODS = ["bp-checkpoint", "sid-published", "sid-streamed-autograd", "sid-streamed"]
 DEPTHS = [4, 64]

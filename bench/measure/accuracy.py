@@ -5,11 +5,11 @@ import math
 import torch
 import torch.nn.functional as F
 
-from bench.cell import Cell
-from bench.measure.step import TrainingStep
-from bench.record import Accuracy, Epoch
-from bench.workloads.datasets import Dataset, Split
-from bench.workloads.noise import corrupt_labels
+from bench.config.cell import Cell
+from bench.store.record import Accuracy, Epoch
+from bench.train.datasets.load import Dataset, Split
+from bench.train.noise import corrupt_labels
+from bench.train.step import TrainingStep
 
 _EVALUATION_BATCH = 128  # 1000 take half as long again through convolutions on a CPU: their activations leave the cache
 _LAST_EPOCHS = 10

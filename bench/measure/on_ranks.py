@@ -9,16 +9,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from bench.cell import Cell
+from bench.analysis.ratio import ratio_of
+from bench.config.cell import Cell
+from bench.config.methods import BASELINE, one_rank_method
 from bench.measure.clock import CpuClock
-from bench.measure.latency import Leg, Sample, sample_legs, summarise
-from bench.measure.memory import measure_memory
-from bench.measure.module_times import time_modules
-from bench.measure.rank_step import RankStep, build_one_rank_steps, build_rank_step
-from bench.measure.rank_trace import gather, trace_ranks
-from bench.measure.ratio import ratio_of
-from bench.methods import BASELINE, one_rank_method
-from bench.record import Memory, Ranks
+from bench.measure.latency.measure import Leg, Sample, sample_legs, summarise
+from bench.measure.memory.measure import measure_memory
+from bench.measure.trace.module_times import time_modules
+from bench.measure.trace.rank_trace import gather, trace_ranks
+from bench.store.record import Memory, Ranks
+from bench.train.ranks.step import RankStep, build_one_rank_steps, build_rank_step
 
 # A leg begins with a call to ranks that sleep and ends with a barrier, which training does not have.
 _FEWEST_STEPS_IN_LEG = 5

@@ -5,11 +5,11 @@ from html import escape
 
 import pandas as pd
 
+from bench.analysis.frame import PANEL, series_names, share_text
 from bench.errors import ConfigError
 from bench.plan.rows import Row
 from bench.plan.tasks import BATCH_LIMIT
-from bench.report.drawing import draw_lines
-from bench.report.frame import PANEL, series_names, share_text
+from bench.report.figures.drawing import draw_lines
 
 
 def largest_batch_svg(rows: Sequence[Row], budget: str) -> str:

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from bench.catalog import dataset_info, synthetic_shape
-from bench.cell import Cell, make_cell
+from bench.config.catalog import dataset_info, synthetic_shape
+from bench.config.cell import Cell, make_cell
+from bench.config.methods import BASELINE, why_not_planned
 from bench.errors import ConfigError
-from bench.methods import BASELINE, why_not_planned
 
 # What the bytes of a step do not depend on: values of numbers, what other passes read, and who computes.
 _INDIFFERENT = (

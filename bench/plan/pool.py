@@ -11,13 +11,13 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from bench.cell import Cell
+from bench.config.cell import Cell
 from bench.errors import BenchError
 
 Answer = TypeVar("Answer")
 
 # Loaded once and not in each process: what a first prediction would load, torch._dynamo with every optimizer's step.
-_PRELOADED = ["bench.measure.predict", "torch._dynamo", "torch.utils.checkpoint"]
+_PRELOADED = ["bench.measure.memory.predict", "torch._dynamo", "torch.utils.checkpoint"]
 
 
 def ask_all(task: Callable[[Cell], Answer], cells: Sequence[Cell], jobs: int | None = None) -> Iterator[Answer]:
@@ -53,7 +53,7 @@ def _prepare() -> None:
     """Makes a fresh process of the pool ready."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the plan, which then ends the pool
     logging.getLogger("torch").setLevel(logging.CRITICAL)  # a cell's error is its row's, not a traceback
-    import bench.measure.predict  # noqa: F401 (loads torch)
+    import bench.measure.memory.predict  # noqa: F401 (loads torch)
 
     gc.collect()
     gc.freeze()  # a prediction collects garbage, and need not look at all of torch for it

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from bench.cell import Cell
+from bench.config.cell import Cell
 from bench.plan.grid import MEMORY_AXES, baseline_of, lines_of, memory_cells
 from bench.plan.pool import ask_all
 from bench.plan.tasks import BATCH_LIMIT, Failure, largest_batch, predict
-from bench.record import Memory
+from bench.store.record import Memory
 
 Row = dict[str, Any]
 # Wraps the answers as they come, to show how far the plan is: answers and their number, to answers.
@@ -20,7 +20,7 @@ _BYTES = [name for name in Memory.model_fields if name.endswith("_bytes")]
 
 
 def grid_rows(cells: Iterable[Cell], round_to: int, jobs: int | None, follow: Follow) -> list[Row]:
-    """A row for each distinct memory cell: its axes, the bytes of :class:`bench.record.Memory`, ratios to BP.
+    """A row for each distinct memory cell: its axes, the bytes of :class:`bench.store.record.Memory`, ratios to BP.
 
     BP is planned with every cell, also where the sweep leaves it out. What is not known is None, and ``message`` says
     why.

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from bench.cell import Cell
+from bench.config.cell import Cell
 from bench.errors import BenchError, first_line
 from bench.plan.grid import at_batch, shape_of
 from bench.plan.search import largest_fitting
-from bench.record import Memory
+from bench.store.record import Memory
 
 BATCH_LIMIT = 2**24
 
@@ -33,7 +33,7 @@ class Largest:
 
 def predict(cell: Cell, round_to: int) -> Memory | Failure:
     """The bytes of ``cell``; whatever goes wrong in its step becomes a failure, so that a plan goes on."""
-    from bench.measure.predict import predict_memory
+    from bench.measure.memory.predict import predict_memory
 
     try:
         return predict_memory(cell, *shape_of(cell), round_to)

@@ -10,17 +10,15 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from bench.analysis.frame import records_frame
 from bench.errors import StoreError
-from bench.files import write_text
-from bench.record import Record
-from bench.report.drawing import with_own_ids
-from bench.report.figures import draw_figures
-from bench.report.frame import records_frame
-from bench.report.layouts import layouts_table
-from bench.report.ranks import draw_ranks, ranks_table
-from bench.report.schedule import draw_schedules, locking_table
-from bench.report.summary import summary_table
-from bench.report.tables import (
+from bench.report.figures.costs import draw_figures
+from bench.report.figures.drawing import with_own_ids
+from bench.report.figures.ranks import draw_ranks, ranks_table
+from bench.report.figures.schedule import draw_schedules, locking_table
+from bench.report.figures.timeline import draw_timelines
+from bench.report.tables.layouts import layouts_table
+from bench.report.tables.measured import (
     DISAGREEMENT_LIMIT,
     accuracy_table,
     category_table,
@@ -29,8 +27,10 @@ from bench.report.tables import (
     growth_table,
     noise_table,
 )
-from bench.report.timeline import draw_timelines
-from bench.store import read_records
+from bench.report.tables.summary import summary_table
+from bench.store.file import read_records
+from bench.store.record import Record
+from bench.store.text_file import write_text
 
 # What says who measured, when and with what luck, but does not make it another machine.
 _NOT_THE_MACHINE = ("commit", "sid_bench", "command", "doctor")

@@ -5,10 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.bounds import lower_bound_bytes
-from bench.cell import Cell, make_cell
-from bench.measure.memory import measure_memory
-from bench.measure.step import build_step
+from bench.analysis.bounds import lower_bound_bytes
+from bench.config.cell import Cell, make_cell
+from bench.measure.memory.measure import measure_memory
+from bench.train.step import build_step
 
 BOUNDED = ["bp", "bp-checkpoint", "sid-published", "sid-streamed"]
 

@@ -4,10 +4,10 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from bench.isolate import Isolation
-from bench.run import Watcher, run_sweep
-from bench.store import Store
-from bench.sweep import load_sweep
+from bench.config.sweep import load_sweep
+from bench.execute.isolate import Isolation
+from bench.execute.run import Watcher, run_sweep
+from bench.store.file import Store
 
 CELLS = 20
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from bench.cell import make_cell
-from bench.measure.memory import measure_memory
-from bench.measure.step import build_step, flush_denormals
-from bench.methods import BASELINE
-from bench.workloads.datasets import load_dataset
+from bench.config.cell import make_cell
+from bench.config.methods import BASELINE
+from bench.measure.memory.measure import measure_memory
+from bench.train.datasets.load import load_dataset
+from bench.train.step import build_step, flush_denormals
 
 ROUNDS = 10
 WARM_UP_ROUNDS = 2

@@ -9,10 +9,10 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from typer.testing import CliRunner
 
-from bench.cell import STORED, Cell
-from bench.cli import app
-from bench.record import Record
-from bench.store import read_records
+from bench.cli.app import app
+from bench.config.cell import STORED, Cell
+from bench.store.file import read_records
+from bench.store.record import Record
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = [

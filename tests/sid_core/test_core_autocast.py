@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sid_core import BeliefNetwork, Pipeline, cascade, published_step, streamed_step, uniform_belief, vectorised_step
-from sid_core.chain import BeliefChain, ReverseBeliefChain
+from sid_core.steps.chain import BeliefChain, ReverseBeliefChain
 
 CLASSES = 7
 # Eight bits of a number are worth 0.4 % of it; a step rounds a few times in a row.

@@ -10,7 +10,7 @@ from torch.nn.modules.module import register_module_forward_hook
 from torch.nn.utils import parametrizations
 
 from sid_core import Cascade, LocalModule, cascade, linear_trunk, published_step, streamed_step
-from sid_core.closed_form import has_closed_form
+from sid_core.steps.closed_form import has_closed_form
 
 Attach = Callable[[LocalModule, list[str]], object]
 

@@ -209,7 +209,7 @@ def test_a_cascade_takes_modules_of_any_kind() -> None:
 
 
 def test_the_core_imports_nothing_from_the_bench() -> None:
-    code = "import sys, sid_core, sid_core.closed_form; print(sorted(name.split('.')[0] for name in sys.modules))"
+    code = "import sys, sid_core, sid_core.steps.closed_form; print(sorted(name.split('.')[0] for name in sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "'sid_core'" in found
     assert "'bench'" not in found

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from torch import Tensor
 
 from sid_core import alpha_per_module, local_loss, logit_gradient, target_belief, uniform_belief
-from sid_core.chain import BeliefChain
 from sid_core.objective import one_hot
+from sid_core.steps.chain import BeliefChain
 
 REPEATABLE = settings(
     deadline=None, derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]

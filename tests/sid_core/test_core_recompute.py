@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from sid_core import BeliefNetwork, cascade, published_step, streamed_step
-from sid_core.recompute import segments_of
+from sid_core.steps.recompute import segments_of
 
 CLASSES, WIDTH = 3, 6
 

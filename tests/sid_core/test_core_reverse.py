@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from torch import Tensor
 
 from sid_core import local_loss
-from sid_core.chain import ReverseBeliefChain
 from sid_core.objective import log_smoothed_label, reverse_divergence_and_gradient
+from sid_core.steps.chain import ReverseBeliefChain
 
 REPEATABLE = settings(
     deadline=None, derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]

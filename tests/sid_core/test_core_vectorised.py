@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sid_core import Cascade, cascade, linear_trunk, published_step, vectorised_step
-from sid_core.stacked import StackedParameters, stacked_parameters
+from sid_core.steps.stacked import StackedParameters, stacked_parameters
 
 
 class _Gated(nn.Module):
@@ -159,7 +159,7 @@ def test_an_illegal_chunk_is_refused(chunk: object) -> None:
 
 
 def test_a_smaller_chunk_holds_less() -> None:
-    from bench.measure.storages import StorageMeter
+    from bench.measure.memory.storages import StorageMeter
 
     peaks = []
     for chunk in (1, 4, 16):

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from bench.system import System
+from bench.machine.system import System
 
 PID = 100
 GIB = 2**30

@@ -9,21 +9,21 @@ import pytest
 from fake_machine import CPU, FakeMachine
 from typer.testing import CliRunner, Result
 
-import bench.cli
-from bench.doctor import diagnose
+import bench.cli.app
+from bench.machine.doctor import diagnose
 
 
 @pytest.fixture
 def on_machine(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
     """The command looks at the made-up machine, for a moment only."""
-    monkeypatch.setattr(bench.cli, "this_system", machine.system)
-    monkeypatch.setattr(bench.cli, "diagnose", lambda system: diagnose(system, 0.01))
-    monkeypatch.setattr("bench.doctor.gpu.cuda_uuids", list)
+    monkeypatch.setattr(bench.cli.app, "this_system", machine.system)
+    monkeypatch.setattr(bench.cli.app, "diagnose", lambda system: diagnose(system, 0.01))
+    monkeypatch.setattr("bench.machine.doctor.gpu.cuda_uuids", list)
     return machine
 
 
 def doctor(*options: str) -> Result:
-    return CliRunner().invoke(bench.cli.app, ["doctor", *options], env={"COLUMNS": "200"})
+    return CliRunner().invoke(bench.cli.app.app, ["doctor", *options], env={"COLUMNS": "200"})
 
 
 @pytest.mark.usefixtures("on_machine")
@@ -62,7 +62,7 @@ def test_json_has_every_check_of_the_table(on_machine: FakeMachine) -> None:
 
 
 def test_text_of_a_process_is_not_markup(on_machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.cli, "this_system", lambda: on_machine.system(OMP_WAIT_POLICY="[red]x[/] \udcff"))
+    monkeypatch.setattr(bench.cli.app, "this_system", lambda: on_machine.system(OMP_WAIT_POLICY="[red]x[/] \udcff"))
     assert "OMP_WAIT_POLICY=[red]x[/] \\udcff" in doctor().stdout
 
 
@@ -75,4 +75,4 @@ def test_the_real_command_looks_at_this_machine() -> None:
     assert checks["threads"]["verdict"] == "warn"
     assert {"load average", "other processes", "SMT", "swap", "free memory"} <= set(checks)
     assert " torch\n" not in ended.stderr
-    assert " bench.doctor" in ended.stderr
+    assert " bench.machine.doctor" in ended.stderr

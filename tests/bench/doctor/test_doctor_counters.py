@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from fake_machine import CPU, PID, FakeMachine
 
-from bench.doctor import CellWatch, diagnose
-from bench.doctor.check import Check
-from bench.doctor.counters import (
+from bench.machine.doctor import CellWatch, diagnose
+from bench.machine.doctor.check import Check
+from bench.machine.doctor.counters import (
     Counters,
     largest_processes,
     load,
@@ -20,7 +20,7 @@ from bench.doctor.counters import (
     throttling,
     virtual_machine,
 )
-from bench.system import System
+from bench.machine.system import System
 
 
 def look(machine: FakeMachine, at_seconds: float, system: System | None = None) -> Counters:
@@ -178,8 +178,8 @@ def test_a_busy_process_is_seen_as_anothers_and_our_child_as_ours() -> None:
 
 
 STRANGER = """
-from bench.doctor import diagnose
-from bench.system import System
+from bench.machine.doctor import diagnose
+from bench.machine.system import System
 
 for check in diagnose(System(), 0.6):
     if check.name == "other processes":
@@ -188,7 +188,7 @@ for check in diagnose(System(), 0.6):
 
 
 def test_every_check_of_a_calm_machine_is_ok(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.doctor.gpu.cuda_uuids", list)
+    monkeypatch.setattr("bench.machine.doctor.gpu.cuda_uuids", list)
     checks = diagnose(machine.system(), 0.01)
     assert {check.verdict for check in checks} == {"ok"}, checks
     assert len({check.name for check in checks}) == len(checks) == 14

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bench.doctor import gpu
-from bench.doctor.check import Check
-from bench.doctor.cuda import cuda_uuids
+from bench.machine.doctor import gpu
+from bench.machine.doctor.check import Check
+from bench.machine.doctor.cuda import cuda_uuids
 
 UUIDS = ["11111111-0000-0000-0000-000000000000", "22222222-0000-0000-0000-000000000000"]
 
@@ -143,7 +143,7 @@ def test_a_gpu_that_nvml_does_not_know_is_unknown(nvml: FakeNvml) -> None:
 
 
 def test_without_a_gpu_there_is_one_line_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.doctor.cuda._LIBRARY", "libno-such-driver.so.1")
+    monkeypatch.setattr("bench.machine.doctor.cuda._LIBRARY", "libno-such-driver.so.1")
     cuda_uuids.cache_clear()
     try:
         assert gpu.gpu_checks() == [Check("GPU", "no GPU was found", "ok", None)]

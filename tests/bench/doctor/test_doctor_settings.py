@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 from fake_machine import CPU, GIB, FakeMachine
 
-from bench.doctor.check import Check, show_cpus
-from bench.doctor.memory import memory_checks
-from bench.doctor.settings import affinity, governor, quota, smt, threads, turbo
-from bench.system import System
+from bench.machine.doctor.check import Check, show_cpus
+from bench.machine.doctor.memory import memory_checks
+from bench.machine.doctor.settings import affinity, governor, quota, smt, threads, turbo
+from bench.machine.system import System
 
 Examine = Callable[[System], Check]
 

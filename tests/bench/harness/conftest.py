@@ -11,9 +11,9 @@ import pytest
 from harness_tools import Endings, FinishedRun, Launcher, RunCli, bench_environment, run_bench, write_sweep
 from typer.testing import CliRunner
 
-import bench.cli
-from bench.cell import Cell
-from bench.isolate import Isolation
+import bench.cli.app
+from bench.config.cell import Cell
+from bench.execute.isolate import Isolation
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +53,7 @@ def cli() -> Iterator[RunCli]:
     """``sid-bench ARGUMENTS`` in this process; for what ends before a cell would run."""
     runner = CliRunner()
     handler = signal.getsignal(signal.SIGTERM)
-    yield lambda *arguments: runner.invoke(bench.cli.app, [str(argument) for argument in arguments])
+    yield lambda *arguments: runner.invoke(bench.cli.app.app, [str(argument) for argument in arguments])
     signal.signal(signal.SIGTERM, handler)
 
 
@@ -73,7 +73,7 @@ def measuring_cli(cli: RunCli, isolation: Isolation, monkeypatch: pytest.MonkeyP
         ) -> None:
             assert self._server is isolation._server, "the shared server must live"
 
-    monkeypatch.setattr(bench.cli, "Isolation", Borrowed)
+    monkeypatch.setattr(bench.cli.app, "Isolation", Borrowed)
     return cli
 
 
@@ -105,7 +105,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Cell]]:
     """What the command line asks of the processes of its cells, which are not started."""
     requests: list[tuple[str, Cell]] = []
     monkeypatch.setattr(NoIsolation, "asked", requests, raising=False)
-    monkeypatch.setattr(bench.cli, "Isolation", NoIsolation)
+    monkeypatch.setattr(bench.cli.app, "Isolation", NoIsolation)
     return requests
 
 
@@ -126,7 +126,7 @@ def endings(monkeypatch: pytest.MonkeyPatch) -> Endings:
                 started.append(cell)
                 return answer(cell)
 
-        monkeypatch.setattr(bench.cli, "Isolation", Scripted)
+        monkeypatch.setattr(bench.cli.app, "Isolation", Scripted)
         return started
 
     return install

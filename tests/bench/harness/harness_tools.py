@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.cell import Cell, make_cell
-from bench.record import Record
-from bench.store import read_records
+from bench.config.cell import Cell, make_cell
+from bench.store.file import read_records
+from bench.store.record import Record
 
 TINY: dict[str, Any] = {
     "dataset": "digits",
@@ -173,7 +173,7 @@ class Launcher:
     def server_of(self, run: subprocess.Popen[str]) -> int | None:
         """The fork server of ``run``, None if it has none now."""
         for pid in self.pids():
-            if parent_of(pid) == run.pid and b"bench.forkserver" in command_of(pid):
+            if parent_of(pid) == run.pid and b"bench.execute.forkserver" in command_of(pid):
                 return pid
         return None
 
@@ -275,6 +275,6 @@ def method_source(body: str, summary: str = "a method of the tests") -> str:
         "    import os, pathlib, signal, subprocess, sys, time\n"
         "    import torch\n"
         f"{indented}"
-        "    from bench.methods.bp import accumulate_gradients as bp\n"
+        "    from bench.train.rules.bp import accumulate_gradients as bp\n"
         "    return bp(network, images, labels, alpha)\n"
     )

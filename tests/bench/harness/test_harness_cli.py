@@ -8,11 +8,11 @@ import pytest
 import typer.main
 from harness_tools import FinishedRun, RunCli, bench_environment, sound_records
 
-import bench.cli
-from bench.catalog import DATASETS, NETWORKS
-from bench.cell import Cell
-from bench.methods import method_names
-from bench.sweep import load_sweep, suite_names
+import bench.cli.app
+from bench.config.catalog import DATASETS, NETWORKS
+from bench.config.cell import Cell
+from bench.config.methods import method_names
+from bench.config.sweep import load_sweep, suite_names
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_help_mentions_every_option(cli: RunCli, monkeypatch: pytest.MonkeyPatch
     assert ended.exit_code == 0
     for option in options.split():
         assert option in ended.stdout
-    known = typer.main.get_command(bench.cli.app).commands[command]  # type: ignore[attr-defined]
+    known = typer.main.get_command(bench.cli.app.app).commands[command]  # type: ignore[attr-defined]
     for parameter in known.params:
         assert all(option in ended.stdout for option in parameter.opts if option.startswith("--"))
         assert getattr(parameter, "help", None), parameter.name
@@ -186,15 +186,15 @@ def test_limits_that_no_cell_can_keep_make_records_and_not_an_error(
 
 PARENT_WITHOUT_TORCH = """
 import sys
-import bench.cli, bench.run, bench.record, bench.store
-from bench.sweep import load_sweep, suite_names
-from bench.methods import load_method, method_names
+import bench.cli.app, bench.execute.run, bench.store.record, bench.store.file
+from bench.config.sweep import load_sweep, suite_names
+from bench.config.methods import load_method, method_names
 
 for name in suite_names():
     load_sweep(name)
 for name in method_names():
     load_method(name)
-bench.cli.app(["list"], standalone_mode=False)
+bench.cli.app.app(["list"], standalone_mode=False)
 loaded = {"torch", "torchvision", "pandas", "matplotlib", "sklearn", "scipy"} & set(sys.modules)
 assert not loaded, loaded
 """

@@ -11,9 +11,9 @@ from harness_tools import TINY, FinishedRun, RunCli, bench_environment, sound_re
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bench.cell import PASSES, STORED, Cell, make_cell
-from bench.methods import load_method, method_names, refusal, takes_objective
-from bench.sweep import suite_names
+from bench.config.cell import PASSES, STORED, Cell, make_cell
+from bench.config.methods import load_method, method_names, refusal, takes_objective
+from bench.config.sweep import suite_names
 
 METHODS = [name for name in method_names() if refusal(name, make_cell({})) is None]  # that take a cascade
 WITH_ALPHA = [name for name in METHODS if load_method(name).USES_ALPHA]
@@ -158,7 +158,7 @@ def test_modules_left_out_are_the_depth() -> None:
 
 def test_ids_do_not_depend_on_the_process_or_its_hash_seed() -> None:
     code = (
-        "from bench.sweep import load_sweep\n"
+        "from bench.config.sweep import load_sweep\n"
         f"for name in {suite_names()!r}:\n"
         "    for cell in load_sweep(name).cells: print(cell.id, cell.label())\n"
     )

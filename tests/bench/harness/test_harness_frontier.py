@@ -11,9 +11,9 @@ from harness_tools import Endings, RunCli, sound_records, write_sweep
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.cell import Cell, make_cell
-from bench.frontier import is_beyond, why_skip
-from bench.methods import method_names, refusal
+from bench.config.cell import Cell, make_cell
+from bench.config.methods import method_names, refusal
+from bench.execute.frontier import is_beyond, why_skip
 
 SIZES = ("layers", "modules", "width", "hidden", "batch_size", "image_size", "channels", "classes")
 
@@ -157,8 +157,8 @@ def test_the_memory_of_every_method_grows_in_every_size(method: str, network: st
     """What the rule stands on, measured: total bytes, activations included, never shrink as a size grows."""
     import torch
 
-    from bench.measure.memory import measure_memory
-    from bench.measure.step import build_step
+    from bench.measure.memory.measure import measure_memory
+    from bench.train.step import build_step
 
     def bytes_of(axes: dict[str, Any]) -> int:
         cell = cell_of(axes)

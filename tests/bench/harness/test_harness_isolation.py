@@ -29,11 +29,11 @@ from harness_tools import (
     write_sweep,
 )
 
-from bench.cell import make_cell
+from bench.config.cell import make_cell
 from bench.errors import ConfigError
-from bench.forkserver import _collect
-from bench.isolate import Isolation
-from bench.run import measure_cell
+from bench.execute.forkserver import _collect
+from bench.execute.isolate import Isolation
+from bench.execute.run import measure_cell
 
 NAP = 'subprocess.Popen(["sleep", "600"], start_new_session={apart}).pid'
 NOTE = 'pathlib.Path(os.environ["TEST_NOTES"], {name!r}).write_text(str({value}))'
@@ -313,7 +313,7 @@ def test_an_isolation_that_was_asked_nothing_starts_nothing() -> None:
 
 def test_a_method_cannot_take_the_name_of_one_of_ours(tmp_path: Path) -> None:
     folder = write_plugin(tmp_path / "plugins", "squatter", {"bp": "raise RuntimeError('not BP')\n"})
-    code = "from bench.methods import load_method; print(load_method('bp').__name__)"
+    code = "from bench.config.methods import load_method; print(load_method('bp').__name__)"
     ended = subprocess.run(
         [sys.executable, "-c", code],
         env=bench_environment(folder),
@@ -321,7 +321,7 @@ def test_a_method_cannot_take_the_name_of_one_of_ours(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert ended.stdout.strip() == "bench.methods.bp"
+    assert ended.stdout.strip() == "bench.train.rules.bp"
 
 
 def test_a_method_that_is_not_installed_is_refused_when_a_cell_is_made() -> None:

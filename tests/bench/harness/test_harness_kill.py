@@ -24,7 +24,7 @@ from harness_tools import (
     write_sweep,
 )
 
-from bench.sweep import load_sweep
+from bench.config.sweep import load_sweep
 
 QUICK = {"method": "bp", "passes": ["memory"]}
 LONG = {"method": "bp", "passes": ["latency"], "latency_seconds": 3.0}

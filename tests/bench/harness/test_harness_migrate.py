@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import StoreError
-from bench.migrate import migrate
 from bench.report import write_report
-from bench.store import read_records
+from bench.store.file import read_records
+from bench.store.migrate import migrate
 
 # Lines that a run of schema 1 has written: costs on both networks, accuracies with and without a schedule, with noise.
 OLD_FILE = Path(__file__).with_name("schema_1.jsonl")

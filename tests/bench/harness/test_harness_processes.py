@@ -17,10 +17,10 @@ from harness_tools import (
     write_sweep,
 )
 
-from bench.cell import Cell, make_cell
-from bench.isolate import Isolation
-from bench.run import measure_cell
-from bench.sweep import load_sweep
+from bench.config.cell import Cell, make_cell
+from bench.config.sweep import load_sweep
+from bench.execute.isolate import Isolation
+from bench.execute.run import measure_cell
 
 TIMED = TINY | {"method": "bp", "dataset": "random", "depth": 1, "passes": ["memory", "latency"]}
 

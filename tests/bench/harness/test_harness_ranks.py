@@ -11,9 +11,9 @@ import torch
 from harness_tools import Launcher, RunCli, bench_environment, run_bench, sound_records, write_plugin, write_sweep
 
 from bench.errors import ConfigError
-from bench.ranks.seat import Seat
-from bench.record import Record
-from bench.worker import _require_device
+from bench.execute.rank_context import Seat
+from bench.execute.worker import _require_device
+from bench.store.record import Record
 
 SIZES: dict[str, Any] = {"dataset": "random", "image_size": 4, "depth": 4, "batch_size": 12, "threads": 1}
 PIPELINE = SIZES | {"network": "pipeline-linear"}
@@ -27,7 +27,7 @@ ON_ONE_RANK = "sid-streamed"
 
 def on_ranks(network):
     import dataclasses
-    from bench.methods.sid_pipelined import on_ranks
+    from bench.train.rules.sid_pipelined import on_ranks
 
     return dataclasses.replace(on_ranks(network), run_length=7)
 """
@@ -42,7 +42,7 @@ def on_ranks(network):
     import dataclasses, os, signal, sys, time
     import torch
     import torch.distributed as dist
-    from bench.methods.sid_parallel import on_ranks as parallel
+    from bench.train.rules.sid_parallel import on_ranks as parallel
 
     share = parallel(network)
     steps = []

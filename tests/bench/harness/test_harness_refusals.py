@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from harness_tools import RunCli, run_bench
 
-from bench.catalog import NETWORKS
-from bench.cell import Cell, make_cell
+from bench.config.catalog import NETWORKS
+from bench.config.cell import Cell, make_cell
+from bench.config.sweep import suite_names
 from bench.errors import ConfigError
-from bench.sweep import suite_names
 
 
 def assert_refused(cli: RunCli, arguments: list[object], results: Path, fragments: tuple[str, ...]) -> None:

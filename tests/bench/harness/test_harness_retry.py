@@ -9,9 +9,9 @@ from harness_tools import Endings, RunCli, make_record, sound_records
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.cell import Cell
-from bench.record import Record
-from bench.run import measure_cell
+from bench.config.cell import Cell
+from bench.execute.run import measure_cell
+from bench.store.record import Record
 
 CELL = make_record().cell
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import StoreError
-from bench.record import Record
-from bench.store import Store, read_records
+from bench.store.file import Store, read_records
+from bench.store.record import Record
 
 # What a record's message may hold: all of Unicode, except halves of surrogate pairs, which UTF-8 cannot carry.
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
@@ -96,7 +96,7 @@ def test_a_second_store_on_the_same_file_is_told_to_use_another(results: Path) -
 
 
 def test_the_lock_holds_between_processes(results: Path) -> None:
-    code = "import sys, pathlib, bench.store; bench.store.Store(pathlib.Path(sys.argv[1]))"
+    code = "import sys, pathlib, bench.store.file; bench.store.file.Store(pathlib.Path(sys.argv[1]))"
     with Store(results):
         ended = subprocess.run([sys.executable, "-c", code, results], capture_output=True, text=True, check=False)
     assert ended.returncode == 1

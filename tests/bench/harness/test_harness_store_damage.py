@@ -9,9 +9,9 @@ from harness_tools import make_record, sound_records, write_records
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.cell import STORED, Cell
+from bench.config.cell import STORED, Cell
 from bench.errors import StoreError
-from bench.store import Store, read_records
+from bench.store.file import Store, read_records
 
 FOREIGN = {
     "plain text": b"hello, this is not yours\nand neither is this\n",

@@ -9,8 +9,8 @@ import pytest
 from harness_tools import bench_environment, make_record, sound_records, write_records
 
 from bench.errors import StoreError
-from bench.record import Record
-from bench.store import Store, read_records
+from bench.store.file import Store, read_records
+from bench.store.record import Record
 
 
 def test_a_directory_is_an_error(tmp_path: Path) -> None:
@@ -96,9 +96,9 @@ WRITE_UNTIL_THE_LIMIT = """
 import resource, sys
 from pathlib import Path
 from harness_tools import make_record
-from bench.cell import STORED, Cell
+from bench.config.cell import STORED, Cell
 from bench.errors import StoreError
-from bench.store import Store
+from bench.store.file import Store
 
 path = Path(sys.argv[1])
 with Store(path) as store:

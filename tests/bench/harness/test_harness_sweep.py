@@ -8,10 +8,10 @@ from harness_tools import TINY, write_sweep
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.alpha import alpha_by_module, alpha_text
-from bench.cell import Cell, make_cell
+from bench.config.alpha import alpha_by_module, alpha_text
+from bench.config.cell import Cell, make_cell
+from bench.config.sweep import load_sweep, suite_names
 from bench.errors import ConfigError
-from bench.sweep import load_sweep, suite_names
 
 OVERRIDES: dict[str, tuple[str, list[object]]] = {
     "method": ("bp,sid-streamed", ["bp", "sid-streamed"]),

@@ -13,11 +13,11 @@ from harness_tools import RunCli, bench_environment, run_bench, sound_records, w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.cell import Cell
+from bench.config.cell import Cell
 from bench.errors import BenchError
-from bench.isolate import Isolation
-from bench.pin import choose_cpus
-from bench.system import System
+from bench.execute.isolate import Isolation
+from bench.machine.pin import choose_cpus
+from bench.machine.system import System
 
 needs_binding = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cannot bind a process to CPUs")
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -167,7 +167,7 @@ def test_a_system_that_cannot_pin_says_so_before_anything_runs(
     cli: RunCli, sweep: Path, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr("bench.isolate.this_system", System)
+    monkeypatch.setattr("bench.execute.isolate.this_system", System)
     ended = cli("run", sweep, "--out", results, "--pin")
     assert ended.exit_code == 2
     assert "--pin: this system cannot bind a process to CPUs" in ended.stderr

@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.cell import Cell, make_cell
+from bench.config.cell import Cell, make_cell
+from bench.execute.run import measure_cell
 from bench.measure.accuracy import measure_accuracy
-from bench.measure.step import TrainingStep, build_step
-from bench.record import Accuracy, Record
-from bench.run import measure_cell
-from bench.workloads.datasets import Dataset, load_dataset
+from bench.store.record import Accuracy, Record
+from bench.train.datasets.load import Dataset, load_dataset
+from bench.train.step import TrainingStep, build_step
 
 Rule = Callable[..., Tensor]
 

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd.profiler import profile
 
-from bench.cell import make_cell
-from bench.measure.allocator import allocations, sum_up
-from bench.measure.memory import measure_memory
-from bench.measure.step import build_step
-from bench.record import Allocator
+from bench.config.cell import make_cell
+from bench.measure.memory.allocator import allocations, sum_up
+from bench.measure.memory.measure import measure_memory
+from bench.store.record import Allocator
+from bench.train.step import build_step
 
 KIB = 1024
 

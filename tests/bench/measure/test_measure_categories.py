@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from bench.cell import make_cell
-from bench.measure.categories import at_peak, timeline, told_phase_and_region
-from bench.measure.memory import measure_memory
-from bench.measure.step import build_step
-from bench.measure.storages import StorageMeter
-from bench.methods import method_names, refusal
-from bench.record import CreatedBytes, Memory
+from bench.config.cell import make_cell
+from bench.config.methods import method_names, refusal
+from bench.measure.memory.categories import at_peak, timeline, told_phase_and_region
+from bench.measure.memory.measure import measure_memory
+from bench.measure.memory.storages import StorageMeter
+from bench.store.record import CreatedBytes, Memory
+from bench.train.step import build_step
 
 KIB = 1024
 CPU = torch.device("cpu")

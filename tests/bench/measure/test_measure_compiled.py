@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.cell import make_cell
+from bench.config.cell import make_cell
+from bench.config.methods import method_names, refusal
 from bench.errors import ConfigError
-from bench.measure.compiled import require_compiler
-from bench.measure.latency import measure_latency
-from bench.measure.step import TrainingStep, build_step
-from bench.measure.trace import trace_step
-from bench.methods import method_names, refusal
-from bench.worker import handle
-from sid_core.closed_form import has_closed_form
+from bench.execute.worker import handle
+from bench.measure.latency.measure import measure_latency
+from bench.measure.trace.recorder import trace_step
+from bench.train.compiled import require_compiler
+from bench.train.step import TrainingStep, build_step
+from sid_core.steps.closed_form import has_closed_form
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
@@ -129,7 +129,7 @@ def test_a_machine_without_a_compiler_says_so(monkeypatch: pytest.MonkeyPatch) -
         require_compiler("cpu")
     request = {"task": "check", "cell": COMPILED.model_dump(mode="json"), "latency_samples": []}
     request |= {"data_root": None, "download": False, "cpus": None}
-    monkeypatch.setattr("bench.worker.flush_denormals", lambda: None)  # which is for a process of its own
+    monkeypatch.setattr("bench.execute.worker.flush_denormals", lambda: None)  # which is for a process of its own
     answer = handle(request)
     assert (answer["status"], answer["final"]) == ("crashed", True)
     assert "compile = True needs a C++ compiler" in answer["message"]

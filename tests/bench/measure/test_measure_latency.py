@@ -18,12 +18,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.cell import make_cell
-from bench.measure.latency import Sample, measure_latency, sample_latency
-from bench.measure.latency import summarise as summarise_samples
-from bench.measure.step import build_step
-from bench.methods import load_method
-from bench.record import Latency
+from bench.config.cell import make_cell
+from bench.config.methods import load_method
+from bench.measure.latency.measure import Sample, measure_latency, sample_latency
+from bench.measure.latency.measure import summarise as summarise_samples
+from bench.store.record import Latency
+from bench.train.step import build_step
 
 Block = tuple[float, float, float, float]
 
@@ -342,8 +342,8 @@ def test_real_steps_are_timed_on_one_network() -> None:
 
 DENORMALS = """
 import torch
-from bench.environment import torch_environment
-from bench.measure.step import flush_denormals
+from bench.machine.environment import torch_environment
+from bench.train.step import flush_denormals
 FLUSH
 tiny = torch.full((1_000_000,), 1e-39)
 print(torch.get_num_threads(), int((tiny * 1).count_nonzero()), torch_environment("cpu")["denormals_flushed"])

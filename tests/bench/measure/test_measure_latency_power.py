@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.cell import make_cell
-from bench.measure.latency import measure_latency
-from bench.measure.step import TrainingStep, build_step, flush_denormals
-from bench.record import Latency
+from bench.config.cell import make_cell
+from bench.measure.latency.measure import measure_latency
+from bench.store.record import Latency
+from bench.train.step import TrainingStep, build_step, flush_denormals
 
 RUNS = 10
 NEEDED = 9

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.cell import Cell, make_cell
-from bench.measure.memory import measure_memory
-from bench.measure.step import TrainingStep, build_step
-from bench.record import Memory
+from bench.config.cell import Cell, make_cell
+from bench.measure.memory.measure import measure_memory
+from bench.store.record import Memory
+from bench.train.step import TrainingStep, build_step
 
 MIB = 2**20
 PIXELS, CLASSES = 784, 10

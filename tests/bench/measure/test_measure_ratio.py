@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from noise_models import SPREAD, Blocks, stalling, steady
 
-from bench.measure.ratio import ratio_of
+from bench.analysis.ratio import ratio_of
 
 RATIO = 1.05
 RUNS = 120

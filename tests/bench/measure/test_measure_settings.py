@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-import bench.methods
-from bench.cell import Cell, make_cell
+import bench.config.methods
+from bench.analysis.frame import series_names
+from bench.config.cell import Cell, make_cell
+from bench.config.methods import SETTING_NAMES, load_method, method_names, rank_limits, settings
+from bench.config.sweep import load_sweep
 from bench.errors import ConfigError
-from bench.measure.memory import measure_memory
-from bench.measure.predict import predict_memory
-from bench.measure.step import TrainingStep, build_step
-from bench.methods import SETTING_NAMES, load_method, method_names, rank_limits, settings
+from bench.measure.memory.measure import measure_memory
+from bench.measure.memory.predict import predict_memory
 from bench.plan.grid import at_batch, baseline_of, lines_of, memory_cells, shape_of
-from bench.report.frame import series_names
-from bench.sweep import load_sweep
+from bench.train.step import TrainingStep, build_step
 
 NOT_PREDICTED = {"allocator", "timeline"}
 
@@ -139,6 +139,6 @@ def test_a_setting_that_no_cell_has_is_refused(monkeypatch: pytest.MonkeyPatch) 
         SUMMARY="", USES_ALPHA=False, accumulate_gradients=print, SETTINGS={"chunks": lambda value, _cell: value}
     )
     source = SimpleNamespace(load=lambda: method)
-    monkeypatch.setattr(bench.methods, "_sources", lambda: {"mine": source})
+    monkeypatch.setattr(bench.config.methods, "_sources", lambda: {"mine": source})
     with pytest.raises(ConfigError, match=r"unknown setting 'chunks'.*legal: chunk, micro_batches"):
         load_method("mine")

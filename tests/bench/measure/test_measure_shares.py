@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.cell import make_cell
-from bench.measure.shares import measure_shares
-from bench.measure.step import TrainingStep, build_step
+from bench.config.cell import make_cell
+from bench.measure.latency.shares import measure_shares
+from bench.train.step import TrainingStep, build_step
 from sid_core.phases import enter
 
 

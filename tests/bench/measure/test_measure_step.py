@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-import bench.measure.step
-from bench.cell import make_cell
-from bench.measure.memory import measure_memory
-from bench.measure.step import TrainingStep, build_step
-from bench.methods import load_method, method_names, rank_limits, takes_objective
+import bench.train.step
+from bench.config.cell import make_cell
+from bench.config.methods import load_method, method_names, rank_limits, takes_objective
+from bench.measure.memory.measure import measure_memory
+from bench.train.step import TrainingStep, build_step
 from sid_core import published_step
 
 WITH_OBJECTIVE = [name for name in method_names() if takes_objective(load_method(name)) and rank_limits(name)[0] == 1]
@@ -110,7 +110,7 @@ def test_another_method_on_the_same_network_gets_four_arguments(monkeypatch: pyt
         return torch.zeros(())
 
     plug_in.accumulate_gradients = accumulate_gradients  # type: ignore[attr-defined]
-    monkeypatch.setattr(bench.measure.step, "load_method", lambda _: plug_in)
+    monkeypatch.setattr(bench.train.step, "load_method", lambda _: plug_in)
     step.with_method("plug-in")(images, labels)
     assert seen == [(step.network, images, labels, 0.5)]
 

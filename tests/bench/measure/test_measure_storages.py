@@ -15,7 +15,7 @@ from torch._subclasses import FakeTensorMode
 from torch.testing._internal.two_tensor import TwoTensor
 from torch.utils.checkpoint import checkpoint
 
-from bench.measure.storages import StorageMeter, bytes_of
+from bench.measure.memory.storages import StorageMeter, bytes_of
 from sid_core import cascade, linear_trunk, published_step, streamed_step
 
 N = 256

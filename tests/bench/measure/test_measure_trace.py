@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.cell import make_cell
-from bench.measure.step import TrainingStep, build_step
-from bench.measure.trace import Span, TraceRecorder, merge_traces, trace_step
-from bench.record import Trace
-from sid_core.closed_form import has_closed_form
+from bench.config.cell import make_cell
+from bench.measure.trace.recorder import Span, TraceRecorder, merge_traces, trace_step
+from bench.store.record import Trace
+from bench.train.step import TrainingStep, build_step
 from sid_core.phases import enter
+from sid_core.steps.closed_form import has_closed_form
 
 BATCH = (torch.rand(8, 1, 8, 8), torch.arange(8))
 # The phases of modules, without what belongs to none.

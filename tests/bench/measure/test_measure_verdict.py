@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from noise_models import Blocks, contended, drifting, stalling, steady
 
-from bench.measure.ratio import ratio_of
-from bench.measure.verdict import noisy_because
+from bench.analysis.ratio import ratio_of
+from bench.analysis.reliability import noisy_because
 
 RUNS = 60
 Machine = Callable[[np.random.Generator, int], Blocks]

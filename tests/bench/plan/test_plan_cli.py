@@ -13,10 +13,10 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-import bench.cli
-from bench.cell import make_cell
-from bench.measure.predict import predict_memory
-from bench.record import Memory
+import bench.cli.app
+from bench.config.cell import make_cell
+from bench.measure.memory.predict import predict_memory
+from bench.store.record import Memory
 
 GRID: dict[str, Any] = {
     "method": ["bp", "sid-streamed"],
@@ -32,7 +32,7 @@ GRID: dict[str, Any] = {
 
 
 def plan(*arguments: object) -> Any:
-    return CliRunner().invoke(bench.cli.app, ["plan", *map(str, arguments)])
+    return CliRunner().invoke(bench.cli.app.app, ["plan", *map(str, arguments)])
 
 
 def write_suite(folder: Path, **axes: Any) -> Path:
@@ -182,7 +182,7 @@ def test_counts_start_at_one(suite: Path, option: str) -> None:
 def test_help_mentions_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     ended = plan("--help")
-    for parameter in typer.main.get_command(bench.cli.app).commands["plan"].params:  # type: ignore[attr-defined]
+    for parameter in typer.main.get_command(bench.cli.app.app).commands["plan"].params:  # type: ignore[attr-defined]
         assert all(option in ended.stdout for option in parameter.opts if option.startswith("--"))
         assert getattr(parameter, "help", None), parameter.name
 
@@ -193,16 +193,16 @@ USES_ALPHA = False
 
 
 def accumulate_gradients(network, images, labels, alpha):
-    from bench.methods.bp import accumulate_gradients as bp
+    from bench.train.rules.bp import accumulate_gradients as bp
 
     loss = bp(network, images, labels, alpha)
     return loss / float(loss)
 """
 WITHOUT_TORCH = """
 import sys
-import bench.cli
+import bench.cli.app
 try:
-    bench.cli.app(sys.argv[1:])
+    bench.cli.app.app(sys.argv[1:])
 finally:
     loaded = {"torch", "pandas", "scipy", "matplotlib", "sklearn"} & set(sys.modules)
     assert not loaded, loaded

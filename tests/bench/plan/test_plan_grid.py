@@ -2,10 +2,10 @@
 
 import pytest
 
-from bench.cell import Cell, make_cell
+from bench.config.cell import Cell, make_cell
+from bench.config.sweep import load_sweep
 from bench.errors import ConfigError
 from bench.plan.grid import baseline_of, lines_of, memory_cells, shape_of
-from bench.sweep import load_sweep
 
 
 def test_cells_that_differ_only_in_what_memory_does_not_depend_on_are_one() -> None:

@@ -15,15 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-import bench.measure.step
-from bench.cell import Cell, make_cell
+import bench.train.step
+from bench.config.cell import Cell, make_cell
+from bench.config.methods import load_method
+from bench.config.sweep import load_sweep
 from bench.errors import BenchError
-from bench.measure.memory import measure_memory
-from bench.measure.predict import predict_memory
-from bench.measure.step import build_step
-from bench.methods import load_method
+from bench.measure.memory.measure import measure_memory
+from bench.measure.memory.predict import predict_memory
 from bench.plan.grid import shape_of
-from bench.sweep import load_sweep
+from bench.train.step import build_step
 
 METHODS = [
     "bp",
@@ -140,7 +140,7 @@ def test_what_the_real_measurement_leaves_behind_is_not_changed(method: str) -> 
 def use_rule(patch: pytest.MonkeyPatch, rule: Callable[..., Tensor]) -> None:
     """Has the method ``bp`` follow another rule, as a plug-in would."""
     method = SimpleNamespace(accumulate_gradients=rule)
-    patch.setattr(bench.measure.step, "load_method", lambda _: method)
+    patch.setattr(bench.train.step, "load_method", lambda _: method)
 
 
 def local_label(network: Any, images: Tensor, labels: Tensor, _alpha: object) -> Tensor:
@@ -233,8 +233,8 @@ def test_an_error_of_the_method_itself_stays_what_it_is(monkeypatch: pytest.Monk
 
 HUGE = """
 from pathlib import Path
-from bench.cell import make_cell
-from bench.measure.predict import predict_memory
+from bench.config.cell import make_cell
+from bench.measure.memory.predict import predict_memory
 cell = make_cell({"method": "METHOD", "depth": 1024, "batch_size": 65536, "dataset": "random", "passes": ["memory"]})
 memory = predict_memory(cell, (1, 28, 28), 10)
 status = Path("/proc/self/status").read_text().splitlines()

@@ -8,9 +8,9 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
-from bench.cell import make_cell
-from bench.methods import load_method, share_of
-from bench.workloads.networks import build_network
+from bench.config.cell import make_cell
+from bench.config.methods import load_method, share_of
+from bench.train.networks.build import build_network
 
 SCHEDULES = ["bp-gpipe", "bp-1f1b", "bp-zb1p", "bp-zbv"]
 MICRO_BATCHES_A_RANK = [None, 2]  # of a batch of 12 on 2 or 3 ranks

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.ranks.bounds import StepTimes, busy_bound, flushed_bound, parallel_bound, pipelined_bound
+from bench.train.ranks.bounds import StepTimes, busy_bound, flushed_bound, parallel_bound, pipelined_bound
 
 seconds = st.floats(0.001, 10)
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from schedule_job import MICRO_BATCHES_A_RANK, SCHEDULES
 
-from bench.cell import make_cell
+from bench.config.cell import make_cell
+from bench.config.methods import load_method, settings
 from bench.errors import ConfigError
-from bench.methods import load_method, settings
-from bench.ranks.scheduled import STAGES_A_RANK
+from bench.train.ranks.scheduled import STAGES_A_RANK
 
 RUNS = [f"{method} {kind}" for method in SCHEDULES for kind in (*MICRO_BATCHES_A_RANK, "transformer")]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from made_records import make_record
 
-from bench.record import Record
+from bench.store.record import Record
 
 
 @pytest.fixture(scope="session")

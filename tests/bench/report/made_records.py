@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bench.cell import make_cell
-from bench.record import Record
+from bench.config.cell import make_cell
+from bench.store.record import Record
 
 _PHASES = ("forward_seconds", "backward_seconds", "optimizer_seconds")
 

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from made_records import make_record
 
-from bench.record import Record
-from bench.report.drawing import Figure
-from bench.report.figures import _spread_out, draw_figures
-from bench.report.frame import records_frame
-from bench.report.tables import accuracy_table, growth_table
+from bench.analysis.frame import records_frame
+from bench.report.figures.costs import _spread_out, draw_figures
+from bench.report.figures.drawing import Figure
+from bench.report.tables.measured import accuracy_table, growth_table
+from bench.store.record import Record
 
 
 def trained(accuracy: float, by_epoch: tuple[float, ...] = (), **axes: Any) -> Record:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_records import in_a_row, made_trace
 
-from bench.record import Trace
-from bench.report.locking import ModuleWait, step_seconds, waiting_share, waits_by_module
+from bench.analysis.locking import ModuleWait, step_seconds, waiting_share, waits_by_module
+from bench.store.record import Trace
 
 
 def waits(trace: dict[str, Any]) -> list[ModuleWait]:

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from made_records import make_record
 
-from bench.report.drawing import Figure
-from bench.report.figures import draw_figures
-from bench.report.frame import records_frame
-from bench.report.summary import summary_table
-from bench.report.tables import cost_table, noise_table
+from bench.analysis.frame import records_frame
+from bench.report.figures.costs import draw_figures
+from bench.report.figures.drawing import Figure
+from bench.report.tables.measured import cost_table, noise_table
+from bench.report.tables.summary import summary_table
 
 WHY = "the times of BP spread by 40% of their median, more than 25%"
 

@@ -8,13 +8,13 @@ import pytest
 from made_records import make_record
 from typer.testing import CliRunner
 
+from bench.analysis.frame import records_frame
 from bench.errors import StoreError
-from bench.record import Record
 from bench.report import write_report
-from bench.report.figures import draw_figures
-from bench.report.frame import records_frame
+from bench.report.figures.costs import draw_figures
 from bench.report.page import to_markdown
-from bench.report.tables import accuracy_table
+from bench.report.tables.measured import accuracy_table
+from bench.store.record import Record
 
 HOSTILE = "<script>alert('x')</script>&\"<img src=x onerror=alert(1)>"
 
@@ -208,7 +208,7 @@ def test_a_page_that_cannot_be_written_is_an_error(made_file: Path, tmp_path: Pa
 def test_the_command_prints_the_table_and_the_path_and_writes_figures_and_markdown(
     made_file: Path, tmp_path: Path
 ) -> None:
-    from bench.cli import app
+    from bench.cli.app import app
 
     arguments = ["report", str(made_file), "--out", str(tmp_path / "page.html")]
     extras = ["--figures", str(tmp_path / "figures"), "--markdown", str(tmp_path / "table.md")]

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_records import made_ranks, make_record
 
-from bench.record import Record
-from bench.report.figures import draw_figures
-from bench.report.frame import records_frame
-from bench.report.pareto import with_front
-from bench.report.tables import cost_table
+from bench.analysis.frame import records_frame
+from bench.analysis.pareto import with_front
+from bench.report.figures.costs import draw_figures
+from bench.report.tables.measured import cost_table
+from bench.store.record import Record
 
 METHODS = ["bp", "bp-checkpoint", "bp-microbatch", "sid-published", "sid-streamed", "sid-vectorised"]
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from made_records import made_ranks, make_record
 
-from bench.record import Record
+from bench.analysis.frame import records_frame
 from bench.report import write_report
-from bench.report.frame import records_frame
-from bench.report.ranks import draw_ranks, ranks_table
-from bench.report.timeline import draw_timelines
+from bench.report.figures.ranks import draw_ranks, ranks_table
+from bench.report.figures.timeline import draw_timelines
+from bench.store.record import Record
 
 MEASURED = {
     "ratio_to_one_rank": 0.7,

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from made_records import in_a_row, made_ranks, made_trace, make_record
 
-from bench.record import Record
-from bench.report.frame import records_frame
-from bench.report.schedule import draw_schedules, locking_table
+from bench.analysis.frame import records_frame
+from bench.report.figures.schedule import draw_schedules, locking_table
+from bench.store.record import Record
 
 BP = in_a_row(("f", 0.001), ("f1", 0.001), ("f2", 0.001), ("b2", 0.002), ("b1", 0.002), ("b", 0.001), ("s", 0.002))
 STREAMED = in_a_row(("f1", 0.001), ("b1", 0.002), ("f2", 0.001), ("b2", 0.002), ("s", 0.002))

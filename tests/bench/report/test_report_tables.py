@@ -6,12 +6,10 @@ import pytest
 from made_records import made_data, make_record
 from scipy import stats
 
-from bench.catalog import NETWORKS
-from bench.record import Record
-from bench.report.frame import layout, ordered_series, records_frame, slices
-from bench.report.layouts import layouts_table
-from bench.report.summary import summary_table
-from bench.report.tables import (
+from bench.analysis.frame import layout, ordered_series, records_frame, slices
+from bench.config.catalog import NETWORKS
+from bench.report.tables.layouts import layouts_table
+from bench.report.tables.measured import (
     accuracy_table,
     category_table,
     cost_table,
@@ -20,6 +18,8 @@ from bench.report.tables import (
     growth_table,
     mebibytes,
 )
+from bench.report.tables.summary import summary_table
+from bench.store.record import Record
 
 
 @pytest.fixture(scope="module")

@@ -10,20 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from bench.catalog import BACKBONE_TRUNKS, BACKBONE_UNITS, batch_norm_sees_pixels
-from bench.cell import Cell, make_cell
+from bench.config.catalog import BACKBONE_TRUNKS, BACKBONE_UNITS, batch_norm_sees_pixels
+from bench.config.cell import Cell, make_cell
+from bench.config.methods import load_method, refusal
+from bench.config.sweep import load_sweep
 from bench.errors import ConfigError
-from bench.frontier import is_beyond
-from bench.measure.memory import measure_memory
-from bench.measure.predict import predict_memory
-from bench.measure.step import build_step
-from bench.methods import load_method, refusal
+from bench.execute.frontier import is_beyond
+from bench.measure.memory.measure import measure_memory
+from bench.measure.memory.predict import predict_memory
 from bench.plan.grid import lines_of, memory_cells, shape_of
 from bench.plan.tasks import Largest, largest_batch
-from bench.sweep import load_sweep
-from bench.workloads.backbones import build_units, unit_sizes
-from bench.workloads.cuts import balanced_cut, even_cut
-from bench.workloads.networks import build_network
+from bench.train.networks.backbones import build_units, unit_sizes
+from bench.train.networks.build import build_network
+from bench.train.networks.cuts import balanced_cut, even_cut
+from bench.train.step import build_step
 from sid_core import BeliefNetwork, Cascade, Pipeline
 
 PLANNED_BY_DEFAULT = {("pipeline-resnet18", "sid-streamed"), ("pipeline-vit-tiny", "bp-checkpoint")}

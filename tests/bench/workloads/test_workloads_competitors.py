@@ -8,17 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.cell import Cell, make_cell
+from bench.config.cell import Cell, make_cell
+from bench.config.methods import load_method
 from bench.errors import BenchError, ConfigError
 from bench.measure.accuracy import measure_accuracy
-from bench.measure.memory import measure_memory
-from bench.measure.predict import predict_memory
-from bench.measure.step import build_step
-from bench.methods import load_method
+from bench.measure.memory.measure import measure_memory
+from bench.measure.memory.predict import predict_memory
 from bench.plan.grid import baseline_of, memory_cells, shape_of
 from bench.plan.tasks import Failure, predict
-from bench.workloads.datasets import load_dataset
-from bench.workloads.networks import build_network
+from bench.train.datasets.load import load_dataset
+from bench.train.networks.build import build_network
+from bench.train.step import build_step
 from sid_core import BeliefNetwork
 from sid_core.pipeline import pool
 

@@ -12,10 +12,10 @@ import scipy.io
 import torch
 from PIL import Image
 
-from bench.catalog import CIFAR10_CLASSES, DATASETS
-from bench.cell import make_cell
+from bench.config.catalog import CIFAR10_CLASSES, DATASETS
+from bench.config.cell import make_cell
 from bench.errors import DataError
-from bench.workloads.datasets import Dataset, load_dataset
+from bench.train.datasets.load import Dataset, load_dataset
 
 
 def load(dataset: str, root: Path | None = None, **axes: Any) -> Dataset:

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from bench.cell import make_cell
+from bench.config.cell import make_cell
 from bench.errors import ConfigError
-from bench.workloads.networks import build_network
+from bench.train.networks.build import build_network
 from sid_core import Pipeline, published_step, streamed_step
 
 SHAPE, CLASSES = (2, 3, 3), 4

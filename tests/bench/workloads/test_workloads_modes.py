@@ -1,7 +1,7 @@
 """The suite of all ways to run the step."""
 
-from bench.methods import method_names, refusal
-from bench.sweep import load_sweep
+from bench.config.methods import method_names, refusal
+from bench.config.sweep import load_sweep
 
 
 def test_every_way_to_run_the_step_is_measured_at_every_size() -> None:

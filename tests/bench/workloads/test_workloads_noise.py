@@ -5,9 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.cell import NoiseKind
+from bench.config.cell import NoiseKind
 from bench.errors import DataError
-from bench.workloads.noise import corrupt_labels
+from bench.train.noise import corrupt_labels
 
 KINDS: list[NoiseKind] = ["symmetric-exclusive", "symmetric-inclusive", "pairflip", "asymmetric"]
 MAP = ((2, 7), (3, 8), (5, 6), (6, 5), (7, 1))

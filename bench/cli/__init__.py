@@ -1,0 +1,3 @@
+"""The command line: ``sid-bench run | plan | report | doctor | list``."""
+
+from bench.cli.app import main as main

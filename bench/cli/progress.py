@@ -1,0 +1,102 @@
+"""What a person sees of a running sweep: a bar on a terminal, a line a cell elsewhere."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
+
+from bench.config.cell import Cell
+from bench.execute.run import Summary, Watcher
+from bench.store.record import Record
+
+
+class LineWatcher(Watcher):
+    """One line a finished cell, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._cells = 0
+        self._done = 0
+
+    def begin(self, cells: int, stored: int) -> None:
+        """Says how much there is to do."""
+        self._cells, self._done = cells, stored
+        self._print(f"{cells} cells, {stored} stored already, {cells - stored} to measure")
+
+    def cell_ends(self, record: Record) -> None:
+        """Says how the cell went."""
+        self._done += 1
+        message = f": {record.message}" if record.message else ""
+        self._print(f"[{self._done}/{self._cells}] {record.status} {record.cell.label()}{_seconds(record)}{message}")
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class BarWatcher(Watcher):
+    """A progress bar with the cell in flight, cells done, failures and time left; a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self._failures = 0
+        self._progress = Progress(
+            # Where a terminal is too narrow, the cell's line is cut short and not what says how far the sweep is.
+            TextColumn(
+                "{task.fields[cell]}",
+                markup=False,
+                table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+            ),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[failures]} failed"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            expand=True,
+        )
+        self._task = self._progress.add_task("sweep", cell="starting", failures=0)
+
+    def begin(self, cells: int, stored: int) -> None:
+        """Sets the length of the bar; what is stored does not count towards the time left."""
+        if stored:
+            self._progress.console.print(f"{stored} of {cells} cells are stored already", highlight=False)
+        self._progress.reset(self._task, total=cells - stored, cell="loading torch", failures=0)
+
+    def cell_begins(self, cell: Cell) -> None:
+        """Shows the cell in flight."""
+        self._progress.update(self._task, cell=cell.label())
+
+    def cell_ends(self, record: Record) -> None:
+        """Advances the bar; a failure or a skipped cell also leaves a line above it."""
+        if record.status != "ok":
+            self._failures += record.status != "skipped"
+            self._progress.console.print(escape(f"{record.status}: {record.cell.label()}: {record.message}"))
+        self._progress.update(self._task, advance=1, failures=self._failures)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Takes the bar down."""
+        self._progress.stop()
+
+
+def describe(summary: Summary) -> str:
+    """The sweep's result in one line."""
+    parts = [f"{summary.measured} cells measured"]
+    parts += [f"{count} {status}" for status, count in sorted(summary.statuses.items())]
+    if summary.retries:
+        parts.append(f"{summary.retries} retries")
+    parts.append(f"{summary.stored_before} stored before")
+    if summary.median_overhead_seconds is not None:
+        parts.append(f"{summary.median_overhead_seconds:.3f} s median overhead a cell")
+    return ", ".join(parts)
+
+
+def _seconds(record: Record) -> str:
+    return f" ({record.timing.work_seconds:.1f} s)" if record.timing else ""

@@ -1,0 +1,1 @@
+"""What is measured: axes, cells, suites, and the names of methods, networks and data sets. Loads no torch."""

@@ -1,0 +1,176 @@
+"""A sweep: grids of axes in a TOML file, expanded into cells.
+
+A suite file has a ``description`` and one or more ``[[grid]]`` tables. Each key of a grid is an axis (a field of
+:class:`bench.config.cell.Cell`); its value is one value or a list, and the cells are the product of all lists. A list
+in a list is one value: ``alpha = [[0.3, 0.7]]`` is one alpha a module, and so is ``alpha = "0.9..0.1"``, for any
+number of them. ``passes`` is not an axis: its list belongs to each cell. ``modules`` also takes ``"depth"`` and
+``"depth/N"``; depths that N does not divide leave the latter out.
+"""
+
+import itertools
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from bench.config.cell import Cell, make_cell
+from bench.errors import ConfigError, unknown
+
+Axes = Mapping[str, Sequence[Any]]
+
+_MODULES_EXPRESSION = re.compile(r"depth(?:/(\d+))?")
+_SUITES = resources.files("bench.config") / "suites"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A named list of cells, each once, in the order of the file."""
+
+    name: str
+    description: str
+    cells: tuple[Cell, ...]
+
+
+def suite_names() -> list[str]:
+    """The names of the suites that come with the package."""
+    return sorted(entry.name.removesuffix(".toml") for entry in _SUITES.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_sweep(suite: str, overrides: Iterable[str] = (), only: Iterable[str] = ()) -> Sweep:
+    """The sweep in a named suite or a TOML file.
+
+    Args:
+        suite: a name from :func:`suite_names`, or the path of a file that ends in ``.toml``.
+        overrides: texts ``AXIS=VALUE,VALUE``; each replaces the axis in every grid.
+        only: texts ``AXIS=VALUE,VALUE``; of the cells, each keeps those that have one of the values.
+
+    Raises:
+        ConfigError: no such suite or file, the file is not legal, or a cell is not; or no cell is kept.
+    """
+    name, text = _read(suite)
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{suite} is not a TOML file: {error}") from None
+    strange = sorted(set(content) - {"description", "grid"})
+    if strange:
+        raise ConfigError(f"{suite}: {unknown('key', strange[0], ['description', 'grid'])}")
+    grids = content.get("grid", [])
+    if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids) or not grids:
+        raise ConfigError(f"{suite} has no [[grid]]; legal: one or more, each a table of axes")
+    replaced = dict(parse_override(override) for override in overrides)
+    kept = [parse_override(text, "--only") for text in only]
+    cells: dict[Cell, None] = {}  # keeps the order, and each cell once
+    offered: list[Axes] = []
+    for grid in grids:
+        offered.append({axis: _as_list(axis, value) for axis, value in grid.items()} | replaced)
+        cells.update(dict.fromkeys(_expand(_narrowed(offered[-1], kept))))
+    if not cells and not kept:
+        raise ConfigError(f"{suite} has no cell: its 'depth/N' divides none of its depths")
+    chosen = tuple(cells)
+    for axis, values in kept:
+        chosen = _having(chosen, axis, [_hashable(value) for value in values], offered)
+    return Sweep(name, str(content.get("description", "")), chosen)
+
+
+def _narrowed(axes: Axes, kept: Iterable[tuple[str, Sequence[Any]]]) -> Axes:
+    """``axes`` without values that no cell to keep can have, so that these need not be legal; texts may become any."""
+    narrowed = dict(axes)
+    for axis, values in kept:
+        if axis in narrowed:
+            is_text = axis in ("modules", "alpha")
+            narrowed[axis] = [
+                value for value in narrowed[axis] if value in values or (is_text and isinstance(value, str))
+            ]
+    return narrowed
+
+
+def _having(cells: tuple[Cell, ...], axis: str, values: Sequence[Any], offered: Iterable[Axes]) -> tuple[Cell, ...]:
+    """The cells that have one of ``values`` in ``axis``; each of them has to be there."""
+    for value in values:
+        if all(getattr(cell, axis) != value for cell in cells):
+            there = {str(getattr(cell, axis)) for cell in cells}
+            there |= {str(value) for axes in offered for value in axes.get(axis, ())}
+            raise ConfigError(
+                f"--only {axis}={value}: no cell of the sweep has it, or none with what else is kept; legal: "
+                f"{', '.join(sorted(there))}"
+            )
+    return tuple(cell for cell in cells if getattr(cell, axis) in values)
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _read(suite: str) -> tuple[str, str]:
+    """The name and the text of a suite."""
+    if suite in suite_names():
+        return suite, (_SUITES / f"{suite}.toml").read_text(encoding="utf-8")
+    path = Path(suite)
+    if path.suffix != ".toml":
+        raise ConfigError(f"{unknown('suite', suite, suite_names())}, or the path of a .toml file")
+    try:
+        return path.stem, path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the sweep {suite}: {error}") from None
+
+
+def parse_override(override: str, option: str = "--set") -> tuple[str, list[Any]]:
+    """The axis and its values in ``AXIS=VALUE,VALUE``, as they stand behind ``option``.
+
+    Raises:
+        ConfigError: the text is something else, or there is no such axis.
+    """
+    axis, equals, values = override.partition("=")
+    axis = axis.strip().replace("-", "_")
+    if not equals or not values.strip():
+        raise ConfigError(f"{option} {override!r} is not AXIS=VALUE[,VALUE...], as in {option} depth=8,16")
+    return axis, _as_list(axis, [_parse_value(value.strip()) for value in values.split(",")])
+
+
+def _parse_value(text: str) -> Any:
+    """A number or a truth value where it reads as one, several numbers where colons join them, else the text."""
+    if re.fullmatch(r"[-+.\d:eE]+", text) and ":" in text:
+        return [_parse_value(part) for part in text.split(":")]
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text, text)
+
+
+def _as_list(axis: str, value: Any) -> list[Any]:
+    if axis not in Cell.model_fields:
+        raise ConfigError(unknown("axis", axis, Cell.model_fields))
+    if axis == "passes":
+        return [value if isinstance(value, list) else [value]]
+    if value == []:
+        raise ConfigError(f"{axis} = []: an axis needs at least one value")
+    return value if isinstance(value, list) else [value]
+
+
+def _expand(axes: Axes) -> Iterable[Cell]:
+    for values in itertools.product(*axes.values()):
+        cell = dict(zip(axes, values, strict=True))
+        expression = cell.get("modules")
+        if isinstance(expression, str):
+            divisor = _divisor(expression)
+            # Where modules is left out, it is the depth; an alpha a module has to wait until its number is known.
+            depth = make_cell({axis: value for axis, value in cell.items() if axis not in ("modules", "alpha")}).depth
+            if depth % divisor:
+                continue
+            cell["modules"] = depth // divisor
+        yield make_cell(cell)
+
+
+def _divisor(expression: str) -> int:
+    """N of ``depth/N``, 1 for ``depth``."""
+    match = _MODULES_EXPRESSION.fullmatch(expression.replace(" ", ""))
+    divisor = int(match[1] or 1) if match else 0
+    if divisor < 1:
+        raise ConfigError(f"modules = {expression!r}; legal: integers of 1 or more, 'depth', 'depth/N'")
+    return divisor

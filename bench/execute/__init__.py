@@ -1,0 +1,1 @@
+"""Runs cells: one process per cell, its limits, and what becomes of it."""

@@ -1,0 +1,146 @@
+"""Where a record was made: machine, versions, commit, command, device, and what of torch's settings bears on it."""
+
+import functools
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from bench.machine.system import printable, this_system
+
+_PACKAGES = ("torch", "torchvision", "numpy")
+_ALLOCATORS = ("jemalloc", "tcmalloc", "mimalloc")
+_CUDA_ALLOCATOR_VARIABLES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+# How torch's description of its build names what it computes matrix products with.
+_BLAS_LIBRARIES = ("Math Kernel Library", "OpenBLAS", "Accelerate", "Arm Compute Library")
+
+
+@functools.cache
+def machine_environment() -> dict[str, Any]:
+    """What can be known without loading torch: platform, CPU, memory in bytes, versions, commit, command.
+
+    ``cgroup_cpu_quota_cores`` and ``cgroup_memory_limit_bytes`` are None where no container or control group sets a
+    limit; ``virtualisation`` is ``none`` on bare metal and None where it cannot be told.
+    """
+    system = this_system()
+    limit = system.cgroup_memory()
+    variables = {name: printable(value) for name, value in sorted(os.environ.items())}
+    return {
+        "sid_bench": version("sid-bench"),
+        "commit": _commit(),
+        "command": printable(shlex.join(sys.argv)),
+        "python": platform.python_version(),
+        **{package: _version(package) for package in _PACKAGES},
+        "platform": platform.platform(),
+        "kernel": platform.release(),
+        "cpu": _cpu_model(),
+        "virtualisation": system.virtualisation,
+        "usable_cores": system.core_count,
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "cgroup_cpu_quota_cores": system.cpu_quota(),
+        "cgroup_memory_limit_bytes": limit.limit_bytes if limit else None,
+        "memory_allocator": _allocator(variables.get("LD_PRELOAD", "")),
+        "malloc_variables": {name: value for name, value in variables.items() if name.startswith("MALLOC_")},
+        "cuda_allocator_variables": {name: variables[name] for name in _CUDA_ALLOCATOR_VARIABLES if name in variables},
+    }
+
+
+def torch_environment(device: str) -> dict[str, Any]:
+    """What torch says of the device, its threads, its libraries and how exactly it computes; for the cell's process."""
+    import torch
+
+    environment: dict[str, Any] = {
+        "threads": torch.get_num_threads(),
+        "denormals_flushed": not (torch.full((1,), 1e-39) * 1).any().item(),
+        **_libraries(torch.__config__.show()),
+        "mkl": torch.backends.mkl.is_available(),
+        "mkldnn": torch.backends.mkldnn.is_available(),
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "cuda_matmul_allow_tf32": torch.backends.cuda.matmul.allow_tf32,
+        "cudnn_allow_tf32": torch.backends.cudnn.allow_tf32,
+        "cudnn_deterministic": torch.backends.cudnn.deterministic,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "device": device,
+    }
+    if device != "cpu":
+        properties = torch.cuda.get_device_properties(device)
+        environment |= {
+            "gpu": properties.name,
+            "gpu_uuid": str(properties.uuid),
+            "gpu_memory_bytes": properties.total_memory,
+            "cuda": torch.version.cuda,
+            "gpu_driver": _gpu_driver(),
+        }
+    return environment
+
+
+def _libraries(build: str) -> dict[str, str | None]:
+    """The BLAS, the OpenMP version and the instruction set in torch's description of its build, None where unsaid."""
+    lines = [line.strip().removeprefix("- ") for line in build.splitlines()]
+    settings = next((line for line in lines if line.startswith("Build settings:")), "")
+    named = settings.partition("BLAS_INFO=")[2].partition(",")[0]
+    libraries = (line for line in lines if line != settings and any(name in line for name in _BLAS_LIBRARIES))
+    capability = next((line for line in lines if line.startswith("CPU capability usage:")), "")
+    return {
+        "blas": next(libraries, named) or None,
+        "openmp": next((line for line in lines if line.startswith("OpenMP")), None),
+        "cpu_capability": capability.partition(":")[2].strip() or None,
+    }
+
+
+def _allocator(preloaded: str) -> str:
+    """The memory allocator that ``LD_PRELOAD`` puts in place, else the system's own."""
+    return next((name for name in _ALLOCATORS if name in preloaded), f"system ({platform.libc_ver()[0] or 'libc'})")
+
+
+def _gpu_driver() -> str | None:
+    """The driver's version from NVML, None where NVML does not answer."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        try:
+            return str(pynvml.nvmlSystemGetDriverVersion())
+        finally:
+            pynvml.nvmlShutdown()
+    except pynvml.NVMLError:
+        return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this file is in, with ``-dirty`` where it is changed; None outside of one."""
+    folder = Path(__file__).resolve().parent
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],  # noqa: S607
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip() or None

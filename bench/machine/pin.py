@@ -1,0 +1,36 @@
+"""Which CPUs a cell is bound to."""
+
+from collections import Counter, defaultdict
+
+from bench.errors import BenchError
+from bench.machine.system import System
+
+
+def choose_cpus(system: System, threads: int | None) -> list[int]:
+    """The CPUs for a cell of ``threads`` threads, in ascending order.
+
+    Each thread gets a physical core of its own as long as there are any, on one memory node where one has room. The
+    core of CPU 0, where most systems serve their interrupts, comes last.
+
+    Args:
+        system: the machine, and the CPUs on it that may be used.
+        threads: how many CPUs to choose; more than there are means all of them, None as many as there are cores.
+
+    Raises:
+        BenchError: the system cannot bind a process to CPUs.
+    """
+    if system.cpus is None:
+        raise BenchError("--pin: this system cannot bind a process to CPUs (it has no sched_setaffinity); leave it out")
+    cores = defaultdict(list)
+    for cpu in sorted(system.cpus):
+        cores[min(system.siblings(cpu))].append(cpu)
+    room = Counter(system.nodes.get(core, 0) for core in cores if 0 not in cores[core])
+
+    def rank(core: int) -> tuple[bool, int, int, int]:
+        node = system.nodes.get(core, 0)
+        return (0 in cores[core], -room[node], node, core)
+
+    ordered = [cores[core] for core in sorted(cores, key=rank)]
+    most = max(map(len, ordered))
+    turns = [core[turn] for turn in range(most) for core in ordered if turn < len(core)]
+    return sorted(turns[: len(cores) if threads is None else threads])

@@ -1,0 +1,1 @@
+"""The latency pass: interleaved steps, and how a step divides into phases."""

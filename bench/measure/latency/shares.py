@@ -1,0 +1,55 @@
+"""How a step's time is shared out between forward, backward and optimizer."""
+
+import statistics
+from collections import defaultdict
+
+from torch import Tensor
+
+from bench.measure.clock import Clock, clock_for, collector_paused
+from bench.measure.phases import follow_phases
+from bench.store.record import Shares
+from bench.train.step import TrainingStep
+from sid_core.phases import Phase
+
+_STEPS = 9  # odd, so that a median is one of them
+
+
+def measure_shares(step: TrainingStep, images: Tensor, labels: Tensor) -> Shares:
+    """Medians over a few steps of the seconds in each phase; on CUDA device time between events.
+
+    Backward is what autograd runs backward, recomputation included, and what a rule says is backward
+    (:func:`sid_core.phases.enter`). A rule that works gradients out by hand and does not say so counts as forward.
+    The optimizer's part includes the release of the old gradients.
+
+    Args:
+        step: the training step, warm; its weights change.
+        images: one batch, ``[B, channels, H, W]``, on the step's device.
+        labels: ``[B]``, int64.
+    """
+    clock = clock_for(images.device)
+    with collector_paused():
+        steps = [_seconds_by_phase(step, images, labels, clock) for _ in range(_STEPS)]
+    backward = [seconds["backward"] for seconds in steps if "backward" in seconds]
+    return Shares(
+        forward_seconds=statistics.median(seconds["forward"] for seconds in steps),
+        backward_seconds=statistics.median(backward) if backward else None,
+        optimizer_seconds=statistics.median(seconds["optimizer"] for seconds in steps),
+    )
+
+
+def _seconds_by_phase(step: TrainingStep, images: Tensor, labels: Tensor, clock: Clock) -> dict[Phase, float]:
+    """Seconds that one step spends in each phase that it enters."""
+    phases: list[Phase] = ["optimizer"]  # a step begins with the release of the old gradients
+    marks = [clock.mark()]
+
+    def listen(phase: Phase, _module: int | None) -> None:
+        marks.append(clock.mark())
+        phases.append(phase)
+
+    with follow_phases(listen):
+        step(images, labels)
+        marks.append(clock.mark())
+    totals: defaultdict[Phase, float] = defaultdict(float)
+    for phase, seconds in zip(phases, clock.seconds_between(marks), strict=True):
+        totals[phase] += seconds
+    return totals

@@ -1,0 +1,149 @@
+"""The second instrument: what the allocator itself counts in a step, with the workspaces inside operators."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.profiler import profile, record_function
+from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
+from torch.utils._pytree import tree_leaves
+
+from bench.measure.memory.storages import StorageMeter
+from bench.store.record import Allocator
+from bench.train.step import Step
+
+_MARK = "sid-bench operator"
+_CUDA_ROUNDS_TO = 512
+
+
+def measure_allocator(step: Step, images: Tensor, labels: Tensor, exact_bytes: int) -> Allocator:
+    """Runs one step with gradients zeroed in place and sums up what the allocator gives out and takes back.
+
+    Args:
+        step: the training step, which has run before; its weights change.
+        images: one batch, ``[B, channels, H, W]``, on the step's device.
+        labels: ``[B]``, int64, on the step's device.
+        exact_bytes: the peak by the exact instrument; on CUDA it is metered again, in the allocator's units.
+    """
+    if images.device.type == "cuda":
+        return _ask_cuda(step, images, labels)
+    # torch.profiler, which wraps this one, takes a second and a half to load.
+    with profile(profile_memory=True) as profiler, _AtOperators(_marked):
+        step(images, labels, gradients="zero")
+    peak, between_operators = sum_up(allocations(profiler))
+    return Allocator(
+        source="cpu-profiler",
+        peak_bytes=peak,
+        between_operators_bytes=between_operators,
+        workspace_bytes=peak - between_operators,
+        disagreement=between_operators / exact_bytes - 1,
+        reserved_bytes=None,
+        device_bytes=None,
+    )
+
+
+def allocations(profiler: profile) -> Iterator[tuple[int, int] | None]:
+    """What the profiler has seen of the CPU's allocator: (address, bytes given out or, negative, taken back), in order.
+
+    None stands for the end of an operator that was marked. Everything private of the profiler is used here.
+    """
+    yield from _walk(cast(Any, profiler.kineto_results).experimental_event_tree())
+
+
+def _walk(events: Iterable[Any]) -> Iterator[tuple[int, int] | None]:
+    for event in sorted(events, key=lambda event: event.start_time_ns):
+        kind, fields = event.typed
+        if kind.name == "Allocation" and fields.device.type == "cpu":
+            yield fields.ptr, fields.alloc_size
+        yield from _walk(event.children)
+        if event.name == _MARK:
+            yield None
+
+
+def sum_up(allocated: Iterable[tuple[int, int] | None]) -> tuple[int, int]:
+    """The peak of the bytes given out, at any moment and at the ends of operators; see :func:`allocations`."""
+    held: dict[int, int] = {}
+    live = peak = between_operators = 0
+    for event in allocated:
+        if event is None:
+            between_operators = max(between_operators, live)
+            continue
+        address, size = event
+        if size > 0:
+            held[address] = size
+            live += size
+            peak = max(peak, live)
+        else:
+            live -= held.pop(address, 0)  # what was given out before is not the step's
+    return peak, between_operators
+
+
+class _AtOperators(TorchDispatchMode):
+    """Runs every operator through ``run``."""
+
+    def __init__(self, run: Callable[[Callable[[], Any]], Any]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._run = run
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if any(is_traceable_wrapper_subclass(leaf) for leaf in tree_leaves((args, kwargs))):
+            return NotImplemented
+        return self._run(lambda: func(*args, **kwargs))
+
+
+def _marked(operator: Callable[[], Any]) -> Any:
+    with record_function(_MARK):
+        return operator()
+
+
+def _ask_cuda(step: Step, images: Tensor, labels: Tensor) -> Allocator:
+    device = images.device
+    between_operators = 0
+
+    def watched(operator: Callable[[], Any]) -> Any:
+        nonlocal between_operators
+        output = operator()
+        between_operators = max(between_operators, torch.cuda.memory_allocated(device))
+        return output
+
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    with StorageMeter(device, _CUDA_ROUNDS_TO) as meter, _AtOperators(watched):
+        step(images, labels, gradients="zero")
+    torch.cuda.synchronize(device)
+    peak = torch.cuda.max_memory_allocated(device) - before
+    between_operators -= before
+    return Allocator(
+        source="cuda-caching-allocator",
+        peak_bytes=peak,
+        between_operators_bytes=between_operators,
+        workspace_bytes=peak - between_operators,
+        disagreement=between_operators / meter.peak - 1,
+        reserved_bytes=torch.cuda.max_memory_reserved(device),
+        device_bytes=_process_bytes(device),
+    )
+
+
+def _process_bytes(device: torch.device) -> int | None:
+    """What NVML says that this process holds on the device, matched by UUID; None where NVML does not say."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        try:
+            handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+            held = {
+                process.pid: process.usedGpuMemory for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+            }
+        finally:
+            pynvml.nvmlShutdown()
+    except pynvml.NVMLError:
+        return None
+    used = held.get(os.getpid())
+    return None if used is None else int(used)

@@ -1,0 +1,103 @@
+"""What the exact instrument's events say: bytes by category at the peak, and their course through the step."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from bench.measure.memory.storages import Event, Region, StorageMeter
+from bench.measure.phases import LETTERS, follow_phases
+from bench.store.record import CreatedBytes, Timeline
+from sid_core.phases import Phase
+
+_POINTS = 100
+
+
+class _Moment(NamedTuple):
+    """After ``operator`` operators: live bytes by (is activation, region)."""
+
+    operator: int
+    phase: Phase
+    live: tuple[int, int, int, int]  # in the order of _COLUMNS
+
+    @property
+    def total(self) -> int:
+        return sum(self.live)
+
+
+_COLUMNS: dict[tuple[bool, Region], str] = {
+    (True, "trunk"): "activation_trunk",
+    (True, "modules"): "activation_modules",
+    (False, "trunk"): "temporary_trunk",
+    (False, "modules"): "temporary_modules",
+}
+
+
+@contextmanager
+def told_phase_and_region(meter: StorageMeter, trunk: nn.Module) -> Iterator[None]:
+    """Tells ``meter`` which phase of the step runs, and whether the trunk's part of it.
+
+    The trunk's backward pass begins when the gradient of its output is complete, and lasts until that of the step ends.
+    """
+
+    def enter(phase: Phase, _module: int | None) -> None:
+        meter.enter(phase)
+        meter.region = "modules"
+
+    def trunk_begins(_module: nn.Module, _inputs: Any) -> None:
+        regions.append(meter.region)
+        meter.region = "trunk"
+
+    def trunk_ends(_module: nn.Module, _inputs: Any, features: Any) -> None:
+        meter.region = regions.pop()
+        if isinstance(features, Tensor) and features.requires_grad:
+            features.register_hook(backward_reaches_trunk)
+
+    def backward_reaches_trunk(_gradient: Tensor) -> None:
+        meter.region = "trunk"
+
+    regions: list[Region] = []
+    # A rule that recomputes may call the trunk part by part, and as a whole where the trunk itself has a hook.
+    parts = list(trunk) if type(trunk) is nn.Sequential and len(trunk) else [trunk]
+    hooks = []
+    for part in parts:
+        hooks += [part.register_forward_pre_hook(trunk_begins), part.register_forward_hook(trunk_ends)]
+    try:
+        with follow_phases(enter):
+            yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def at_peak(events: Sequence[Event]) -> CreatedBytes:
+    """The bytes of each category at the first moment of the peak."""
+    peak = max(_moments(events), key=lambda moment: moment.total, default=None)
+    live = peak.live if peak is not None else (0, 0, 0, 0)
+    return CreatedBytes(**dict(zip(_COLUMNS.values(), live, strict=True)))
+
+
+def timeline(events: Sequence[Event], operators: int) -> Timeline:
+    """The course of live bytes in at most about 100 stretches of equal length, each by its largest moment."""
+    stretch = max(1, -(-operators // _POINTS))
+    points = [
+        max(moments, key=lambda moment: moment.total)
+        for _, moments in groupby(_moments(events), key=lambda moment: moment.operator // stretch)
+    ]
+    series = {name: [point.live[index] for point in points] for index, name in enumerate(_COLUMNS.values())}
+    return Timeline(
+        operators=operators,
+        at=[point.operator for point in points],
+        phase="".join(LETTERS[point.phase] for point in points),
+        **series,
+    )
+
+
+def _moments(events: Sequence[Event]) -> Iterator[_Moment]:
+    """Live bytes after each event."""
+    live = dict.fromkeys(_COLUMNS, 0)
+    for event in events:
+        live[event.storage.is_activation, event.storage.region] += event.bytes
+        yield _Moment(event.operator, event.phase, (*live.values(),))  # type: ignore[arg-type]

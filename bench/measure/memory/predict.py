@@ -1,0 +1,96 @@
+"""The memory pass foretold: the same two steps on tensors that have sizes and no contents."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
+from torch.nn import init
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from bench.config.cell import Cell, Precision
+from bench.config.methods import why_not_planned
+from bench.errors import BenchError, first_line
+from bench.measure.memory.measure import measure_memory
+from bench.store.record import Memory
+from bench.train.meta_tensors import ContentsNeededError, hollow_tensors
+from bench.train.step import build_step
+
+# In what PyTorch says of an operator that has to do without contents.
+_OF_NO_CONTENTS = ("meta", "tensor subclasses", "fake")
+_BATCH_NORM = torch.ops.aten.native_batch_norm.default
+
+
+def predict_memory(cell: Cell, shape: tuple[int, int, int], classes: int, round_to: int = 1) -> Memory:
+    """What :func:`bench.measure.memory.measure.measure_memory` would measure, to the byte, without arithmetic.
+
+    The network, its gradients, the optimizer's state and the batch are hollow tensors: they go through the same steps
+    under the same instrument and hold no memory, so neither time nor memory grows with the size of a tensor.
+
+    Args:
+        cell: its method, network and sizes are read; its device must be ``cpu``, and the bytes are the same on others.
+        shape: ``(channels, height, width)`` of an image.
+        classes: the number of classes.
+        round_to: each storage counts as the next multiple of so many bytes; CUDA's caching allocator rounds to 512.
+
+    Raises:
+        BenchError: the method asks for the contents of a tensor, or uses an operator that has no meta kernel, or the
+            cell is compiled.
+    """
+    if cell.compile:
+        raise BenchError("compile = True cannot be planned: what compiled code allocates, only its compiler knows")
+    reason = why_not_planned(cell.method)
+    if reason is not None:
+        raise BenchError(f"method {cell.method!r} can be measured, but not planned: {reason}")
+    with _without_contents(cell.precision):
+        step = build_step(cell, shape, classes)
+        images = torch.empty(cell.batch_size, *shape)
+        labels = torch.empty(cell.batch_size, dtype=torch.int64)
+        try:
+            return measure_memory(step, images, labels, round_to, ask_allocator=False)
+        except ContentsNeededError as error:
+            reason = str(error)
+        except (DataDependentOutputException, DynamicOutputShapeException) as error:
+            reason = f"it reads the contents of a tensor ({error.func})"
+        except (RuntimeError, TypeError) as error:
+            if not any(word in str(error).lower() for word in _OF_NO_CONTENTS):
+                raise
+            reason = first_line(error)
+    raise BenchError(f"method {cell.method!r} can be measured, but not planned: {reason}")
+
+
+class _MixedBatchNorm(TorchDispatchMode):
+    """Gives fake BatchNorm of narrow features with wide parameters its statistics as wide as the CPU's kernel does."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        output = func(*args, **(kwargs or {}))
+        if func is _BATCH_NORM and args[1] is not None:
+            normalised, *statistics = output
+            return normalised, *(torch.empty_like(part, dtype=args[1].dtype) for part in statistics)
+        return output
+
+
+@contextmanager
+def _without_contents(precision: Precision) -> Iterator[None]:
+    """Makes tensors in the context sizes without contents.
+
+    Autocast passes by hollow tensors, which are not the CPU's to it, and so those of other precisions are PyTorch's
+    fake tensors: slower, and known to autocast as what they stand for.
+    """
+    if precision == "float32":
+        with hollow_tensors():
+            yield
+    else:
+        # Truncated normal numbers are drawn again until all lie within the bounds, which asks for contents.
+        drawn_at_once = patch.object(init, "_no_grad_trunc_normal_", lambda tensor, *_args, **_options: tensor)
+        with FakeTensorMode(), _MixedBatchNorm(), drawn_at_once, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")  # it is compared, not read
+            yield

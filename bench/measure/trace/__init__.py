@@ -1,0 +1,1 @@
+"""Which module computes when, on one rank and on several."""

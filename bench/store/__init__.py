@@ -1,0 +1,1 @@
+"""Records and the results files that hold them."""

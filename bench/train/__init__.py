@@ -1,0 +1,1 @@
+"""What is trained and how: steps, rules, networks, data sets, label noise, ranks."""

@@ -1,0 +1,83 @@
+"""One rank's side of a training step that several ranks share, and the steps on one rank that it is held against."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from bench.config.cell import Cell, Precision
+from bench.config.methods import BASELINE, load_method, one_rank_method, share_of, takes_objective
+from bench.train.networks.build import build_network
+from bench.train.ranks.share import RankShare
+from bench.train.step import Gradients, TrainingStep, autocast_to, build_optimizer, build_step
+from sid_core.phases import enter
+
+# With fewer, a rule that works on several batches at once would not show what it holds when all ranks are busy.
+_BATCHES_IN_FLIGHT = 8
+
+
+@dataclass(frozen=True)
+class RankStep:
+    """A rank's share with its optimizer and what the cell chooses; all ranks call it at once.
+
+    Calling it trains on one batch, or on the same one several times where the rule works on several at once.
+    """
+
+    share: RankShare
+    optimizer: Optimizer
+    alpha: float | Sequence[float] | None
+    objective: dict[str, Any]
+    precision: Precision = "float32"
+
+    @property
+    def network(self) -> nn.Module:
+        """What this rank trains."""
+        return self.share.network
+
+    @property
+    def optimizers(self) -> list[Optimizer]:
+        """All that update this rank's part."""
+        return [self.optimizer]
+
+    @property
+    def batches_in_call(self) -> int:
+        """How many batches a call trains on."""
+        return 1 if self.share.run_length == 1 else _BATCHES_IN_FLIGHT
+
+    def __call__(self, images: Tensor, labels: Tensor, gradients: Gradients = "free") -> Tensor:
+        """Trains on ``images`` ``[B, ...]`` and ``labels`` ``[B]``; the losses, NaN where this rank has none."""
+        return self.run(images, labels, self.batches_in_call, gradients)
+
+    def run(self, images: Tensor, labels: Tensor, batches: int, gradients: Gradients = "free") -> Tensor:
+        """Trains ``batches`` times on one batch; the losses, ``[batches]``.
+
+        ``gradients`` are those of the step before, as for :class:`bench.train.step.TrainingStep`.
+        """
+        zero_grad = self.optimizer.zero_grad
+        if gradients == "zero":
+            self.optimizer.__dict__["zero_grad"] = lambda: zero_grad(set_to_none=False)
+        try:
+            enter("forward")
+            same = ((images, labels) for _ in range(batches))
+            # An optimizer's step is in it, too, and stays as it is: autocast passes by what works in place.
+            with autocast_to(self.precision, images.device):
+                return self.share.train(same, self.alpha, self.optimizer, **self.objective)
+        finally:
+            self.optimizer.__dict__.pop("zero_grad", None)
+
+
+def build_rank_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> RankStep:
+    """This rank's side of the step of ``cell``, with the weights that one rank would have drawn."""
+    network = build_network(cell, shape, classes).to(cell.device)
+    share = share_of(cell, network)
+    objective = cell.objective() if takes_objective(load_method(cell.method)) else {}
+    optimizer = build_optimizer(cell, share.network.parameters())
+    return RankStep(share, optimizer, cell.alpha, objective, cell.precision)
+
+
+def build_one_rank_steps(cell: Cell, shape: tuple[int, int, int], classes: int) -> tuple[TrainingStep, TrainingStep]:
+    """BP's step and that of the cell's own rule, both for one rank, on one network and with one optimizer."""
+    own = build_step(cell.model_copy(update={"method": one_rank_method(cell.method), "ranks": 1}), shape, classes)
+    return own.with_method(BASELINE), own

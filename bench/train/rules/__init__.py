@@ -1,0 +1,1 @@
+"""The training rules that need code of their own."""

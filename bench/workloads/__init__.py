@@ -1,1 +1,0 @@
-"""What is trained, and on what: networks, data sets, label noise."""

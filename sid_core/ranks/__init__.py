@@ -1,0 +1,1 @@
+"""The SID step over several ranks."""

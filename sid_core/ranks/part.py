@@ -1,0 +1,219 @@
+"""A network over the ranks of a ``torch.distributed`` job: each holds the trunk and modules of its own.
+
+Start the job with ``torchrun`` and ``torch.distributed.init_process_group``, build the same network on every rank, and
+take this rank's part of it with :func:`rank_part`. :func:`sid_core.parallel_step` trains a cascade so, and
+:func:`sid_core.pipelined_steps` a pipeline.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
+
+from sid_core.network import BeliefNetwork, Cascade
+from sid_core.objective import Alpha, Direction, Reduction, alpha_per_module
+from sid_core.ranks.partition import balanced_sizes, dealt_sizes, module_cost
+from sid_core.steps.chain import BeliefChain, belief_chain
+
+
+class RankLostError(RuntimeError):
+    """Another rank of the job has ended, or has not answered within the process group's timeout."""
+
+
+@dataclass(frozen=True)
+class RankPart:
+    """What one rank holds of a network.
+
+    Attributes:
+        network: the trunk and this rank's modules; pass its parameters to an optimizer.
+        rank: of this process in ``group``, from 0.
+        sizes: how many modules each rank has, in order.
+        group: the process group; None: the default one.
+    """
+
+    network: BeliefNetwork
+    rank: int
+    sizes: tuple[int, ...]
+    group: dist.ProcessGroup | None
+
+    @property
+    def ranks(self) -> int:
+        """How many ranks the network is dealt to."""
+        return len(self.sizes)
+
+    @property
+    def first(self) -> int:
+        """How many modules come before this rank's."""
+        return sum(self.sizes[: self.rank])
+
+    def global_rank(self, rank: int) -> int:
+        """The number in the whole job of ``rank`` in ``group``."""
+        return rank if self.group is None else dist.get_global_rank(self.group, rank)
+
+    def own_alphas(self, alpha: Alpha) -> tuple[float, ...]:
+        """Those of this rank's modules, of ``alpha`` for the whole network.
+
+        Raises:
+            ValueError: ``alpha`` is not legal; see :func:`sid_core.alpha_per_module`.
+        """
+        return alpha_per_module(alpha, sum(self.sizes))[self.first : self.first + self.sizes[self.rank]]
+
+    def own_chain(
+        self,
+        features: Tensor,
+        logits: Tensor | None,
+        labels: Tensor,
+        alphas: Sequence[float],
+        direction: Direction,
+        smoothing: float,
+        reduction: Reduction,
+    ) -> BeliefChain:
+        """The beliefs of this rank's modules, from the last ``logits`` of the rank before, ``[B, C]``, on.
+
+        The first rank has no ``logits`` and begins with ``p_0`` for its ``features``. The losses of all ranks add up.
+        """
+        log_belief = None if logits is None else torch.log_softmax(logits, 1)
+        return belief_chain(
+            self.network.initial_belief(features) if log_belief is None else log_belief.exp(),
+            labels,
+            alphas,
+            direction,
+            smoothing,
+            reduction,
+            modules=sum(self.sizes),
+            initial_log_belief=log_belief,
+        )
+
+    def begin_send(self, tensor: Tensor, rank: int) -> dist.Work:
+        """Starts to send ``tensor``, contiguous, to ``rank`` of the group; it must stay as it is until waited for."""
+        return _begun(dist.isend(tensor, self.global_rank(rank), group=self.group))
+
+    def begin_receive(self, buffer: Tensor, rank: int) -> dist.Work:
+        """Starts to receive what ``rank`` of the group sends into ``buffer``."""
+        return _begun(dist.irecv(buffer, self.global_rank(rank), group=self.group))
+
+    @contextmanager
+    def talking(self, about: str) -> Iterator[None]:
+        """Turns a failure to reach another rank into a clear error.
+
+        Raises:
+            RankLostError: a ``torch.distributed`` call inside failed.
+        """
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+            raise RankLostError(f"rank {self.rank} of {self.ranks} lost another rank {about}: {reason}") from error
+
+
+def rank_part(
+    network: BeliefNetwork, sizes: Sequence[int] | None = None, group: dist.ProcessGroup | None = None
+) -> RankPart:
+    """This rank's part of ``network``, on every rank at once: modules are dealt in order, the trunk goes to all.
+
+    The trunk's parameters and buffers become those of rank 0, so that all ranks run the same one. Modules and their
+    parameters are those of ``network`` itself, not copies; drop ``network`` to free what other ranks hold.
+
+    Args:
+        network: the same on every rank.
+        sizes: how many modules each rank gets, in order; None: as is fastest by their shapes for a cascade
+            (:func:`sid_core.dealt_sizes`), about equally many for a pipeline.
+        group: the process group; None: the default one.
+
+    Raises:
+        RuntimeError: ``torch.distributed`` is not initialised.
+        ValueError: there are more ranks than modules, ``sizes`` does not deal each rank one module or more and all of
+            them, or ranks do not agree on it; modules, or a module and the trunk, share a parameter, whose gradient no
+            rank would have whole; or the trunk draws random numbers, which would differ from rank to rank.
+        RankLostError: a rank has ended.
+    """
+    if not dist.is_initialized():
+        raise RuntimeError(
+            "torch.distributed is not initialised; start the job with torchrun and call init_process_group first"
+        )
+    ranks, rank = dist.get_world_size(group), dist.get_rank(group)
+    modules = list(network.local_modules)
+    if ranks > len(modules):
+        raise ValueError(f"the job has {ranks} ranks; legal: 1 to {len(modules)}, the number of modules")
+    sizes = _default_sizes(network, ranks) if sizes is None else tuple(sizes)
+    is_legal = all(isinstance(size, int) and not isinstance(size, bool) and size >= 1 for size in sizes)
+    if not is_legal or len(sizes) != ranks or sum(sizes) != len(modules):
+        raise ValueError(
+            f"sizes = {list(sizes)}; legal: {ranks} integers of 1 or more, one a rank, {len(modules)} in all"
+        )
+    _check_parts(network)
+    first = sum(sizes[:rank])
+    own = copy.copy(network)
+    own._modules = dict(network._modules)  # a shallow copy of a module shares the dictionary of its submodules
+    own.local_modules = nn.ModuleList(modules[first : first + sizes[rank]])
+    part = RankPart(own, rank, sizes, group)
+    with part.talking("while the network was dealt"):
+        everybodys: list[object] = [None] * ranks
+        dist.all_gather_object(everybodys, sizes, group=group)
+        if any(theirs != sizes for theirs in everybodys):
+            raise ValueError(f"ranks do not agree on sizes: {everybodys}; legal: the same on every rank")
+        _broadcast(part, network.trunk, 0)
+    return part
+
+
+def gather_parameters(part: RankPart, network: BeliefNetwork) -> None:
+    """Writes every rank's parameters and buffers into the modules of the whole ``network``, on every rank at once.
+
+    Raises:
+        ValueError: ``network`` has another number of modules.
+        RankLostError: a rank has ended.
+    """
+    modules = list(network.local_modules)
+    if len(modules) != sum(part.sizes):
+        raise ValueError(f"network has {len(modules)} modules; legal: {sum(part.sizes)}")
+    own = iter(part.network.local_modules)
+    owners = [rank for rank, size in enumerate(part.sizes) for _ in range(size)]
+    network.trunk.load_state_dict(part.network.trunk.state_dict())
+    with part.talking("while parameters were gathered"):
+        for module, owner in zip(modules, owners, strict=True):
+            if owner == part.rank:
+                module.load_state_dict(next(own).state_dict())
+            _broadcast(part, module, owner)
+
+
+def _begun(work: dist.Work | None) -> dist.Work:
+    if work is None:  # torch answers so where this process is not of the group
+        raise ValueError("this process is not a rank of the part's process group")
+    return work
+
+
+def _default_sizes(network: BeliefNetwork, ranks: int) -> tuple[int, ...]:
+    if isinstance(network, Cascade):
+        return dealt_sizes([module_cost(module, network.classes) for module in network.local_modules], ranks)
+    return balanced_sizes([1.0] * len(network.local_modules), ranks)
+
+
+def _check_parts(network: BeliefNetwork) -> None:
+    seen: set[int] = set()
+    for part in (network.trunk, *network.local_modules):
+        own = {id(parameter) for parameter in part.parameters()}
+        if own & seen:
+            raise ValueError(
+                "modules, or a module and the trunk, share a parameter; legal: parameters of one of them each"
+            )
+        seen |= own
+    for layer in network.trunk.modules():
+        if isinstance(layer, _DropoutNd) and layer.p > 0:
+            raise ValueError(f"the trunk has a {type(layer).__name__}; legal: trunks that draw no random numbers")
+
+
+@torch.no_grad()
+def _broadcast(part: RankPart, module: nn.Module, owner: int) -> None:
+    tensors: list[Tensor] = [*module.parameters(), *module.buffers()]
+    for tensor in tensors:
+        message = tensor.detach().contiguous()  # what travels is memory as it lies
+        dist.broadcast(message, part.global_rank(owner), group=part.group)
+        if message.data_ptr() != tensor.data_ptr():
+            tensor.copy_(message)

@@ -1,0 +1,197 @@
+"""The backward pass of :class:`sid_core.LocalModule` written out: no graph, gradients added where they belong.
+
+A local module is a short stack of linear layers and ReLUs, so the chain rule through it is three products a layer.
+Written out, they add straight into ``.grad`` and into the features' gradient, and the gradient of the belief, which
+nobody asks for, is not computed. ``streamed_step`` takes this way where it can and autograd where it can't.
+
+Under autocast, products are in its type, as autograd has them; gradients of parameters and features gather in theirs.
+"""
+
+from collections.abc import Iterable
+from typing import TypeGuard
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sid_core.network import BeliefNetwork, Cascade, LocalModule
+from sid_core.objective import belief_dtype
+from sid_core.phases import enter
+from sid_core.steps.chain import BeliefChain
+
+multiply_by_relu_slope = torch.ops.aten.threshold_backward.grad_input
+
+
+def is_closed_form(network: BeliefNetwork) -> bool:
+    """Whether ``network`` is a cascade as built, of modules for which :func:`has_closed_form` holds."""
+    return is_plain_cascade(network) and has_closed_form(*network.local_modules)
+
+
+def is_plain_cascade(network: BeliefNetwork) -> bool:
+    """Whether the class of ``network`` calls modules as a cascade does; who measures may follow them by other means."""
+    kind = type(network)
+    return kind.run_module is Cascade.run_module and kind.hand_on is Cascade.hand_on
+
+
+def has_closed_form(*modules: nn.Module) -> bool:
+    """Whether all ``modules`` are local modules as built, with nothing attached that only a call of them would run.
+
+    Asked for every module in every step, so it reads the dictionaries that ``torch.nn.Module`` keeps, which is five
+    times faster than going through its attributes, and asks what is the same for all modules once.
+    """
+    if torch.nn.modules.module._has_any_global_hook():
+        return False
+    leave_out_double = _leaves_out_double()
+    for module in modules:
+        if type(module) is not LocalModule or is_hooked(module):
+            return False
+        stack = module._modules["mlp"]
+        if type(stack) is not nn.Sequential or is_hooked(stack):
+            return False
+        expected: type[nn.Module] = nn.Linear
+        for layer in stack._modules.values():
+            if type(layer) is not expected or is_hooked(layer):
+                return False
+            if expected is nn.Linear:
+                for parameter in layer._parameters.values():
+                    if not _is_plain(parameter) or (leave_out_double and parameter.dtype == torch.float64):
+                        return False
+                expected = nn.ReLU
+            else:
+                expected = nn.Linear
+        if expected is nn.Linear or len(stack._modules) == 1:  # the last layer is linear, and not the first
+            return False
+    return True
+
+
+def input_of_modules(belief: Tensor, features: Tensor) -> Tensor:
+    """``belief`` ``[B, C]`` beside ``features`` ``[B, d]``, in the type that the modules compute in: ``[B, C + d]``."""
+    dtype = autocast_dtype(features)
+    return torch.cat((belief.to(dtype), features.to(dtype)), dim=1)
+
+
+def autocast_dtype(like: Tensor) -> torch.dtype:
+    """The type of products where autocast is on for the device of ``like``, and else that of ``like``."""
+    device = like.device.type
+    is_on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if is_on else like.dtype
+
+
+def accumulate_closed_form(
+    local_modules: Iterable[nn.Module], stacked: Tensor, chain: BeliefChain, wants_feature_gradient: bool
+) -> Tensor | None:
+    """Forward and backward of one module after the other; call without gradients. Adds to ``.grad`` of the parameters.
+
+    Args:
+        local_modules: modules for which :func:`has_closed_form` holds, first to last.
+        stacked: :func:`input_of_modules`, ``[B, C + d]``. The first ``C`` columns are overwritten with each belief in
+            turn, so that the input of a module is never built anew.
+        chain: the beliefs; walked from the first module to the last.
+        wants_feature_gradient: whether the features need a gradient.
+
+    Returns:
+        The gradient of all modules' losses in the features, ``[B, d]``, or None.
+    """
+    classes = chain.belief.shape[1]
+    feature_gradient: Tensor | None = None
+    for number, module in enumerate(local_modules, 1):
+        enter("forward", number)
+        stacked[:, :classes] = chain.belief
+        linears: list[nn.Linear] = list(module.mlp)[::2]  # type: ignore[arg-type]
+        inputs = [stacked]
+        for linear in linears[:-1]:
+            # ReLU in place: its gradient needs the result only, and a linear layer needs its input only.
+            inputs.append(F.linear(inputs[-1], linear.weight, linear.bias).relu_())
+        logits = F.linear(inputs[-1], linears[-1].weight, linears[-1].bias)
+        gradient = chain.advance(logits.to(belief_dtype(logits)))
+        del logits
+        enter("backward", number)
+        gradients = [gradient]
+        del gradient  # the list has it alone, and hands it over
+        feature_gradient = run_backward(
+            linears, inputs, gradients, feature_gradient, classes if wants_feature_gradient else None
+        )
+    enter("forward")
+    return feature_gradient
+
+
+def run_backward(
+    linears: list[nn.Linear],
+    inputs: list[Tensor],
+    gradients: list[Tensor],
+    feature_gradient: Tensor | None,
+    classes: int | None,
+) -> Tensor | None:
+    """The backward pass of one local module; adds to ``.grad`` of its parameters.
+
+    Args:
+        linears: its linear layers, first to last.
+        inputs: of each of them, the first ``[B, C + d]``; all but that one are taken out and freed on the way.
+        gradients: holds the gradient in the logits, ``[B, C]``, in the type of beliefs; taken out.
+        feature_gradient: what the gradient in the features is added to, ``[B, d]``; None: there is none yet.
+        classes: C; None: the features need no gradient.
+
+    Returns:
+        The gradient in the features so far, ``[B, d]``, or None.
+    """
+    gradient = gradients.pop().to(inputs[0].dtype)
+    for linear in reversed(linears[1:]):
+        activation = inputs.pop()
+        _add_parameter_gradients(linear, activation, gradient)
+        gradient = gradient.mm(linear.weight)
+        multiply_by_relu_slope(gradient, activation, 0, grad_input=gradient)
+        del activation
+    _add_parameter_gradients(linears[0], inputs[0], gradient)
+    if classes is None:
+        return None
+    feature_weight = linears[0].weight[:, classes:]
+    return add_product(feature_gradient, gradient, feature_weight, feature_weight.dtype)
+
+
+def add_product(into: Tensor | None, one: Tensor, other: Tensor, dtype: torch.dtype) -> Tensor:
+    """``into`` with the product of two matrices added in place; without it, the product as ``dtype``.
+
+    ``into`` is of the type of both, or wider than the product is under autocast.
+    """
+    if into is None:
+        return one.mm(other).to(dtype)
+    return into.addmm_(one, other) if one.dtype == into.dtype == other.dtype else into.add_(one.mm(other))
+
+
+def _add_parameter_gradients(linear: nn.Linear, activation: Tensor, gradient: Tensor) -> None:
+    """Adds the gradients of ``linear`` for its input ``[B, in]`` and its output's gradient ``[B, out]``."""
+    weight, bias = linear.weight, linear.bias
+    if weight.requires_grad:
+        product = add_product(weight.grad, gradient.t(), activation, weight.dtype)
+        if weight.grad is None:
+            weight.grad = product
+    if bias.requires_grad:
+        if bias.grad is None:
+            bias.grad = gradient.sum(dim=0, dtype=bias.dtype)
+        else:
+            bias.grad.add_(gradient.sum(dim=0, dtype=bias.dtype))
+
+
+def _leaves_out_double() -> bool:
+    """Whether autocast is on, which narrows all parameters but those of double precision."""
+    return torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """Whether a call of ``module`` runs more, or other code, than its class's ``forward``."""
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or "forward" in module.__dict__
+        or module._compiled_call_impl is not None
+    )
+
+
+def _is_plain(parameter: nn.Parameter | None) -> TypeGuard[nn.Parameter]:
+    return (
+        isinstance(parameter, nn.Parameter)
+        and not parameter._backward_hooks
+        and not parameter._post_accumulate_grad_hooks
+    )
