@@ -16,6 +16,7 @@ lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # The stamps are written last, so an installation that was cut short is taken up again.
 .venv/bin/python:

@@ -54,7 +54,7 @@ def lower_bound_bytes(cell: Cell, shape: tuple[int, int, int], classes: int) -> 
         shape: channels, height and width of an image.
         classes: C.
     """
-    held = _HELD.get(cell.method)
+    held = _HELD.get((cell.method, cell.recompute)) if cell.micro_batches is None else None
     trunk = _TRUNKS.get(cell.network)
     if held is None or trunk is None or cell.precision != "float32":
         return None
@@ -90,11 +90,13 @@ def _streamed(module: _Module) -> int:
     return one + (module.features + module.classes if module.count > 1 else 0)
 
 
-_HELD: dict[str, Callable[[_Module], int]] = {
-    "bp": _bp,
-    "bp-checkpoint": _checkpoint,
-    "sid-published": _published,
-    "sid-streamed": _streamed,
+# By method and what it recomputes; bp-checkpoint is what stored records call bp that recomputes its modules.
+_HELD: dict[tuple[str, str], Callable[[_Module], int]] = {
+    ("bp", "none"): _bp,
+    ("bp", "modules"): _checkpoint,
+    ("bp-checkpoint", "none"): _checkpoint,
+    ("sid-published", "none"): _published,
+    ("sid-streamed", "none"): _streamed,
 }
 
 

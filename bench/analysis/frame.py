@@ -8,50 +8,25 @@ import pandas as pd
 
 from bench.analysis.bounds import lower_bound_bytes
 from bench.config.alpha import alpha_text
-from bench.config.catalog import BACKBONE_UNITS, CASCADES, DATASETS, PIPELINES
-from bench.config.methods import BASELINE, SETTING_NAMES
+from bench.config.axes import axes, unpaired, values_of
+from bench.config.check import is_baseline
+from bench.config.datasets import known_dataset
+from bench.config.methods import known_method
+from bench.config.networks import known_network
 from bench.store.record import Allocator, CreatedBytes, Memory, Record
 
-# What a series is named for wherever it is not the usual.
-_USUAL = {"direction": "forward", "loss_reduction": "sum", "precision": "float32", "compile": False}
-# What may differ between a cell and the BP cell that it is held against: the rule and its objective, and what was
-# measured. Several ranks are held against BP on one.
-_NOT_PAIRED = (
-    *("method", "alpha", "smoothing", "direction", "loss_reduction", *SETTING_NAMES),
-    *("passes", "latency_seconds", "ranks"),
-)
-# What a cost figure keeps fixed within a panel, besides the axis it draws.
-PANEL = ("network", "dataset", "hidden", "cut", "width", "image_size", "channels", "classes", "optimizer", "device")
-# What the records of one configuration may differ in: they are its noise, its seeds, its rules.
-_NOT_CONFIGURATION = (*_NOT_PAIRED, "seed", "noise_kind", "noise_rate")
+# What the records of one configuration may differ in, besides their rule: they are its noise and its seeds.
+_VARIED = ("seed", "noise_kind", "noise_rate")
 
 UNKNOWN = "unknown"
 
 # Parts of a memory measurement that have parts of their own.
 _NESTED = ("at_peak", "allocator", "timeline")
 
-METHOD_ORDER = (
-    "bp",
-    "bp-checkpoint",
-    "bp-checkpoint-trunk",
-    "bp-microbatch",
-    "bp-offload",
-    "bp-plain",
-    "bp-label-smoothing",
-    "deep-supervision",
-    "sid-published",
-    "sid-streamed-autograd",
-    "sid-streamed",
-    "sid-streamed-in-turn",
-    "sid-streamed-recompute",
-    "sid-vectorised",
-    "bp-gpipe",
-    "bp-1f1b",
-    "bp-zb1p",
-    "bp-zbv",
-    "sid-parallel",
-    "sid-pipelined",
-)
+
+def panel_axes() -> list[str]:
+    """The axes that a figure of costs keeps fixed within a panel, besides the axis that it draws."""
+    return [name for name, row in axes().items() if row.panel]
 
 
 def records_frame(records: Iterable[Record]) -> pd.DataFrame:
@@ -75,18 +50,18 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def _row(record: Record) -> dict[str, Any]:
-    row: dict[str, Any] = {"id": record.id, "status": record.status, "message": record.message}
-    row |= record.cell.model_dump()
+    values = values_of(record.cell)
+    row: dict[str, Any] = {"id": record.id, "status": record.status, "message": record.message} | values
     row["layout"] = layout(record.cell.network)
+    row["is_baseline"] = is_baseline(record.cell)
     row["image"] = UNKNOWN if record.data is None else "x".join(map(str, record.data.shape))
     row["pixels"] = 0 if record.data is None else prod(record.data.shape)
-    row["configuration"] = repr(
-        sorted((k, v) for k, v in record.cell.model_dump().items() if k not in _NOT_CONFIGURATION)
-    )
+    paired = {name: value for name, value in values.items() if name not in unpaired()}
+    row["configuration"] = _text_of(paired, _VARIED)
     row["ranks"] = row.get("ranks", 1) if record.ranks is None else len(record.ranks.modules)
     row |= {"trace": record.trace, "rank_results": record.ranks}
-    row["pair"] = repr(sorted((k, v) for k, v in record.cell.model_dump().items() if k not in _NOT_PAIRED))
-    row["group"] = repr(sorted((k, v) for k, v in record.cell.model_dump().items() if k not in (*_NOT_PAIRED, "seed")))
+    row["pair"] = _text_of(paired)
+    row["group"] = _text_of(paired, ("seed",))
     for part in ("memory", "latency", "accuracy"):
         measured = getattr(record, part)
         row[f"has_{part}"] = measured is not None
@@ -103,11 +78,15 @@ def _row(record: Record) -> dict[str, Any]:
     return row
 
 
+def _text_of(values: dict[str, Any], without: Iterable[str] = ()) -> str:
+    """``values`` as a text that is the same for equal values."""
+    return repr(sorted((name, value) for name, value in values.items() if name not in without))
+
+
 def layout(network: str) -> str:
-    """``pipeline``, ``cascade``, or ``unknown`` for a network of another machine."""
-    if network in PIPELINES:
-        return "pipeline"
-    return "cascade" if network in CASCADES else UNKNOWN
+    """``pipeline``, ``cascade``, or ``unknown`` for a network that this installation does not know by its name."""
+    row = known_network(network)
+    return UNKNOWN if row is None or row.layout is None else row.layout
 
 
 def _memory_in_detail(record: Record, memory: Memory) -> dict[str, Any]:
@@ -127,21 +106,21 @@ def _memory_in_detail(record: Record, memory: Memory) -> dict[str, Any]:
 def series_names(frame: pd.DataFrame) -> pd.Series:
     """The name of each row's line in a figure: its method, and what else tells its lines apart.
 
-    That is whatever is not as in :data:`_USUAL`, what the method was set to, smoothing, alpha and threads where it
-    comes with several, and the number of ranks where it is not one.
+    The table of axes says which axes a name holds: some wherever they are not at their default, and some only where the
+    method comes with several values. The number of ranks follows where it is not one.
     """
     names = frame["method"]
-    for axis, usual in _USUAL.items():
-        names = names.where(frame[axis] == usual, names + f" {axis} " + frame[axis].map(_axis_text))
-    for axis in ("smoothing", "alpha", "threads"):
-        if axis in frame:  # a plan has no smoothing and no threads
-            values = frame[axis].map(_axis_text)
+    for axis, row in axes().items():
+        if axis not in frame or row.series == "never":  # a plan has no column for what memory does not depend on
+            continue
+        values = frame[axis].map(_axis_text)
+        text = f" {axis.replace('_', '-')} " + values
+        if row.series == "unless default":
+            names = names.where(values == _axis_text(row.default), names + text)
+        else:
             apart = [frame["method"], frame["direction"]] if axis == "smoothing" else frame["method"]
             several = values.groupby(apart).transform("nunique") > 1
-            names = names.where(~several, names + f" {axis} " + values)
-    for axis in SETTING_NAMES:
-        text = f" {axis.replace('_', '-')} " + frame[axis].map(_axis_text)
-        names = names.where(frame[axis].isna(), names + text)
+            names = names.where(~several, names + text)
     if "ranks" in frame:
         names = names.where(frame["ranks"] == 1, names + ", " + frame["ranks"].map(str) + " ranks")
     return names
@@ -157,7 +136,7 @@ def _with_memory_ratios(frame: pd.DataFrame) -> pd.DataFrame:
     if not frame["has_memory"].any():
         return frame
     measured = frame[frame["has_memory"]]
-    baseline = measured[measured["method"] == BASELINE].drop_duplicates("pair").set_index("pair")
+    baseline = measured[measured["is_baseline"]].drop_duplicates("pair").set_index("pair")
     for name, column in (("activation", "peak_activation_bytes"), ("total", "peak_total_bytes")):
         frame[f"memory.{name}_ratio"] = frame[f"memory.{column}"] / frame["pair"].map(baseline[f"memory.{column}"])
     return frame
@@ -168,20 +147,26 @@ def _with_noise_of_bp(frame: pd.DataFrame) -> pd.DataFrame:
     if not frame["has_latency"].any():
         return frame
     noisy = frame[frame["latency.noisy_because"].notna()]
-    reasons = noisy[noisy["method"] == BASELINE].drop_duplicates("pair").set_index("pair")["latency.noisy_because"]
+    reasons = noisy[noisy["is_baseline"]].drop_duplicates("pair").set_index("pair")["latency.noisy_because"]
     if reasons.empty:
         return frame
     of_bp = frame["pair"].map(reasons).map("BP's own cell is noisy: {}".format, na_action="ignore")
     return frame.assign(**{"latency.noisy_because": frame["latency.noisy_because"].fillna(of_bp)})
 
 
+def method_place(method: str) -> float:
+    """The place of a method in tables and figures; infinite for one that has none."""
+    row = known_method(method)
+    return float("inf") if row is None or row.order is None else row.order
+
+
 def ordered_series(frame: pd.DataFrame) -> list[str]:
-    """The series of ``frame``: known methods in their usual order, others behind."""
+    """The series of ``frame``: known methods in their usual order, others after them."""
     firsts = frame.drop_duplicates("series")
 
-    def rank(item: tuple[str, str]) -> tuple[int, str]:
+    def rank(item: tuple[str, str]) -> tuple[float, str]:
         series, method = item
-        return (METHOD_ORDER.index(method) if method in METHOD_ORDER else len(METHOD_ORDER), series)
+        return method_place(method), series
 
     return [series for series, _ in sorted(zip(firsts["series"], firsts["method"], strict=True), key=rank)]
 
@@ -189,7 +174,7 @@ def ordered_series(frame: pd.DataFrame) -> list[str]:
 def slices(frame: pd.DataFrame, axis: str) -> pd.DataFrame:
     """The rows that a figure over ``axis`` (``depth``, ``batch_size`` or ``modules``) draws.
 
-    A figure can vary one axis only. In each panel (the fields of :data:`PANEL`) the other axes are held at the values
+    A figure can vary one axis only. In each panel (:func:`panel_axes`) the other axes are held at the values
     that leave the most points on ``axis``; of equals, at the fewest layers a module, then the largest values. Returns
     the rows with a column ``panel`` that says what was held; no row where no panel has two points.
     """
@@ -199,8 +184,7 @@ def slices(frame: pd.DataFrame, axis: str) -> pd.DataFrame:
         "modules": ["depth", "batch_size"],
     }[axis]
     chosen = []
-    panel_fields = list(PANEL)
-    for _, panel in frame.groupby(panel_fields, dropna=False, sort=True):
+    for _, panel in frame.groupby(panel_axes(), dropna=False, sort=True):
         best = None
         for values, part in panel.groupby(held, sort=True):
             preference = {name: float(str(value)) for name, value in zip(held, values, strict=True)}
@@ -214,7 +198,7 @@ def slices(frame: pd.DataFrame, axis: str) -> pd.DataFrame:
     if not chosen:
         return frame.iloc[0:0].assign(panel="")
     rows = pd.concat(chosen)
-    return rows.assign(panel=tell_apart(rows["panel"], rows, PANEL))
+    return rows.assign(panel=tell_apart(rows["panel"], rows, panel_axes()))
 
 
 def _panel_title(part: pd.DataFrame, axis: str) -> str:
@@ -232,15 +216,16 @@ def _panel_title(part: pd.DataFrame, axis: str) -> str:
 
 def share_text(row: pd.Series) -> str:
     """How much of the depth a module has: in layers, or as the number of stages that a backbone is cut into."""
-    if row["network"] in BACKBONE_UNITS:
+    network = known_network(row["network"])
+    if network is not None and network.units is not None:
         return f"{row['modules']} {row['cut']} stages" if row["modules"] > 1 else "one stage"
     layers = row["depth"] / row["modules"]
-    return "1 layer a module" if layers == 1 else f"{layers:g} layers a module"
+    return "1 layer per module" if layers == 1 else f"{layers:g} layers per module"
 
 
 def data_text(row: pd.Series) -> str:
     """The data set, with the size of its images where that is not always the same."""
-    known = DATASETS.get(row["dataset"])
+    known = known_dataset(row["dataset"])
     image = row.get("image", UNKNOWN)
     return str(row["dataset"]) if image == UNKNOWN or (known and known.shape) else f"{row['dataset']} {image}"
 
@@ -250,20 +235,17 @@ def modules_text(row: pd.Series) -> str:
     return f"{row['modules']} modules" + ("" if row["cut"] == "even" else f", {row['cut']} cut")
 
 
-# What may set apart cells that a title does not.
-_ALSO_APART = (
-    *PANEL[3:],
-    *("threads", "precision", "compile", "learning_rate", "weight_decay", "schedule", "epochs"),
-    *("noise_kind", "noise_rate", "train_samples"),
-)
+# The axes that the title of a cell names.
+_IN_TITLE = {"network", "dataset", "depth", "modules", "cut", "batch_size", "hidden", "seed"}
 
 
 def cell_titles(rows: pd.DataFrame) -> list[str]:
-    """The title of each row's panel where a panel is one cell, but for the method; cells that differ have others."""
+    """The title of each row's panel where a panel is one cell; cells that differ otherwise have others."""
     titles = rows["network"] + " on " + rows.apply(data_text, axis=1) + "\ndepth " + rows["depth"].map(str)
     titles += ", " + rows["modules"].map(str) + " modules" + (" " + rows["cut"]).where(rows["cut"] != "even", "")
     titles += ", batch " + rows["batch_size"].map(str) + ", hidden " + rows["hidden"].map(str)
-    return list(tell_apart(titles, rows, _ALSO_APART))
+    others = [name for name, row in axes().items() if row.paired and name not in _IN_TITLE]
+    return list(tell_apart(titles, rows, others))
 
 
 def tell_apart(titles: pd.Series, rows: pd.DataFrame, axes: Iterable[str]) -> pd.Series:

@@ -2,11 +2,12 @@
 
 import torch
 
-from bench.config.cell import Cell, make_cell
+from bench.config.cell import Cell
+from bench.config.check import make_cell
 from bench.config.methods import BASELINE
 from bench.measure.latency.measure import measure_latency
 from bench.measure.memory.measure import measure_memory
-from bench.train.datasets.load import load_dataset
+from bench.train.datasets.splits import load_splits
 from bench.train.step import build_step, flush_denormals
 
 METHODS = ["bp-checkpoint", "sid-published", "sid-streamed-autograd", "sid-streamed"]
@@ -26,7 +27,7 @@ class _Steps:
         self.cell: Cell = make_cell(
             {"method": method, "dataset": "random", "depth": depth, "batch_size": BATCH_SIZE, "passes": ["latency"]}
         )
-        self.data = load_dataset(self.cell, None)
+        self.data = load_splits(self.cell, None)
         self.images = self.data.train.images[:BATCH_SIZE]
         self.labels = self.data.train.labels[:BATCH_SIZE]
         self.step = build_step(self.cell, self.data.shape, self.data.classes)
@@ -50,7 +51,7 @@ class LatencyRatio(_Steps):
     params = (METHODS, DEPTHS)
 
     def track_latency_over_bp(self, _method: str, _depth: int) -> float:
-        baseline = self.step.with_method(BASELINE)
+        baseline = self.step.baseline()
         latency = measure_latency(self.step, baseline, self.images, self.labels, RATIO_SECONDS)
         return latency.ratio_to_bp
 

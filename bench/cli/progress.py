@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 
 from bench.config.cell import Cell
+from bench.config.label import label
 from bench.execute.run import Summary, Watcher
 from bench.store.record import Record
 
@@ -30,7 +31,7 @@ class LineWatcher(Watcher):
         """Says how the cell went."""
         self._done += 1
         message = f": {record.message}" if record.message else ""
-        self._print(f"[{self._done}/{self._cells}] {record.status} {record.cell.label()}{_seconds(record)}{message}")
+        self._print(f"[{self._done}/{self._cells}] {record.status} {label(record.cell)}{_seconds(record)}{message}")
 
     def _print(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -66,13 +67,13 @@ class BarWatcher(Watcher):
 
     def cell_begins(self, cell: Cell) -> None:
         """Shows the cell in flight."""
-        self._progress.update(self._task, cell=cell.label())
+        self._progress.update(self._task, cell=label(cell))
 
     def cell_ends(self, record: Record) -> None:
         """Advances the bar; a failure or a skipped cell also leaves a line above it."""
         if record.status != "ok":
             self._failures += record.status != "skipped"
-            self._progress.console.print(escape(f"{record.status}: {record.cell.label()}: {record.message}"))
+            self._progress.console.print(escape(f"{record.status}: {label(record.cell)}: {record.message}"))
         self._progress.update(self._task, advance=1, failures=self._failures)
 
     def __enter__(self) -> Self:

@@ -1,79 +1,29 @@
-"""A cell: everything that one measurement needs, checked once, frozen and hashable."""
+"""A cell: everything that one measurement needs, frozen and hashable.
+
+:func:`bench.config.check.make_cell` builds a cell from what a suite or a person says. A stored cell is parsed by the
+class itself, which knows no names of methods, networks and data sets: a record may come from a machine with others.
+"""
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from bench.config.alpha import LEGAL_ALPHA, alpha_by_module
-from bench.config.catalog import BACKBONE_UNITS, DATASETS, NETWORKS, dataset_info
-from bench.config.label import label
-from bench.config.methods import method_names
-from bench.config.settle import settle
-from bench.errors import ConfigError, unknown
+from bench.config.alpha import LEGAL_ALPHA, alpha_text
+from bench.config.axis import Axis
 
 Pass = Literal["memory", "latency", "accuracy"]
 Precision = Literal["float32", "bfloat16"]
 NoiseKind = Literal["none", "symmetric-exclusive", "symmetric-inclusive", "pairflip", "asymmetric"]
+Recompute = Literal["none", "trunk", "modules", "all"]
 
 PASSES: tuple[Pass, ...] = ("memory", "latency", "accuracy")
 
-# A stored record may come from a machine with other plug-ins: its names are taken as they are.
-STORED = {"stored": True}
-
-# What an optimizer means where the cell leaves it open: Adam as in the paper's code, SGD as practitioners tune it.
-_PRESETS: dict[str, dict[str, Any]] = {
-    "adam": {"learning_rate": 1e-3, "weight_decay": 0.0, "schedule": "constant"},
-    "sgd": {"learning_rate": 0.05, "weight_decay": 5e-4, "schedule": "cosine"},
-}
-
-
-# Fields that came after the first results were stored. At their default they stay out of the id, which so stays what it
-# was: a default of theirs never changes.
-_LATER_FIELDS: dict[str, Any] = {
-    "threads": None,
-    "processes": 1,
-    "direction": "forward",
-    "smoothing": None,
-    "loss_reduction": "sum",
-    "cut": "even",
-    "ranks": 1,
-    "precision": "float32",
-    "compile": False,
-    "chunk": None,
-    "micro_batches": None,
-}
-
-
-def _known_method(name: str, info: ValidationInfo) -> str:
-    if info.context != STORED and name not in method_names():
-        raise ValueError(unknown("method", name, method_names()))
-    return name
-
-
-def _known_network(name: str, info: ValidationInfo) -> str:
-    if info.context != STORED and name not in NETWORKS:
-        raise ValueError(unknown("network", name, NETWORKS))
-    return name
-
-
-def _known_dataset(name: str, info: ValidationInfo) -> str:
-    if info.context != STORED:
-        try:
-            dataset_info(name)
-        except KeyError:
-            raise ValueError(unknown("dataset", name, DATASETS)) from None
-    return name
+_TRAINING = frozenset({"latency", "accuracy"})
+_ACCURACY = frozenset({"accuracy"})
+_LATENCY = frozenset({"latency"})
+_NOTHING: frozenset[str] = frozenset()
 
 
 def _passes_in_order(passes: tuple[Pass, ...]) -> tuple[Pass, ...]:
@@ -94,202 +44,183 @@ def _plain_zero(value: float) -> float:
     return value + 0.0
 
 
+def _only(value: Any) -> str:
+    return str(value)
+
+
 Size = Annotated[int, Field(ge=1, strict=True)]
 Number = Annotated[float, Field(allow_inf_nan=False, strict=True), AfterValidator(_plain_zero)]
+Alpha = Annotated[float | tuple[float, ...] | None, BeforeValidator(_legal_alpha)]
 
 
 class Cell(BaseModel):
     """One measurement, complete: with a cell and the data, anybody can run it again.
 
-    Fields that do not bear on the method are brought to one value (``alpha`` to None for a method without one,
-    ``direction`` to ``forward`` for a method without a local objective, ``smoothing`` to None in direction ``forward``,
-    ``chunk`` and ``micro_batches`` to None where they are as if unset, ``noise_kind`` to ``none`` at rate 0,
-    ``processes`` to 1 without the latency pass, ``width`` of a pipeline and ``cut`` of all that can be cut in one way
-    only to their defaults), so that two cells which mean the same are equal and have one hash. An ``alpha`` as a text,
-    ``FIRST..LAST``, becomes one number a module.
+    Every field is an axis; its row (:class:`bench.config.axis.Axis`) says what the stages of the harness need to know
+    about it. Fields that are not listed here are axes that another package added; :mod:`bench.config.axes` has the
+    table of all.
 
     Raises:
-        pydantic.ValidationError: a field is not legal; :func:`make_cell` turns it into a ConfigError.
+        pydantic.ValidationError: a value is not legal by itself.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="allow", validate_default=True)
 
-    method: Annotated[str, AfterValidator(_known_method)] = Field("bp", description="a name: the training rule")
-    network: Annotated[str, AfterValidator(_known_network)] = Field(
-        "cascade-linear", description="a name: the network, the same for all methods"
+    method: Annotated[str, Axis(paired=False, shown="always", text=_only)] = Field(
+        "bp", description="a name, or module:attribute: the training rule"
     )
-    dataset: Annotated[str, AfterValidator(_known_dataset)] = Field(
-        "digits", description="a name: the data set; image-folder:NAME for the folder NAME of the data root"
+    network: Annotated[str, Axis(panel=True, shown="always", text=_only)] = Field(
+        "cascade-linear", description="a name, or module:attribute: the network, the same for all methods"
     )
-    depth: Size = Field(
+    dataset: Annotated[str, Axis(panel=True, requirement=True, shown="always", text=_only)] = Field(
+        "digits",
+        description="a name, or module:attribute: the data set; image-folder:NAME for the folder NAME of the data root",
+    )
+    depth: Annotated[Size, Axis(shown="always")] = Field(
         4,
-        description="an integer of 1 or more: hidden layers of all modules together; of a pipeline, its fixed number "
-        "of units, if unset",
+        description="an integer of 1 or more: hidden layers of all modules together; of a backbone cut into stages, "
+        "its number of units, whatever is given",
     )
-    modules: Size = Field(
+    modules: Annotated[Size, Axis(size=True, shown="always", expression=True)] = Field(
         4,
         description="an integer of 1 or more that divides depth: how many modules it is cut into; of a pipeline, 1 to "
         "depth",
     )
-    cut: Literal["even", "balanced"] = Field(
+    cut: Annotated[Literal["even", "balanced"], Axis(panel=True, later=True, text=lambda cut: f"{cut} cut")] = Field(
         "even", description="even or balanced: a pipeline's stages are alike in units, or in bytes of activations"
     )
-    width: Size = Field(
+    width: Annotated[Size, Axis(panel=True, size=True)] = Field(
         128,
-        description="an integer of 1 or more: features that the trunk hands to the modules (d), and a stage of "
+        description="an integer of 1 or more: features that the trunk gives to the modules (d), and a stage of "
         "pipeline-linear to the next",
     )
-    hidden: Size = Field(256, description="an integer of 1 or more: width of each hidden layer of a module")
-    batch_size: Size = Field(128, description="an integer of 1 or more: samples a step")
-    alpha: Annotated[float | tuple[float, ...] | None, BeforeValidator(_legal_alpha)] = Field(
-        0.5, description=f"{LEGAL_ALPHA}: weight of the label in the local objective"
+    hidden: Annotated[Size, Axis(panel=True, size=True, shown="always")] = Field(
+        256, description="an integer of 1 or more: width of each hidden layer of a module"
     )
-    direction: Literal["forward", "reverse"] = Field(
-        "forward", description="forward (as the authors' code) or reverse (as the paper's text): of the divergences"
+    batch_size: Annotated[Size, Axis(size=True, shown="always", text=lambda size: f"batch {size}")] = Field(
+        128, description="an integer of 1 or more: samples per step"
     )
-    smoothing: Annotated[Number, Field(gt=0, lt=1)] | None = Field(
-        None, description="a number in (0, 1): smoothing of the label in direction reverse; if unset, 0.1"
+    alpha: Annotated[
+        Alpha, Axis(bears_on=_ACCURACY, paired=False, series="where several", shown="always", expression=True,
+                    text=lambda alpha: f"alpha {alpha_text(alpha)}")
+    ] = Field(0.5, description=f"{LEGAL_ALPHA}: weight of the label in the local objective")  # fmt: skip
+    direction: Annotated[Literal["forward", "reverse"], Axis(paired=False, later=True, series="unless default")] = (
+        Field(
+            "forward", description="forward (as the authors' code) or reverse (as the paper's text): of the divergences"
+        )
     )
-    loss_reduction: Literal["sum", "mean"] = Field(
+    smoothing: Annotated[
+        Annotated[Number, Field(gt=0, lt=1)] | None,
+        Axis(bears_on=_ACCURACY, paired=False, later=True, series="where several"),
+    ] = Field(None, description="a number in (0, 1): smoothing of the label in direction reverse; if unset, 0.1")
+    loss_reduction: Annotated[Literal["sum", "mean"], Axis(paired=False, later=True, series="unless default")] = Field(
         "sum", description="sum or mean: how the modules' local losses make the loss of a step"
     )
-    chunk: Size | None = Field(
+    chunk: Annotated[Size | None, Axis(paired=False, setting=True, later=True, series="unless default")] = Field(
         None, description="an integer of 1 or more: modules that sid-vectorised runs at once, at most; if unset, all"
     )
-    micro_batches: Size | None = Field(
+    micro_batches: Annotated[
+        Size | None,
+        Axis(paired=False, later=True, series="unless default", text=lambda count: f"in {count} micro-batches"),
+    ] = Field(
         None,
-        description="an integer of 1 or more: parts of a batch; if unset, 4 for bp-microbatch, the number of ranks for "
-        "schedules of BP on ranks",
+        description="an integer of 1 or more: parts of a batch, whose gradients add up; if unset, 1, and for schedules "
+        "of BP on ranks the number of ranks",
     )
-    optimizer: Literal["adam", "sgd"] = Field("adam", description="adam, or sgd with momentum 0.9")
-    learning_rate: Annotated[Number, Field(gt=0)] = Field(
+    recompute: Annotated[Recompute, Axis(paired=False, later=True, series="unless default")] = Field(
+        "none",
+        description="none, trunk, modules (in a pipeline: the blocks of each stage) or all: what is run again in the "
+        "backward pass instead of being held",
+    )
+    optimizer: Annotated[Literal["adam", "sgd"], Axis(panel=True, shown="always", text=_only)] = Field(
+        "adam", description="adam, or sgd with momentum 0.9"
+    )
+    learning_rate: Annotated[Annotated[Number, Field(gt=0)], Axis(bears_on=_TRAINING)] = Field(
         1e-3, description="a number above 0; if unset, 0.001 for adam, 0.05 for sgd"
     )
-    weight_decay: Annotated[Number, Field(ge=0)] = Field(
+    weight_decay: Annotated[Annotated[Number, Field(ge=0)], Axis(bears_on=_TRAINING)] = Field(
         0.0, description="a number of 0 or more; if unset, 0 for adam, 0.0005 for sgd"
     )
-    schedule: Literal["constant", "cosine"] = Field(
+    schedule: Annotated[Literal["constant", "cosine"], Axis(bears_on=_ACCURACY)] = Field(
         "constant", description="constant or cosine; if unset, constant for adam, cosine for sgd"
     )
-    epochs: Size = Field(10, description="an integer of 1 or more: epochs of the accuracy pass")
-    train_samples: Annotated[int, Field(ge=2, strict=True)] | None = Field(
-        None, description="an integer of 2 or more: at most so many training samples"
+    epochs: Annotated[Size, Axis(bears_on=_ACCURACY, shown="always", text=lambda count: f"{count} epochs")] = Field(
+        10, description="an integer of 1 or more: epochs of the accuracy pass"
     )
-    noise_kind: NoiseKind = Field(
+    train_samples: Annotated[
+        Annotated[int, Field(ge=2, strict=True)] | None,
+        Axis(bears_on=_ACCURACY, process_memory=True, text=lambda count: f"{count} samples"),
+    ] = Field(None, description="an integer of 2 or more: at most so many training samples")
+    noise_kind: Annotated[NoiseKind, Axis(bears_on=_ACCURACY, requirement=True, text=_only)] = Field(
         "symmetric-exclusive",
         description="none, symmetric-exclusive, symmetric-inclusive, pairflip or asymmetric",
     )
-    noise_rate: Annotated[Number, Field(ge=0, le=1)] = Field(
+    noise_rate: Annotated[Annotated[Number, Field(ge=0, le=1)], Axis(bears_on=_ACCURACY)] = Field(
         0.0, description="a number in [0, 1]: probability with which a training label is corrupted"
     )
-    image_size: Size | None = Field(
-        None, description="an integer of 1 or more: height and width; for random, image-folder"
+    image_size: Annotated[
+        Size | None, Axis(panel=True, size=True, requirement=True, text=lambda size: f"{size}x{size}")
+    ] = Field(None, description="an integer of 1 or more: height and width; for random, image-folder")  # fmt: skip
+    channels: Annotated[Size | None, Axis(panel=True, size=True, requirement=True)] = Field(
+        None, description="an integer of 1 or more: for random; 1 or 3 for image-folder"
     )
-    channels: Size | None = Field(None, description="an integer of 1 or more: for random; 1 or 3 for image-folder")
-    classes: Annotated[int, Field(ge=2, strict=True)] | None = Field(
-        None, description="an integer of 2 or more: for random"
+    classes: Annotated[
+        Annotated[int, Field(ge=2, strict=True)] | None, Axis(panel=True, size=True, requirement=True)
+    ] = Field(None, description="an integer of 2 or more: for random")
+    latency_seconds: Annotated[
+        Annotated[Number, Field(gt=0)], Axis(bears_on=_LATENCY, paired=False, text=lambda seconds: f"{seconds:g} s")
+    ] = Field(2.0, description="a number above 0: how long the latency pass samples, warm-up apart")
+    seed: Annotated[Annotated[int, Field(ge=0, lt=2**63, strict=True)], Axis(bears_on=_TRAINING, shown="always")] = (
+        Field(0, description="an integer of 0 or more: of the weights, the data order, the split and the noise")
     )
-    latency_seconds: Annotated[Number, Field(gt=0)] = Field(
-        2.0, description="a number above 0: how long the latency pass samples, warm-up apart"
-    )
-    seed: Annotated[int, Field(ge=0, lt=2**63, strict=True)] = Field(
-        0, description="an integer of 0 or more: of the weights, the data order, the split and the noise"
-    )
-    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = Field("cpu", description="cpu, cuda or cuda:N")
-    precision: Precision = Field("float32", description="float32, or bfloat16 (by autocast): what the step computes in")
-    compile: Annotated[bool, Field(strict=True)] = Field(
-        False, description="true or false: trunk and modules run through torch.compile; for latency and accuracy"
-    )
-    threads: Size | None = Field(
+    device: Annotated[
+        Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")],
+        Axis(panel=True, bears_on=_TRAINING, process_memory=True, requirement=True, text=_only),
+    ] = Field("cpu", description="cpu, cuda or cuda:N")
+    precision: Annotated[
+        Precision, Axis(requirement=True, later=True, series="unless default", text=_only)
+    ] = Field("float32", description="float32, or bfloat16 (by autocast): what the step computes in")  # fmt: skip
+    compile: Annotated[
+        Annotated[bool, Field(strict=True)],
+        Axis(requirement=True, later=True, series="unless default", text=lambda _: "compiled"),
+    ] = Field(False, description="true or false: trunk and modules run through torch.compile; for latency and accuracy")
+    threads: Annotated[
+        Size | None, Axis(bears_on=_TRAINING, process_memory=True, later=True, series="where several")
+    ] = Field(
         None, description="an integer of 1 or more: threads that torch computes with; if unset, torch decides"
-    )
-    ranks: Size = Field(
+    )  # fmt: skip
+    ranks: Annotated[Size, Axis(paired=False, requirement=True, later=True)] = Field(
         1, description="an integer of 1 or more, at most modules: processes that share each step, for methods that can"
     )
-    processes: Size = Field(1, description="an integer of 1 or more: fresh processes that the latency pass runs in")
-    passes: Annotated[tuple[Pass, ...], Field(min_length=1), AfterValidator(_passes_in_order)] = Field(
-        PASSES, description="one or more of memory, latency, accuracy: what is measured"
+    processes: Annotated[Size, Axis(bears_on=_LATENCY, later=True)] = Field(
+        1, description="an integer of 1 or more: fresh processes that the latency pass runs in"
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _canonical(cls, data: Any, info: ValidationInfo) -> Any:
-        """Fills in presets and drops what does not bear on the cell; the fields are checked after this, as given."""
-        if not isinstance(data, dict):
-            return data
-        if info.context == STORED:  # complete already; a default of today must not fill a hole
-            missing = [name for name in cls.model_fields if name not in data and name not in _LATER_FIELDS]
-            if missing:
-                raise ValueError(f"it lacks {', '.join(missing)}")
-            return data
-        data = dict(data)
-        preset = _PRESETS.get(str(data.get("optimizer", "adam")), {})
-        for name, value in preset.items():
-            if data.get(name) is None:
-                data[name] = value
-        if "depth" not in data and str(data.get("network")) in BACKBONE_UNITS:
-            data["depth"] = BACKBONE_UNITS[data["network"]]
-        if "modules" not in data:
-            data["modules"] = data.get("depth", cls.model_fields["depth"].default)
-        alpha, modules = data.get("alpha"), data["modules"]
-        if isinstance(alpha, str):
-            if isinstance(modules, int) and modules >= 1:
-                data["alpha"] = alpha_by_module(alpha, modules)
-            else:  # that is the error to tell
-                del data["alpha"]
-        return data
-
-    @model_validator(mode="after")
-    def _fits_together(self, info: ValidationInfo) -> Self:
-        if info.context != STORED:
-            settle(self)
-        return self
+    passes: Annotated[
+        Annotated[tuple[Pass, ...], Field(min_length=1), AfterValidator(_passes_in_order)],
+        Axis(bears_on=_NOTHING, paired=False),
+    ] = Field(PASSES, description="one or more of memory, latency, accuracy: what is measured")
 
     @property
     def id(self) -> str:
-        """16 hexadecimal digits, the same for equal cells in every process, on every machine."""
+        """16 hexadecimal digits, the same for equal cells in every process, on every machine.
+
+        Axes that came later stay out of it at their default, so that ids stay what they were. A default of theirs must
+        never change.
+        """
         fields = self.model_dump(mode="json")
-        for name, default in _LATER_FIELDS.items():
-            if fields[name] == default:
+        for name, axis in BUILT_IN_AXES.items():
+            if axis.later and fields[name] == axis.default:
                 del fields[name]
         canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
-    def objective(self) -> dict[str, Any]:
-        """The keywords that :mod:`bench.config.methods` passes to a method with a local objective."""
-        smoothing = {} if self.smoothing is None else {"smoothing": self.smoothing}
-        return {"direction": self.direction, "reduction": self.loss_reduction, **smoothing}
 
-    def label(self) -> str:
-        """The cell on one line, for a person."""
-        usual = {name: field.default for name, field in type(self).model_fields.items()}
-        return label(self, usual | _PRESETS.get(self.optimizer, {}))
+def _row_of(name: str) -> Axis:
+    field = Cell.model_fields[name]
+    (row,) = (entry for entry in field.metadata if isinstance(entry, Axis))
+    default = list(field.default) if isinstance(field.default, tuple) else field.default
+    known: dict[str, Any] = {**row.__dict__, "name": name, "default": default, "description": field.description or ""}
+    return Axis(**known)
 
 
-def make_cell(values: dict[str, Any]) -> Cell:
-    """A checked cell.
-
-    Raises:
-        ConfigError: an unknown field, or a value that is not legal; the message names field, value and legal values.
-    """
-    try:
-        return Cell.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(describe(error)) from None
-
-
-def describe(error: ValidationError) -> str:
-    """The problems of ``error``, one a line: field, value, what is legal."""
-    lines = []
-    for problem in error.errors():
-        field = str(problem["loc"][0]) if problem["loc"] else ""
-        if problem["type"] == "extra_forbidden":
-            line = unknown("axis", field, Cell.model_fields)
-        elif problem["type"] == "value_error":
-            line = str(problem["ctx"]["error"])
-        else:
-            description = Cell.model_fields[field].description if field in Cell.model_fields else None
-            line = f"{field} = {problem['input']!r}; legal: {description or problem['msg']}"
-        if line not in lines:
-            lines.append(line)
-    return "; ".join(lines)
+BUILT_IN_AXES: dict[str, Axis] = {name: _row_of(name) for name in Cell.model_fields}

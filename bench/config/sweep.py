@@ -1,10 +1,10 @@
 """A sweep: grids of axes in a TOML file, expanded into cells.
 
-A suite file has a ``description`` and one or more ``[[grid]]`` tables. Each key of a grid is an axis (a field of
-:class:`bench.config.cell.Cell`); its value is one value or a list, and the cells are the product of all lists. A list
-in a list is one value: ``alpha = [[0.3, 0.7]]`` is one alpha a module, and so is ``alpha = "0.9..0.1"``, for any
-number of them. ``passes`` is not an axis: its list belongs to each cell. ``modules`` also takes ``"depth"`` and
-``"depth/N"``; depths that N does not divide leave the latter out.
+A suite file has a ``description`` and one or more ``[[grid]]`` tables. Each key of a grid is an axis
+(:mod:`bench.config.axes`); its value is one value or a list, and the cells are the product of all lists. A list in a
+list is one value: ``alpha = [[0.3, 0.7]]`` is one alpha per module, and so is ``alpha = "0.9..0.1"``, for any number of
+them. ``passes`` is different: its list belongs to each cell. ``modules`` also takes ``"depth"`` and ``"depth/N"``;
+depths that N does not divide leave the latter out.
 """
 
 import itertools
@@ -16,22 +16,34 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from bench.config.cell import Cell, make_cell
+from bench.config.axes import axes, value_of
+from bench.config.cell import Cell
+from bench.config.check import make_cell
+from bench.config.methods import load_method, method_names
 from bench.errors import ConfigError, unknown
 
 Axes = Mapping[str, Sequence[Any]]
 
 _MODULES_EXPRESSION = re.compile(r"depth(?:/(\d+))?")
 _SUITES = resources.files("bench.config") / "suites"
+EVERY_METHOD = "every-method"
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A named list of cells, each once, in the order of the file."""
+    """A named list of cells, each once, in the order of the file.
+
+    Attributes:
+        name: of the suite.
+        description: what it measures.
+        cells: what is measured.
+        left_out: methods that take none of the cells, each with the reason.
+    """
 
     name: str
     description: str
     cells: tuple[Cell, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
 
 
 def suite_names() -> list[str]:
@@ -39,17 +51,22 @@ def suite_names() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in _SUITES.iterdir() if entry.name.endswith(".toml"))
 
 
-def load_sweep(suite: str, overrides: Iterable[str] = (), only: Iterable[str] = ()) -> Sweep:
+def load_sweep(suite: str | None, overrides: Iterable[str] = (), only: Iterable[str] = ()) -> Sweep:
     """The sweep in a named suite or a TOML file.
 
     Args:
-        suite: a name from :func:`suite_names`, or the path of a file that ends in ``.toml``.
+        suite: a name from :func:`suite_names`, or the path of a file that ends in ``.toml``; None: one cell per method
+            that takes what ``overrides`` say, on synthetic images unless they name a data set.
         overrides: texts ``AXIS=VALUE,VALUE``; each replaces the axis in every grid.
         only: texts ``AXIS=VALUE,VALUE``; of the cells, each keeps those that have one of the values.
 
     Raises:
         ConfigError: no such suite or file, the file is not legal, or a cell is not; or no cell is kept.
     """
+    replaced = dict(parse_override(override) for override in overrides)
+    kept = [parse_override(text, "--only") for text in only]
+    if suite is None:
+        return _narrow(_every_method(replaced), kept, [replaced])
     name, text = _read(suite)
     try:
         content = tomllib.loads(text)
@@ -61,8 +78,6 @@ def load_sweep(suite: str, overrides: Iterable[str] = (), only: Iterable[str] = 
     grids = content.get("grid", [])
     if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids) or not grids:
         raise ConfigError(f"{suite} has no [[grid]]; legal: one or more, each a table of axes")
-    replaced = dict(parse_override(override) for override in overrides)
-    kept = [parse_override(text, "--only") for text in only]
     cells: dict[Cell, None] = {}  # keeps the order, and each cell once
     offered: list[Axes] = []
     for grid in grids:
@@ -70,20 +85,51 @@ def load_sweep(suite: str, overrides: Iterable[str] = (), only: Iterable[str] = 
         cells.update(dict.fromkeys(_expand(_narrowed(offered[-1], kept))))
     if not cells and not kept:
         raise ConfigError(f"{suite} has no cell: its 'depth/N' divides none of its depths")
-    chosen = tuple(cells)
+    return _narrow(Sweep(name, str(content.get("description", "")), tuple(cells)), kept, offered)
+
+
+def _every_method(replaced: Axes) -> Sweep:
+    """One sweep for all methods that take the other axes; those that do not are left out with their reasons."""
+    grid: Axes = {"dataset": ["random"], "passes": [["memory", "latency"]], **replaced}
+    cells: dict[Cell, None] = {}
+    left_out: list[tuple[str, str]] = []
+    if "method" in grid:
+        cells.update(dict.fromkeys(_expand(grid)))
+    else:
+        methods = sorted(method_names(), key=_place)
+        for method in methods:
+            try:
+                cells.update(dict.fromkeys(_expand({"method": [method], **grid})))
+            except ConfigError as error:
+                left_out.append((method, str(error)))
+        if not cells:
+            raise ConfigError(left_out[0][1])
+    return Sweep(EVERY_METHOD, "One cell per method.", tuple(cells), tuple(left_out))
+
+
+def _place(method: str) -> tuple[int, str]:
+    try:
+        order = load_method(method).order
+    except ConfigError:  # told where its cell is made
+        order = None
+    return (len(method_names()) if order is None else order, method)
+
+
+def _narrow(sweep: Sweep, kept: Iterable[tuple[str, Sequence[Any]]], offered: Sequence[Axes]) -> Sweep:
+    cells = sweep.cells
     for axis, values in kept:
-        chosen = _having(chosen, axis, [_hashable(value) for value in values], offered)
-    return Sweep(name, str(content.get("description", "")), chosen)
+        cells = _having(cells, axis, [_hashable(value) for value in values], offered)
+    return Sweep(sweep.name, sweep.description, cells, sweep.left_out)
 
 
-def _narrowed(axes: Axes, kept: Iterable[tuple[str, Sequence[Any]]]) -> Axes:
-    """``axes`` without values that no cell to keep can have, so that these need not be legal; texts may become any."""
-    narrowed = dict(axes)
+def _narrowed(grid: Axes, kept: Iterable[tuple[str, Sequence[Any]]]) -> Axes:
+    """``grid`` without values that no cell to keep can have, so that these need not be legal; texts may become any."""
+    narrowed = dict(grid)
     for axis, values in kept:
         if axis in narrowed:
-            is_text = axis in ("modules", "alpha")
+            may_be_text = axes()[axis].expression
             narrowed[axis] = [
-                value for value in narrowed[axis] if value in values or (is_text and isinstance(value, str))
+                value for value in narrowed[axis] if value in values or (may_be_text and isinstance(value, str))
             ]
     return narrowed
 
@@ -91,14 +137,25 @@ def _narrowed(axes: Axes, kept: Iterable[tuple[str, Sequence[Any]]]) -> Axes:
 def _having(cells: tuple[Cell, ...], axis: str, values: Sequence[Any], offered: Iterable[Axes]) -> tuple[Cell, ...]:
     """The cells that have one of ``values`` in ``axis``; each of them has to be there."""
     for value in values:
-        if all(getattr(cell, axis) != value for cell in cells):
-            there = {str(getattr(cell, axis)) for cell in cells}
-            there |= {str(value) for axes in offered for value in axes.get(axis, ())}
+        if not any(_has(cell, axis, value) for cell in cells):
+            there = {str(value_of(cell, axis)) for cell in cells}
+            there |= {str(value) for grid in offered for value in grid.get(axis, ())}
             raise ConfigError(
                 f"--only {axis}={value}: no cell of the sweep has it, or none with what else is kept; legal: "
                 f"{', '.join(sorted(there))}"
             )
-    return tuple(cell for cell in cells if getattr(cell, axis) in values)
+    return tuple(cell for cell in cells if any(_has(cell, axis, value) for value in values))
+
+
+def _has(cell: Cell, axis: str, value: Any) -> bool:
+    """Whether ``cell`` has ``value`` in ``axis``; an alias of a method stands for the method and its presets."""
+    if axis == "method" and value in method_names():
+        method = load_method(value)
+        if method.alias_of is not None:
+            return cell.method == method.alias_of and all(
+                value_of(cell, name) == preset for name, preset in method.presets_for(cell.model_dump()).items()
+            )
+    return bool(value_of(cell, axis) == value)
 
 
 def _hashable(value: Any) -> Any:
@@ -119,7 +176,7 @@ def _read(suite: str) -> tuple[str, str]:
 
 
 def parse_override(override: str, option: str = "--set") -> tuple[str, list[Any]]:
-    """The axis and its values in ``AXIS=VALUE,VALUE``, as they stand behind ``option``.
+    """The axis and its values in ``AXIS=VALUE,VALUE``, as they follow ``option``.
 
     Raises:
         ConfigError: the text is something else, or there is no such axis.
@@ -144,8 +201,8 @@ def _parse_value(text: str) -> Any:
 
 
 def _as_list(axis: str, value: Any) -> list[Any]:
-    if axis not in Cell.model_fields:
-        raise ConfigError(unknown("axis", axis, Cell.model_fields))
+    if axis not in axes():
+        raise ConfigError(unknown("axis", axis, axes()))
     if axis == "passes":
         return [value if isinstance(value, list) else [value]]
     if value == []:
@@ -153,13 +210,13 @@ def _as_list(axis: str, value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _expand(axes: Axes) -> Iterable[Cell]:
-    for values in itertools.product(*axes.values()):
-        cell = dict(zip(axes, values, strict=True))
+def _expand(grid: Axes) -> Iterable[Cell]:
+    for values in itertools.product(*grid.values()):
+        cell = dict(zip(grid, values, strict=True))
         expression = cell.get("modules")
         if isinstance(expression, str):
             divisor = _divisor(expression)
-            # Where modules is left out, it is the depth; an alpha a module has to wait until its number is known.
+            # Where modules is left out, it is the depth; an alpha per module has to wait until its number is known.
             depth = make_cell({axis: value for axis, value in cell.items() if axis not in ("modules", "alpha")}).depth
             if depth % divisor:
                 continue

@@ -1,31 +1,26 @@
-"""The out-of-memory frontier: what a cell that ran out of memory says of larger ones, which then need not run.
+"""The out-of-memory frontier: once a cell has run out of memory, larger cells of the same kind need not run.
 
-Cell B is beyond cell A when it is at least as large in every size, that is batch, hidden and feature width, image,
-channels, classes, modules, and layers a module; when it measures at least what A measures; and when it equals A in all
-else, what does not bear on memory (:data:`_FREE`) apart. Every method's peak memory grows in each size: each adds to
-activations, parameters or both and takes from neither. Depth alone is no size: of two cells of one depth, the one with
-fewer modules has the larger ones. Nor is the image a size of a backbone, which treats small images in another way.
+Cell B is beyond cell A when three things hold. B is at least as large on every axis that is a size, and in layers per
+module. B measures at least what A measures. B equals A on all other axes that memory depends on. Every method's peak
+memory grows in each size: each adds to activations, parameters or both and takes from neither. Depth alone is not a
+size: of two cells of one depth, the one with fewer modules has larger ones. Nor is the image a size for a backbone,
+which treats small images in another way.
 """
 
 from collections.abc import Iterable
 
-from bench.config.catalog import BACKBONE_TRUNKS, BACKBONE_UNITS
+from bench.config.axes import axes, value_of
 from bench.config.cell import Cell
-
-_SIZES = ("modules", "width", "hidden", "batch_size", "image_size", "channels", "classes")
-_FREE = {"seed", "latency_seconds", "processes", "epochs", "alpha", "smoothing", "noise_kind", "noise_rate"}
-_FREE |= {"learning_rate", "weight_decay", "schedule"}
-_SAME = sorted(Cell.model_fields.keys() - {*_SIZES, *_FREE, "depth", "passes"})
+from bench.config.networks import known_network
 
 
 def is_beyond(cell: Cell, out_of_memory: Cell) -> bool:
     """Whether ``cell`` needs at least the memory that ``out_of_memory`` needs; true of a cell and itself."""
-    same = [*_SAME, "image_size"] if cell.network in {*BACKBONE_UNITS, *BACKBONE_TRUNKS} else _SAME
     return (
-        all(getattr(cell, name) == getattr(out_of_memory, name) for name in same)
+        all(value_of(cell, name) == value_of(out_of_memory, name) for name in _same_axes(cell))
         # A pass may need more than another: latency holds BP's step too, accuracy evaluates in batches of its own.
         and set(cell.passes) >= set(out_of_memory.passes)
-        and all(_at_least(getattr(cell, name), getattr(out_of_memory, name)) for name in _SIZES)
+        and all(_at_least(value_of(cell, name), value_of(out_of_memory, name)) for name in _size_axes())
         and _layers_per_module(cell) >= _layers_per_module(out_of_memory)
     )
 
@@ -36,6 +31,22 @@ def why_skip(cell: Cell, out_of_memory: Iterable[Cell]) -> str | None:
         if is_beyond(cell, failed):
             return f"skipped (beyond the frontier): {_line(failed)} ran out of memory at {_sizes(failed)}"
     return None
+
+
+def _size_axes() -> list[str]:
+    return [name for name, row in axes().items() if row.size]
+
+
+def _same_axes(cell: Cell) -> list[str]:
+    """The axes that must be equal for one cell to say something about another."""
+    same = [
+        name
+        for name, row in axes().items()
+        if not row.size and name != "depth" and ("memory" in row.bears_on or row.process_memory)
+    ]
+    network = known_network(cell.network)
+    is_scalable = network is not None and network.backbone is None
+    return same if is_scalable else [*same, "image_size"]
 
 
 def _at_least(size: int | None, least: int | None) -> bool:
@@ -52,5 +63,5 @@ def _line(cell: Cell) -> str:
 
 
 def _sizes(cell: Cell) -> str:
-    sizes = {"depth": cell.depth} | {name: getattr(cell, name) for name in _SIZES}
+    sizes = {"depth": cell.depth} | {name: value_of(cell, name) for name in _size_axes()}
     return ", ".join(f"{name} {size}" for name, size in sizes.items() if size is not None)

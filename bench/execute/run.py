@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from bench.config.axes import axes, value_of
 from bench.config.cell import Cell
 from bench.config.sweep import Sweep
 from bench.errors import BenchError
@@ -16,9 +17,6 @@ from bench.machine.doctor import CellWatch
 from bench.machine.environment import machine_environment
 from bench.store.file import Store
 from bench.store.record import SCHEMA, Record
-
-# What a cell may ask of the machine: data, a device, a compiler.
-_NEEDS = ("dataset", "device", "ranks", "image_size", "channels", "classes", "noise_kind", "precision", "compile")
 
 
 @dataclass
@@ -119,7 +117,7 @@ def _check_data(cells: list[Cell], isolation: Isolation) -> None:
     """Loads each data set once, looks for devices and a compiler: what is missing is said before anything runs."""
     seen = set()
     for cell in cells:
-        needs = tuple(getattr(cell, name) for name in _NEEDS)
+        needs = tuple(value_of(cell, name) for name, row in axes().items() if row.requirement)
         if needs in seen or (cell.dataset == "random" and cell.device == "cpu" and not cell.compile):
             continue
         seen.add(needs)

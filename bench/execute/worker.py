@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.config.cell import STORED, Cell
-from bench.config.methods import BASELINE
+from bench.config.cell import Cell
+from bench.config.check import is_baseline as is_plain_bp
 from bench.errors import BenchError, ConfigError, DataError, first_line
 from bench.execute.rank_context import Seat, is_lost
 from bench.execute.rank_processes import run_ranks
@@ -22,7 +22,7 @@ from bench.measure.memory.measure import measure_memory
 from bench.measure.on_ranks import measure_on_ranks
 from bench.measure.trace.recorder import trace_step
 from bench.train.compiled import require_compiler
-from bench.train.datasets.load import Dataset, load_dataset
+from bench.train.datasets.splits import Splits, load_splits
 from bench.train.networks.build import build_network
 from bench.train.step import TrainingStep, build_step, flush_denormals
 
@@ -53,7 +53,7 @@ def _answer(request: Mapping[str, Any], seat: Seat | None) -> dict[str, Any]:
     start = time.perf_counter()
     flush_denormals()
     try:
-        cell = Cell.model_validate(request["cell"], context=STORED)
+        cell = Cell.model_validate(request["cell"])
         cpus = request["cpus"] if seat is None else seat.bind_to_share(request["cpus"])
         threads = cell.threads if seat is None else cell.threads or seat.threads()
         _set_threads(threads, cpus)
@@ -62,7 +62,7 @@ def _answer(request: Mapping[str, Any], seat: Seat | None) -> dict[str, Any]:
         if cell.compile:
             require_compiler(cell.device)
         data_root = Path(request["data_root"]) if request["data_root"] else None
-        data = load_dataset(cell, data_root, request["download"])
+        data = load_splits(cell, data_root, request["download"])
         if cell.noise_kind == "asymmetric" and data.asymmetric is None:
             raise DataError(f"noise_kind = 'asymmetric' has no class map for the classes of dataset {cell.dataset!r}")
         earlier = [Sample.model_validate(sample) for sample in request["latency_samples"]]
@@ -114,7 +114,7 @@ def _set_threads(threads: int | None, cpus: Sequence[int] | None) -> None:
 
 
 def _measure(
-    cell: Cell, data: Dataset, cpus: Sequence[int] | None, earlier: Sequence[Sample], seat: Seat | None
+    cell: Cell, data: Splits, cpus: Sequence[int] | None, earlier: Sequence[Sample], seat: Seat | None
 ) -> dict[str, Any]:
     """The parts of the record of ``cell``; after ``earlier`` processes, the latency pass's only."""
     parts: dict[str, Any] = {
@@ -155,12 +155,12 @@ def _time_step(
     cell: Cell, step: TrainingStep, images: Tensor, labels: Tensor, earlier: Sequence[Sample]
 ) -> dict[str, Any]:
     """The latency and the trace of ``cell`` in the last of its processes, a sample for the next in the others."""
-    baseline = step.with_method(BASELINE)
+    baseline = step.baseline()
     if len(earlier) + 1 < cell.processes:
         loops = earlier[0].loops if earlier else None
         sample = sample_latency(step, baseline, images, labels, cell.latency_seconds, loops, step.timed)
         return {"latency_sample": sample.model_dump(mode="json")}
-    is_baseline = cell.method == BASELINE
+    is_baseline = is_plain_bp(cell)
     latency = measure_latency(
         step, baseline, images, labels, cell.latency_seconds, is_baseline=is_baseline, earlier=earlier, timed=step.timed
     )
@@ -168,7 +168,7 @@ def _time_step(
     return {"latency": latency.model_dump(mode="json"), "trace": trace.model_dump(mode="json") if trace else None}
 
 
-def _one_batch(cell: Cell, data: Dataset) -> tuple[Tensor, Tensor]:
+def _one_batch(cell: Cell, data: Splits) -> tuple[Tensor, Tensor]:
     """A batch of exactly ``batch_size`` training samples; a small data set is repeated to fill it."""
     index = torch.arange(cell.batch_size) % len(data.train)
     return data.train.images[index].to(cell.device), data.train.labels[index].to(cell.device)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from bench.config.cell import Cell
 from bench.store.record import Accuracy, Epoch
-from bench.train.datasets.load import Dataset, Split
+from bench.train.datasets.splits import Split, Splits
 from bench.train.noise import corrupt_labels
 from bench.train.step import TrainingStep
 
@@ -15,7 +15,7 @@ _EVALUATION_BATCH = 128  # 1000 take half as long again through convolutions on 
 _LAST_EPOCHS = 10
 
 
-def measure_accuracy(cell: Cell, step: TrainingStep, data: Dataset) -> Accuracy:
+def measure_accuracy(cell: Cell, step: TrainingStep, data: Splits) -> Accuracy:
     """Trains on noisy labels and evaluates each epoch on clean ones.
 
     The data order comes from a generator of its own, so that every method sees the same batches. Noise touches the

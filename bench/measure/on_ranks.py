@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.analysis.ratio import ratio_of
 from bench.config.cell import Cell
-from bench.config.methods import BASELINE, one_rank_method
+from bench.config.methods import BASELINE, load_method
 from bench.measure.clock import CpuClock
 from bench.measure.latency.measure import Leg, Sample, sample_legs, summarise
 from bench.measure.memory.measure import measure_memory
@@ -136,7 +136,7 @@ def _time(
         return sample_legs(legs, CpuClock(), cell.latency_seconds, loops)
 
     against_bp = sample(baseline)
-    against_own = against_bp if one_rank_method(cell.method) == BASELINE else sample(own)
+    against_own = against_bp if load_method(cell.method).on_one_rank == BASELINE else sample(own)
     conductor.dismiss()
     ratio = ratio_of([np.array(against_own.blocks_seconds)])
     times = time_modules(own, images, labels)

@@ -5,7 +5,7 @@ from html import escape
 
 import pandas as pd
 
-from bench.analysis.frame import PANEL, series_names, share_text
+from bench.analysis.frame import panel_axes, series_names, share_text
 from bench.errors import ConfigError
 from bench.plan.rows import Row
 from bench.plan.tasks import BATCH_LIMIT
@@ -26,7 +26,7 @@ def largest_batch_svg(rows: Sequence[Row], budget: str) -> str:
     if frame.empty:
         raise ConfigError(f"--figure has nothing to draw: no batch fits --budget {budget}")
     frame = frame.assign(series=series_names(frame), layers=frame["depth"] / frame["modules"])
-    fields = [name for name in PANEL if name in frame]
+    fields = [name for name in panel_axes() if name in frame]
     varying = [name for name in fields if name not in ("network", "dataset", "hidden") and frame[name].nunique() > 1]
     panels = []
     for _, group in frame.groupby(fields, dropna=False):

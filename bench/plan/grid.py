@@ -1,49 +1,42 @@
 """A sweep as the memory pass sees it: each cell once that can differ in bytes, and the lines that its batches form."""
 
 from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
 
-from bench.config.catalog import dataset_info, synthetic_shape
-from bench.config.cell import Cell, make_cell
-from bench.config.methods import BASELINE, why_not_planned
+from bench.config.axes import bearing_on
+from bench.config.cell import Cell
+from bench.config.check import baseline_of as plain_bp
+from bench.config.check import make_cell
+from bench.config.datasets import load_dataset_row
+from bench.config.methods import load_method
+from bench.config.plugins import resolve
+from bench.config.shapes import known_shape
 from bench.errors import ConfigError
 
-# What the bytes of a step do not depend on: values of numbers, what other passes read, and who computes.
-_INDIFFERENT = (
-    "smoothing",
-    "learning_rate",
-    "weight_decay",
-    "schedule",
-    "epochs",
-    "train_samples",
-    "noise_kind",
-    "noise_rate",
-    "latency_seconds",
-    "seed",
-    "device",
-    "threads",
-    "processes",
-    "passes",
-)
-MEMORY_AXES = tuple(name for name in Cell.model_fields if name not in _INDIFFERENT)
+
+def memory_axes() -> tuple[str, ...]:
+    """The axes that the bytes of a step depend on."""
+    return bearing_on(["memory"])
 
 
-def memory_cells(cells: Iterable[Cell]) -> list[Cell]:
-    """``cells`` with everything at its default that memory does not depend on, each once, in order.
+def memory_cells(cells: Iterable[Cell], data_root: Path | None = None) -> list[Cell]:
+    """``cells`` with every axis at its default that memory does not depend on, each once, in order.
 
     Raises:
         ConfigError: the sizes of a cell's images are not known without its files, or it runs on several ranks.
     """
     distinct = list(dict.fromkeys(_changed(cell) for cell in cells))
     for cell in distinct:
-        shape_of(cell)
+        shape_of(cell, data_root)
         if cell.ranks > 1:
             raise ConfigError(f"ranks = {cell.ranks} can be measured, but not planned; legal: 1")
     return distinct
 
 
 def baseline_of(cell: Cell) -> Cell:
-    """BP on the same cell."""
-    return _changed(cell, method=BASELINE)
+    """Plain BP on the same cell."""
+    return _changed(plain_bp(cell))
 
 
 def at_batch(cell: Cell, batch_size: int) -> Cell:
@@ -60,32 +53,40 @@ def _at_smallest_batch(cell: Cell) -> Cell:
     for batch_size in range(1, cell.batch_size):
         try:
             return at_batch(cell, batch_size)
-        except ConfigError:  # too few for the network, or for the parts that the method cuts it into
+        except ConfigError:  # too few for the network, or for the parts that the batch is cut into
             continue
     return cell
 
 
-def shape_of(cell: Cell) -> tuple[tuple[int, int, int], int]:
-    """``(channels, height, width)`` of the images of ``cell``, and the number of classes, without any file.
+def shape_of(cell: Cell, data_root: Path | None = None) -> tuple[tuple[int, int, int], int]:
+    """``(channels, height, width)`` of the images of ``cell``, and the number of classes.
+
+    A data set of somebody's own is loaded where its row does not say; this loads torch.
 
     Raises:
         ConfigError: only files can tell, as with an image folder.
+        DataError: the data cannot be loaded.
     """
-    if cell.dataset == "random":
-        return synthetic_shape(cell.image_size, cell.channels, cell.classes)
-    info = dataset_info(cell.dataset)
-    if info.shape is None or info.classes is None:
-        raise ConfigError(
-            f"dataset = {cell.dataset!r} cannot be planned: only its files tell the number of classes. Synthetic "
-            f"images of the same sizes take the same bytes: --set dataset=random "
-            f"--set image_size={cell.image_size or 'N'} --set channels={cell.channels or 3} --set classes=N"
-        )
-    return info.shape, info.classes
+    known = known_shape(cell)
+    if known is not None:
+        return known
+    if load_dataset_row(cell.dataset).source != "sid-bench":
+        return _loaded_shape(cell, data_root)
+    raise ConfigError(
+        f"dataset = {cell.dataset!r} cannot be planned: only its files tell the number of classes. Synthetic images of "
+        f"the same sizes take the same bytes: --set dataset=random --set image_size={cell.image_size or 'N'} "
+        f"--set channels={cell.channels or 3} --set classes=N"
+    )
 
 
-def _changed(cell: Cell, **axes: object) -> Cell:
-    kept = {name: value for name, value in cell if name in MEMORY_AXES}
-    # What can't be planned says so when it is asked; until then it has to be a legal cell.
-    if why_not_planned(str(axes.get("method", cell.method))) is not None:
-        kept["device"] = cell.device
-    return make_cell(kept | {"passes": ["latency" if cell.compile else "memory"]} | axes)
+@cache
+def _loaded_shape(cell: Cell, data_root: Path | None) -> tuple[tuple[int, int, int], int]:
+    loaded: tuple[tuple[int, int, int], int] = resolve("bench.train.datasets.splits:shape_of")(cell, data_root)
+    return loaded
+
+
+def _changed(cell: Cell, **values: object) -> Cell:
+    kept = {name: value for name, value in cell.model_dump().items() if name in memory_axes()}
+    if load_method(cell.method).not_planned is not None:
+        kept["device"] = cell.device  # it says why when it is asked; until then it has to be a legal cell
+    return make_cell(kept | {"passes": ["latency" if cell.compile else "memory"]} | values)

@@ -4,10 +4,12 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from bench.config.axes import value_of
 from bench.config.cell import Cell
-from bench.plan.grid import MEMORY_AXES, baseline_of, lines_of, memory_cells
+from bench.plan.grid import baseline_of, lines_of, memory_axes, memory_cells
 from bench.plan.pool import ask_all
 from bench.plan.tasks import BATCH_LIMIT, Failure, largest_batch, predict
 from bench.store.record import Memory
@@ -19,28 +21,36 @@ Follow = Callable[[Iterator[Any], int], Iterable[Any]]
 _BYTES = [name for name in Memory.model_fields if name.endswith("_bytes")]
 
 
-def grid_rows(cells: Iterable[Cell], round_to: int, jobs: int | None, follow: Follow) -> list[Row]:
+def grid_rows(
+    cells: Iterable[Cell], round_to: int, jobs: int | None, follow: Follow, data_root: Path | None = None
+) -> list[Row]:
     """A row for each distinct memory cell: its axes, the bytes of :class:`bench.store.record.Memory`, ratios to BP.
 
     BP is planned with every cell, also where the sweep leaves it out. What is not known is None, and ``message`` says
     why.
     """
-    distinct = memory_cells(cells)
+    distinct = memory_cells(cells, data_root)
     asked = list(dict.fromkeys([*distinct, *map(baseline_of, distinct)]))
-    answers = dict(
-        zip(asked, follow(ask_all(partial(predict, round_to=round_to), asked, jobs), len(asked)), strict=True)
-    )
+    task = partial(predict, round_to=round_to, data_root=data_root)
+    answers = dict(zip(asked, follow(ask_all(task, asked, jobs), len(asked)), strict=True))
     return [_axes(cell) | _grid_columns(answers[cell], answers[baseline_of(cell)]) for cell in distinct]
 
 
-def budget_rows(cells: Iterable[Cell], budget: int, round_to: int, jobs: int | None, follow: Follow) -> list[Row]:
+def budget_rows(
+    cells: Iterable[Cell],
+    budget: int,
+    round_to: int,
+    jobs: int | None,
+    follow: Follow,
+    data_root: Path | None = None,
+) -> list[Row]:
     """A row for each line of cells that differ in nothing but the batch size: the largest batch within ``budget``.
 
     ``largest_batch`` is a number, ``none`` or ``> LIMIT``; ``peak_total_bytes`` are the bytes at that batch and
     ``next_peak_total_bytes`` those with one sample more.
     """
-    lines = lines_of(memory_cells(cells))
-    task = partial(largest_batch, round_to=round_to, budget=budget)
+    lines = lines_of(memory_cells(cells, data_root))
+    task = partial(largest_batch, round_to=round_to, budget=budget, data_root=data_root)
     rows = []
     for line, answer in zip(lines, follow(ask_all(task, lines, jobs), len(lines)), strict=True):
         failed = isinstance(answer, Failure)
@@ -64,7 +74,7 @@ def to_csv(rows: Sequence[Row]) -> str:
 
 
 def _axes(cell: Cell) -> Row:
-    return {name: getattr(cell, name) for name in MEMORY_AXES}
+    return {name: value_of(cell, name) for name in memory_axes()}
 
 
 def _grid_columns(answer: Memory | Failure, baseline: Memory | Failure) -> Row:

@@ -1,6 +1,7 @@
 """What a process of the pool is asked: the bytes of a cell, or the largest batch of a line. Loads torch when called."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.config.cell import Cell
 from bench.errors import BenchError, first_line
@@ -31,24 +32,24 @@ class Largest:
     next_total_bytes: int | None
 
 
-def predict(cell: Cell, round_to: int) -> Memory | Failure:
+def predict(cell: Cell, round_to: int, data_root: Path | None = None) -> Memory | Failure:
     """The bytes of ``cell``; whatever goes wrong in its step becomes a failure, so that a plan goes on."""
     from bench.measure.memory.predict import predict_memory
 
     try:
-        return predict_memory(cell, *shape_of(cell), round_to)
+        return predict_memory(cell, *shape_of(cell, data_root), round_to)
     except BenchError as error:
         return Failure(str(error))
     except Exception as error:
         return Failure(first_line(error))
 
 
-def largest_batch(line: Cell, round_to: int, budget: int) -> Largest | Failure:
+def largest_batch(line: Cell, round_to: int, budget: int, data_root: Path | None = None) -> Largest | Failure:
     """The largest batch of ``line`` whose peak of total bytes is at most ``budget``; the line's own is its smallest."""
     totals: dict[int, int] = {}
 
     def total_bytes(batch: int) -> int:
-        memory = predict(at_batch(line, max(batch, line.batch_size)), round_to)
+        memory = predict(at_batch(line, max(batch, line.batch_size)), round_to, data_root)
         if isinstance(memory, Failure):
             raise BenchError(memory.message)
         totals[batch] = memory.peak_total_bytes

@@ -6,9 +6,9 @@ measured is None (``null``), never 0.
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from bench.config.cell import STORED, Cell
+from bench.config.cell import BUILT_IN_AXES, Cell
 
 SCHEMA = 3
 
@@ -228,6 +228,16 @@ class Record(_Frozen):
     timing: Timing | None
     environment: dict[str, Any]
 
+    @field_validator("cell", mode="before")
+    @classmethod
+    def _is_complete(cls, cell: Any) -> Any:
+        """A default of today must not fill a hole in a stored cell, unless its axis came later."""
+        if isinstance(cell, dict):
+            missing = [name for name, row in BUILT_IN_AXES.items() if not row.later and name not in cell]
+            if missing:
+                raise ValueError(f"it lacks {', '.join(missing)}")
+        return cell
+
     @classmethod
     def parse(cls, content: dict[str, Any]) -> Self:
         """A record from plain data; its cell may name methods and data that this machine does not know.
@@ -235,7 +245,7 @@ class Record(_Frozen):
         Raises:
             pydantic.ValidationError: a part is missing or not legal.
         """
-        return cls.model_validate(content, context=STORED)
+        return cls.model_validate(content)
 
     def line(self) -> str:
         """The record as one line of JSON, without the line feed."""

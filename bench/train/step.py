@@ -10,15 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from bench.config.cell import Cell, Precision
-from bench.config.methods import AccumulateGradients, load_method, settings, takes_objective, updates_in_turn
+from bench.config.check import baseline_of
+from bench.config.methods import load_method, rule_of
+from bench.config.plugins import resolve
 from bench.train.compiled import all_compiled, compile_modules
+from bench.train.micro_batches import in_micro_batches
 from bench.train.networks.build import build_network
-from sid_core import BeliefNetwork
+from sid_core import BeliefNetwork, Objective, recomputed
+from sid_core.objective import DEFAULT_SMOOTHING
 from sid_core.phases import enter
 
 _SGD_MOMENTUM = 0.9
 
 Gradients = Literal["free", "zero"]
+Rule = Callable[[BeliefNetwork, Tensor, Tensor, Objective | None], Tensor]
 LogitsByModule = Callable[[BeliefNetwork, Tensor], Iterator[Tensor | None]]
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
@@ -42,29 +47,34 @@ class Step(Protocol):
 class TrainingStep:
     """A network, its optimizer and a training rule; calling it trains on one batch.
 
-    ``gradients`` says what happens to the gradients of the step before: ``free`` (PyTorch's default, the fastest) or
-    ``zero`` (the buffers stay, so that a step allocates none of its own). ``rule`` has its objective and settings
-    already; ``cell`` is where other methods find theirs. ``logits_by_module`` is how the network is read that the rule
-    has trained.
-
-    A rule with an optimizer a module has them ``in_turn``, calls them itself and frees their gradients, so that only
-    the trunk's stay for ``optimizer``. ``make_optimizer`` makes the like for other methods.
-
     In ``bfloat16`` the rule runs under autocast, and the optimizer on float32 parameters and gradients outside of it.
-    PyTorch advises to run backward outside, too; rules run forward and backward in one call, and nothing changes with
-    it: autocast chooses types for operators that get wider ones, and those of a backward pass get the types that the
-    forward pass has chosen. Without autocast's cache, which would hold narrow copies of all weights until the rule
-    ends, also where it is done with them.
+    PyTorch advises to run the backward pass outside, too. Rules run forward and backward in one call, and nothing
+    changes with it: autocast chooses types for operators that get wider ones, and those of a backward pass get the
+    types that the forward pass has chosen. Autocast's cache is off: it would hold narrow copies of all weights until
+    the rule ends, even of those that the rule no longer needs.
 
-    Where it ``is_compiled``, trunk and modules run through torch.compile, and the rule and the optimizer around them as
-    ever. SID then goes through autograd, since its closed form calls no module.
+    Attributes:
+        network: what the rule runs on. Where the cell recomputes, it is a view (:func:`sid_core.recomputed`) of
+            ``plain_network``, with the same parameters.
+        optimizer: what updates the network at the end of a step; with ``in_turn``, the trunk only.
+        rule: adds a step's gradients to ``.grad``. Its settings, keywords and optimizers are bound already.
+        objective: what the rule gets besides network and batch; None for a rule without alpha.
+        cell: where another rule on the same network finds its choices; None for a step that was made by hand.
+        plain_network: the network without recomputation; None: it is ``network``.
+        in_turn: one optimizer per module that the rule itself calls, before it frees their gradients.
+        logits_by_module: how a network is read that the rule has trained.
+        make_optimizer: makes the optimizers of other rules.
+        precision: what the rule computes in.
+        is_compiled: trunk and modules run through torch.compile, the rule and the optimizer around them do not. SID
+            then goes through autograd, since its closed form calls no module.
     """
 
     network: BeliefNetwork
     optimizer: torch.optim.Optimizer
-    rule: AccumulateGradients
-    alpha: float | Sequence[float] | None
+    rule: Rule
+    objective: Objective | None
     cell: Cell | None = None
+    plain_network: BeliefNetwork | None = None
     in_turn: Sequence[torch.optim.Optimizer] = ()
     logits_by_module: LogitsByModule = BeliefNetwork.logits_by_module
     make_optimizer: MakeOptimizer = torch.optim.SGD
@@ -72,11 +82,18 @@ class TrainingStep:
     is_compiled: bool = False
 
     def __call__(self, images: Tensor, labels: Tensor, gradients: Gradients = "free") -> Tensor:
-        """Gradients and an optimizer step on ``images`` ``[B, ...]``, ``labels`` ``[B]``; returns the loss, ``[]``."""
+        """Gradients and an optimizer step on ``images`` ``[B, ...]``, ``labels`` ``[B]``; returns the loss, ``[]``.
+
+        Args:
+            images: ``[B, channels, H, W]``.
+            labels: ``[B]``, int64.
+            gradients: what happens to those of the step before: ``free`` (PyTorch's default, the fastest) or ``zero``
+                (the buffers stay, so that a step allocates none of its own).
+        """
         self.optimizer.zero_grad(set_to_none=gradients == "free")
         enter("forward")
         with self.autocast(images.device):
-            loss = self.rule(self.network, images, labels, self.alpha)
+            loss = self.rule(self.network, images, labels, self.objective)
         enter("optimizer")
         self.optimizer.step()
         return loss
@@ -89,19 +106,27 @@ class TrainingStep:
         """The context of steps that are timed: it is an error if anything has to be compiled in it."""
         return all_compiled() if self.is_compiled else nullcontext()
 
-    def with_method(self, method: str) -> Self:
-        """The step of another ``method`` on the same network, and with the same optimizer if it has one for all.
+    def baseline(self) -> Self:
+        """Plain BP's step on the same network.
 
         Raises:
-            ConfigError: there is no such method.
             ValueError: the step was made by hand, without a cell.
         """
         if self.cell is None:
-            raise ValueError("a step without a cell has no other method")
+            raise ValueError("a step without a cell has no baseline")
+        return self.for_cell(baseline_of(self.cell))
+
+    def for_cell(self, cell: Cell) -> Self:
+        """The step of another ``cell`` on the same network, and with the same optimizer if it has one for all modules.
+
+        Args:
+            cell: differs in its rule only.
+        """
+        plain = self.plain_network or self.network
         optimizer, in_turn = self.optimizer, self.in_turn
-        if updates_in_turn(load_method(method)) != bool(in_turn):
-            optimizer, in_turn = _optimizers(method, self.network, self.make_optimizer)
-        return replace(self, optimizer=optimizer, in_turn=in_turn, **_of_method(method, self.cell, in_turn))
+        if load_method(cell.method).per_module_optimizers != bool(in_turn):
+            optimizer, in_turn = _optimizers(cell, plain, self.make_optimizer)
+        return replace(self, optimizer=optimizer, in_turn=in_turn, **_of_rule(cell, plain, in_turn))
 
     @property
     def optimizers(self) -> list[torch.optim.Optimizer]:
@@ -128,28 +153,25 @@ def flush_denormals() -> None:
 
 
 def build_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> TrainingStep:
-    """The training step of ``cell`` for images of ``shape``.
+    """The training step of ``cell`` for images of ``shape`` (channels, height, width).
 
     Raises:
         ConfigError: the network or the method cannot be built for the cell.
     """
     network = build_network(cell, shape, classes)
-    if cell.device != "cpu":  # fake tensors, which foretell memory, cannot be moved even to where they are
+    if cell.device != "cpu":  # tensors without contents cannot be moved even to where they are
         network = network.to(cell.device)
     if cell.compile:
         compile_modules(network)
     make_optimizer = partial(build_optimizer, cell)
-    optimizer, in_turn = _optimizers(cell.method, network, make_optimizer)
+    optimizer, in_turn = _optimizers(cell, network, make_optimizer)
     return TrainingStep(
-        network,
-        optimizer,
-        alpha=cell.alpha,
-        cell=cell,
+        optimizer=optimizer,
         in_turn=in_turn,
         make_optimizer=make_optimizer,
         precision=cell.precision,
         is_compiled=cell.compile,
-        **_of_method(cell.method, cell, in_turn),
+        **_of_rule(cell, network, in_turn),
     )
 
 
@@ -163,25 +185,41 @@ def build_optimizer(cell: Cell, parameters: Iterable[nn.Parameter]) -> torch.opt
     )
 
 
+def objective_of(cell: Cell) -> Objective | None:
+    """SID's local objective with the choices of ``cell``; None for a method that does not read alpha."""
+    if not load_method(cell.method).uses_alpha or cell.alpha is None:
+        return None
+    smoothing = DEFAULT_SMOOTHING if cell.smoothing is None else cell.smoothing
+    return Objective(cell.alpha, cell.direction, smoothing, cell.loss_reduction)
+
+
 def _optimizers(
-    method: str, network: BeliefNetwork, make: MakeOptimizer
+    cell: Cell, network: BeliefNetwork, make: MakeOptimizer
 ) -> tuple[torch.optim.Optimizer, Sequence[torch.optim.Optimizer]]:
-    """What updates the network at the end of a step of ``method``, and what the rule itself calls, one a module."""
-    if updates_in_turn(load_method(method)):
+    """What updates the network at the end of a step, and what the rule itself calls, one per module."""
+    if load_method(cell.method).per_module_optimizers:
         return make(network.trunk.parameters()), [make(module.parameters()) for module in network.local_modules]
     return make(network.parameters()), ()
 
 
-def _of_method(
-    name: str, cell: Cell, in_turn: Sequence[torch.optim.Optimizer]
-) -> dict[Literal["rule", "logits_by_module"], Any]:
-    """The fields of a step of ``cell`` by the method called ``name``; its rule as a function of four arguments."""
-    method = load_method(name)
-    options: dict[str, Any] = settings(method, cell)
-    if takes_objective(method):
-        options |= cell.objective()
-    if updates_in_turn(method):
-        options["optimizers"] = in_turn
-    rule = method.accumulate_gradients
-    read = getattr(method, "logits_by_module", BeliefNetwork.logits_by_module)
-    return {"rule": partial(rule, **options) if options else rule, "logits_by_module": read}
+def _of_rule(cell: Cell, network: BeliefNetwork, in_turn: Sequence[torch.optim.Optimizer]) -> dict[str, Any]:
+    """The fields of a step that belong to its rule; ``network`` is the plain one."""
+    method = load_method(cell.method)
+    keywords = method.settings_for(cell)
+    if method.per_module_optimizers:
+        keywords["optimizers"] = in_turn
+    rule: Rule = partial(rule_of(method), **keywords) if keywords else rule_of(method)
+    if cell.micro_batches is not None:
+        rule = in_micro_batches(rule, cell.micro_batches)
+    view = network
+    if cell.recompute != "none":
+        parts = {"all": ("trunk", "modules")}.get(cell.recompute, (cell.recompute,))
+        view = recomputed(network, trunk="trunk" in parts, modules="modules" in parts)
+    return {
+        "network": view,
+        "plain_network": network,
+        "rule": rule,
+        "objective": objective_of(cell),
+        "cell": cell,
+        "logits_by_module": resolve(method.logits_by_module) or BeliefNetwork.logits_by_module,
+    }

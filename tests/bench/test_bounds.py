@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.analysis.bounds import lower_bound_bytes
-from bench.config.cell import Cell, make_cell
+from bench.config.cell import Cell
+from bench.config.check import make_cell
 from bench.measure.memory.measure import measure_memory
 from bench.train.step import build_step
 

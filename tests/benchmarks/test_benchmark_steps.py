@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from bench.config.cell import make_cell
-from bench.config.methods import BASELINE
+from bench.config.check import make_cell
 from bench.measure.memory.measure import measure_memory
-from bench.train.datasets.load import load_dataset
+from bench.train.datasets.splits import load_splits
 from bench.train.step import build_step, flush_denormals
 
 ROUNDS = 10
@@ -32,10 +31,10 @@ def flushed_denormals() -> Iterator[None]:
 @pytest.mark.parametrize("method", ["bp-checkpoint", "sid-published", "sid-streamed-autograd", "sid-streamed"])
 def test_step_beside_bp(benchmark: Any, method: str, depth: int) -> None:
     cell = make_cell({"method": method, "dataset": "random", "depth": depth, "batch_size": 128, "passes": ["latency"]})
-    data = load_dataset(cell, None)
+    data = load_splits(cell, None)
     images, labels = data.train.images[: cell.batch_size], data.train.labels[: cell.batch_size]
     own = build_step(cell, data.shape, data.classes)
-    baseline = own.with_method(BASELINE)
+    baseline = own.baseline()
     ratios: list[float] = []
 
     def block() -> None:

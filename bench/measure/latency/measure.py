@@ -64,7 +64,7 @@ def sample_latency(
     in pairs, the second mirrored (BAAB), so both kinds of step run equally often at each place of a block. Python's
     garbage collector runs between blocks only.
 
-    The two steps had better share one network and one optimizer (:meth:`TrainingStep.with_method`). Where in memory a
+    The two steps had better share one network and one optimizer (:meth:`TrainingStep.baseline`). Where in memory a
     network lies is worth 1 to 4 % of a step: of two equal networks in one process, the one built first was the slower.
 
     Args:

@@ -1,4 +1,4 @@
-"""The memory pass foretold: the same two steps on tensors that have sizes and no contents."""
+"""The memory pass predicted: the same two steps on tensors that have sizes and no contents."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from torch.nn import init
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.config.cell import Cell, Precision
-from bench.config.methods import why_not_planned
+from bench.config.methods import load_method
 from bench.errors import BenchError, first_line
 from bench.measure.memory.measure import measure_memory
 from bench.store.record import Memory
@@ -42,7 +42,7 @@ def predict_memory(cell: Cell, shape: tuple[int, int, int], classes: int, round_
     """
     if cell.compile:
         raise BenchError("compile = True cannot be planned: what compiled code allocates, only its compiler knows")
-    reason = why_not_planned(cell.method)
+    reason = load_method(cell.method).not_planned
     if reason is not None:
         raise BenchError(f"method {cell.method!r} can be measured, but not planned: {reason}")
     with _without_contents(cell.precision):

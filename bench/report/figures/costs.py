@@ -8,6 +8,7 @@ import pandas as pd
 
 from bench.analysis.frame import cell_titles, slices, tell_apart
 from bench.analysis.pareto import with_front
+from bench.config.axes import axes
 from bench.report.figures.drawing import (
     AXES,
     Figure,
@@ -26,11 +27,8 @@ from bench.report.tables.measured import mebibytes
 
 _CELLS_A_NETWORK = 4
 _EPOCHS_DRAWN = 12
-# What else the accuracies of one panel may not differ in, if lines through them are to mean something.
-_ACCURACY_APART = (
-    *("hidden", "width", "batch_size", "train_samples", "epochs", "learning_rate", "weight_decay", "schedule"),
-    *("image_size", "channels", "classes", "cut", "device"),
-)
+# The axes that the title of a panel of accuracies names, and those that it draws.
+_IN_ACCURACY_TITLE = {"network", "dataset", "optimizer", "depth", "modules", "seed", "noise_kind", "noise_rate"}
 
 
 def draw_figures(frame: pd.DataFrame) -> list[Figure]:
@@ -275,6 +273,15 @@ def _kl_by_module(frame: pd.DataFrame) -> Figure | None:
     )
 
 
+def _accuracy_axes() -> list[str]:
+    """What else the accuracies of one panel may not differ in, if lines through them are to mean something."""
+    return [
+        name
+        for name, row in axes().items()
+        if row.paired and row.series == "never" and "accuracy" in row.bears_on and name not in _IN_ACCURACY_TITLE
+    ]
+
+
 def _accuracy_rows(frame: pd.DataFrame) -> pd.DataFrame:
     """Accuracy rows with their panel; cells with more than one layer a module become lines of their own."""
     rows = frame[frame["has_accuracy"]]
@@ -284,7 +291,7 @@ def _accuracy_rows(frame: pd.DataFrame) -> pd.DataFrame:
     is_usual = rows["layers_per_module"] == 1
     modules = rows["modules"].map(lambda count: f"{count} module{'s' if count > 1 else ''}")
     rows = rows.assign(
-        panel=tell_apart(panel, rows, _ACCURACY_APART),
+        panel=tell_apart(panel, rows, _accuracy_axes()),
         series=rows["series"].where(is_usual, rows["series"] + ", " + modules),
     )
     # Clean labels are the rate 0 of every kind of noise; further kinds get panels of their own.

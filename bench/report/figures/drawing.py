@@ -14,34 +14,12 @@ import seaborn as sns
 from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from bench.analysis.frame import METHOD_ORDER, ordered_series
+from bench.analysis.frame import method_place, ordered_series
+from bench.config.methods import known_method
 
 mpl.use("Agg")
 
 _STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "sid-bench", "font.size": 10, "axes.titlesize": 10}
-# Okabe and Ito's palette, which the colour-blind can tell apart: greys for BP's kin, blues for streamed SID.
-_COLOURS = {
-    "bp": "#1c1c1c",
-    "bp-checkpoint": "#8a8a8a",
-    "bp-checkpoint-trunk": "#57606a",
-    "bp-microbatch": "#c4b8a8",
-    "bp-offload": "#6e5f4b",
-    "bp-plain": "#b0b0b0",
-    "bp-label-smoothing": "#e69f00",
-    "deep-supervision": "#009e73",
-    "sid-published": "#d55e00",
-    "sid-streamed-autograd": "#56b4e9",
-    "sid-streamed": "#0072b2",
-    "sid-streamed-in-turn": "#003f87",
-    "sid-streamed-recompute": "#00a3a3",
-    "sid-vectorised": "#cc79a7",
-    "bp-gpipe": "#a6761d",
-    "bp-1f1b": "#5c4033",
-    "bp-zb1p": "#b5838d",
-    "bp-zbv": "#7f7f2a",
-    "sid-parallel": "#2e8b8b",
-    "sid-pipelined": "#6a51a3",
-}
 _OTHER_COLOURS = ("#8c564b", "#b8a800", "#7b4fa3")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p")
 _LEAST_SPAN = 5  # of a logarithmic axis, from end to end: at least two of its ticks have a label then
@@ -107,10 +85,12 @@ def look(rows: pd.DataFrame) -> Look:
     palette, markers, seen = {}, {}, dict[str, int]()
     for series in order:
         method = methods[series]
-        place = METHOD_ORDER.index(method) if method in METHOD_ORDER else len(METHOD_ORDER) + sum(map(ord, method)) % 3
+        row = known_method(method)
+        number = sum(map(ord, method))
+        place = number if method_place(method) == float("inf") else int(method_place(method))
         repeat = seen.get(method, 0)
         seen[method] = repeat + 1
-        colour = _COLOURS.get(method) or _OTHER_COLOURS[place - len(METHOD_ORDER)]
+        colour = (row.colour if row is not None else None) or _OTHER_COLOURS[number % len(_OTHER_COLOURS)]
         palette[series] = sns.light_palette(colour, 4)[-1 - repeat % 3]
         markers[series] = _MARKERS[(place + 4 * repeat) % len(_MARKERS)]
     return order, palette, markers

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from bench.analysis.frame import data_text, modules_text, ordered_series
-from bench.config.catalog import BACKBONE_TRUNKS
+from bench.config.networks import known_network
 from bench.report.tables.measured import NOT_MEASURED, mebibytes, ratio_text
 from bench.report.tables.summary import headline_costs
 
@@ -14,14 +14,16 @@ def layouts_table(frame: pd.DataFrame) -> pd.DataFrame:
     Of each layout it is the cell that the summary shows, where both have images and batches of the same size.
     """
     rows = []
-    for trunk, stages in BACKBONE_TRUNKS.items():
-        cascade, pipeline = (_headline(frame, network) for network in (trunk, stages))
+    for backbone, by_layout in _networks_by_backbone(frame).items():
+        if len(by_layout) < 2:
+            continue
+        cascade, pipeline = (_headline(frame, by_layout[layout]) for layout in ("cascade", "pipeline"))
         if cascade.empty or pipeline.empty:
             continue
         first, other = cascade.iloc[0], pipeline.iloc[0]
         if (first["pixels"], first["batch_size"]) != (other["pixels"], other["batch_size"]):
             continue
-        what = {"backbone": trunk.removeprefix("cascade-"), "data": data_text(first), "batch": first["batch_size"]}
+        what = {"backbone": backbone, "data": data_text(first), "batch": first["batch_size"]}
         rows += [
             what
             | {"method": method}
@@ -30,6 +32,16 @@ def layouts_table(frame: pd.DataFrame) -> pd.DataFrame:
             for method in ordered_series(pd.concat([cascade, pipeline]))
         ]
     return pd.DataFrame(rows)
+
+
+def _networks_by_backbone(frame: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """The networks in ``frame`` that have a backbone: by its name and their layout."""
+    found: dict[str, dict[str, str]] = {}
+    for name in sorted(frame["network"].unique()) if len(frame) else ():
+        row = known_network(name)
+        if row is not None and row.backbone is not None and row.layout is not None:
+            found.setdefault(row.backbone, {})[row.layout] = name
+    return found
 
 
 def _headline(frame: pd.DataFrame, network: str) -> pd.DataFrame:

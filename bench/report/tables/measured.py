@@ -8,7 +8,6 @@ from scipy import stats
 
 from bench.analysis.frame import ordered_series
 from bench.analysis.pareto import with_front
-from bench.config.methods import BASELINE
 
 NOT_MEASURED = "not measured"
 # Two instruments that differ by more than this share contradict each other.
@@ -40,7 +39,7 @@ def paired_differences(rows: pd.DataFrame, series: str) -> np.ndarray[Any, np.dt
     if rows.empty:
         return np.array([])
     own = rows[rows["series"] == series].set_index("pair")["accuracy.test_last"]
-    baseline = rows[rows["method"] == BASELINE].drop_duplicates("pair").set_index("pair")["accuracy.test_last"]
+    baseline = rows[rows["is_baseline"]].drop_duplicates("pair").set_index("pair")["accuracy.test_last"]
     return 100 * (own - baseline.reindex(own.index)).dropna().to_numpy(dtype=float)
 
 

@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from bench.analysis.frame import PANEL, UNKNOWN, ordered_series
-from bench.config.methods import BASELINE
+from bench.analysis.frame import UNKNOWN, ordered_series
 from bench.report.tables.measured import (
     NOT_MEASURED,
     difference_text,
@@ -54,11 +53,23 @@ def summary_table(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 def headline_costs(part: pd.DataFrame) -> pd.DataFrame:
     """The rows of the largest configuration in ``part`` that has a BP row with memory or latency."""
     measured = part[(part["has_memory"] | part["has_latency"]) & (part["seed"] == part["seed"].min())]
-    paired = measured[measured["pair"].isin(measured.loc[measured["method"] == BASELINE, "pair"])]
+    paired = measured[measured["pair"].isin(measured.loc[measured["is_baseline"], "pair"])]
     if paired.empty:
         return part.iloc[0:0]
     # Of equals, what is usual: even cuts and float32 come last, and a cell that is not compiled.
-    keys = ["depth", "batch_size", "modules", "hidden", "width", "pixels", *PANEL[:2], "cut", "precision", "compile"]
+    keys = [
+        "depth",
+        "batch_size",
+        "modules",
+        "hidden",
+        "width",
+        "pixels",
+        "network",
+        "dataset",
+        "cut",
+        "precision",
+        "compile",
+    ]
     ascending = [key not in ("cut", "compile") for key in keys]
     largest = paired.sort_values(keys, ascending=ascending).iloc[-1]
     headline: pd.DataFrame = paired[paired["pair"] == largest["pair"]]

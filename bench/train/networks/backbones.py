@@ -7,18 +7,10 @@ the ViT, and no pooling in the VGG once one pixel is left.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-
-from bench.config.catalog import BACKBONE_TRUNKS, SMALL_SIDE, vit_patch
-from bench.config.cell import Cell
-from bench.train.meta_tensors import hollow_tensors
-from bench.train.networks.cuts import balanced_cut, even_cut
-from sid_core import Pipeline
-from sid_core.pipeline import pool
 
 _VIT_WIDTH, _VIT_BLOCKS, _VIT_HEADS = 192, 12, 3
 _CONVOLUTIONS = (32, 64, 64, 128, 128)  # channels of the units of pipeline-conv; every second one ends with pooling
@@ -27,79 +19,17 @@ _CONVOLUTIONS = (32, 64, 64, 128, 128)  # channels of the units of pipeline-conv
 _IMAGES = 2
 
 Shape = tuple[int, int, int]
+SMALL_SIDE = 64
 
 
-@dataclass(frozen=True)
-class UnitSizes:
-    """Of one unit, for two images: channels and bytes of its output, and the bytes kept for its backward pass."""
-
-    width: int
-    output_bytes: int
-    kept_bytes: int
-
-
-def build_pipeline(cell: Cell, shape: Shape, classes: int) -> Pipeline:
-    """The backbone of ``cell`` for images of ``shape`` (channels, height, width), cut into ``cell.modules`` stages.
-
-    The backbone's weights are drawn before the heads', so that they are the same for every cut.
-    """
-    sizes = unit_sizes(cell.network, shape)
-    if cell.cut == "balanced":
-        ends = balanced_cut([unit.kept_bytes for unit in sizes], [unit.output_bytes for unit in sizes], cell.modules)
-    else:
-        ends = even_cut(len(sizes), cell.modules)
-    units = build_units(cell.network, shape)
-    stages = [nn.Sequential(*units[start:end]) for start, end in pairwise([0, *ends])]
-    return Pipeline.with_heads(stages, [sizes[end - 1].width for end in ends], classes, cell.hidden)
-
-
-def build_trunk(cell: Cell, shape: Shape) -> nn.Sequential:
-    """The backbone of ``cell`` as a trunk: images ``[B, *shape]`` to features ``[B, cell.width]``.
-
-    Its units are those of the pipeline of the same backbone, with the same weights.
-    """
-    backbone = BACKBONE_TRUNKS[cell.network]
-    *_, last = unit_sizes(backbone, shape)
-    return nn.Sequential(*build_units(backbone, shape), _Pool(), nn.Linear(last.width, cell.width))
+def vit_patch(h: int, w: int) -> int:
+    """Patch."""
+    return 16 if max(h, w) > 64 else 4
 
 
 def build_units(network: str, shape: Shape) -> list[nn.Module]:
     """The units of ``network``, with weights from torch's generator."""
     return _BUILDERS[network](shape)
-
-
-def unit_sizes(network: str, shape: Shape) -> list[UnitSizes]:
-    """The sizes of each unit of ``network``, from a pass over tensors without contents."""
-    sizes = []
-    with hollow_tensors():
-        features = torch.empty(_IMAGES, *shape)
-        counted = {features.untyped_storage()._cdata}
-        for unit in build_units(network, shape):
-            counted |= {parameter.untyped_storage()._cdata for parameter in unit.parameters()}
-            kept: list[Tensor] = []
-            with torch.autograd.graph.saved_tensors_hooks(_keep_in(kept), lambda tensor: tensor):
-                features = unit(features)
-            storages = {tensor.untyped_storage()._cdata: tensor.untyped_storage().nbytes() for tensor in kept}
-            kept_bytes = sum(size for address, size in storages.items() if address not in counted)
-            counted |= set(storages)  # whatever is kept lives as long as the features' graph
-            width = features.shape[2 if features.dim() == 3 else 1]
-            sizes.append(UnitSizes(width, features.untyped_storage().nbytes(), kept_bytes))
-    return sizes
-
-
-def _keep_in(kept: list[Tensor]) -> Callable[[Tensor], Tensor]:
-    def keep(tensor: Tensor) -> Tensor:
-        kept.append(tensor.detach())
-        return tensor
-
-    return keep
-
-
-class _Pool(nn.Module):
-    """:func:`sid_core.pipeline.pool`: the mean over pixels or tokens."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        return pool(features)
 
 
 def _resnet18(shape: Shape) -> list[nn.Module]:
@@ -177,8 +107,8 @@ def _conv(shape: Shape) -> list[nn.Module]:
 
 
 _BUILDERS: dict[str, Callable[[Shape], list[nn.Module]]] = {
-    "pipeline-conv": _conv,
-    "pipeline-resnet18": _resnet18,
-    "pipeline-vgg11": _vgg11,
-    "pipeline-vit-tiny": _vit_tiny,
+    "conv": _conv,
+    "resnet18": _resnet18,
+    "vgg11": _vgg11,
+    "vit-tiny": _vit_tiny,
 }

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.distributed.pipelining import PipelineStage
 from torch.distributed.pipelining.schedules import get_schedule_class
 
+from bench.config.schedules import SCHEDULES
 from bench.train.ranks.bounds import busy_bound, flushed_bound
-from bench.train.ranks.scheduled import STAGES_A_RANK, ScheduleName
 from bench.train.ranks.share import RankShare, batch_by_batch
 from sid_core import BeliefNetwork, balanced_sizes
 from sid_core.phases import enter
@@ -88,7 +88,7 @@ class _Stage(PipelineStage):
 class _Schedule(nn.Module):
     """This rank's stages of ``network``, and the schedule by which all ranks run them. ``torch.distributed`` is up."""
 
-    def __init__(self, network: BeliefNetwork, name: ScheduleName, micro_batches: int) -> None:
+    def __init__(self, network: BeliefNetwork, name: str, micro_batches: int) -> None:
         super().__init__()
         rank, ranks = dist.get_rank(), dist.get_world_size()
         owners = _owners(name, ranks)
@@ -104,12 +104,10 @@ class _Schedule(nn.Module):
             for module, index in zip(self.stages, own, strict=True)
         ]
         schedule: Any = get_schedule_class(name)
-        self._schedule = schedule(
-            stages if STAGES_A_RANK[name] > 1 else stages[0], micro_batches, loss_fn=F.cross_entropy
-        )
+        self._schedule = schedule(stages if SCHEDULES[name] > 1 else stages[0], micro_batches, loss_fn=F.cross_entropy)
         self._has_first, self._has_last = 0 in own, len(sizes) - 1 in own
 
-    def accumulate_gradients(self, images: Tensor, labels: Tensor, _alpha: object) -> Tensor:
+    def accumulate_gradients(self, images: Tensor, labels: Tensor, _objective: object) -> Tensor:
         """One batch through the schedule; gradients of the mean loss, which is NaN where the last stage is not."""
         losses: list[Tensor] = []
         enter("wait")
@@ -122,25 +120,26 @@ class _Schedule(nn.Module):
         return torch.stack(losses).mean().detach() if losses else torch.full((), torch.nan)
 
 
-def scheduled_share(network: BeliefNetwork, name: ScheduleName, micro_batches: int) -> RankShare:
+def scheduled_share(network: BeliefNetwork, *, schedule: str, micro_batches: int) -> RankShare:
     """What this rank does of BP's step on ``network``, a pipeline of at least as many modules as there are stages.
 
-    A batch is cut into ``micro_batches``, a multiple of the number of ranks, and has a multiple of them as its size.
+    A batch is cut into ``micro_batches``, a multiple of the number of ranks; its size is a multiple of them.
     """
-    schedule = _Schedule(network, name, micro_batches)
-    owners, ranks = schedule.owners, dist.get_world_size()
+    scheduled = _Schedule(network, schedule, micro_batches)
+    owners, ranks = scheduled.owners, dist.get_world_size()
     bound = (
         partial(busy_bound, owners=owners)
-        if STAGES_A_RANK[name] > 1
+        if SCHEDULES[schedule] > 1
         else partial(flushed_bound, owners=owners, micro_batches=micro_batches)
     )
     modules_by_rank = [owners.count(rank) for rank in range(ranks)]
-    return RankShare(schedule, network, 1, modules_by_rank, batch_by_batch(schedule.accumulate_gradients), bound)
+    train = batch_by_batch(scheduled.accumulate_gradients)
+    return RankShare(scheduled, network, 1, modules_by_rank, train, bound)
 
 
-def _owners(name: ScheduleName, ranks: int) -> list[int]:
+def _owners(name: str, ranks: int) -> list[int]:
     """The rank of each stage: in turns, or (ZBV) there and back again."""
     forth = list(range(ranks))
     if name == "ZBVZeroBubble":
         return [*forth, *reversed(forth)]
-    return forth * STAGES_A_RANK[name]
+    return forth * SCHEDULES[name]

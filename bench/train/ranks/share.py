@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bench.train.ranks.bounds import StepTimes
-from sid_core import BeliefNetwork
+from sid_core import BeliefNetwork, Objective
 from sid_core.phases import enter
 
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -18,7 +18,7 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 class Train(Protocol):
     """Trains on some batches, the same on each rank; every rank calls it at once."""
 
-    def __call__(self, batches: Batches, alpha: Any, optimizer: Optimizer, **objective: Any) -> Tensor:
+    def __call__(self, batches: Batches, objective: Objective | None, optimizer: Optimizer) -> Tensor:
         """Gradients and an optimizer step for each ``(images, labels)``; the losses ``[N]``, NaN where unknown here."""
 
 
@@ -49,14 +49,14 @@ def batch_by_batch(accumulate_gradients: Callable[..., Tensor]) -> Train:
     """Ends each batch on all ranks before the next.
 
     Args:
-        accumulate_gradients: ``(images, labels, alpha, **objective) -> loss``, called by all ranks at once.
+        accumulate_gradients: ``(images, labels, objective) -> loss``, called by all ranks at once.
     """
 
-    def train(batches: Batches, alpha: Any, optimizer: Optimizer, **objective: Any) -> Tensor:
+    def train(batches: Batches, objective: Objective | None, optimizer: Optimizer) -> Tensor:
         losses = []
         for images, labels in batches:
             optimizer.zero_grad()
-            losses.append(accumulate_gradients(images, labels, alpha, **objective))
+            losses.append(accumulate_gradients(images, labels, objective))
             enter("optimizer")
             optimizer.step()
         return torch.stack(losses)

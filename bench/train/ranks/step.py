@@ -1,17 +1,18 @@
 """One rank's side of a training step that several ranks share, and the steps on one rank that it is held against."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bench.config.cell import Cell, Precision
-from bench.config.methods import BASELINE, load_method, one_rank_method, share_of, takes_objective
+from bench.config.check import changed
+from bench.config.methods import load_method
+from bench.config.plugins import resolve
 from bench.train.networks.build import build_network
 from bench.train.ranks.share import RankShare
-from bench.train.step import Gradients, TrainingStep, autocast_to, build_optimizer, build_step
+from bench.train.step import Gradients, TrainingStep, autocast_to, build_optimizer, build_step, objective_of
+from sid_core import Objective
 from sid_core.phases import enter
 
 # With fewer, a rule that works on several batches at once would not show what it holds when all ranks are busy.
@@ -27,8 +28,7 @@ class RankStep:
 
     share: RankShare
     optimizer: Optimizer
-    alpha: float | Sequence[float] | None
-    objective: dict[str, Any]
+    objective: Objective | None
     precision: Precision = "float32"
 
     @property
@@ -63,7 +63,7 @@ class RankStep:
             same = ((images, labels) for _ in range(batches))
             # An optimizer's step is in it, too, and stays as it is: autocast passes by what works in place.
             with autocast_to(self.precision, images.device):
-                return self.share.train(same, self.alpha, self.optimizer, **self.objective)
+                return self.share.train(same, self.objective, self.optimizer)
         finally:
             self.optimizer.__dict__.pop("zero_grad", None)
 
@@ -71,13 +71,14 @@ class RankStep:
 def build_rank_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> RankStep:
     """This rank's side of the step of ``cell``, with the weights that one rank would have drawn."""
     network = build_network(cell, shape, classes).to(cell.device)
-    share = share_of(cell, network)
-    objective = cell.objective() if takes_objective(load_method(cell.method)) else {}
+    method = load_method(cell.method)
+    share: RankShare = resolve(method.on_ranks)(network, **method.settings_for(cell))
     optimizer = build_optimizer(cell, share.network.parameters())
-    return RankStep(share, optimizer, cell.alpha, objective, cell.precision)
+    return RankStep(share, optimizer, objective_of(cell), cell.precision)
 
 
 def build_one_rank_steps(cell: Cell, shape: tuple[int, int, int], classes: int) -> tuple[TrainingStep, TrainingStep]:
     """BP's step and that of the cell's own rule, both for one rank, on one network and with one optimizer."""
-    own = build_step(cell.model_copy(update={"method": one_rank_method(cell.method), "ranks": 1}), shape, classes)
-    return own.with_method(BASELINE), own
+    method = load_method(cell.method).on_one_rank
+    own = build_step(changed(cell, method=method, ranks=1, micro_batches=None), shape, classes)
+    return own.baseline(), own

@@ -10,14 +10,15 @@ from fake_machine import CPU, FakeMachine
 from typer.testing import CliRunner, Result
 
 import bench.cli.app
+import bench.cli.doctor
 from bench.machine.doctor import diagnose
 
 
 @pytest.fixture
 def on_machine(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
     """The command looks at the made-up machine, for a moment only."""
-    monkeypatch.setattr(bench.cli.app, "this_system", machine.system)
-    monkeypatch.setattr(bench.cli.app, "diagnose", lambda system: diagnose(system, 0.01))
+    monkeypatch.setattr(bench.cli.doctor, "this_system", machine.system)
+    monkeypatch.setattr(bench.cli.doctor, "diagnose", lambda system: diagnose(system, 0.01))
     monkeypatch.setattr("bench.machine.doctor.gpu.cuda_uuids", list)
     return machine
 
@@ -62,7 +63,7 @@ def test_json_has_every_check_of_the_table(on_machine: FakeMachine) -> None:
 
 
 def test_text_of_a_process_is_not_markup(on_machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.cli.app, "this_system", lambda: on_machine.system(OMP_WAIT_POLICY="[red]x[/] \udcff"))
+    monkeypatch.setattr(bench.cli.doctor, "this_system", lambda: on_machine.system(OMP_WAIT_POLICY="[red]x[/] \udcff"))
     assert "OMP_WAIT_POLICY=[red]x[/] \\udcff" in doctor().stdout
 
 

@@ -12,6 +12,7 @@ from harness_tools import Endings, FinishedRun, Launcher, RunCli, bench_environm
 from typer.testing import CliRunner
 
 import bench.cli.app
+import bench.cli.run
 from bench.config.cell import Cell
 from bench.execute.isolate import Isolation
 
@@ -73,7 +74,7 @@ def measuring_cli(cli: RunCli, isolation: Isolation, monkeypatch: pytest.MonkeyP
         ) -> None:
             assert self._server is isolation._server, "the shared server must live"
 
-    monkeypatch.setattr(bench.cli.app, "Isolation", Borrowed)
+    monkeypatch.setattr(bench.cli.run, "Isolation", Borrowed)
     return cli
 
 
@@ -95,7 +96,7 @@ class NoIsolation(Isolation):
 
     def _ask(self, task: str, cell: Cell, *_limits: object) -> dict[str, Any]:
         self.asked.append((task, cell))
-        if cell.method == "bp-checkpoint" and task == "measure":
+        if cell.recompute == "modules" and task == "measure":
             return {"status": "crashed", "message": "[red] alert", "final": True, "work_seconds": 0.0}
         return {"status": "ok", "message": None, "work_seconds": 0.0}
 
@@ -105,7 +106,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Cell]]:
     """What the command line asks of the processes of its cells, which are not started."""
     requests: list[tuple[str, Cell]] = []
     monkeypatch.setattr(NoIsolation, "asked", requests, raising=False)
-    monkeypatch.setattr(bench.cli.app, "Isolation", NoIsolation)
+    monkeypatch.setattr(bench.cli.run, "Isolation", NoIsolation)
     return requests
 
 
@@ -126,7 +127,7 @@ def endings(monkeypatch: pytest.MonkeyPatch) -> Endings:
                 started.append(cell)
                 return answer(cell)
 
-        monkeypatch.setattr(bench.cli.app, "Isolation", Scripted)
+        monkeypatch.setattr(bench.cli.run, "Isolation", Scripted)
         return started
 
     return install

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.config.cell import Cell, make_cell
+from bench.config.cell import Cell
+from bench.config.check import make_cell
 from bench.store.file import read_records
 from bench.store.record import Record
 

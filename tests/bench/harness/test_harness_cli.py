@@ -9,9 +9,12 @@ import typer.main
 from harness_tools import FinishedRun, RunCli, bench_environment, sound_records
 
 import bench.cli.app
-from bench.config.catalog import DATASETS, NETWORKS
+from bench.config.axes import axes
 from bench.config.cell import Cell
+from bench.config.datasets import dataset_names
+from bench.config.label import label
 from bench.config.methods import method_names
+from bench.config.networks import network_names
 from bench.config.sweep import load_sweep, suite_names
 
 
@@ -52,7 +55,7 @@ def test_list_names_everything(cli: RunCli) -> None:
     ended = cli("list")
     assert ended.exit_code == 0
     words = {line.split()[0] for line in ended.stdout.splitlines() if line.strip()}
-    for name in (*suite_names(), *method_names(), *NETWORKS, *DATASETS, *Cell.model_fields):
+    for name in (*suite_names(), *method_names(), *network_names(), *dataset_names(), *axes()):
         assert name in words
 
 
@@ -61,9 +64,9 @@ def test_list_names_everything(cli: RunCli) -> None:
     [
         ("suites", suite_names()),
         ("methods", method_names()),
-        ("networks", list(NETWORKS)),
-        ("datasets", list(DATASETS)),
-        ("axes", list(Cell.model_fields)),
+        ("networks", network_names()),
+        ("datasets", dataset_names()),
+        ("axes", list(axes())),
     ],
 )
 def test_list_of_one_kind_names_that_kind_only(cli: RunCli, what: str, names: list[str]) -> None:
@@ -92,7 +95,7 @@ def test_dry_run_prints_each_cell_on_a_line_and_touches_nothing(
     cells = load_sweep(suite).cells
     lines = dry_run(cli, suite, "--out", results)
     assert [line.split()[0] for line in lines[:-1]] == [cell.id for cell in cells]
-    assert all(cell.label() in line for cell, line in zip(cells, lines, strict=False))
+    assert all(label(cell) in line for cell, line in zip(cells, lines, strict=False))
     assert lines[-1] == f"{len(cells)} cells"
     assert asked == []
     assert not results.exists()
@@ -115,7 +118,7 @@ def test_without_quiet_each_cell_has_a_line(
     lines = ended.stdout.splitlines()
     assert lines[0] == "2 cells, 0 stored already, 2 to measure"
     assert lines[1].startswith("[1/2] ok bp cascade-linear random")
-    assert lines[2].startswith("[2/2] crashed bp-checkpoint cascade-linear random")
+    assert lines[2].startswith("[2/2] crashed bp cascade-linear random")
     assert lines[2].endswith(": [red] alert"), "messages are not markup"
     assert len(lines) == 4
     assert [task for task, _ in asked] == ["measure", "measure"]
@@ -156,7 +159,7 @@ def test_only_failed_cells_are_retried(cli: RunCli, sweep: Path, results: Path, 
     cli(*arguments)
     assert "0 cells measured, 2 stored before" in cli(*arguments).stdout
     assert "1 cells measured, 1 crashed, 1 stored before" in cli(*arguments, "--retry-failed").stdout
-    assert [cell.method for _, cell in asked] == ["bp", "bp-checkpoint", "bp-checkpoint"]
+    assert [cell.recompute for _, cell in asked] == ["none", "modules", "modules"]
     assert [record.status for record in sound_records(results)] == ["ok", "crashed", "crashed"]
 
 

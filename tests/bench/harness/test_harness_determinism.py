@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cells import methods_taking
 from harness_tools import TINY, FinishedRun, RunCli, bench_environment, sound_records
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bench.config.cell import PASSES, STORED, Cell, make_cell
-from bench.config.methods import load_method, method_names, refusal, takes_objective
+from bench.config.cell import PASSES, Cell
+from bench.config.check import make_cell
+from bench.config.methods import load_method
 from bench.config.sweep import suite_names
 
-METHODS = [name for name in method_names() if refusal(name, make_cell({})) is None]  # that take a cascade
-WITH_ALPHA = [name for name in METHODS if load_method(name).USES_ALPHA]
-WITHOUT_ALPHA = [name for name in METHODS if not load_method(name).USES_ALPHA]
+METHODS = methods_taking(make_cell({}))  # that take a cascade
+WITH_ALPHA = [name for name in METHODS if load_method(name).uses_alpha]
+WITHOUT_ALPHA = [name for name in METHODS if not load_method(name).uses_alpha]
 NOISE_KINDS = ["symmetric-exclusive", "symmetric-inclusive", "pairflip", "asymmetric"]
 
 
@@ -81,13 +83,13 @@ def test_changing_one_field_that_bears_on_the_cell_changes_its_id(values: dict[s
 def test_the_objective_bears_on_methods_that_have_one_only(values: dict[str, Any]) -> None:
     cell = make_cell(values)
     usual = {"direction": "forward", "smoothing": None, "loss_reduction": "sum"}
-    if not takes_objective(load_method(cell.method)):
+    if not load_method(cell.method).objective:
         assert {name: getattr(cell, name) for name in usual} == usual
     assert (cell.smoothing is None) == (cell.direction == "forward")
     stored = cell.model_dump(mode="json")
     if {name: stored[name] for name in usual} == usual:  # then the cell is what it was before there was a choice
         before = {name: value for name, value in stored.items() if name not in usual}
-        old = Cell.model_validate(before, context=STORED)
+        old = Cell.model_validate(before)
         assert (old, old.id) == (cell, cell.id)
 
 
@@ -96,7 +98,7 @@ def test_the_objective_bears_on_methods_that_have_one_only(values: dict[str, Any
 def test_a_cell_survives_json_with_its_id(values: dict[str, Any]) -> None:
     cell = make_cell(values)
     text = json.dumps(cell.model_dump(mode="json"))
-    for copy in (Cell.model_validate(json.loads(text), context=STORED), make_cell(json.loads(text))):
+    for copy in (Cell.model_validate(json.loads(text)), make_cell(json.loads(text))):
         assert copy == cell
         assert copy.id == cell.id
 
@@ -158,9 +160,10 @@ def test_modules_left_out_are_the_depth() -> None:
 
 def test_ids_do_not_depend_on_the_process_or_its_hash_seed() -> None:
     code = (
+        "from bench.config.label import label\n"
         "from bench.config.sweep import load_sweep\n"
         f"for name in {suite_names()!r}:\n"
-        "    for cell in load_sweep(name).cells: print(cell.id, cell.label())\n"
+        "    for cell in load_sweep(name).cells: print(cell.id, label(cell))\n"
     )
 
     def printed(seed: str) -> str:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cells import methods_taking
 from harness_tools import Endings, RunCli, sound_records, write_sweep
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.config.cell import Cell, make_cell
-from bench.config.methods import method_names, refusal
+from bench.config.cell import Cell
+from bench.config.check import make_cell
 from bench.execute.frontier import is_beyond, why_skip
 
 SIZES = ("layers", "modules", "width", "hidden", "batch_size", "image_size", "channels", "classes")
@@ -148,7 +149,7 @@ def few_objects() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("method", "network"),
     [
-        *((method, "cascade-linear") for method in method_names() if refusal(method, make_cell({})) is None),
+        *((method, "cascade-linear") for method in methods_taking(make_cell({}))),
         ("bp", "cascade-conv"),
         ("sid-streamed", "cascade-conv"),
     ],

@@ -29,7 +29,7 @@ from harness_tools import (
     write_sweep,
 )
 
-from bench.config.cell import make_cell
+from bench.config.check import make_cell
 from bench.errors import ConfigError
 from bench.execute.forkserver import _collect
 from bench.execute.isolate import Isolation
@@ -313,7 +313,7 @@ def test_an_isolation_that_was_asked_nothing_starts_nothing() -> None:
 
 def test_a_method_cannot_take_the_name_of_one_of_ours(tmp_path: Path) -> None:
     folder = write_plugin(tmp_path / "plugins", "squatter", {"bp": "raise RuntimeError('not BP')\n"})
-    code = "from bench.config.methods import load_method; print(load_method('bp').__name__)"
+    code = "from bench.config.methods import load_method; print(load_method('bp').name)"
     ended = subprocess.run(
         [sys.executable, "-c", code],
         env=bench_environment(folder),

@@ -17,7 +17,8 @@ from harness_tools import (
     write_sweep,
 )
 
-from bench.config.cell import Cell, make_cell
+from bench.config.cell import Cell
+from bench.config.check import make_cell
 from bench.config.sweep import load_sweep
 from bench.execute.isolate import Isolation
 from bench.execute.run import measure_cell

@@ -96,7 +96,7 @@ WRITE_UNTIL_THE_LIMIT = """
 import resource, sys
 from pathlib import Path
 from harness_tools import make_record
-from bench.config.cell import STORED, Cell
+from bench.config.cell import Cell
 from bench.errors import StoreError
 from bench.store.file import Store
 

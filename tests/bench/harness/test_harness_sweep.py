@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.config.alpha import alpha_by_module, alpha_text
-from bench.config.cell import Cell, make_cell
+from bench.config.cell import Cell
+from bench.config.check import make_cell
+from bench.config.label import label
 from bench.config.sweep import load_sweep, suite_names
 from bench.errors import ConfigError
 
@@ -30,6 +32,7 @@ OVERRIDES: dict[str, tuple[str, list[object]]] = {
     "smoothing": ("0.2,0.01", [0.2, 0.01]),
     "loss_reduction": ("sum,mean", ["sum", "mean"]),
     "chunk": ("1,3", [1, 3]),
+    "recompute": ("none,modules", ["none", "modules"]),
     "micro_batches": ("2,8", [2, 8]),
     "optimizer": ("sgd", ["sgd"]),
     "learning_rate": ("1e-4,2", [1e-4, 2.0]),
@@ -151,7 +154,7 @@ def test_alphas_in_no_even_order_are_told_one_by_one() -> None:
 @pytest.mark.parametrize("suite", suite_names())
 def test_cells_of_a_suite_are_told_apart_by_their_lines(suite: str) -> None:
     cells = load_sweep(suite).cells
-    assert len({cell.label() for cell in cells}) == len(cells)
+    assert len({label(cell) for cell in cells}) == len(cells)
 
 
 def test_only_keeps_the_cells_that_have_one_of_the_values() -> None:

@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.config.cell import Cell, make_cell
+from bench.config.cell import Cell
+from bench.config.check import make_cell
 from bench.execute.run import measure_cell
 from bench.measure.accuracy import measure_accuracy
 from bench.store.record import Accuracy, Record
-from bench.train.datasets.load import Dataset, load_dataset
+from bench.train.datasets.splits import Splits, load_splits
 from bench.train.step import TrainingStep, build_step
 
 Rule = Callable[..., Tensor]
@@ -37,9 +38,9 @@ def make(method: str = "bp", **axes: Any) -> Cell:
     return make_cell(small | {"method": method, "epochs": 2, "train_samples": 200} | axes)
 
 
-def run(cell: Cell, wrap: Callable[[Rule], Rule] = lambda rule: rule) -> tuple[Accuracy, TrainingStep, Dataset]:
+def run(cell: Cell, wrap: Callable[[Rule], Rule] = lambda rule: rule) -> tuple[Accuracy, TrainingStep, Splits]:
     """Runs the pass with the cell's rule, or with one made from it."""
-    data = load_dataset(cell, None)
+    data = load_splits(cell, None)
     step = build_step(cell, data.shape, data.classes)
     step = dataclasses.replace(step, rule=wrap(step.rule))
     return measure_accuracy(cell, step, data), step, data
@@ -200,7 +201,7 @@ def test_a_network_trained_on_flipped_labels_fails_on_the_clean_test_set() -> No
 
 def test_a_cosine_schedule_falls_to_zero() -> None:
     cell = make(optimizer="sgd", epochs=3)
-    data = load_dataset(cell, None)
+    data = load_splits(cell, None)
     step = build_step(cell, data.shape, data.classes)
     rates: list[float] = []
 

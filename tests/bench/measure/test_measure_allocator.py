@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd.profiler import profile
 
-from bench.config.cell import make_cell
+from bench.config.check import make_cell
 from bench.measure.memory.allocator import allocations, sum_up
 from bench.measure.memory.measure import measure_memory
 from bench.store.record import Allocator

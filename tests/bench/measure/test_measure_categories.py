@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from cells import methods_taking
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from bench.config.cell import make_cell
-from bench.config.methods import method_names, refusal
+from bench.config.check import make_cell
 from bench.measure.memory.categories import at_peak, timeline, told_phase_and_region
 from bench.measure.memory.measure import measure_memory
 from bench.measure.memory.storages import StorageMeter
@@ -97,7 +97,7 @@ def measure(method: str, depth: int = 4, network: str = "cascade-linear", batch_
 
 
 @pytest.mark.parametrize("network", ["cascade-linear", "cascade-conv"])
-@pytest.mark.parametrize("method", [name for name in method_names() if refusal(name, make_cell({})) is None])
+@pytest.mark.parametrize("method", methods_taking(make_cell({})))
 def test_the_categories_sum_up_to_the_peak_and_the_timeline_reaches_it(method: str, network: str) -> None:
     memory = measure(method, network=network)
     assert memory.at_peak is not None

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from cells import methods_taking
 from torch import Tensor
 
-from bench.config.cell import make_cell
-from bench.config.methods import method_names, refusal
+from bench.config.check import make_cell
 from bench.errors import ConfigError
 from bench.execute.worker import handle
 from bench.measure.latency.measure import measure_latency
@@ -24,7 +24,7 @@ needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g
 
 
 COMPILED = make_cell({"compile": True, "passes": ["latency"]})
-METHODS = [name for name in method_names() if refusal(name, COMPILED) is None]
+METHODS = methods_taking(COMPILED)
 
 
 @pytest.fixture
@@ -95,9 +95,9 @@ def test_both_legs_of_a_latency_are_compiled_before_the_first_block(graphs: list
         with step.timed():
             yield
 
-    latency = measure_latency(step, step.with_method("bp"), images, labels, seconds=0.001, timed=timed)
+    latency = measure_latency(step, step.baseline(), images, labels, seconds=0.001, timed=timed)
     assert entered == [len(graphs)] * 2  # the blocks, and the shares of a step
-    assert step.with_method("bp").is_compiled
+    assert step.baseline().is_compiled
     assert len(latency.blocks_seconds) >= 10
     assert graphs
 

@@ -18,11 +18,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.config.cell import make_cell
-from bench.config.methods import load_method
+from bench.config.check import make_cell
 from bench.measure.latency.measure import Sample, measure_latency, sample_latency
 from bench.measure.latency.measure import summarise as summarise_samples
 from bench.store.record import Latency
+from bench.train.rules.bp import train_end_to_end
 from bench.train.step import build_step
 
 Block = tuple[float, float, float, float]
@@ -325,10 +325,10 @@ def test_a_sample_travels_as_json() -> None:
 def test_real_steps_are_timed_on_one_network() -> None:
     cell = make_cell({"method": "sid-streamed", "dataset": "random", "passes": ["latency"], "depth": 2, "hidden": 8})
     step = build_step(cell, (1, 4, 4), 10)
-    baseline = step.with_method("bp")
+    baseline = step.baseline()
     assert baseline.network is step.network
     assert baseline.optimizer is step.optimizer
-    assert baseline.rule is load_method("bp").accumulate_gradients
+    assert baseline.rule is train_end_to_end
     weights = step.network.state_dict()["trunk.1.weight"].clone()
     images, labels = torch.randn(8, 1, 4, 4), torch.randint(10, (8,))
     measured = measure_latency(step, baseline, images, labels, seconds=0.001)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.config.cell import make_cell
+from bench.config.check import make_cell
 from bench.measure.latency.measure import measure_latency
 from bench.store.record import Latency
 from bench.train.step import TrainingStep, build_step, flush_denormals

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.config.cell import Cell, make_cell
+from bench.config.cell import Cell
+from bench.config.check import make_cell
 from bench.measure.memory.measure import measure_memory
 from bench.store.record import Memory
 from bench.train.step import TrainingStep, build_step

@@ -1,18 +1,18 @@
-"""What a method lets a cell choose of how it works: modules at once, parts of a batch."""
+"""The choices that a cell has in how a method works: modules at once, parts of a batch, what is run again."""
 
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from cells import rule_names
 from torch import Tensor
 
-import bench.config.methods
 from bench.analysis.frame import series_names
-from bench.config.cell import Cell, make_cell
-from bench.config.methods import SETTING_NAMES, load_method, method_names, rank_limits, settings
+from bench.config.cell import Cell
+from bench.config.check import make_cell
+from bench.config.methods import load_method
 from bench.config.sweep import load_sweep
 from bench.errors import ConfigError
 from bench.measure.memory.measure import measure_memory
@@ -60,8 +60,9 @@ def test_smaller_chunks_hold_less_and_give_the_same_gradients() -> None:
 def test_more_micro_batches_hold_less_and_give_the_same_gradients() -> None:
     peaks = [peak(a_cell("bp-microbatch", micro_batches=parts)) for parts in (12, None, 2, 1)]
     assert all(smaller < larger for smaller, larger in pairwise(peaks))
-    for parts in (1, 5, 12):  # 12 samples in 5 parts that differ in size; one by one
-        assert_same_gradients(a_cell("bp-microbatch", micro_batches=parts), a_cell("bp"))
+    for method in ("bp", "sid-streamed", "sid-vectorised", "deep-supervision"):
+        for parts in (1, 5, 12):  # 12 samples in 5 parts that differ in size; one by one
+            assert_same_gradients(a_cell(method, micro_batches=parts), a_cell(method))
     with pytest.raises(ConfigError, match="micro_batches = 30 for batch_size = 12; legal: 1 to 12"):
         a_cell("bp-microbatch", micro_batches=30)
 
@@ -78,15 +79,26 @@ def test_a_batch_is_cut_into_as_many_parts_as_the_cell_says(
     assert seen == parts
 
 
-@pytest.mark.parametrize("method", [name for name in method_names() if rank_limits(name)[0] == 1])
-def test_a_setting_is_kept_by_methods_that_read_it_only(method: str) -> None:
+@pytest.mark.parametrize("method", [name for name in rule_names() if load_method(name).rank_limits[0] == 1])
+def test_chunk_is_kept_by_the_method_that_reads_it_and_micro_batches_by_all(method: str) -> None:
     network = {"network": "pipeline-conv", "modules": 5} if method == "bp-plain" else {}
     sizes = {"depth": 5, "device": "cuda" if method == "bp-offload" else "cpu", **network}
-    chosen = a_cell(method, chunk=3, micro_batches=3, **sizes)
-    reads = {"sid-vectorised": {"chunk": 3}, "bp-microbatch": {"micro_batches": 3}}.get(method, {})
-    assert {name: getattr(chosen, name) for name in SETTING_NAMES if getattr(chosen, name) is not None} == reads
-    assert settings(load_method(method), chosen) == reads
-    assert (chosen == a_cell(method, **sizes)) == (not reads)
+    with_chunk = a_cell(method, chunk=3, **sizes)
+    assert with_chunk.chunk == (3 if method == "sid-vectorised" else None)
+    assert (with_chunk == a_cell(method, **sizes)) == (method != "sid-vectorised")
+    if method != "sid-streamed-in-turn":
+        assert a_cell(method, micro_batches=3, **sizes).micro_batches == 3
+        assert a_cell(method, micro_batches=1, **sizes) == a_cell(method, **sizes)
+
+
+def test_an_alias_is_the_method_that_it_stands_for() -> None:
+    assert a_cell("bp-microbatch") == a_cell("bp", micro_batches=4)
+    assert a_cell("bp-microbatch", micro_batches=2) == a_cell("bp", micro_batches=2)
+    assert a_cell("bp-checkpoint") == a_cell("bp", recompute="modules")
+    assert a_cell("bp-checkpoint-trunk") == a_cell("bp", recompute="all")
+    assert a_cell("sid-streamed-recompute", network="cascade-conv") == a_cell(
+        "sid-streamed", network="cascade-conv", recompute="trunk"
+    )
 
 
 def test_cells_that_mean_the_same_are_equal() -> None:
@@ -96,7 +108,7 @@ def test_cells_that_mean_the_same_are_equal() -> None:
     assert len({a_cell("sid-vectorised", chunk=chunk).id for chunk in (None, 1, 2)}) == 3
 
 
-@pytest.mark.parametrize("axis", SETTING_NAMES)
+@pytest.mark.parametrize("axis", ["chunk", "micro_batches"])
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, "2"])
 def test_an_illegal_setting_is_refused_whatever_the_method(axis: str, value: object) -> None:
     for method in ("bp", "bp-microbatch", "sid-vectorised"):
@@ -104,12 +116,12 @@ def test_an_illegal_setting_is_refused_whatever_the_method(axis: str, value: obj
             a_cell(method, **{axis: value})
 
 
-def test_a_plan_keeps_settings_apart_at_every_batch_size_and_holds_them_against_one_bp() -> None:
+def test_a_plan_keeps_settings_apart_at_every_batch_size_and_compares_them_with_one_bp() -> None:
     cells = [a_cell("bp-microbatch", micro_batches=parts) for parts in (2, 4, 8)]
     assert len(lines_of(memory_cells(cells))) == 3
     lines = lines_of(memory_cells(cells))
     for batch_size in (8, 64):
-        found = [settings(load_method("bp-microbatch"), at_batch(line, batch_size))["micro_batches"] for line in lines]
+        found = [at_batch(line, batch_size).micro_batches for line in lines]
         assert found == [2, 4, 8]
     assert len({baseline_of(cell) for cell in cells}) == 1
 
@@ -122,7 +134,7 @@ def test_the_name_of_a_series_tells_its_settings() -> None:
         *(a_cell("sid-vectorised", chunk=chunk) for chunk in (None, 2)),
     ]
     frame = pd.DataFrame([cell.model_dump() for cell in cells])
-    expected = ["bp-microbatch", "bp-microbatch micro-batches 8", "sid-vectorised", "sid-vectorised chunk 2"]
+    expected = ["bp micro-batches 4", "bp micro-batches 8", "sid-vectorised", "sid-vectorised chunk 2"]
     assert list(series_names(frame)) == expected
 
 
@@ -132,13 +144,3 @@ def test_a_suite_sweeps_a_setting_beside_methods_without_it(tmp_path: Path) -> N
     suite.write_text(f"[[grid]]\n{axes}")
     found = [(cell.method, cell.chunk) for cell in load_sweep(str(suite)).cells]
     assert found == [("bp", None), ("sid-vectorised", 1), ("sid-vectorised", 2), ("sid-vectorised", None)]
-
-
-def test_a_setting_that_no_cell_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    method = SimpleNamespace(
-        SUMMARY="", USES_ALPHA=False, accumulate_gradients=print, SETTINGS={"chunks": lambda value, _cell: value}
-    )
-    source = SimpleNamespace(load=lambda: method)
-    monkeypatch.setattr(bench.config.methods, "_sources", lambda: {"mine": source})
-    with pytest.raises(ConfigError, match=r"unknown setting 'chunks'.*legal: chunk, micro_batches"):
-        load_method("mine")

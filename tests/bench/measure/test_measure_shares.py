@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.config.cell import make_cell
+from bench.config.check import make_cell
 from bench.measure.latency.shares import measure_shares
 from bench.train.step import TrainingStep, build_step
 from sid_core.phases import enter

@@ -1,20 +1,22 @@
 """A training step hands the cell's objective to methods that have one, and to no other."""
 
-from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
+from cells import rule_names
 from torch import Tensor
 
 import bench.train.step
-from bench.config.cell import make_cell
-from bench.config.methods import load_method, method_names, rank_limits, takes_objective
+from bench.config.check import changed, make_cell
+from bench.config.methods import Method, load_method
 from bench.measure.memory.measure import measure_memory
 from bench.train.step import TrainingStep, build_step
-from sid_core import published_step
+from sid_core import Objective, published_step
 
-WITH_OBJECTIVE = [name for name in method_names() if takes_objective(load_method(name)) and rank_limits(name)[0] == 1]
+WITH_OBJECTIVE = [
+    name for name in rule_names() if load_method(name).objective and load_method(name).rank_limits[0] == 1
+]
 
 
 def built(method: str, **axes: Any) -> tuple[TrainingStep, Tensor, Tensor]:
@@ -52,9 +54,9 @@ def test_the_objective_of_the_cell_reaches_the_core(
 
 
 def test_every_method_of_sid_has_an_objective() -> None:
-    of_sid = [name for name in method_names() if name.startswith("sid-")]
-    assert all(takes_objective(load_method(name)) for name in of_sid)
-    assert [name for name in of_sid if rank_limits(name)[0] == 1] == WITH_OBJECTIVE
+    of_sid = [name for name in rule_names() if name.startswith("sid-")]
+    assert all(load_method(name).objective for name in of_sid)
+    assert [name for name in of_sid if load_method(name).rank_limits[0] == 1] == WITH_OBJECTIVE
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
@@ -76,13 +78,13 @@ def test_updates_in_turn_are_those_at_the_end(optimizer: str, axes: dict[str, An
 def test_bp_beside_a_method_in_turn_updates_the_whole_network() -> None:
     step, images, labels = built("sid-streamed-in-turn")
     reference, *_ = built("bp")
-    baseline = step.with_method("bp")
+    baseline = step.baseline()
     assert baseline.network is step.network
-    assert baseline.with_method("bp-checkpoint").optimizer is baseline.optimizer
+    assert baseline.for_cell(changed(baseline.cell, method="bp-checkpoint")).optimizer is baseline.optimizer
     assert torch.equal(baseline(images, labels), reference(images, labels))
     for parameter, twin in zip(step.network.parameters(), reference.network.parameters(), strict=True):
         assert torch.equal(parameter, twin)
-    back = baseline.with_method("sid-streamed-in-turn")
+    back = baseline.for_cell(step.cell)
     assert len(back.in_turn) == 2
     back(images, labels)
 
@@ -100,22 +102,22 @@ def test_memory_in_turn_has_the_gradients_of_one_module() -> None:
     assert in_turn.peak_total_bytes < usual.peak_total_bytes
 
 
-def test_another_method_on_the_same_network_gets_four_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rule_without_settings_gets_four_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     step, images, labels = built("sid-streamed", direction="reverse", loss_reduction="mean")
     seen: list[tuple[Any, ...]] = []
-    plug_in = ModuleType("plug_in")
 
-    def accumulate_gradients(network: Any, images: Tensor, labels: Tensor, alpha: Any) -> Tensor:
-        seen.append((network, images, labels, alpha))
+    def rule(*arguments: Any) -> Tensor:
+        seen.append(arguments)
         return torch.zeros(())
 
-    plug_in.accumulate_gradients = accumulate_gradients  # type: ignore[attr-defined]
+    plug_in = Method(name="plug-in", summary="", rule=rule, uses_alpha=True)
     monkeypatch.setattr(bench.train.step, "load_method", lambda _: plug_in)
-    step.with_method("plug-in")(images, labels)
-    assert seen == [(step.network, images, labels, 0.5)]
+    assert step.cell is not None
+    step.for_cell(step.cell)(images, labels)
+    assert seen == [(step.network, images, labels, Objective(0.5, "reverse", 0.1, "mean"))]
 
 
 def test_a_step_comes_back_to_its_objective_from_another_method() -> None:
     step, images, labels = built("sid-streamed", direction="reverse")
     again, *_ = built("sid-streamed", direction="reverse")
-    assert torch.equal(step.with_method("bp").with_method("sid-streamed")(images, labels), again(images, labels))
+    assert torch.equal(step.baseline().for_cell(step.cell)(images, labels), again(images, labels))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.config.cell import make_cell
+from bench.config.check import make_cell
 from bench.measure.trace.recorder import Span, TraceRecorder, merge_traces, trace_step
 from bench.store.record import Trace
 from bench.train.step import TrainingStep, build_step

@@ -2,7 +2,8 @@
 
 import pytest
 
-from bench.config.cell import Cell, make_cell
+from bench.config.cell import Cell
+from bench.config.check import make_cell
 from bench.config.sweep import load_sweep
 from bench.errors import ConfigError
 from bench.plan.grid import baseline_of, lines_of, memory_cells, shape_of
@@ -22,6 +23,7 @@ def test_cells_that_differ_only_in_what_memory_does_not_depend_on_are_one() -> N
         {"weight_decay": 0.1},
         {"schedule": "cosine"},
         {"threads": 1},
+        {"alpha": 1.0},
         {"processes": 3},
         {"device": "cuda"},
         {"passes": ["accuracy"]},
@@ -42,7 +44,6 @@ def test_cells_that_differ_only_in_what_memory_does_not_depend_on_are_one() -> N
         {"width": 64},
         {"hidden": 64},
         {"batch_size": 64},
-        {"alpha": 1.0},
         {"direction": "reverse"},
         {"loss_reduction": "mean"},
         {"optimizer": "sgd"},

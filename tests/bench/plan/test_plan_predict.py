@@ -5,19 +5,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from cells import run_method
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 import bench.train.step
-from bench.config.cell import Cell, make_cell
-from bench.config.methods import load_method
+from bench.config.cell import Cell
+from bench.config.check import make_cell
+from bench.config.label import label
+from bench.config.methods import Method
 from bench.config.sweep import load_sweep
 from bench.errors import BenchError
 from bench.measure.memory.measure import measure_memory
@@ -113,7 +115,7 @@ def test_a_cell_in_bfloat16_is_predicted_to_the_byte(method: str, network: str) 
 def test_cells_of_the_memory_suite_with_small_batches() -> None:
     cells = [cell for cell in load_sweep("memory", ["batch_size=32"]).cells if cell.depth <= 16]
     assert len(cells) >= 50
-    assert [cell.label() for cell in cells if predicted(cell) != measured(cell)] == []
+    assert [label(cell) for cell in cells if predicted(cell) != measured(cell)] == []
 
 
 @pytest.mark.slow
@@ -122,7 +124,7 @@ def test_cells_of_the_memory_suite_with_small_batches() -> None:
 def test_the_whole_memory_suite(network: str) -> None:
     cells = [cell for cell in load_sweep("memory").cells if cell.network == network]
     assert len(cells) >= 45
-    assert [cell.label() for cell in cells if predicted(cell) != measured(cell)] == []
+    assert [label(cell) for cell in cells if predicted(cell) != measured(cell)] == []
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -139,7 +141,7 @@ def test_what_the_real_measurement_leaves_behind_is_not_changed(method: str) -> 
 
 def use_rule(patch: pytest.MonkeyPatch, rule: Callable[..., Tensor]) -> None:
     """Has the method ``bp`` follow another rule, as a plug-in would."""
-    method = SimpleNamespace(accumulate_gradients=rule)
+    method = Method(name="bp", summary="", rule=rule)
     patch.setattr(bench.train.step, "load_method", lambda _: method)
 
 
@@ -191,18 +193,18 @@ def test_a_rule_of_another_package(
 
 
 def reads_a_number(network: Any, images: Tensor, labels: Tensor, alpha: Any) -> Tensor:
-    loss = load_method("bp").accumulate_gradients(network, images, labels, alpha)
+    loss = run_method("bp", network, images, labels, alpha)
     return loss / float(loss)
 
 
 def chooses_by_contents(network: Any, images: Tensor, labels: Tensor, alpha: Any) -> Tensor:
     chosen = labels > 2
-    return load_method("bp").accumulate_gradients(network, images[chosen], labels[chosen], alpha)
+    return run_method("bp", network, images[chosen], labels[chosen], alpha)
 
 
 def goes_through_numpy(network: Any, images: Tensor, labels: Tensor, alpha: Any) -> Tensor:
     images = torch.from_numpy(images.numpy() + 1)
-    return load_method("bp").accumulate_gradients(network, images, labels, alpha)
+    return run_method("bp", network, images, labels, alpha)
 
 
 @pytest.mark.parametrize("rule", [reads_a_number, chooses_by_contents, goes_through_numpy])
@@ -233,7 +235,7 @@ def test_an_error_of_the_method_itself_stays_what_it_is(monkeypatch: pytest.Monk
 
 HUGE = """
 from pathlib import Path
-from bench.config.cell import make_cell
+from bench.config.check import make_cell
 from bench.measure.memory.predict import predict_memory
 cell = make_cell({"method": "METHOD", "depth": 1024, "batch_size": 65536, "dataset": "random", "passes": ["memory"]})
 memory = predict_memory(cell, (1, 28, 28), 10)

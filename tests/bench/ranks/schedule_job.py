@@ -8,9 +8,11 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
-from bench.config.cell import make_cell
-from bench.config.methods import load_method, share_of
+from bench.config.check import make_cell
+from bench.config.methods import load_method
+from bench.config.plugins import resolve
 from bench.train.networks.build import build_network
+from bench.train.rules.bp import train_end_to_end
 
 SCHEDULES = ["bp-gpipe", "bp-1f1b", "bp-zb1p", "bp-zbv"]
 MICRO_BATCHES_A_RANK = [None, 2]  # of a batch of 12 on 2 or 3 ranks
@@ -33,7 +35,8 @@ def compare(
     shape = (1, cell.image_size or 1, cell.image_size or 1)
     whole, alone = (build_network(cell, shape, 4).to(dtype) for _ in range(2))
     batches = [(torch.randn(12, *shape, dtype=dtype), torch.randint(4, (12,))) for _ in range(2)]
-    share = share_of(cell, whole)
+    of = load_method(method)
+    share = resolve(of.on_ranks)(whole, **of.settings_for(cell))
     with autocast:
         losses = share.train(batches, None, torch.optim.SGD(share.network.parameters(), 0.1))
     optimizer = torch.optim.SGD(alone.parameters(), 0.1)
@@ -41,7 +44,7 @@ def compare(
     for images, labels in batches:
         optimizer.zero_grad()
         with autocast:
-            expected.append(load_method("bp").accumulate_gradients(alone, images, labels, None))
+            expected.append(train_end_to_end(alone, images, labels, None))
         optimizer.step()
     names = {parameter: name for name, parameter in whole.named_parameters()}
     twins = dict(alone.named_parameters())

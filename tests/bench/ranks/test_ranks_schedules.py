@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from schedule_job import MICRO_BATCHES_A_RANK, SCHEDULES
 
-from bench.config.cell import make_cell
-from bench.config.methods import load_method, settings
+from bench.config.check import make_cell
+from bench.config.methods import load_method
+from bench.config.schedules import SCHEDULES as KNOWN_SCHEDULES
 from bench.errors import ConfigError
-from bench.train.ranks.scheduled import STAGES_A_RANK
 
 RUNS = [f"{method} {kind}" for method in SCHEDULES for kind in (*MICRO_BATCHES_A_RANK, "transformer")]
 
@@ -67,7 +67,7 @@ def test_under_autocast_two_steps_give_the_gradients_of_one_rank_to_eight_bits(
 
 
 def test_all_schedules_of_the_table_have_a_method() -> None:
-    assert len(STAGES_A_RANK) == len(SCHEDULES)
+    assert len(KNOWN_SCHEDULES) == len(SCHEDULES)
 
 
 def of_batch_12(**axes: Any) -> Any:
@@ -78,10 +78,9 @@ def of_batch_12(**axes: Any) -> Any:
 @pytest.mark.parametrize("method", SCHEDULES)
 def test_there_is_one_micro_batch_a_rank_unless_the_cell_says_otherwise(method: str) -> None:
     for ranks in (2, 3):
-        assert settings(load_method(method), of_batch_12(method=method, ranks=ranks)) == {"micro_batches": ranks}
-        assert settings(load_method(method), of_batch_12(method=method, ranks=ranks, micro_batches=12)) == {
-            "micro_batches": 12
-        }
+        settings_for = load_method(method).settings_for
+        assert settings_for(of_batch_12(method=method, ranks=ranks))["micro_batches"] == ranks
+        assert settings_for(of_batch_12(method=method, ranks=ranks, micro_batches=12))["micro_batches"] == 12
         assert of_batch_12(method=method, ranks=ranks, micro_batches=ranks) == of_batch_12(method=method, ranks=ranks)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bench.config.cell import make_cell
+from bench.config.check import make_cell
 from bench.store.record import Record
 
 _PHASES = ("forward_seconds", "backward_seconds", "optimizer_seconds")

@@ -28,17 +28,17 @@ def test_a_method_is_on_the_front_where_none_beats_it_in_both() -> None:
     records = [costs("bp", 1000, 1.0), costs("bp-checkpoint", 200, 1.3), costs("sid-published", 1100, 1.5)]
     assert fronts(*records) == {
         "bp": "on the front",
-        "bp-checkpoint": "on the front",
-        "sid-published": "no: bp, bp-checkpoint",
+        "bp recompute modules": "on the front",
+        "sid-published": "no: bp, bp recompute modules",
     }
 
 
 def test_overlapping_intervals_are_named() -> None:
     records = [costs("bp", 1000, 1.0), costs("sid-streamed", 100, 1.005), costs("bp-checkpoint", 200, 1.01)]
     assert fronts(*records) == {
-        "bp": "on the front, within the interval of sid-streamed, bp-checkpoint",
+        "bp": "on the front, within the interval of sid-streamed, bp recompute modules",
         "sid-streamed": "on the front",
-        "bp-checkpoint": "no, but within the interval of sid-streamed",
+        "bp recompute modules": "no, but within the interval of sid-streamed",
     }
 
 

@@ -7,7 +7,7 @@ from made_records import made_data, make_record
 from scipy import stats
 
 from bench.analysis.frame import layout, ordered_series, records_frame, slices
-from bench.config.catalog import NETWORKS
+from bench.config.networks import network_names
 from bench.report.tables.layouts import layouts_table
 from bench.report.tables.measured import (
     accuracy_table,
@@ -113,7 +113,7 @@ def test_another_objective_stands_in_the_name_of_the_line() -> None:
         "sid-streamed",
         "sid-streamed direction reverse smoothing 0.1",
         "sid-streamed direction reverse smoothing 0.2",
-        "sid-streamed loss_reduction mean",
+        "sid-streamed loss-reduction mean",
         "bp",
     ]
     assert frame["memory.activation_ratio"].tolist() == [0.25, 0.25, 0.25, 0.25, 1.0]  # all paired with the one BP
@@ -192,7 +192,7 @@ def test_measured_bytes_stand_over_their_bound_where_the_data_s_shape_is_known()
     assert table.loc["deep-supervision", "activations / bound"] == "not measured"
 
 
-@pytest.mark.parametrize("network", [*NETWORKS, "elsewhere"])
+@pytest.mark.parametrize("network", [*network_names(), "elsewhere"])
 def test_every_network_is_told_by_its_layout(network: str) -> None:
     assert layout(network) == ("unknown" if network == "elsewhere" else network.partition("-")[0])
 

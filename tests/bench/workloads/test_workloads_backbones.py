@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from bench.config.catalog import BACKBONE_TRUNKS, BACKBONE_UNITS, batch_norm_sees_pixels
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from bench.config.catalog import BACKBONE_TRUNKS, BACKBONE_UNITS, batch_norm_sees_pixels
-from bench.config.cell import Cell, make_cell
-from bench.config.methods import load_method, refusal
+from bench.config.cell import Cell
+from bench.config.check import make_cell
+from bench.config.methods import refusal
 from bench.config.sweep import load_sweep
 from bench.errors import ConfigError
 from bench.execute.frontier import is_beyond
@@ -122,7 +123,7 @@ def test_streamed_trains_every_parameter_with_the_published_gradients(network: s
     for method in ("sid-streamed", "sid-published"):
         pipeline = build(of).double().eval()
         assert isinstance(pipeline, Pipeline)
-        load_method(method).accumulate_gradients(pipeline, images.double(), labels, 0.5)
+        run_method(method, pipeline, images.double(), labels, 0.5)
         found.append(torch.cat([p.grad.flatten() for p in pipeline.parameters() if p.grad is not None]))
         assert len(found[-1]) == sum(p.numel() for p in pipeline.parameters())
     assert float((found[0] - found[1]).abs().max()) <= 1e-12 * float(found[1].abs().max())
@@ -151,7 +152,7 @@ def test_a_backbone_as_a_trunk_gets_the_published_gradients(network: str, method
     found = []
     for name in (method, "sid-published"):
         cascade = build(of).double()
-        load_method(name).accumulate_gradients(cascade, images.double(), labels, 0.5)
+        run_method(name, cascade, images.double(), labels, 0.5)
         found.append(torch.cat([p.grad.flatten() for p in cascade.parameters() if p.grad is not None]))
         assert len(found[-1]) == sum(p.numel() for p in cascade.parameters())
     assert float((found[0] - found[1]).abs().max()) <= 1e-12 * float(found[1].abs().max())
@@ -205,7 +206,7 @@ def test_bp_in_parts_gives_bps_gradients(method: str, batch_size: int, axes: dic
     expected, network = build(of).double(), build(of).double()
     expected_loss = F.cross_entropy(expected(images.double()), labels)
     expected_loss.backward()
-    loss = load_method(method).accumulate_gradients(network, images.double(), labels, None)
+    loss = run_method(method, network, images.double(), labels, None)
     assert float(loss) == pytest.approx(float(expected_loss.detach()), rel=1e-12)
     scale = max(float(p.grad.abs().max()) for p in expected.parameters() if p.grad is not None)
     for parameter, twin in zip(network.parameters(), expected.parameters(), strict=True):
@@ -379,6 +380,6 @@ def test_a_stage_may_start_in_place() -> None:
     network = Pipeline.with_heads(stages, [2, 2], 3)
     for method in ("sid-streamed", "sid-published"):
         network.zero_grad()
-        load_method(method).accumulate_gradients(network, images, labels, 0.5)
+        run_method(method, network, images, labels, 0.5)
         found.append([p.grad.clone() for p in network.parameters() if p.grad is not None])
     assert all(torch.allclose(*pair, rtol=1e-5, atol=1e-7) for pair in zip(*found, strict=True))

@@ -6,17 +6,18 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from cells import run_method
 from torch import Tensor
 
-from bench.config.cell import Cell, make_cell
-from bench.config.methods import load_method
+from bench.config.cell import Cell
+from bench.config.check import make_cell
 from bench.errors import BenchError, ConfigError
 from bench.measure.accuracy import measure_accuracy
 from bench.measure.memory.measure import measure_memory
 from bench.measure.memory.predict import predict_memory
 from bench.plan.grid import baseline_of, memory_cells, shape_of
 from bench.plan.tasks import Failure, predict
-from bench.train.datasets.load import load_dataset
+from bench.train.datasets.splits import load_splits
 from bench.train.networks.build import build_network
 from bench.train.step import build_step
 from sid_core import BeliefNetwork
@@ -42,7 +43,7 @@ def test_bp_plain_is_the_backbone_with_its_last_head() -> None:
     logits = expected.local_modules[-1].head(torch.full((6, 10), 0.1), pool(features))  # type: ignore[operator]
     expected_loss = F.cross_entropy(logits, labels)
     expected_loss.backward()
-    loss = load_method("bp-plain").accumulate_gradients(network, images, labels, None)
+    loss = run_method("bp-plain", network, images, labels, None)
     assert torch.equal(loss, expected_loss.detach())
     for parameter, twin in zip(network.parameters(), expected.parameters(), strict=True):
         assert parameter.grad is twin.grad is None or torch.equal(parameter.grad, twin.grad)  # type: ignore[arg-type]
@@ -69,7 +70,7 @@ def test_bp_plain_is_planned_to_the_byte_and_holds_less_than_bp(precision: str) 
 def test_only_the_module_that_bp_plain_trains_has_an_accuracy() -> None:
     axes = {"dataset": "digits", "train_samples": 60, "epochs": 2, "batch_size": 20, "passes": ["accuracy"]}
     cell = plain(image_size=None, **axes)
-    data = load_dataset(cell, None)
+    data = load_splits(cell, None)
     step = build_step(cell, data.shape, data.classes)
     accuracy = measure_accuracy(cell, step, data)
     with torch.no_grad():
@@ -91,8 +92,7 @@ def test_only_the_module_that_bp_plain_trains_has_an_accuracy() -> None:
     [
         (
             {"method": "bp-plain"},
-            "network = 'cascade-linear' for method 'bp-plain'; legal: ['pipeline-conv', 'pipeline-linear', "
-            "'pipeline-resnet18', 'pipeline-vgg11', 'pipeline-vit-tiny']",
+            "network = 'cascade-linear' for method 'bp-plain', a cascade; legal: pipeline",
         ),
         (
             {"method": "bp-plain", "network": "pipeline-conv", "compile": True},
@@ -102,20 +102,19 @@ def test_only_the_module_that_bp_plain_trains_has_an_accuracy() -> None:
         ({"method": "bp-offload", "device": "cuda", "compile": True}, "compile = True for method 'bp-offload'"),
         (
             {"method": "sid-streamed-recompute", "network": "pipeline-conv"},
-            "network = 'pipeline-conv' for method 'sid-streamed-recompute'; legal: ['cascade-conv', 'cascade-linear', "
-            "'cascade-resnet18', 'cascade-vgg11', 'cascade-vit-tiny']",
+            "recompute = 'trunk' for network pipeline-conv, which has none; legal: none, modules",
         ),
         (
             {"method": "bp-checkpoint", "network": "pipeline-conv", "compile": True},
-            "compile = True for method 'bp-checkpoint' on a pipeline, whose blocks it calls; legal: False",
+            "compile = True for recompute = 'modules', which calls parts of it; legal: False",
         ),
+        ({"method": "bp-checkpoint-trunk", "compile": True}, "compile = True for recompute = 'all'"),
+        ({"method": "sid-streamed-recompute", "compile": True}, "compile = True for recompute = 'trunk'"),
         (
-            {"method": "bp-checkpoint-trunk", "network": "pipeline-linear"},
-            "network = 'pipeline-linear' for method 'bp-checkpoint-trunk'; legal: ['cascade-conv', 'cascade-linear', "
-            "'cascade-resnet18', 'cascade-vgg11', 'cascade-vit-tiny']",
+            {"method": "sid-vectorised", "recompute": "all"},
+            "recompute = 'all' for method 'sid-vectorised'; legal: none, trunk",
         ),
-        ({"method": "bp-checkpoint-trunk", "compile": True}, "compile = True for method 'bp-checkpoint-trunk'"),
-        ({"method": "sid-streamed-recompute", "compile": True}, "compile = True for method 'sid-streamed-recompute'"),
+        ({"method": "sid-streamed-in-turn", "micro_batches": 2}, "micro_batches = 2 for method 'sid-streamed-in-turn'"),
     ],
 )
 def test_what_a_method_does_not_take_is_refused(axes: dict[str, Any], message: str) -> None:
@@ -135,7 +134,7 @@ def test_offloaded_bp_gives_bps_gradients(monkeypatch: pytest.MonkeyPatch) -> No
     network, images, labels = build(plain())
     expected, *_ = build(plain())
     for method, of in (("bp-offload", network), ("bp", expected)):
-        load_method(method).accumulate_gradients(of, images, labels, None)
+        run_method(method, of, images, labels, None)
     assert calls == [True]
     for parameter, twin in zip(network.parameters(), expected.parameters(), strict=True):
         assert torch.equal(parameter.grad, twin.grad)  # type: ignore[arg-type]

@@ -12,15 +12,15 @@ import scipy.io
 import torch
 from PIL import Image
 
-from bench.config.catalog import CIFAR10_CLASSES, DATASETS
-from bench.config.cell import make_cell
+from bench.config.check import make_cell
+from bench.config.datasets import CIFAR10_CLASSES, load_dataset_row
 from bench.errors import DataError
-from bench.train.datasets.load import Dataset, load_dataset
+from bench.train.datasets.splits import Splits, load_splits
 
 
-def load(dataset: str, root: Path | None = None, **axes: Any) -> Dataset:
+def load(dataset: str, root: Path | None = None, **axes: Any) -> Splits:
     passes = ["memory"] if dataset == "random" else ["accuracy"]
-    return load_dataset(make_cell({"dataset": dataset, "passes": passes, **axes}), root)
+    return load_splits(make_cell({"dataset": dataset, "passes": passes, **axes}), root)
 
 
 def write_idx(path: Path, array: np.ndarray[Any, Any]) -> None:
@@ -76,7 +76,7 @@ def test_mnist_is_read_from_torchvisions_files(tmp_path: Path) -> None:
     data = load("mnist", tmp_path)
     assert data.shape == (1, 28, 28)
     assert len(data.test) == 10
-    assert data.asymmetric == DATASETS["mnist"].asymmetric
+    assert data.asymmetric == load_dataset_row("mnist").asymmetric
 
 
 def test_fashion_mnist_is_read_from_torchvisions_files(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_an_image_folder_can_be_resized_and_greyed(tmp_path: Path) -> None:
 
 def test_an_image_folder_with_cifar10s_classes_has_cifar10s_asymmetric_map(tmp_path: Path) -> None:
     write_pictures(tmp_path, CIFAR10_CLASSES)
-    assert load("image-folder", tmp_path).asymmetric == DATASETS["cifar10"].asymmetric
+    assert load("image-folder", tmp_path).asymmetric == load_dataset_row("cifar10").asymmetric
 
 
 def test_image_folders_that_do_not_fit_are_errors(tmp_path: Path) -> None:

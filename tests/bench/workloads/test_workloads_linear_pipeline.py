@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.config.cell import make_cell
+from bench.config.check import make_cell
 from bench.errors import ConfigError
 from bench.train.networks.build import build_network
 from sid_core import Pipeline, published_step, streamed_step

@@ -1,26 +1,31 @@
 """The suite of all ways to run the step."""
 
-from bench.config.methods import method_names, refusal
+from cells import methods_taking
+
 from bench.config.sweep import load_sweep
 
 
 def test_every_way_to_run_the_step_is_measured_at_every_size() -> None:
     cells = load_sweep("modes").cells
     # Another loss, or on one rank, or on a trunk of one layer, the same as another.
-    others = {"bp-label-smoothing", "deep-supervision", "sid-parallel", "bp-checkpoint-trunk"}
-    ways = {name for name in method_names() if name not in others and refusal(name, cells[0]) is None}
-    sizes: dict[tuple[int, int, int], set[str]] = {}
+    others = {"bp-label-smoothing", "deep-supervision", "sid-parallel"}
+    ways = {(name, "none", None) for name in methods_taking(cells[0]) if name not in others}
+    ways |= {("bp", "modules", None), ("bp", "none", 4), ("sid-streamed", "trunk", None)}
+    sizes: dict[tuple[int, int, int], set[tuple[str, str, int | None]]] = {}
     for cell in cells:
         if cell.network == "cascade-linear" and cell.precision == "float32":
-            sizes.setdefault((cell.hidden, cell.depth, cell.batch_size), set()).add(cell.method)
+            sizes.setdefault((cell.hidden, cell.depth, cell.batch_size), set()).add(
+                (cell.method, cell.recompute, cell.micro_batches)
+            )
             assert cell.modules == cell.depth
     assert set(sizes) == {(hidden, depth, batch) for hidden in (64, 256) for depth in (16, 64) for batch in (32, 128)}
     assert all(methods == ways for methods in sizes.values())
 
 
 def test_where_the_trunk_holds_most_both_rules_may_run_it_again() -> None:
-    convolutional = {cell.method for cell in load_sweep("modes").cells if cell.network == "cascade-conv"}
-    assert {"bp", "bp-checkpoint-trunk", "sid-streamed", "sid-streamed-recompute"} <= convolutional
+    cells = [cell for cell in load_sweep("modes").cells if cell.network == "cascade-conv"]
+    convolutional = {(cell.method, cell.recompute) for cell in cells}
+    assert {("bp", "none"), ("bp", "all"), ("sid-streamed", "none"), ("sid-streamed", "trunk")} <= convolutional
 
 
 def test_each_axis_that_may_be_refused_somewhere_is_left_to_the_command_line() -> None:

@@ -1,0 +1,67 @@
+"""Options that several commands share."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
+from bench.config.sweep import parse_override
+from bench.errors import ConfigError
+
+Suite = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[SUITE]",
+        help="A suite's name (see 'list'), or a .toml file. [default: one cell per method that takes what --set says]",
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="AXIS=VALUE,...", help="Replace an axis of the suite; may be given often."),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only", metavar="AXIS=VALUE,...", help="Keep the cells that have one of the values; may be given often."
+    ),
+]
+DataRoot = Annotated[
+    Path | None, typer.Option(help="Directory with data sets, as torchvision lays them out, or image folders.")
+]
+
+_BYTES = TypeAdapter(ByteSize)
+
+
+def with_axis(overrides: list[str], axis: str, value: int | None) -> list[str]:
+    """``overrides`` and the value of an option that is named as ``axis``.
+
+    Raises:
+        ConfigError: an override says something else.
+    """
+    if value is None:
+        return overrides
+    for overridden, values in map(parse_override, overrides):
+        if overridden == axis and values != [value]:
+            given = ",".join(map(str, values))
+            raise ConfigError(f"--{axis} {value} and --set {axis}={given} differ; give one of them")
+    return [*overrides, f"{axis}={value}"]
+
+
+def parse_bytes(option: str, text: str) -> int:
+    """``512MiB`` or ``2GB`` in bytes.
+
+    Raises:
+        ConfigError: the text is something else, or not between 1 byte and what a machine can address.
+    """
+    has_unit = text.strip()[-1:].isalpha()
+    try:
+        size = int(_BYTES.validate_python(text.strip()))
+    except (ValidationError, OverflowError):
+        size = 0
+    if not has_unit or not 1 <= size < sys.maxsize:
+        raise ConfigError(
+            f"{option} {text!r}; legal: a number above 0 and one of B, kB, MB, GB, TB, KiB, MiB, GiB, TiB, as in 2GiB"
+        )
+    return size

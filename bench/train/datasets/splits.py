@@ -1,0 +1,117 @@
+"""The three splits that a cell trains and is evaluated on, made from raw images and labels."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.config.axes import values_of
+from bench.config.cell import Cell
+from bench.config.datasets import CIFAR10_CLASSES, CIFAR10_MAP, load_dataset_row
+from bench.errors import DataError
+from bench.train.datasets.own import RawData, load
+
+VALIDATION_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Split:
+    """``images`` ``[N, channels, H, W]`` (float32, normalised) and ``labels`` ``[N]`` (int64)."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A data set as a cell sees it, in memory, and what a record says about it.
+
+    The validation split comes out of the training data; the test set is only ever evaluated.
+
+    Attributes:
+        train: what the cell trains on.
+        validation: what chooses an epoch.
+        test: what is reported.
+        classes: the number of classes.
+        asymmetric: the class map of asymmetric noise, None where there is none.
+        fingerprint: a hash of the raw images and labels, so that a reader can tell whether two records saw the same
+            data.
+    """
+
+    train: Split
+    validation: Split
+    test: Split
+    classes: int
+    asymmetric: tuple[tuple[int, int], ...] | None
+    fingerprint: str
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(channels, height, width)``."""
+        channels, height, width = self.train.images.shape[1:]
+        return channels, height, width
+
+
+def load_splits(cell: Cell, data_root: Path | None, download: bool = False) -> Splits:
+    """Loads, splits and normalises the data set of ``cell``.
+
+    Args:
+        cell: its dataset, train_samples, seed and shape axes are read.
+        data_root: where torchvision's data sets and image folders lie; None where the data set needs none.
+        download: let torchvision download what is missing.
+
+    Raises:
+        DataError: files are missing or damaged, or there are too few samples; the message says what to do.
+    """
+    row = load_dataset_row(cell.dataset)
+    raw = load(row, {**values_of(cell), "data_root": data_root, "download": download})
+    order = torch.randperm(len(raw.train_labels), generator=torch.Generator().manual_seed(cell.seed))
+    order = order[: cell.train_samples]
+    validation_size = max(1, round(len(order) * VALIDATION_SHARE))
+    if len(order) <= validation_size:
+        raise DataError(
+            f"train_samples = {len(order)} leaves none to train on beside the validation split; legal: 2 or more"
+        )
+    chosen, held_out = order[validation_size:], order[:validation_size]
+
+    train_images = raw.train_images[chosen].float()
+    mean = train_images.mean(dim=(0, 2, 3), keepdim=True)
+    deviation = train_images.std(dim=(0, 2, 3), keepdim=True).clamp_min(1e-6)
+
+    def normalised(images: Tensor) -> Tensor:
+        return (images.float() - mean).div_(deviation)
+
+    is_cifar10 = raw.class_names == CIFAR10_CLASSES  # an image folder may hold CIFAR-10, too
+    return Splits(
+        train=Split(normalised(train_images), raw.train_labels[chosen]),
+        validation=Split(normalised(raw.train_images[held_out]), raw.train_labels[held_out]),
+        test=Split(normalised(raw.test_images), raw.test_labels),
+        classes=len(raw.class_names),
+        asymmetric=CIFAR10_MAP if is_cifar10 else row.asymmetric,
+        fingerprint=_fingerprint(raw),
+    )
+
+
+def shape_of(cell: Cell, data_root: Path | None) -> tuple[tuple[int, int, int], int]:
+    """``(channels, height, width)`` and the number of classes of the data of ``cell``, which are loaded for that.
+
+    Raises:
+        DataError: they cannot be loaded.
+    """
+    raw = load(load_dataset_row(cell.dataset), {**values_of(cell), "data_root": data_root, "download": False})
+    channels, height, width = raw.train_images.shape[1:]
+    return (channels, height, width), len(raw.class_names)
+
+
+def _fingerprint(raw: RawData) -> str:
+    digest = hashlib.sha256()
+    for tensor in (raw.train_images, raw.train_labels, raw.test_images, raw.test_labels):
+        digest.update(str(tuple(tensor.shape)).encode())
+        digest.update(np.ascontiguousarray(tensor.numpy()).data)
+    return digest.hexdigest()[:16]

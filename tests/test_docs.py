@@ -1,0 +1,150 @@
+"""Every command and every example of the documentation works."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.config.sweep import load_sweep, suite_names
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Suites that take minutes or hours: their commands are checked cell by cell and not run.
+LONG = set(suite_names()) - {"smoke"}
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The arguments of every sid-bench command on ``page``."""
+    lines = "\n".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
+    found = [shlex.split(line, comments=True) for line in lines]
+    return [words[1:] for words in found if words and words[0].endswith("sid-bench")]
+
+
+def sid_bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *arguments],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+    )
+
+
+def write_files(page: Path, folder: Path) -> None:
+    """Writes the examples that begin with the name of a file."""
+    for example in blocks(page, "python"):
+        name = re.match(r"# ([\w/]+\.py)\n", example)
+        if name is not None:
+            (folder / name[1]).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name[1]).write_text(example, encoding="utf-8")
+
+
+@each_page
+def test_its_commands_run(page: Path, tmp_path: Path) -> None:
+    """One after the other, in a folder with the examples of the page; long sweeps are listed instead of measured."""
+    write_files(page, tmp_path)
+    for command, *rest in commands(page):
+        is_long = command == "run" and rest[0] in LONG and "latency_seconds=0.3" not in rest
+        if command == "report" and not (tmp_path / rest[0]).exists():
+            assert rest[0].startswith(("results/reference/", "results/mine")), rest
+            continue
+        ended = sid_bench(tmp_path, command, *rest, *(["--dry-run"] if is_long and "--dry-run" not in rest else []))
+        assert ended.returncode == 0, (command, rest, ended.stdout, ended.stderr)
+        assert not re.search(r"\b(crashed|oom|timeout)\b", ended.stdout), (command, rest, ended.stdout)
+
+
+@each_page
+def test_its_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(((?!https)[^)#]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_readme_lists_every_page() -> None:
+    readme = PAGES[0].read_text(encoding="utf-8")
+    for page in PAGES[1:]:
+        assert f"(docs/{page.name})" in readme
+
+
+@each_page
+def test_its_suites_are_legal(page: Path, tmp_path: Path) -> None:
+    for number, text in enumerate(block for block in blocks(page, "toml") if "[[grid]]" in block):
+        suite = tmp_path / f"own_{number}.toml"
+        suite.write_text(text, encoding="utf-8")
+        assert load_sweep(str(suite)).cells
+
+
+def test_the_core_example_runs() -> None:
+    (example,) = (text for text in blocks(ROOT / "docs" / "core.md", "python") if "import cascade" in text)
+    names: dict[str, object] = {}
+    exec(example, names)
+    assert float(str(names["loss"]).partition("(")[2].rstrip(")")) > 0
+
+
+def test_the_example_of_a_pipeline_runs() -> None:
+    (example,) = (text for text in blocks(ROOT / "docs" / "core.md", "python") if "Pipeline" in text)
+    assert len([line for line in example.splitlines() if line]) <= 10
+    names: dict[str, Any] = {}
+    exec(example, names)
+    assert float(names["loss"]) > 0
+    assert names["prediction"].shape == (8,)
+    assert len(names["network"].local_modules) == 4
+    assert all(parameter.grad is not None for parameter in names["network"].parameters())
+
+
+def test_the_example_of_several_ranks_runs_under_torchrun(tmp_path: Path) -> None:
+    (example,) = blocks(ROOT / "docs" / "ranks.md", "python")
+    assert len([line for line in example.splitlines() if line]) <= 25
+    (tmp_path / "train.py").write_text(example)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    result = subprocess.run(
+        [*command, str(tmp_path / "train.py")],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    said = re.findall(r"rank (\d) had (\d) modules; loss (\d+\.\d+)", result.stdout)
+    assert sorted(rank for rank, *_ in said) == ["0", "1"]
+    assert sum(int(modules) for _, modules, _ in said) == 5
+    assert len({loss for *_, loss in said}) == 1
+
+
+def test_the_row_of_a_package_is_a_method(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "methods.md"
+    write_files(page, tmp_path)
+    metadata = tmp_path / "my_package-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: my_package\nVersion: 1.0\n")
+    (entry,) = blocks(page, "toml")
+    (name, value) = re.findall(r'(\w+) = "([^"]+)"', entry)[0]
+    (metadata / "entry_points.txt").write_text(
+        f"[sid_bench.methods]\n{name} = {value}\n[sid_bench.axes]\ntemperature = my_package.axes:temperature\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-m", "bench", "list"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert re.search(
+        r"^smoothed +cross-entropy with label smoothing 1 - alpha \[my_package\]", ended.stdout, re.MULTILINE
+    )
+    assert re.search(r"^temperature +a number above 0", ended.stdout, re.MULTILINE)
