@@ -18,6 +18,7 @@ from sid_core.network import LocalModule as LocalModule
 from sid_core.network import cascade as cascade
 from sid_core.network import convolutional_trunk as convolutional_trunk
 from sid_core.network import linear_trunk as linear_trunk
+from sid_core.objective import Objective as Objective
 from sid_core.objective import alpha_per_module as alpha_per_module
 from sid_core.objective import local_loss as local_loss
 from sid_core.objective import logit_gradient as logit_gradient

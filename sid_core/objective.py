@@ -13,8 +13,9 @@ batch, has two directions. ``forward`` is what the authors' code computes, ``rev
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from numbers import Real
-from typing import Literal, get_args
+from typing import Literal, TypedDict, get_args
 
 import torch
 import torch.nn.functional as F
@@ -26,8 +27,77 @@ Reduction = Literal["sum", "mean"]
 DEFAULT_SMOOTHING = 0.1
 
 
+@dataclass(frozen=True)
+class Objective:
+    """The objective of a step, checked when it is built. Hashable if ``alpha`` is a number or a tuple.
+
+    Attributes:
+        alpha: the weight of the label, in (0, 1]: one number for all modules, or one number per module, first to last
+            (a sequence or a tensor).
+        direction: of the local objective: ``forward`` or ``reverse``.
+        smoothing: of the label, in (0, 1); used in direction ``reverse`` only.
+        reduction: the loss of a step is the ``sum`` of the local losses, or their ``mean``.
+
+    Raises:
+        ValueError: a field does not have a legal value.
+    """
+
+    alpha: Alpha
+    direction: Direction = "forward"
+    smoothing: float = DEFAULT_SMOOTHING
+    reduction: Reduction = "sum"
+
+    def __post_init__(self) -> None:
+        _checked_alphas(self.alpha)
+        _check_name("direction", self.direction, get_args(Direction))
+        _check_smoothing(self.smoothing)
+        _check_name("reduction", self.reduction, get_args(Reduction))
+
+    def alphas(self, modules: int) -> tuple[float, ...]:
+        """``alpha`` as one number per module; see :func:`alpha_per_module`."""
+        return alpha_per_module(self.alpha, modules)
+
+    def divisor(self, modules: int) -> int:
+        """The number that the sum of the local losses of ``modules`` modules is divided by."""
+        return modules if self.reduction == "mean" else 1
+
+
+class ObjectiveOptions(TypedDict, total=False):
+    """The fields of an :class:`Objective` as keywords of a step."""
+
+    alpha: Alpha
+    direction: Direction
+    smoothing: float
+    reduction: Reduction
+
+
+def objective_of(objective: Objective | Alpha | None, options: ObjectiveOptions, modules: int) -> Objective:
+    """Returns the objective that the arguments of a step describe.
+
+    Args:
+        objective: an :class:`Objective`, or alpha; None if alpha is one of ``options``.
+        options: the remaining fields; none where ``objective`` is an :class:`Objective`.
+        modules: L, the number of modules that alpha must fit.
+
+    Raises:
+        TypeError: alpha is missing or is given twice, or ``options`` has a key that is not a field.
+        ValueError: a field does not have a legal value, or stands next to an :class:`Objective`.
+    """
+    if not isinstance(objective, Objective):
+        # Python itself refuses a second alpha, and a keyword that is not a field.
+        objective = Objective(**options) if objective is None else Objective(objective, **options)  # type: ignore[misc]
+    elif options:
+        field, value = next(iter(options.items()))
+        raise ValueError(
+            f"{field} = {value!r} next to an Objective; legal: an Objective alone, or alpha with direction, smoothing "
+            "and reduction"
+        )
+    objective.alphas(modules)  # checks how many there are
+    return objective
+
+
 def alpha_per_module(alpha: Alpha, modules: int) -> tuple[float, ...]:
-    """Checks ``alpha`` and returns it as one number a module.
+    """Checks ``alpha`` and returns it as one number per module.
 
     Args:
         alpha: the weight of the label, in (0, 1]: one number for all modules, or ``modules`` numbers in the order of
@@ -37,28 +107,30 @@ def alpha_per_module(alpha: Alpha, modules: int) -> tuple[float, ...]:
     Raises:
         ValueError: ``alpha`` has the wrong length, is not a number, or lies outside (0, 1].
     """
+    checked = _checked_alphas(alpha)
+    if isinstance(checked, float):
+        return (checked,) * modules
+    if len(checked) != modules:
+        raise ValueError(
+            f"alpha has {len(checked)} values; legal: one number, or one for each of the {modules} modules"
+        )
+    return checked
+
+
+def _checked_alphas(alpha: object) -> float | tuple[float, ...]:
     if hasattr(alpha, "tolist"):  # a tensor, or an array
         alpha = alpha.tolist()
-    values: list[object] = list(alpha) if isinstance(alpha, Iterable) else [alpha] * modules
-    if len(values) != modules:
-        raise ValueError(f"alpha has {len(values)} values; legal: one number, or one for each of the {modules} modules")
-    checked = []
-    for value in values:
-        # The comparison is written so that NaN fails it.
-        if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) <= 1:
-            raise ValueError(f"alpha = {value!r}; legal: numbers in (0, 1]")
-        checked.append(float(value))
-    return tuple(checked)
+    return tuple(map(_checked_alpha, alpha)) if isinstance(alpha, Iterable) else _checked_alpha(alpha)
 
 
-def check_objective(direction: object, smoothing: object, reduction: object) -> None:
-    """Checks the choice of an objective.
+def _checked_alpha(value: object) -> float:
+    # The comparison is written so that NaN fails it.
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) <= 1:
+        raise ValueError(f"alpha = {value!r}; legal: numbers in (0, 1]")
+    return float(value)
 
-    Raises:
-        ValueError: ``direction`` or ``reduction`` is not one of its names, or ``smoothing`` not a number in (0, 1).
-    """
-    _check_name("direction", direction, get_args(Direction))
-    _check_name("reduction", reduction, get_args(Reduction))
+
+def _check_smoothing(smoothing: object) -> None:
     if isinstance(smoothing, bool) or not isinstance(smoothing, Real) or not 0 < float(smoothing) < 1:
         raise ValueError(f"smoothing = {smoothing!r}; legal: numbers in (0, 1)")
 
@@ -160,7 +232,8 @@ def local_loss(
     Raises:
         ValueError: ``direction`` or ``smoothing`` is not legal.
     """
-    check_objective(direction, smoothing, "sum")
+    _check_name("direction", direction, get_args(Direction))
+    _check_smoothing(smoothing)
     log_belief = F.log_softmax(logits, dim=1)
     if direction == "reverse":
         log_label = log_smoothed_label(labels, log_belief, smoothing)

@@ -5,7 +5,7 @@ without the belief before it, it does while that is on its way. No gradient cros
 gradient to exchange is that of the shared features, which is added up over ranks before the trunk's backward pass.
 """
 
-from typing import Protocol
+from typing import Protocol, Unpack
 
 import torch
 import torch.distributed as dist
@@ -14,15 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
 from sid_core.network import Cascade
-from sid_core.objective import (
-    DEFAULT_SMOOTHING,
-    Alpha,
-    Direction,
-    Reduction,
-    belief_dtype,
-    check_batch,
-    check_objective,
-)
+from sid_core.objective import Alpha, Objective, ObjectiveOptions, belief_dtype, check_batch, objective_of
 from sid_core.phases import enter
 from sid_core.ranks.part import RankPart
 from sid_core.steps.chain import BeliefChain
@@ -33,11 +25,8 @@ def parallel_step(
     part: RankPart,
     images: Tensor,
     labels: Tensor,
-    alpha: Alpha,
-    *,
-    direction: Direction = "forward",
-    smoothing: float = DEFAULT_SMOOTHING,
-    reduction: Reduction = "sum",
+    objective: Objective | Alpha | None = None,
+    **options: Unpack[ObjectiveOptions],
 ) -> Tensor:
     """:func:`sid_core.published_step` on all ranks at once: accumulates gradients into ``.grad`` of ``part.network``.
 
@@ -49,17 +38,15 @@ def parallel_step(
         part: this rank's part of a cascade, see :func:`sid_core.rank_part`.
         images: the whole batch, ``[B, ...]``.
         labels: ``[B]``.
-        alpha: one number, or one for each module of the whole network.
-        direction: as for ``published_step``, and so are ``smoothing`` and ``reduction``.
-        smoothing: in (0, 1).
-        reduction: ``sum`` or ``mean``.
+        objective: an :class:`sid_core.Objective`, or alpha, for the whole network.
+        **options: as for ``published_step``.
 
     Returns:
         The loss of the step, over all modules and the same on all ranks, in nats, shape ``[]``, detached.
 
     Raises:
-        ValueError: ``part`` is not of a cascade, ``alpha`` or a choice of the objective is not legal, or there is not
-            one label an image.
+        ValueError: ``part`` is not of a cascade, the objective is not legal, or there is not one int64 label per
+            image.
         RankLostError: another rank has ended, or has not answered within the process group's timeout.
     """
     network = part.network
@@ -68,8 +55,7 @@ def parallel_step(
             f"part is of a {type(network).__name__}, whose modules need each other's features one after the other; "
             "legal for parallel_step: a Cascade (pipelined_steps takes a Pipeline)"
         )
-    alphas = part.own_alphas(alpha)
-    check_objective(direction, smoothing, reduction)
+    objective = objective_of(objective, options, part.modules)
     check_batch(images, labels)
     enter("forward")
     with torch.enable_grad():
@@ -82,7 +68,7 @@ def parallel_step(
         run = (_ClosedForm if is_closed_form(network) else _ByAutograd)(part, features, trunk_output is not None)
         before = incoming.logits()
         enter("forward")
-        chain = part.own_chain(features, before, labels, alphas, direction, smoothing, reduction)
+        chain = part.own_chain(features, before, labels, objective)
         logits = run.forward(chain)
         sent = _hand_on(part, logits)
         loss = chain.loss

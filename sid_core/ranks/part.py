@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from sid_core.network import BeliefNetwork, Cascade
-from sid_core.objective import Alpha, Direction, Reduction, alpha_per_module
+from sid_core.objective import Objective
 from sid_core.ranks.partition import balanced_sizes, dealt_sizes, module_cost
 from sid_core.steps.chain import BeliefChain, belief_chain
 
@@ -55,24 +55,12 @@ class RankPart:
         """The number in the whole job of ``rank`` in ``group``."""
         return rank if self.group is None else dist.get_global_rank(self.group, rank)
 
-    def own_alphas(self, alpha: Alpha) -> tuple[float, ...]:
-        """Those of this rank's modules, of ``alpha`` for the whole network.
+    @property
+    def modules(self) -> int:
+        """How many modules the whole network has."""
+        return sum(self.sizes)
 
-        Raises:
-            ValueError: ``alpha`` is not legal; see :func:`sid_core.alpha_per_module`.
-        """
-        return alpha_per_module(alpha, sum(self.sizes))[self.first : self.first + self.sizes[self.rank]]
-
-    def own_chain(
-        self,
-        features: Tensor,
-        logits: Tensor | None,
-        labels: Tensor,
-        alphas: Sequence[float],
-        direction: Direction,
-        smoothing: float,
-        reduction: Reduction,
-    ) -> BeliefChain:
+    def own_chain(self, features: Tensor, logits: Tensor | None, labels: Tensor, objective: Objective) -> BeliefChain:
         """The beliefs of this rank's modules, from the last ``logits`` of the rank before, ``[B, C]``, on.
 
         The first rank has no ``logits`` and begins with ``p_0`` for its ``features``. The losses of all ranks add up.
@@ -81,11 +69,9 @@ class RankPart:
         return belief_chain(
             self.network.initial_belief(features) if log_belief is None else log_belief.exp(),
             labels,
-            alphas,
-            direction,
-            smoothing,
-            reduction,
-            modules=sum(self.sizes),
+            objective,
+            self.modules,
+            own=slice(self.first, self.first + self.sizes[self.rank]),
             initial_log_belief=log_belief,
         )
 
@@ -171,8 +157,8 @@ def gather_parameters(part: RankPart, network: BeliefNetwork) -> None:
         RankLostError: a rank has ended.
     """
     modules = list(network.local_modules)
-    if len(modules) != sum(part.sizes):
-        raise ValueError(f"network has {len(modules)} modules; legal: {sum(part.sizes)}")
+    if len(modules) != part.modules:
+        raise ValueError(f"network has {len(modules)} modules; legal: {part.modules}")
     own = iter(part.network.local_modules)
     owners = [rank for rank, size in enumerate(part.sizes) for _ in range(size)]
     network.trunk.load_state_dict(part.network.trunk.state_dict())

@@ -8,6 +8,7 @@ ones before it up, rather than letting what they hand on pile up.
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from typing import Unpack
 
 import torch
 import torch.distributed as dist
@@ -15,13 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sid_core.network import Cascade
-from sid_core.objective import (
-    DEFAULT_SMOOTHING,
-    Alpha,
-    Direction,
-    Reduction,
-    check_objective,
-)
+from sid_core.objective import Alpha, Objective, ObjectiveOptions, objective_of
 from sid_core.phases import enter
 from sid_core.ranks.part import RankPart
 
@@ -32,13 +27,11 @@ _MOST_DIMENSIONS = 8
 def pipelined_steps(
     part: RankPart,
     batches: Iterable[tuple[Tensor, Tensor]],
-    alpha: Alpha,
-    optimizer: Optimizer,
+    objective: Objective | Alpha | None = None,
+    optimizer: Optimizer | None = None,
     *,
     queue: int = 2,
-    direction: Direction = "forward",
-    smoothing: float = DEFAULT_SMOOTHING,
-    reduction: Reduction = "sum",
+    **options: Unpack[ObjectiveOptions],
 ) -> Tensor:
     """Trains a pipeline on ``batches``, one step each: the weights are those of the same steps one after the other.
 
@@ -48,21 +41,22 @@ def pipelined_steps(
         part: this rank's part of a pipeline, see :func:`sid_core.rank_part`.
         batches: ``(images [B, ...], labels [B])``, the same batches in the same order on every rank. Images are read on
             the first rank only, where they must have one shape but for B; elsewhere they may be None.
-        alpha: one number, or one for each stage of the whole network.
-        optimizer: of this rank's parameters. Gradients are freed before each batch.
+        objective: an :class:`sid_core.Objective`, or alpha, for the whole network.
+        optimizer: of this rank's parameters; required. Gradients are freed before each batch.
         queue: how many batches' features and logits may wait to be taken by the next rank, 1 or more.
-        direction: as for :func:`sid_core.published_step`, and so are ``smoothing`` and ``reduction``.
-        smoothing: in (0, 1).
-        reduction: ``sum`` or ``mean``.
+        **options: as for :func:`sid_core.published_step`.
 
     Returns:
         The loss of each step over all stages, the same on all ranks, in nats, ``[batches]``; empty without batches.
 
     Raises:
-        ValueError: ``part`` is of a network with a trunk, which waits for every module; ``alpha``, ``queue`` or a
-            choice of the objective is not legal; or there is not one int64 label an image.
+        TypeError: ``optimizer`` is missing.
+        ValueError: ``part`` is of a network with a trunk, which waits for every module; the objective or ``queue`` is
+            not legal; or there is not one int64 label per image.
         RankLostError: another rank has ended, or has not answered within the process group's timeout.
     """
+    if optimizer is None:  # optional in the signature, so that alpha can be a keyword
+        raise TypeError("pipelined_steps() missing 1 required argument: 'optimizer'")
     network = part.network
     if isinstance(network, Cascade):
         raise ValueError(
@@ -73,8 +67,7 @@ def pipelined_steps(
             f"the pipeline has a {type(network.trunk).__name__} for a trunk; legal for pipelined_steps: nn.Identity, "
             "with the trunk's layers in the first stage"
         )
-    alphas = part.own_alphas(alpha)
-    check_objective(direction, smoothing, reduction)
+    objective = objective_of(objective, options, part.modules)
     if isinstance(queue, bool) or not isinstance(queue, int) or queue < 1:
         raise ValueError(f"queue = {queue!r}; legal: integers of 1 or more")
     outbox = _Outbox(part, queue)
@@ -84,8 +77,8 @@ def pipelined_steps(
         optimizer.zero_grad()
         enter("forward")
         with torch.no_grad():
-            chain = part.own_chain(features, logits, labels, alphas, direction, smoothing, reduction)
-            last = part.first + len(alphas)
+            chain = part.own_chain(features, logits, labels, objective)
+            last = part.first + len(network.local_modules)
             for number, module in enumerate(network.local_modules, part.first + 1):
                 enter("forward", number)
                 with torch.enable_grad():

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from sid_core.objective import (
-    Direction,
-    Reduction,
+    Objective,
     log_smoothed_label,
     logit_gradient,
     one_hot,
@@ -154,20 +153,28 @@ def _numbers(values: Sequence[object], like: Tensor) -> Tensor:
 def belief_chain(
     initial_belief: Tensor,
     labels: Tensor,
-    alphas: Sequence[float],
-    direction: Direction,
-    smoothing: float,
-    reduction: Reduction,
+    objective: Objective,
+    modules: int,
     *,
-    modules: int | None = None,
+    own: slice = slice(None),
     initial_log_belief: Tensor | None = None,
 ) -> BeliefChain:
-    """The chain of a step whose choices :func:`check_objective` has passed.
+    """The chain of one step, over all modules of a network or over a part of them.
 
-    A chain over a part of the network takes the belief before that part, ``p_k`` for ``p_0``; the losses of all parts
-    add up to that of the step. ``modules`` is then the number of all, which a mean is over.
+    The losses of the chains over all parts of a network add up to the loss of the step.
+
+    Args:
+        initial_belief: the belief before the first module of the chain, ``[B, C]``.
+        labels: ``[B]``, int64 in [0, C).
+        objective: of the step.
+        modules: L, the number of modules of the whole network.
+        own: the modules of the chain; by default all.
+        initial_log_belief: the logarithm of ``initial_belief``, ``[B, C]``; None: it is computed where it is needed.
+
+    Raises:
+        ValueError: alpha does not fit ``modules``, or there is not one int64 label per image.
     """
-    parts = (modules or len(alphas)) if reduction == "mean" else 1
-    if direction == "reverse":
-        return ReverseBeliefChain(initial_belief, labels, alphas, smoothing, parts, initial_log_belief)
+    alphas, parts = objective.alphas(modules)[own], objective.divisor(modules)
+    if objective.direction == "reverse":
+        return ReverseBeliefChain(initial_belief, labels, alphas, objective.smoothing, parts, initial_log_belief)
     return BeliefChain(initial_belief, labels, alphas, parts)

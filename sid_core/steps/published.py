@@ -1,18 +1,19 @@
 """The SID step as the paper writes it: slow and clear, the oracle that every other step is tested against."""
 
+from typing import Unpack
+
 import torch
 from torch import Tensor
 
 from sid_core.network import BeliefNetwork
 from sid_core.objective import (
-    DEFAULT_SMOOTHING,
     Alpha,
     Direction,
-    Reduction,
-    alpha_per_module,
+    Objective,
+    ObjectiveOptions,
     check_batch,
-    check_objective,
     local_loss,
+    objective_of,
 )
 
 
@@ -20,11 +21,8 @@ def published_step(
     network: BeliefNetwork,
     images: Tensor,
     labels: Tensor,
-    alpha: Alpha,
-    *,
-    direction: Direction = "forward",
-    smoothing: float = DEFAULT_SMOOTHING,
-    reduction: Reduction = "sum",
+    objective: Objective | Alpha | None = None,
+    **options: Unpack[ObjectiveOptions],
 ) -> Tensor:
     """One SID step with a teacher pass (arXiv 2510.03273, algorithm 1): accumulates gradients into ``.grad``.
 
@@ -37,35 +35,40 @@ def published_step(
         network: a cascade or a pipeline; its training mode is left as it is.
         images: ``[B, ...]``, what the trunk takes.
         labels: ``[B]``, int64 in [0, C).
-        alpha: the weight of the label, in (0, 1], a number or one a module.
-        direction: of the local objective, ``forward`` or ``reverse``; see :mod:`sid_core.objective`.
-        smoothing: of the label, in (0, 1); read in ``reverse`` only.
-        reduction: the loss is the ``sum`` of the local losses, or their ``mean``.
+        objective: the objective, or alpha: one number, or one per module.
+        **options: the other fields of :class:`sid_core.Objective` as keywords, where ``objective`` is not one; alpha
+            may be a keyword, too.
 
     Returns:
         The loss of the step: the local losses summed (or averaged) over modules, in nats, shape ``[]``, detached.
 
     Raises:
-        ValueError: ``alpha`` or a choice of the objective is not legal, there is no image, or there is not one int64
-            label an image.
+        ValueError: the objective is not legal, there is no image, or there is not one int64 label per image.
     """
-    alphas = alpha_per_module(alpha, len(network.local_modules))
-    check_objective(direction, smoothing, reduction)
+    modules = len(network.local_modules)
+    objective = objective_of(objective, options, modules)
     check_batch(images, labels)
     with torch.enable_grad():
         features = network.trunk(images)
-        beliefs, log_beliefs = _teacher_beliefs(network, features, direction)
+        beliefs, log_beliefs = _teacher_beliefs(network, features, objective.direction)
         loss: Tensor = features.new_zeros(())
         teachers = zip(beliefs, log_beliefs, strict=True)
-        for module, (belief, log_belief), weight in zip(network.local_modules, teachers, alphas, strict=False):
+        alphas = objective.alphas(modules)
+        for module, (belief, log_belief), alpha in zip(network.local_modules, teachers, alphas, strict=False):
             logits, features = network.run_module(module, belief, features)
             features = network.hand_on(features)
             loss = loss + local_loss(
-                logits, labels, belief, weight, direction, smoothing, previous_log_belief=log_belief
+                logits,
+                labels,
+                belief,
+                alpha,
+                objective.direction,
+                objective.smoothing,
+                previous_log_belief=log_belief,
             )
             del logits
-        if reduction == "mean":
-            loss = loss / len(alphas)
+        if objective.reduction == "mean":
+            loss = loss / modules
         if loss.requires_grad:
             loss.backward()
     return loss.detach()

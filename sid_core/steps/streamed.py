@@ -1,6 +1,7 @@
 """The SID step module by module: ``published``'s gradients, one module's activations at a time, no second forward."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
@@ -8,15 +9,7 @@ from torch.autograd.graph import get_gradient_edge
 from torch.optim import Optimizer
 
 from sid_core.network import BeliefNetwork
-from sid_core.objective import (
-    DEFAULT_SMOOTHING,
-    Alpha,
-    Direction,
-    Reduction,
-    alpha_per_module,
-    check_batch,
-    check_objective,
-)
+from sid_core.objective import Alpha, Objective, ObjectiveOptions, check_batch, objective_of
 from sid_core.phases import enter
 from sid_core.steps.chain import BeliefChain, belief_chain
 from sid_core.steps.closed_form import accumulate_closed_form, input_of_modules, is_closed_form
@@ -28,14 +21,12 @@ def streamed_step(
     network: BeliefNetwork,
     images: Tensor,
     labels: Tensor,
-    alpha: Alpha,
+    objective: Objective | Alpha | None = None,
     *,
     closed_form: bool = True,
     recompute_trunk: bool = False,
     optimizers: Sequence[Optimizer] | None = None,
-    direction: Direction = "forward",
-    smoothing: float = DEFAULT_SMOOTHING,
-    reduction: Reduction = "sum",
+    **options: Unpack[ObjectiveOptions],
 ) -> Tensor:
     """:func:`sid_core.published_step`, but each module is freed before the next: accumulates gradients into ``.grad``.
 
@@ -51,7 +42,7 @@ def streamed_step(
         network: as for ``published_step``, and so are the next three.
         images: ``[B, ...]``.
         labels: ``[B]``.
-        alpha: one number or one a module.
+        objective: an :class:`sid_core.Objective`, or alpha.
         closed_form: where all modules are :class:`sid_core.LocalModule`, run them backward without an autograd graph,
             which is faster and leaner; other networks go through autograd in any case. False always takes autograd.
         recompute_trunk: hold activations of the trunk only where it is cut into segments, and compute it again, segment
@@ -62,19 +53,17 @@ def streamed_step(
             pass, and then the module's gradients are freed, so that those of one module are held instead of L. Nothing
             later in the step reads the module, so the weights are those of an update at the end. The trunk's gradients
             stay, for an optimizer of its own. Without, all gradients stay.
-        direction: as for ``published_step``, and so are ``smoothing`` and ``reduction``.
-        smoothing: in (0, 1).
-        reduction: ``sum`` or ``mean``.
+        **options: as for ``published_step``.
 
     Returns:
         The loss of the step: the local losses summed (or averaged) over modules, in nats, shape ``[]``, detached.
 
     Raises:
-        ValueError: ``alpha``, ``optimizers`` or a choice of the objective is not legal, there is no image, or there is
-            not one int64 label an image; or the trunk cannot be run again, see ``run_in_segments``.
+        ValueError: the objective or ``optimizers`` is not legal, there is no image, or there is not one int64 label
+            per image; or the trunk cannot be run again, see ``run_in_segments``.
     """
-    alphas = alpha_per_module(alpha, len(network.local_modules))
-    check_objective(direction, smoothing, reduction)
+    modules = len(network.local_modules)
+    objective = objective_of(objective, options, modules)
     check_batch(images, labels)
     if optimizers is not None:
         check_optimizers(list(network.local_modules), optimizers)
@@ -82,7 +71,7 @@ def streamed_step(
     features, run_trunk_backward = run_trunk(network.trunk, images)
     trunk_learns = run_trunk_backward is not None
     with torch.no_grad():
-        chain = belief_chain(network.initial_belief(features), labels, alphas, direction, smoothing, reduction)
+        chain = belief_chain(network.initial_belief(features), labels, objective, modules)
         local_modules: Iterable[nn.Module] = network.local_modules
         if optimizers is not None:
             local_modules = update_in_turn(list(network.local_modules), optimizers)

@@ -1,21 +1,14 @@
 """The SID step for many same-shaped modules at once: ``published``'s gradients in a few large products."""
 
+from typing import Unpack
+
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 from torch.func import functional_call
 
 from sid_core.network import BeliefNetwork
-from sid_core.objective import (
-    DEFAULT_SMOOTHING,
-    Alpha,
-    Direction,
-    Reduction,
-    alpha_per_module,
-    belief_dtype,
-    check_batch,
-    check_objective,
-)
+from sid_core.objective import Alpha, Objective, ObjectiveOptions, belief_dtype, check_batch, objective_of
 from sid_core.phases import enter
 from sid_core.steps.chain import BeliefChain, belief_chain
 from sid_core.steps.closed_form import autocast_dtype, is_closed_form, is_plain_cascade, multiply_by_relu_slope
@@ -26,12 +19,10 @@ def vectorised_step(
     network: BeliefNetwork,
     images: Tensor,
     labels: Tensor,
-    alpha: Alpha,
+    objective: Objective | Alpha | None = None,
     *,
     chunk: int | None = None,
-    direction: Direction = "forward",
-    smoothing: float = DEFAULT_SMOOTHING,
-    reduction: Reduction = "sum",
+    **options: Unpack[ObjectiveOptions],
 ) -> Tensor:
     """:func:`sid_core.published_step`, with ``chunk`` modules in one go: accumulates gradients into ``.grad``.
 
@@ -48,18 +39,16 @@ def vectorised_step(
             own, other than settings of PyTorch's layers, can't be seen and is taken to be the same in all.
         images: as for ``published_step``, and so are the next two: ``[B, ...]``.
         labels: ``[B]``.
-        alpha: one number or one a module.
+        objective: an :class:`sid_core.Objective`, or alpha.
         chunk: how many modules run at once, holding the activations of so many; all of them by default.
-        direction: as for ``published_step``, and so are ``smoothing`` and ``reduction``.
-        smoothing: in (0, 1).
-        reduction: ``sum`` or ``mean``.
+        **options: as for ``published_step``.
 
     Returns:
         The loss of the step: the local losses summed (or averaged) over modules, in nats, shape ``[]``, detached.
 
     Raises:
-        ValueError: ``network`` is no cascade, ``alpha``, ``chunk`` or a choice of the objective is not legal, there is
-            not one label an image, or the modules can't be stacked.
+        ValueError: ``network`` is not a cascade, the objective or ``chunk`` is not legal, there is not one int64 label
+            per image, or the modules cannot be stacked.
     """
     if not is_plain_cascade(network):
         raise ValueError(
@@ -68,8 +57,7 @@ def vectorised_step(
             "take all)"
         )
     count = len(network.local_modules)
-    alphas = alpha_per_module(alpha, count)
-    check_objective(direction, smoothing, reduction)
+    objective = objective_of(objective, options, count)
     check_batch(images, labels)
     chunk = count if chunk is None else chunk
     if isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
@@ -82,7 +70,7 @@ def vectorised_step(
     accumulate = _accumulate_closed_form if is_closed_form(network) else _accumulate_by_autograd
     feature_gradient: Tensor | None = None
     with torch.no_grad():
-        chain = belief_chain(network.initial_belief(features), labels, alphas, direction, smoothing, reduction)
+        chain = belief_chain(network.initial_belief(features), labels, objective, count)
         adds = stack.begin_gradients()
         for start in range(0, count, chunk):
             part = slice(start, min(start + chunk, count))

@@ -19,6 +19,7 @@ from torch import nn
 
 from sid_core import (
     Cascade,
+    Objective,
     Pipeline,
     RankPart,
     gather_parameters,
@@ -109,7 +110,7 @@ def narrow_errors(_rank: int) -> tuple[float, set[torch.dtype]]:
     part = rank_part(case.build()[0])
     with torch.autocast("cpu", torch.bfloat16):
         published_step(reference, images, labels, 0.5)
-        parallel_step(part, images, labels, 0.5)
+        parallel_step(part, images, labels, Objective(0.5))
     ours = [parameter.grad for parameter in part.network.parameters() if parameter.grad is not None]
     theirs = [parameter.grad for parameter in own_parameters(part, reference) if parameter.grad is not None]
     scale = max(float(gradient.abs().max()) for gradient in theirs)

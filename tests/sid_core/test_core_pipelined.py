@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sid_core import (
     Cascade,
     LocalModule,
+    Objective,
     Pipeline,
     RankPart,
     gather_parameters,
@@ -66,7 +67,10 @@ def train(
     own = OPTIMIZERS[optimizer](part.network.parameters())
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=is_narrow)
     with autocast:
-        losses = [pipelined_steps(part, batches(count, shape), ALPHAS, own, queue=queue, **objective) for _ in range(2)]
+        losses = [
+            pipelined_steps(part, batches(count, shape), Objective(ALPHAS, **objective), own, queue=queue)
+            for _ in range(2)
+        ]
     gathered = build()
     gather_parameters(part, gathered)
     alone = build()
