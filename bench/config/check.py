@@ -2,9 +2,10 @@
 
 Two cells that mean the same are equal and have one id, because an axis that does not bear on a cell gets one value:
 ``alpha`` None for a method that reads none, ``direction`` ``forward`` for a method without a local objective,
-``smoothing`` None in direction ``forward``, a setting its default for a method that does not read it, ``micro_batches``
-None and ``recompute`` ``none`` where they change nothing, ``noise_kind`` ``none`` at rate 0, ``processes`` 1 without the
-latency pass, and ``depth``, ``width``, ``hidden`` and ``cut`` the only value that a network has.
+``smoothing`` None in direction ``forward``, a setting its default for a method that does not read it,
+``micro_batches`` None and ``recompute`` ``none`` where they change nothing, ``noise_kind`` ``none`` at rate 0,
+``processes`` 1 without the latency pass, and ``depth``, ``width``, ``hidden`` and ``cut`` the only value that a network
+has.
 """
 
 from collections.abc import Callable, Mapping

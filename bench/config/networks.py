@@ -2,7 +2,8 @@
 
 Another package adds a network with an entry point in the group ``sid_bench.networks``, and ``module:attribute`` names
 one without packaging. Either may be a :class:`Network`, a builder that gives a :class:`sid_core.BeliefNetwork`, or
-units: a list of modules, or a builder that gives one. Units are cut into the stages of a pipeline, and each stage gets a head.
+units: a list of modules, or a builder that gives one. The harness cuts units into the stages of a pipeline and gives
+each stage a head.
 """
 
 from collections.abc import Callable, Mapping
