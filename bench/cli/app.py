@@ -23,7 +23,8 @@ from bench.config.cell import Cell
 from bench.config.methods import load_method, method_names
 from bench.config.sweep import Sweep, load_sweep, parse_override, suite_names
 from bench.errors import BenchError, ConfigError, unknown
-from bench.execute.isolate import Isolation
+from bench.execute.executor import ExecutorSettings
+from bench.execute.factory import make_executor
 from bench.execute.run import Watcher, run_sweep
 from bench.machine.doctor import checks_table, diagnose
 from bench.machine.system import this_system
@@ -136,10 +137,17 @@ def run(
         if store.contents.damaged_tail:
             err.print(f"{path}: the last line was cut short; it is now in {path}.damaged and its cell runs again")
         try:
-            isolation = Isolation(data_root, download, cell_timeout, limit, _modules_to_preload(sweep), pin)
-            with isolation, _watcher(quiet) as watcher:
+            settings = ExecutorSettings(
+                data_root=data_root,
+                download=download,
+                timeout_seconds=cell_timeout,
+                memory_limit_bytes=limit,
+                pin=pin,
+                preload=_modules_to_preload(sweep),
+            )
+            with make_executor(settings) as executor, _watcher(quiet) as watcher:
                 summary = run_sweep(
-                    *(sweep, store, isolation, watcher),
+                    *(sweep, store, executor, watcher),
                     retry_failed=retry_failed,
                     retries=retries,
                     frontier=not no_frontier,
@@ -285,11 +293,11 @@ def _with_option(overrides: list[str], axis: str, value: int | None) -> list[str
     return [*overrides, f"{axis}={value}"]
 
 
-def _modules_to_preload(sweep: Sweep) -> list[str]:
-    """What loading the data needs beyond torch, so that it is loaded once and not in each cell."""
+def _modules_to_preload(sweep: Sweep) -> tuple[str, ...]:
+    """The modules that load the sweep's data, so that they are imported once and not in each cell."""
     kinds = {cell.dataset.partition(":")[0] for cell in sweep.cells}
-    modules = ["sklearn.datasets"] if "digits" in kinds else []
-    return modules + (["torchvision"] if any(DATASETS[kind].torchvision_name for kind in kinds) else [])
+    needs_torchvision = any(DATASETS[kind].torchvision_name for kind in kinds)
+    return ("sklearn.datasets",) * ("digits" in kinds) + ("torchvision",) * needs_torchvision
 
 
 def _describe_suite(sweep: Sweep) -> str:

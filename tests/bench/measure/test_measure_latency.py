@@ -20,8 +20,9 @@ from torch import Tensor
 
 from bench.config.cell import make_cell
 from bench.config.methods import load_method
-from bench.measure.latency.measure import Sample, measure_latency, sample_latency
+from bench.measure.latency.measure import measure_latency, sample_latency
 from bench.measure.latency.measure import summarise as summarise_samples
+from bench.measure.latency.sample import Sample
 from bench.store.record import Latency
 from bench.train.step import build_step
 
