@@ -324,12 +324,13 @@ def _refusal(cell: Cell, method: Method, network: Network) -> Changes:
     return {}
 
 
-def _batch_norm(cell: Cell, _method: Method, network: Network) -> Changes:
+def _batch_norm(cell: Cell, method: Method, network: Network) -> Changes:
     """In training, BatchNorm has no variance of a single value."""
     sides = sides_of(cell)
     if sides is None or network.batch_norm_pixels is None or network.batch_norm_pixels(*sides) != 1:
         return {}
-    parts = min(cell.batch_size, cell.micro_batches or 1)
+    parts = method.settings_for(cell).get("micro_batches") or cell.micro_batches or 1
+    parts = min(cell.batch_size, parts)
     if cell.batch_size // parts < 2:
         height, width = sides
         raise ValueError(

@@ -288,6 +288,6 @@ def method_source(body: str, summary: str = "a method of the tests") -> str:
         "    import os, pathlib, signal, subprocess, sys, time\n"
         "    import torch\n"
         f"{indented}"
-        "    from bench.train.rules.bp import accumulate_gradients as bp\n"
-        "    return bp(network, images, labels, alpha)\n"
+        "    from bench.train.rules.bp import train_end_to_end\n"
+        "    return train_end_to_end(network, images, labels, None)\n"
     )

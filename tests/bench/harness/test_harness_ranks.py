@@ -27,7 +27,7 @@ ON_ONE_RANK = "sid-streamed"
 
 def on_ranks(network):
     import dataclasses
-    from bench.train.rules.sid_pipelined import on_ranks
+    from bench.train.rules.sid_on_ranks import pipelined_share as on_ranks
 
     return dataclasses.replace(on_ranks(network), run_length=7)
 """
@@ -42,7 +42,7 @@ def on_ranks(network):
     import dataclasses, os, signal, sys, time
     import torch
     import torch.distributed as dist
-    from bench.train.rules.sid_parallel import on_ranks as parallel
+    from bench.train.rules.sid_on_ranks import parallel_share as parallel
 
     share = parallel(network)
     steps = []
@@ -264,9 +264,15 @@ REFUSED = [
     ({"method": "sid-parallel", "ranks": 2, "device": "cuda:1"}, "device = 'cuda:1' for ranks = 2; legal: cpu, cuda"),
     ({"method": "sid-parallel", "ranks": 0}, "ranks = 0; legal: an integer of 1 or more"),
     ({"method": "sid-parallel", "ranks": 2} | PIPELINE, "network = 'pipeline-linear' for method 'sid-parallel'"),
-    ({"method": "sid-pipelined", "ranks": 2}, "network = 'cascade-linear' for method 'sid-pipelined'; legal: ["),
+    (
+        {"method": "sid-pipelined", "ranks": 2},
+        "network = 'cascade-linear' for method 'sid-pipelined', a cascade",
+    ),
     ({"method": "sid-pipelined"} | PIPELINE, "ranks = 1 for method 'sid-pipelined'; legal: 2 or more"),
-    ({"method": "bp-gpipe", "ranks": 2}, "network = 'cascade-linear' for method 'bp-gpipe'; legal: ["),
+    (
+        {"method": "bp-gpipe", "ranks": 2},
+        "network = 'cascade-linear' for method 'bp-gpipe', a cascade",
+    ),
     ({"method": "bp-zbv", "ranks": 3} | PIPELINE, "modules = 4 for method 'bp-zbv' on 3 ranks; legal: 6 or more"),
     (PIPELINE | {"method": "bp-1f1b", "ranks": 2, "batch_size": 9}, "batch_size = 9 for method 'bp-1f1b' on 2 ranks"),
 ]
