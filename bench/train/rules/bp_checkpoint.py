@@ -27,9 +27,7 @@ def accumulate_gradients(network: "BeliefNetwork", images: "Tensor", labels: "Te
     """One BP step that recomputes each module in its backward pass (Chen et al., arXiv 1604.06174).
 
     A stage of a pipeline is a sequence of blocks and recomputed block by block, so that what is held does not depend on
-    where stages are cut.
-    What is recomputed runs forward twice: BatchNorm in it updates its running statistics twice. See
-    :mod:`bench.config.methods`.
+    where stages are cut. See :mod:`bench.config.methods`.
     """
     return train_modules(network, network.trunk(images), labels)
 

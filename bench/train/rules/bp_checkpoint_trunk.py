@@ -23,11 +23,9 @@ def refusal(cell: "Cell") -> str | None:
 
 
 def accumulate_gradients(network: "BeliefNetwork", images: "Tensor", labels: "Tensor", _alpha: object) -> "Tensor":
-    """One BP step with the segments that ``sid-streamed-recompute`` has; see :mod:`bench.config.methods`.
-
-    BatchNorm in the trunk updates its running statistics twice.
-    """
+    """One BP step with the segments that ``sid-streamed-recompute`` has; see :mod:`bench.config.methods`."""
     from bench.train.rules.bp_checkpoint import train_modules
-    from sid_core.steps.recompute import run_in_segments, segments_of
+    from sid_core.steps.recompute import run_in_segments
+    from sid_core.steps.segments import segments_of
 
     return train_modules(network, run_in_segments(segments_of(network.trunk), images), labels)
