@@ -183,3 +183,26 @@ def test_only_keeps_the_cells_that_have_one_of_the_values() -> None:
 def test_only_names_what_is_there(only: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_sweep("backbones", only=[only])
+
+
+def test_without_a_suite_every_method_that_takes_the_axes_has_a_cell() -> None:
+    sweep = load_sweep(None, ["network=pipeline-conv", "image_size=16", "depth=64"])
+    assert {cell.dataset for cell in sweep.cells} == {"random"}
+    assert {cell.depth for cell in sweep.cells} == {5}
+    ways = {(cell.method, cell.recompute, cell.micro_batches) for cell in sweep.cells}
+    assert {("bp", "none", None), ("bp", "modules", None), ("bp", "none", 4), ("sid-streamed", "none", None)} <= ways
+    left_out = dict(sweep.left_out)
+    assert "a pipeline; legal: cascade" in left_out["sid-vectorised"]
+    assert "legal: 2 or more" in left_out["bp-1f1b"]
+    assert not {cell.method for cell in sweep.cells} & left_out.keys()
+
+
+def test_without_a_suite_what_no_method_takes_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="image_size = 3 for network pipeline-conv; legal: 4 or more"):
+        load_sweep(None, ["network=pipeline-conv", "image_size=3"])
+
+
+def test_an_alias_keeps_the_cells_that_it_stands_for() -> None:
+    cells = load_sweep("memory", [], ["method=bp-checkpoint", "depth=4"]).cells
+    assert cells
+    assert {(cell.method, cell.recompute) for cell in cells} == {("bp", "modules")}
