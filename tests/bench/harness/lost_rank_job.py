@@ -64,12 +64,12 @@ def provoke(action: Callable[[torch.Tensor], Any], failure: Callable[[], None], 
 
 def run_rank_0(context: RankContext, action: Callable[[torch.Tensor], Any], pipe: int) -> None:
     """Writes the error of ``action`` to ``pipe``. Does not return."""
+    answer: dict[str, Any] = {"error": None}
     try:
         context.join("cpu")
         dist.all_reduce(torch.ones(1))
         for _ in range(3):
             action(torch.ones(1 << 20))
-        answer = {"error": None}
     except BaseException as error:
         answer = {
             "error": f"{type(error).__name__}: {error}",

@@ -31,7 +31,7 @@ FULL = make_record(
 PARTS = ("data", "parameters", "memory", "latency", "accuracy", "trace", "ranks")
 
 SECONDS = st.floats(1e-9, 1e9)
-TEXT = st.text(st.characters(exclude_categories=("Cs",)))
+TEXT = st.text(st.characters(codec="utf-8"))
 SAMPLES = st.builds(
     Sample,
     blocks_seconds=st.lists(st.tuples(SECONDS, SECONDS, SECONDS, SECONDS), max_size=3),
