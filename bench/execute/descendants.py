@@ -31,10 +31,10 @@ def children() -> frozenset[int]:
 
 def kill_children(spared: Set[int] = frozenset()) -> None:
     """Kills and waits for all children except ``spared``, then for those that were adopted from them, and so on."""
-    while doomed := [child for child in psutil.Process().children() if child.pid not in spared]:
-        for child in doomed:
+    while to_kill := [child for child in psutil.Process().children() if child.pid not in spared]:
+        for child in to_kill:
             child.kill()
-        for child in doomed:
+        for child in to_kill:
             child.wait()
 
 

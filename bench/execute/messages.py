@@ -15,7 +15,8 @@ from bench.store.record import Accuracy, Data, Latency, Memory, Ranks, Status, T
 class _Message(BaseModel):
     """A frozen model with one line of JSON as its form between processes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # "constants", so that NaN in an environment is an error and not silently null.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants")
 
     def line(self) -> bytes:
         """The message as one line of ASCII, line feed included.

@@ -1,4 +1,4 @@
-"""The passes of a cell on several ranks: all run them at once, and rank 0 does the statistics."""
+"""The passes of a cell on several ranks, which run them together; rank 0 computes the statistics."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,11 +27,11 @@ _FEWEST_STEPS_IN_LEG = 5
 
 
 class _Conductor:
-    """Lets all ranks run the same number of steps, or rank 0 alone some others, while the rest sleep.
+    """Lets rank 0 decide how many steps all ranks run next, or run steps alone while the others sleep.
 
     Args:
-        run: this rank's side of so many steps of all ranks.
-        control: a group over gloo, in which a rank that waits sleeps.
+        run: runs this rank's part of a number of steps.
+        control: a gloo process group, in which a waiting rank sleeps.
         device: of the computation.
     """
 
@@ -41,12 +41,12 @@ class _Conductor:
         self._device = device
 
     def together(self, loops: int) -> None:
-        """Rank 0's call for ``loops`` steps of all ranks, from a barrier to a barrier."""
+        """On rank 0: runs ``loops`` steps on all ranks, from a barrier to a barrier."""
         self._announce(loops)
         self._run_to_barrier(loops)
 
     def alone(self, step: Callable[[], object]) -> Leg:
-        """A leg of rank 0 while all others wait for its next call."""
+        """On rank 0: makes a leg that runs ``step`` while the other ranks sleep."""
 
         def run(loops: int) -> None:
             for _ in range(loops):
@@ -56,12 +56,12 @@ class _Conductor:
         return run
 
     def follow(self) -> None:
-        """What the other ranks do until rank 0 calls :meth:`dismiss`."""
+        """On the other ranks: runs the steps that rank 0 asks for, until it calls :meth:`dismiss`."""
         while loops := self._announce(0):
             self._run_to_barrier(loops)
 
     def dismiss(self) -> None:
-        """Rank 0 needs the others no more."""
+        """On rank 0: ends :meth:`follow` on the other ranks."""
         self._announce(0)
 
     def _announce(self, loops: int) -> int:

@@ -67,7 +67,7 @@ def test_a_cell_is_beyond_all_cells_that_it_was_grown_from(
 
 def test_being_beyond_is_transitive() -> None:
     """For all cells of a small grid, in which many are beyond others and many are not."""
-    values = {"modules": [2, 4], "layers": [1, 2], "batch_size": [8, 16], "width": [8, 16], "hidden": [8, 16]}
+    values: dict[str, list[Any]] = {"modules": [2, 4], "layers": [1, 2, 3], "batch_size": [8, 9, 10], "width": [8, 16]}
     grids = [
         values | {"method": [method], "passes": [passes]}
         for method in ("bp", "sid-streamed")

@@ -1,4 +1,4 @@
-"""The results file: what is appended is there, in order, and one run at a time writes it."""
+"""The results file: records are read back in the order in which they were appended, and one run at a time writes."""
 
 import json
 import subprocess
@@ -15,8 +15,8 @@ from bench.errors import StoreError
 from bench.store.file import Store, read_records
 from bench.store.record import Record
 
-# What a record's message may hold: all of Unicode, except halves of surrogate pairs, which UTF-8 cannot carry.
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+# The text of a message: all of Unicode except surrogates, which UTF-8 cannot encode.
+TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
 RECORDS = st.builds(
     tiny_record,
     message=st.none() | TEXT,
@@ -28,7 +28,7 @@ RECORDS = st.builds(
 
 @given(st.lists(RECORDS, min_size=1, max_size=6))
 @settings(max_examples=40, deadline=None)
-def test_what_is_appended_is_read_back_unchanged(records: list[Record]) -> None:
+def test_appended_records_are_read_back_unchanged(records: list[Record]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "results.jsonl"
         with Store(path) as store:
@@ -78,7 +78,7 @@ def test_a_whole_last_line_without_its_line_feed_is_kept(results: Path) -> None:
     assert not results.with_name("results.jsonl.damaged").exists()
 
 
-def test_empty_lines_are_passed_over(results: Path) -> None:
+def test_empty_lines_are_ignored(results: Path) -> None:
     lines = [tiny_record(seed=seed).line().encode() for seed in (0, 1)]
     results.write_bytes(lines[0] + b"\n\n  \n" + lines[1] + b"\n\n")
     with Store(results) as store:
@@ -86,7 +86,7 @@ def test_empty_lines_are_passed_over(results: Path) -> None:
     assert [record.cell.seed for record in read_records(results).records] == [0, 1, 2]
 
 
-def test_a_second_store_on_the_same_file_is_told_to_use_another(results: Path) -> None:
+def test_a_second_store_on_the_same_file_is_refused(results: Path) -> None:
     with Store(results) as first:
         first.append(tiny_record())
         with pytest.raises(StoreError, match=r"results\.jsonl is being written by another .*--out"):
@@ -108,7 +108,7 @@ def count_open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_the_lock_is_free_after_close_and_after_an_error(results: Path) -> None:
+def test_the_lock_is_released_after_close_and_after_an_error(results: Path) -> None:
     with Store(results) as store:
         store.append(tiny_record())
     with pytest.raises(ZeroDivisionError), Store(results):
@@ -130,7 +130,7 @@ def test_a_reader_needs_no_lock(results: Path) -> None:
         assert read_records(results).records == (tiny_record(),)
 
 
-def test_a_file_that_was_made_and_never_written_to_is_gone_and_an_older_empty_one_stays(tmp_path: Path) -> None:
+def test_a_new_file_without_records_is_removed_and_an_older_empty_file_stays(tmp_path: Path) -> None:
     with Store(tmp_path / "new.jsonl"):
         assert (tmp_path / "new.jsonl").exists()
     assert not (tmp_path / "new.jsonl").exists()

@@ -1,4 +1,4 @@
-"""Results files that are damaged or not ours: what is good is kept, what is not ours is left alone."""
+"""Damaged and foreign files: good records are kept, and a file that is no results file is not changed."""
 
 import json
 import tempfile
@@ -28,7 +28,7 @@ FOREIGN = {
 }
 
 
-def test_a_last_line_cut_at_any_byte_is_set_aside_and_the_file_goes_on(results: Path) -> None:
+def test_a_last_line_cut_at_any_byte_is_moved_aside_and_records_can_be_appended(results: Path) -> None:
     good = [tiny_record(seed=0), tiny_record(seed=1)]
     head = write_records(results, good)
     last = tiny_record(message="cut inside é, 語 and 🙂", seed=2).line().encode()
@@ -52,7 +52,7 @@ def test_a_last_line_cut_at_any_byte_is_set_aside_and_the_file_goes_on(results: 
         assert sound_records(results) == (*good, added), cut
 
 
-def test_a_first_line_cut_at_any_byte_is_set_aside(results: Path) -> None:
+def test_a_first_line_cut_at_any_byte_is_moved_aside(results: Path) -> None:
     line = tiny_record().line().encode()
     for cut in range(1, len(line)):
         results.write_bytes(line[:cut])
@@ -63,7 +63,7 @@ def test_a_first_line_cut_at_any_byte_is_set_aside(results: Path) -> None:
             assert sound_records(results) == (tiny_record(seed=1),), cut
 
 
-def test_damaged_lines_of_several_kills_are_all_kept_aside(results: Path) -> None:
+def test_damaged_lines_of_several_kills_are_all_kept(results: Path) -> None:
     line = tiny_record(seed=1).line().encode()
     for cut in (20, 30):
         write_records(results, [tiny_record()])
@@ -74,7 +74,7 @@ def test_damaged_lines_of_several_kills_are_all_kept_aside(results: Path) -> Non
     assert results.with_name("results.jsonl.damaged").read_bytes() == line[:20] + b"\n" + line[:30] + b"\n"
 
 
-def test_zeros_that_a_power_cut_leaves_at_the_end_are_set_aside(results: Path) -> None:
+def test_zeros_at_the_end_after_a_power_cut_are_moved_aside(results: Path) -> None:
     head = write_records(results, [tiny_record()])
     results.write_bytes(head + bytes(600))
     with Store(results) as store:
@@ -85,7 +85,7 @@ def test_zeros_that_a_power_cut_leaves_at_the_end_are_set_aside(results: Path) -
 
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
-def test_a_damaged_line_before_the_last_is_an_error_that_names_it_and_changes_nothing(data: st.DataObject) -> None:
+def test_a_damaged_line_before_the_last_is_an_error_with_its_number(data: st.DataObject) -> None:
     lines = [tiny_record(seed=seed).line().encode() for seed in range(4)]
     number = data.draw(st.integers(1, 3), "line")
     cut = data.draw(st.integers(1, len(lines[number - 1]) - 1), "cut")
@@ -103,7 +103,7 @@ def test_a_damaged_line_before_the_last_is_an_error_that_names_it_and_changes_no
 
 
 @pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
-def test_a_file_that_is_not_ours_is_an_error_and_stays_as_it_is(results: Path, content: bytes) -> None:
+def test_a_file_that_is_no_results_file_is_an_error_and_is_not_changed(results: Path, content: bytes) -> None:
     results.write_bytes(content)
     for use in (read_records, Store):
         with pytest.raises(
@@ -114,7 +114,7 @@ def test_a_file_that_is_not_ours_is_an_error_and_stays_as_it_is(results: Path, c
     assert [entry.name for entry in results.parent.iterdir()] == ["results.jsonl"]
 
 
-def test_deeply_nested_json_is_an_error_like_any_foreign_file(results: Path) -> None:
+def test_deeply_nested_json_is_an_error(results: Path) -> None:
     results.write_bytes(b"[" * 200_000 + b"\n")
     with pytest.raises(StoreError, match="line 1"):
         read_records(results)

@@ -1,4 +1,4 @@
-"""Places that cannot be written, and disks that are full: an error, and exactly the earlier records."""
+"""Paths that cannot be written and full disks are errors that leave exactly the earlier records."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ def test_a_directory_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_device_is_an_error() -> None:
-    """As in ``--out /dev/null``: fsync and ftruncate do not work there, and that must not end in a traceback."""
+    """As with ``--out /dev/null``, where fsync and ftruncate do not work."""
     with pytest.raises(StoreError, match="/dev/null"), Store(Path("/dev/null")) as store:
         store.append(tiny_record())
 
@@ -81,7 +81,7 @@ def test_a_full_disk_keeps_exactly_the_earlier_records(small_disk: Path) -> None
     assert sound_records(path) == tuple(appended)
 
 
-def test_a_damaged_line_that_cannot_be_set_aside_stays_where_it_is(small_disk: Path) -> None:
+def test_a_damaged_line_that_cannot_be_moved_aside_stays_in_the_file(small_disk: Path) -> None:
     path = small_disk / "results.jsonl"
     content = write_records(path, [tiny_record()]) + tiny_record(seed=1).line().encode()[:100]
     path.write_bytes(content)
@@ -116,7 +116,7 @@ with Store(path) as store:
 
 
 @pytest.mark.parametrize("fits", [0, 1, 300], ids="{} bytes fit".format)
-def test_a_write_that_fails_part_way_leaves_no_part_behind(results: Path, fits: int) -> None:
+def test_a_write_that_fails_part_way_leaves_the_file_as_it_was(results: Path, fits: int) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", WRITE_UNTIL_THE_LIMIT, results, str(fits)],
         env=bench_environment(Path(__file__).parents[1]),

@@ -183,7 +183,7 @@ class Topology(System):
         return frozenset(other for other, core in self._cores.items() if core == self._cores[cpu])
 
     @property
-    def nodes(self) -> dict[int, int]:  # type: ignore[override]
+    def nodes(self) -> dict[int, int]:
         return self._nodes
 
 
