@@ -34,7 +34,9 @@ def _answer(request: Request, context: RankContext | None) -> Answer:
     try:
         answer = _work(request, context)
     except BenchError as error:
-        answer = Answer(status="crashed", message=printable(str(error)), final=True)
+        # A loader or a builder of somebody's own may have run out of memory.
+        oom = error.__cause__ is not None and is_out_of_memory(error.__cause__)
+        answer = Answer(status="oom" if oom else "crashed", message=printable(str(error)), final=not oom)
     except Exception as error:
         answer = Answer(
             status="oom" if is_out_of_memory(error) else "crashed",

@@ -233,7 +233,7 @@ def test_a_loss_that_is_not_a_number_makes_a_legal_record(measuring_cli: RunCli,
 
 def test_a_method_of_another_package_cannot_replace_a_built_in_one(tmp_path: Path) -> None:
     folder = write_plugin(tmp_path / "plugins", "squatter", {"bp": "raise RuntimeError('not BP')\n"})
-    code = "from bench.config.methods import load_method; print(load_method('bp').name)"
+    code = "from bench.config.methods import load_method; print(load_method('bp').rule)"
     ended = subprocess.run(
         [sys.executable, "-c", code],
         env=bench_environment(folder),
@@ -241,7 +241,7 @@ def test_a_method_of_another_package_cannot_replace_a_built_in_one(tmp_path: Pat
         text=True,
         check=True,
     )
-    assert ended.stdout.strip() == "bench.train.rules.bp"
+    assert ended.stdout.strip() == "bench.train.rules.bp:train_end_to_end"
 
 
 def test_a_method_that_is_not_installed_is_refused_when_a_cell_is_made() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from record_builder import in_a_row, made_data, made_ranks, make_record
 
-from bench.config.cell import make_cell
+from bench.config.check import make_cell
 from bench.execute.messages import Answer, Limits, Request
 from bench.execute.run import measure_cell
 from bench.measure.latency.sample import Sample
