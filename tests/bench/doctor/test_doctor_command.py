@@ -24,7 +24,7 @@ def on_machine(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> FakeMac
 
 
 def doctor(*options: str) -> Result:
-    return CliRunner().invoke(bench.cli.app.app, ["doctor", *options], env={"COLUMNS": "200"})
+    return CliRunner().invoke(bench.cli.app.app, ["doctor", *options], env={"COLUMNS": "400"})
 
 
 @pytest.mark.usefixtures("on_machine")

@@ -163,9 +163,9 @@ BURN = [sys.executable, "-c", "while True: pass"]
 
 
 def wait_for_growth(read: Callable[[], float]) -> float:
-    """How much a counter of seconds grows until it has grown by 0.1, or in five seconds."""
-    before, deadline = read(), time.monotonic() + 5
-    while (grown := read() - before) < 0.1 and time.monotonic() < deadline:
+    """How much a counter of seconds grows until it has grown by 0.2, or in twenty seconds on a busy machine."""
+    before, deadline = read(), time.monotonic() + 20
+    while (grown := read() - before) < 0.2 and time.monotonic() < deadline:
         time.sleep(0.02)
     return grown
 
@@ -203,8 +203,7 @@ def test_a_busy_process_of_somebody_else_warns() -> None:
             stranger = subprocess.run([sys.executable, "-c", STRANGER], capture_output=True, text=True, check=True)
         finally:
             burner.kill()
-    assert f"(pid {burner.pid})" in stranger.stdout
-    assert "warn" in stranger.stdout
+    assert stranger.stdout.startswith("warn")
 
 
 # Another process, of which the burner is no child.
