@@ -16,18 +16,19 @@ from bench.config.methods import why_not_planned
 from bench.errors import BenchError, first_line
 from bench.measure.memory.measure import measure_memory
 from bench.store.record import Memory
-from bench.train.meta_tensors import ContentsNeededError, hollow_tensors
+from bench.train.meta_tensors import ContentsNeededError, meta_tensors
 from bench.train.step import build_step
 
 # In what PyTorch says of an operator that has to do without contents.
 _OF_NO_CONTENTS = ("meta", "tensor subclasses", "fake")
-_BATCH_NORM = torch.ops.aten.native_batch_norm.default
+# By operator, where among its arguments the weight is.
+_NORMS = {torch.ops.aten.native_batch_norm.default: 1, torch.ops.aten.native_layer_norm.default: 2}
 
 
 def predict_memory(cell: Cell, shape: tuple[int, int, int], classes: int, round_to: int = 1) -> Memory:
     """What :func:`bench.measure.memory.measure.measure_memory` would measure, to the byte, without arithmetic.
 
-    The network, its gradients, the optimizer's state and the batch are hollow tensors: they go through the same steps
+    The network, its gradients, the optimizer's state and the batch are meta tensors: they go through the same steps
     under the same instrument and hold no memory, so neither time nor memory grows with the size of a tensor.
 
     Args:
@@ -62,8 +63,8 @@ def predict_memory(cell: Cell, shape: tuple[int, int, int], classes: int, round_
     raise BenchError(f"method {cell.method!r} can be measured, but not planned: {reason}")
 
 
-class _MixedBatchNorm(TorchDispatchMode):
-    """Gives fake BatchNorm of narrow features with wide parameters its statistics as wide as the CPU's kernel does."""
+class _MixedNorms(TorchDispatchMode):
+    """Gives the statistics of fake norms the type of the weights, as the CPU's kernels do for narrower features."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -72,25 +73,26 @@ class _MixedBatchNorm(TorchDispatchMode):
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         output = func(*args, **(kwargs or {}))
-        if func is _BATCH_NORM and args[1] is not None:
-            normalised, *statistics = output
-            return normalised, *(torch.empty_like(part, dtype=args[1].dtype) for part in statistics)
-        return output
+        weight = args[_NORMS[func]] if func in _NORMS else None
+        if weight is None:
+            return output
+        normalised, *statistics = output
+        return normalised, *(torch.empty_like(part, dtype=weight.dtype) for part in statistics)
 
 
 @contextmanager
 def _without_contents(precision: Precision) -> Iterator[None]:
-    """Makes tensors in the context sizes without contents.
+    """Make the tensors of the context sizes without contents.
 
-    Autocast passes by hollow tensors, which are not the CPU's to it, and so those of other precisions are PyTorch's
+    Autocast ignores meta tensors, which are not on the CPU for it, so tensors of other precisions are PyTorch's
     fake tensors: slower, and known to autocast as what they stand for.
     """
     if precision == "float32":
-        with hollow_tensors():
+        with meta_tensors():
             yield
     else:
         # Truncated normal numbers are drawn again until all lie within the bounds, which asks for contents.
         drawn_at_once = patch.object(init, "_no_grad_trunc_normal_", lambda tensor, *_args, **_options: tensor)
-        with FakeTensorMode(), _MixedBatchNorm(), drawn_at_once, warnings.catch_warnings():
+        with FakeTensorMode(), _MixedNorms(), drawn_at_once, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")  # it is compared, not read
             yield
