@@ -1,0 +1,78 @@
+"""Backbones by name as lists of units, and the sizes of units."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bench.train.meta_tensors import meta_tensors
+from bench.train.networks.own_backbones import OWN_BACKBONES
+
+Shape = tuple[int, int, int]
+
+# One image would be too few for BatchNorm after the last stride. Bytes grow in proportion, so the cut does not depend
+# on the number.
+_IMAGES = 2
+
+
+def build_units(backbone: str, shape: Shape) -> list[nn.Module]:
+    """Build the units of ``backbone``, with weights from torch's generator.
+
+    Args:
+        backbone: a name in :data:`bench.config.backbones.BACKBONES`.
+        shape: ``(channels, height, width)`` of the images, of legal sides.
+
+    Returns:
+        Modules to run one after the other on images ``[B, channels, height, width]``, each with an output
+        ``[B, d, H, W]`` or ``[B, tokens, d]``.
+
+    Raises:
+        ValueError: there is no such backbone.
+    """
+    if backbone in OWN_BACKBONES:
+        return OWN_BACKBONES[backbone](shape)
+    from bench.train.networks.torchvision_models import units_of  # takes a second to import
+
+    return units_of(backbone, shape)
+
+
+@dataclass(frozen=True)
+class UnitSizes:
+    """Of one unit, for two images: channels and bytes of its output, and the bytes kept for its backward pass."""
+
+    width: int
+    output_bytes: int
+    kept_bytes: int
+
+
+def unit_sizes(backbone: str, shape: Shape) -> list[UnitSizes]:
+    """Run ``backbone`` forward on tensors without contents, and return the sizes of each unit.
+
+    Args:
+        backbone: as for :func:`build_units`.
+        shape: as for :func:`build_units`.
+    """
+    sizes = []
+    with meta_tensors():
+        features = torch.empty(_IMAGES, *shape)
+        counted = {features.untyped_storage()._cdata}
+        for unit in build_units(backbone, shape):
+            counted |= {tensor.untyped_storage()._cdata for tensor in (*unit.parameters(), *unit.buffers())}
+            kept: list[Tensor] = []
+            with torch.autograd.graph.saved_tensors_hooks(_keep_in(kept), lambda tensor: tensor):
+                features = unit(features)
+            storages = {tensor.untyped_storage()._cdata: tensor.untyped_storage().nbytes() for tensor in kept}
+            kept_bytes = sum(size for address, size in storages.items() if address not in counted)
+            counted |= set(storages)  # whatever is kept lives as long as the features' graph
+            width = features.shape[2 if features.dim() == 3 else 1]
+            sizes.append(UnitSizes(width, features.untyped_storage().nbytes(), kept_bytes))
+    return sizes
+
+
+def _keep_in(kept: list[Tensor]) -> Callable[[Tensor], Tensor]:
+    def keep(tensor: Tensor) -> Tensor:
+        kept.append(tensor.detach())
+        return tensor
+
+    return keep
