@@ -145,4 +145,4 @@ class Partitions:
 
 
 def _halved(side: int, times: int) -> int:
-    return -(-side // 2**times)
+    return -(-side >> times)

@@ -1,4 +1,4 @@
-"""The memory pass predicted: the same two steps on tensors that have sizes and no contents."""
+"""The memory pass foretold: the same two steps on tensors that have sizes and no contents."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,8 @@ from bench.train.step import build_step
 
 # In what PyTorch says of an operator that has to do without contents.
 _OF_NO_CONTENTS = ("meta", "tensor subclasses", "fake")
-_BATCH_NORM = torch.ops.aten.native_batch_norm.default
+# By operator, where among its arguments the weight is.
+_NORMS = {torch.ops.aten.native_batch_norm.default: 1, torch.ops.aten.native_layer_norm.default: 2}
 
 
 def predict_memory(cell: Cell, shape: tuple[int, int, int], classes: int, round_to: int = 1) -> Memory:
@@ -62,8 +63,8 @@ def predict_memory(cell: Cell, shape: tuple[int, int, int], classes: int, round_
     raise BenchError(f"method {cell.method!r} can be measured, but not planned: {reason}")
 
 
-class _MixedBatchNorm(TorchDispatchMode):
-    """Gives fake BatchNorm of narrow features with wide parameters its statistics as wide as the CPU's kernel does."""
+class _MixedNorms(TorchDispatchMode):
+    """Gives the statistics of fake norms the type of the weights, as the CPU's kernels do for narrower features."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -72,17 +73,18 @@ class _MixedBatchNorm(TorchDispatchMode):
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         output = func(*args, **(kwargs or {}))
-        if func is _BATCH_NORM and args[1] is not None:
-            normalised, *statistics = output
-            return normalised, *(torch.empty_like(part, dtype=args[1].dtype) for part in statistics)
-        return output
+        weight = args[_NORMS[func]] if func in _NORMS else None
+        if weight is None:
+            return output
+        normalised, *statistics = output
+        return normalised, *(torch.empty_like(part, dtype=weight.dtype) for part in statistics)
 
 
 @contextmanager
 def _without_contents(precision: Precision) -> Iterator[None]:
-    """Makes tensors in the context sizes without contents.
+    """Make the tensors of the context sizes without contents.
 
-    Autocast passes by meta tensors, which are not the CPU's to it, and so those of other precisions are PyTorch's
+    Autocast ignores meta tensors, which are not on the CPU for it, so tensors of other precisions are PyTorch's
     fake tensors: slower, and known to autocast as what they stand for.
     """
     if precision == "float32":
@@ -91,6 +93,6 @@ def _without_contents(precision: Precision) -> Iterator[None]:
     else:
         # Truncated normal numbers are drawn again until all lie within the bounds, which asks for contents.
         drawn_at_once = patch.object(init, "_no_grad_trunc_normal_", lambda tensor, *_args, **_options: tensor)
-        with FakeTensorMode(), _MixedBatchNorm(), drawn_at_once, warnings.catch_warnings():
+        with FakeTensorMode(), _MixedNorms(), drawn_at_once, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")  # it is compared, not read
             yield

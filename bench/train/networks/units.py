@@ -60,7 +60,8 @@ def unit_sizes(units: Sequence[nn.Module], shape: Shape) -> list[UnitSizes]:
         counted = {features.untyped_storage()._cdata}
         states = []  # kept until the end: storages are told apart by their addresses
         for unit in units:
-            state = {name: _empty_like(tensor) for name, tensor in (*unit.named_parameters(), *unit.named_buffers())}
+            tensors = (*unit.named_parameters(), *unit.named_buffers())
+            state = {name: _without_contents(tensor, features.device) for name, tensor in tensors}
             counted |= {tensor.untyped_storage()._cdata for tensor in state.values()}
             states.append(state)
             kept: list[Tensor] = []
@@ -74,8 +75,11 @@ def unit_sizes(units: Sequence[nn.Module], shape: Shape) -> list[UnitSizes]:
     return sizes
 
 
-def _empty_like(tensor: Tensor) -> Tensor:
-    return torch.empty_like(tensor, device="meta").requires_grad_(tensor.requires_grad)
+def _without_contents(tensor: Tensor, device: torch.device) -> Tensor:
+    """``tensor`` on ``device``, where its contents do not matter."""
+    if tensor.device == device:
+        return tensor
+    return torch.empty_like(tensor, device=device).requires_grad_(tensor.requires_grad)
 
 
 def _keep_in(kept: list[Tensor]) -> Callable[[Tensor], Tensor]:

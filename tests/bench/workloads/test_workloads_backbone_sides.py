@@ -1,6 +1,8 @@
 """What is said of the sides of images without torch, against forward passes on tensors without contents."""
 
 import functools
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -63,7 +65,7 @@ def least_side(text: str) -> int:
 
 
 @pytest.mark.parametrize("name", SHRUNK)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(height=st.integers(1, 130), width=st.integers(1, 130))
 def test_images_are_refused_that_shrink_to_nothing_and_no_others(name: str, height: int, width: int) -> None:
     backbone = BACKBONES[name]
@@ -129,9 +131,6 @@ def test_maxvit_takes_the_sides_that_torchvision_takes(side: int) -> None:
 
 
 def test_what_is_said_of_a_backbone_needs_no_torch() -> None:
-    import subprocess
-    import sys
-
     program = "import sys, bench.config.backbones; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 

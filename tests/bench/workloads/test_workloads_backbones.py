@@ -24,7 +24,7 @@ from bench.plan.grid import lines_of, memory_cells, shape_of
 from bench.plan.tasks import Largest, largest_batch
 from bench.train.networks.build import build_network
 from bench.train.networks.cuts import balanced_cut, even_cut
-from bench.train.networks.units import build_units, unit_sizes
+from bench.train.networks.units import build_units
 from bench.train.step import build_step
 from sid_core import BeliefNetwork, Cascade, Pipeline
 
@@ -48,37 +48,6 @@ def batch(of: Cell) -> tuple[torch.Tensor, torch.Tensor]:
 
 def build(of: Cell) -> BeliefNetwork:
     return build_network(of, *shape_of(of))
-
-
-@each_backbone
-@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 8, 8)])
-def test_a_backbone_has_its_units_and_their_sizes(network: str, shape: tuple[int, int, int]) -> None:
-    units = build_units(network.removeprefix("pipeline-"), shape)
-    sizes = unit_sizes(units, shape)
-    assert len(units) == len(sizes) == BACKBONE_UNITS[network]
-    features = torch.randn(2, *shape)
-    for unit, size in zip(units, sizes, strict=True):
-        features = unit(features)
-        assert features.shape[2 if features.dim() == 3 else 1] == size.width
-        assert features.numel() * 4 == size.output_bytes
-
-
-def test_large_images_get_the_large_stems() -> None:
-    with torch.device("meta"):
-        outputs = [
-            build_units(network, (3, 224, 224))[0](torch.empty(1, 3, 224, 224)).shape[1:]
-            for network in ("resnet18", "vit-tiny")
-        ]
-    assert outputs == [(64, 56, 56), (196, 192)]
-
-
-def test_resnet_keeps_what_its_blocks_need() -> None:
-    """A block's two convolutions, two BatchNorms and two ReLUs keep four tensors; in place, none twice."""
-    first, second, *_ = unit_sizes(build_units("resnet18", (3, 32, 32)), (3, 32, 32))
-    one = first.output_bytes
-    statistics = 4096
-    assert 2 * one <= first.kept_bytes < 2 * one + statistics
-    assert 4 * one <= second.kept_bytes < 4 * one + statistics
 
 
 @settings(max_examples=100, deadline=None)

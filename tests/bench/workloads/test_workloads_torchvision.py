@@ -1,4 +1,4 @@
-"""torchvision's models as units and a head: the same logits, bit for bit, and units that can be cut and run again."""
+"""Models of torchvision as units and a head: the same logits, bit for bit, and units that can run again."""
 
 import functools
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ def large_side(name: str) -> int:
 
 
 def torchvision_model(name: str, side: int) -> nn.Module:
-    """Torchvision's own model, for images of ``side`` pixels where it has to know them."""
+    """The model as torchvision builds it, for images of ``side`` pixels where it has to know them."""
     options: dict[str, Any] = {}
     if name.startswith("vit"):
         options["image_size"] = side

@@ -1,4 +1,4 @@
-"""torchvision's models by name."""
+"""Models of torchvision by name."""
 
 from typing import Any
 
