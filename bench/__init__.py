@@ -1,8 +1,9 @@
 """sid-bench: measures training rules without global backpropagation against backpropagation.
 
-The flow, one stage a file: ``sweep`` (a suite becomes cells) -> ``isolate`` (a process a cell) -> ``worker`` and
-``measure`` (the passes) -> ``record`` and ``store`` (JSON Lines) -> ``report`` (tables, figures, one page). ``plan``
-foretells the memory pass without running it.
+The flow, one folder per stage: ``config`` makes cells from a suite -> ``execute`` runs each cell in processes of its
+own, where ``train`` builds the step and ``measure`` runs the passes -> ``store`` keeps the records -> ``analysis`` and
+``report`` make tables, figures and one page. ``plan`` predicts the memory pass without running it; ``machine``
+describes and checks the machine.
 """
 
 import os
