@@ -8,9 +8,10 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from bench.config.backbone_sides import Shape
 from bench.config.cell import Cell
 from bench.train.networks.cuts import balanced_cut, even_cut
-from bench.train.networks.units import Shape, build_units, unit_sizes
+from bench.train.networks.units import build_units, unit_sizes
 from sid_core import Pipeline
 from sid_core.pipeline import pool
 
