@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
 
+Shape = tuple[int, int, int]  # channels, height, width
+
 # Images of at most so many pixels a side get the usual small variants of backbones.
 SMALL_SIDE = 64
 
@@ -145,4 +147,4 @@ class Partitions:
 
 
 def _halved(side: int, times: int) -> int:
-    return -(-side >> times)
+    return -(-side >> times)  # rounds up

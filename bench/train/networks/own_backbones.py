@@ -7,16 +7,15 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from bench.config.backbone_sides import Shape
 from bench.config.backbones import VIT_TINY_SIDES
-
-Shape = tuple[int, int, int]
 
 _VIT_WIDTH, _VIT_BLOCKS, _VIT_HEADS = 192, 12, 3
 _CHANNELS = (32, 64, 64, 128, 128)  # of the convolutions, the second and fourth of which are pooled
 
 
 def _conv(shape: Shape) -> list[nn.Module]:
-    """Convolutions of 3x3 pixels, each with a ReLU: nearly the authors' trunk."""
+    """Build 3x3 convolutions with ReLUs, much like the authors' trunk."""
     channels, *_ = shape
     units: list[nn.Module] = []
     for index, (fan_in, fan_out) in enumerate(pairwise([channels, *_CHANNELS])):
@@ -26,7 +25,7 @@ def _conv(shape: Shape) -> list[nn.Module]:
 
 
 def _vit_tiny(shape: Shape) -> list[nn.Module]:
-    """ViT-Tiny (Touvron et al., arXiv 2012.12877) of torchvision's blocks, without a class token."""
+    """Build ViT-Tiny (Touvron et al., arXiv 2012.12877) from torchvision's blocks, without a class token."""
     from torchvision.models.vision_transformer import Encoder
 
     channels, height, width = shape
@@ -38,7 +37,7 @@ def _vit_tiny(shape: Shape) -> list[nn.Module]:
 
 
 class _Patches(nn.Module):
-    """Images to tokens ``[B, patches, d]``, with their positions; heads pool all tokens, so no class has one."""
+    """Images to tokens ``[B, patches, d]`` with positions; heads pool all tokens, so there is no class token."""
 
     def __init__(self, channels: int, patches: int, patch: int) -> None:
         super().__init__()

@@ -7,10 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from bench.config.backbone_sides import Shape
 from bench.train.meta_tensors import meta_tensors
 from bench.train.networks.own_backbones import OWN_BACKBONES
-
-Shape = tuple[int, int, int]
 
 # One image would be too few for BatchNorm after the last stride. Bytes grow in proportion, so the cut does not depend
 # on the number.

@@ -173,6 +173,18 @@ def all_sorts(network: Any, images: Tensor, labels: Tensor, _alpha: object) -> T
     return loss.detach()
 
 
+def normalised(network: Any, images: Tensor, labels: Tensor, _alpha: object) -> Tensor:
+    """Layer norms with weights, whose statistics have the weights' type also where features are narrower."""
+    features = network.trunk(images)
+    weight = torch.ones(features.shape[1], requires_grad=True)
+    for _ in range(20):
+        features = F.layer_norm(features, [features.shape[1]], weight)
+    logits = network.local_modules[0](network.initial_belief(features), features)
+    loss = F.cross_entropy(logits, labels)
+    loss.backward()
+    return loss.detach()
+
+
 def by_hand(network: Any, images: Tensor, labels: Tensor, _alpha: object) -> Tensor:
     """Gradients for some parameters only, one of them a part of a larger storage."""
     with torch.no_grad():
@@ -182,7 +194,7 @@ def by_hand(network: Any, images: Tensor, labels: Tensor, _alpha: object) -> Ten
     return loss
 
 
-@pytest.mark.parametrize("rule", [local_label, all_sorts, by_hand])
+@pytest.mark.parametrize("rule", [local_label, all_sorts, normalised, by_hand])
 @pytest.mark.parametrize("axes", [{"optimizer": "adam"}, {"optimizer": "sgd"}, {"precision": "bfloat16"}])
 def test_a_rule_of_another_package(
     rule: Callable[..., Tensor], axes: dict[str, Any], monkeypatch: pytest.MonkeyPatch

@@ -1,7 +1,7 @@
 """Models of torchvision as units and a head: the same logits, bit for bit, and units that can run again."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from typing import Any
@@ -175,6 +175,29 @@ def test_large_images_of_three_channels_get_torchvisions_parameters(name: str) -
         return [(key, tensor.shape) for key, tensor in nn.ModuleList(of).state_dict().items()]
 
     assert shapes(units) == shapes(own)
+
+
+@each_family
+def test_units_keep_no_more_for_the_backward_pass_than_the_model(name: str) -> None:
+    side = legal_side(name, 16)
+    with torch.device("meta"):
+        model = build_model(name, (3, side, side), 7)
+        units, head = parts_of(name, model)
+        images = torch.empty(2, 3, side, side)
+    existing = {tensor.untyped_storage()._cdata for tensor in [images, *model.parameters(), *model.buffers()]}
+
+    def kept_bytes(function: Callable[[Tensor], Tensor]) -> int:
+        kept: dict[int, torch.UntypedStorage] = {}  # held, so that no later storage has the address of one of them
+
+        def keep(tensor: Tensor) -> Tensor:
+            kept[tensor.untyped_storage()._cdata] = tensor.untyped_storage()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            function(images)
+        return sum(storage.nbytes() for address, storage in kept.items() if address not in existing)
+
+    assert 0 < kept_bytes(lambda features: head(run(units, features))) <= kept_bytes(model)
 
 
 @pytest.mark.parametrize("name", HAVE_SMALL_IMAGES)

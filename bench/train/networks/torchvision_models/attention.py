@@ -8,10 +8,9 @@ from torch import Tensor, nn
 from torchvision.models import maxvit, swin_transformer
 from torchvision.ops.misc import Permute
 
-from bench.config.backbone_sides import is_small
+from bench.config.backbone_sides import Shape, is_small
 from bench.train.networks.torchvision_models.family import (
     Family,
-    Shape,
     draw_as_usual,
     fit_channels,
     grouped,
@@ -22,13 +21,13 @@ _SMALL_PATCH = 4
 
 
 class VisionTransformer(Family):
-    """ViT (Dosovitskiy et al., arXiv 2010.11929): features are ``[B, 1 + patches, d]``, the class token first.
+    """ViT (Dosovitskiy et al., arXiv 2010.11929), with features ``[B, 1 + patches, d]``, the class token first.
 
-    Small images are cut into patches of 4x4 pixels; images need not be square.
+    Small images are cut into patches of 4x4 pixels. Images need not be square.
     """
 
     def fit(self, model: Any, shape: Shape) -> None:
-        """Patches, and a position for each."""
+        """Fit the patches, and draw a position for each if their number changes."""
         channels, height, width = shape
         patch = _SMALL_PATCH if is_small(height, width) else model.patch_size
         if (channels, patch) != (3, model.patch_size):
@@ -41,17 +40,17 @@ class VisionTransformer(Family):
         model.patch_size, model.image_size, model.seq_length = patch, height, tokens
 
     def units(self, model: Any) -> list[nn.Module]:
-        """Patches, and the blocks, the last with the encoder's norm."""
+        """Return the patches and the blocks. The encoder's norm ends the last unit."""
         *blocks, last = model.encoder.layers
         return [_Tokens(model), *blocks, nn.Sequential(last, model.encoder.ln)]
 
     def head(self, model: Any) -> nn.Module:
-        """The class token's features, and the classifier."""
+        """Return the choice of the class token, and the classifier."""
         return nn.Sequential(_ClassToken(), model.heads)
 
 
 class _Tokens(nn.Module):
-    """Images to tokens ``[B, 1 + patches, d]``: a class token and patches, with their positions."""
+    """Images to tokens ``[B, 1 + patches, d]``: a class token and patches, with positions."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -68,36 +67,36 @@ class _Tokens(nn.Module):
 
 
 class _ClassToken(nn.Module):
-    """``[B, 1 + patches, d]`` to the first token's features ``[B, d]``."""
+    """Tokens ``[B, 1 + patches, d]`` to the class token ``[B, d]``."""
 
     def forward(self, tokens: Tensor) -> Tensor:
         return tokens[:, 0]
 
 
 class SwinTransformer(Family):
-    """Swin (Liu et al., arXiv 2103.14030) and Swin v2 (arXiv 2111.09883), as published for every size.
+    """Swin (Liu et al., arXiv 2103.14030) and Swin v2 (arXiv 2111.09883), with one layout for images of every size.
 
-    torchvision computes with channels last; what goes into a unit and out of it is a view with channels first.
+    The blocks compute with channels last. Units take and return views with channels first.
     """
 
-    begins = (swin_transformer.SwinTransformerBlock,)  # v2's block is one, too
+    begins = (swin_transformer.SwinTransformerBlock,)  # the base class of the block of v2
 
     def fit(self, model: Any, shape: Shape) -> None:
-        """The channels of patches."""
+        """Fit the channels of the patches."""
         fit_channels(model.features[0], shape[0], draw_as_usual)
 
     def units(self, model: Any) -> list[nn.Module]:
-        """Patches, and the blocks; merging patches ends a unit, and the last block has the norm with it."""
+        """Return the patches and the blocks. The merging of patches, and the last norm, end a unit."""
         first, *others = grouped([*opened(model.features), model.norm], self.begins)
         return [nn.Sequential(first, Permute([0, 3, 1, 2])), *map(_ChannelsLast, others)]
 
     def head(self, model: Any) -> nn.Module:
-        """Mean and classifier."""
+        """Return the mean over pixels and the classifier."""
         return nn.Sequential(model.avgpool, model.flatten, model.head)
 
 
 class _ChannelsLast(nn.Module):
-    """``layers``, which compute on ``[B, H, W, d]``, as a function of ``[B, d, H, W]``."""
+    """A function of ``[B, d, H, W]`` that runs ``layers`` on ``[B, H, W, d]``."""
 
     def __init__(self, layers: nn.Module) -> None:
         super().__init__()
@@ -109,23 +108,23 @@ class _ChannelsLast(nn.Module):
 
 
 class MaxViT(Family):
-    """MaxViT (Tu et al., arXiv 2204.01697), as published: squares that it can partition by sevens at each scale."""
+    """MaxViT (Tu et al., arXiv 2204.01697), for square images that partitions of 7x7 tile at each scale."""
 
     begins = (maxvit.MaxVitLayer,)
 
     def options(self, shape: Shape) -> dict[str, Any]:
-        """The size of the images."""
+        """Return the size of the images."""
         return {"input_size": shape[1:]}
 
     def fit(self, model: Any, shape: Shape) -> None:
-        """The stem's channels."""
+        """Fit the channels of the stem."""
         fit_channels(model.stem[0], shape[0], lambda new: nn.init.normal_(new.weight, std=0.02))
 
     def layers(self, model: Any) -> Iterable[nn.Module]:
-        """A stem, and the layers of four blocks: each a convolution and two attentions."""
+        """Return the stem, and the layers of four blocks, each of a convolution and two attentions."""
         return *model.stem, *(layer for block in model.blocks for layer in block.layers)
 
     def head(self, model: Any) -> nn.Module:
-        """Mean, norm and classifier."""
+        """Return the classifier, which begins with the mean over pixels."""
         classifier: nn.Module = model.classifier
         return classifier

@@ -1,4 +1,4 @@
-"""What the families of torchvision's models share: how a model is built for a shape, and how it is cut into units."""
+"""How a family of torchvision's models is built for images of some shape, and how its models are cut into units."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
@@ -6,29 +6,27 @@ from typing import Any, ClassVar
 from torch import nn
 from torchvision.models import get_model
 
-from bench.config.backbone_sides import is_small
-
-Shape = tuple[int, int, int]
+from bench.config.backbone_sides import Shape, is_small
 
 
 class Family:
     """The models of one file of ``torchvision.models``.
 
     Attributes:
-        begins: layers of these types begin a unit; all others belong to the unit before them. A pooling or another
-            layer that shrinks the features so ends a unit, and little has to be passed on where stages are cut. No unit
-            begins with an activation, which torchvision's models compute in place, so none writes into its input.
+        begins: the types of layers that begin a unit. Every other layer belongs to the unit before it. So a pooling
+            ends a unit, and the tensors between units are small. An activation never begins a unit: torchvision's
+            models compute activations in place, and a unit must not write into its input.
     """
 
     begins: ClassVar[tuple[type[nn.Module], ...]] = ()
 
     def build(self, name: str, shape: Shape, classes: int | None) -> Any:
-        """Torchvision's model ``name``, untrained, for images of ``shape`` (channels, height, width).
+        """Build torchvision's model ``name``, untrained, and fit it to images of ``shape``.
 
         Args:
             name: a name of ``torchvision.models``.
-            shape: of the images.
-            classes: the logits of its classifier. None: the classifier is not used, and may be missing.
+            shape: ``(channels, height, width)`` of the images.
+            classes: the number of classes. None if only the units are used; the classifier may then be missing.
         """
         options = {} if classes is None else {"num_classes": classes}
         model = get_model(name, weights=None, **options, **self.options(shape))
@@ -36,28 +34,28 @@ class Family:
         return model
 
     def options(self, _shape: Shape) -> dict[str, Any]:
-        """Keyword arguments of the models' builders for images of a shape."""
+        """Return keyword arguments for torchvision's builder."""
         return {}
 
     def fit(self, model: Any, shape: Shape) -> None:
-        """Changes ``model``, as torchvision builds it for photographs, for images of ``shape``."""
+        """Change ``model``, which torchvision has built for large colour images, to take images of ``shape``."""
         raise NotImplementedError
 
     def layers(self, model: Any) -> Iterable[nn.Module]:
-        """What ``model`` runs before its head, in order, where :attr:`begins` says which layers begin a unit."""
+        """Return what ``model`` runs before its head, in order."""
         raise NotImplementedError
 
     def units(self, model: Any) -> list[nn.Module]:
-        """The units of ``model``, which share its parameters: each maps one tensor to one tensor."""
+        """Return the units of ``model``, which share its parameters. Each maps one tensor to one tensor."""
         return grouped(self.layers(model), self.begins)
 
     def head(self, model: Any) -> nn.Module:
-        """What ``model`` runs on the output of its last unit ``[B, d, H, W]`` or ``[B, tokens, d]``: its own tail."""
+        """Return what ``model`` runs after its units, on ``[B, d, H, W]`` or ``[B, tokens, d]``: its own head."""
         raise NotImplementedError
 
 
 def opened(layers: Iterable[nn.Module]) -> Iterator[nn.Module]:
-    """``layers`` with each plain ``nn.Sequential``, also one in another, replaced by what it holds."""
+    """Yield ``layers``, with the layers of a plain ``nn.Sequential`` in its place, at any depth."""
     for layer in layers:
         if type(layer) is nn.Sequential:
             yield from opened(layer)
@@ -66,7 +64,7 @@ def opened(layers: Iterable[nn.Module]) -> Iterator[nn.Module]:
 
 
 def grouped(layers: Iterable[nn.Module], begins: tuple[type[nn.Module], ...]) -> list[nn.Module]:
-    """``layers`` as units, where the first and each of the types ``begins`` begins one; identities are left out."""
+    """Group ``layers`` into units: the first layer and those of the types ``begins`` begin one. Drop identities."""
     groups: list[list[nn.Module]] = []
     for layer in layers:
         if isinstance(layer, nn.Identity):
@@ -78,10 +76,12 @@ def grouped(layers: Iterable[nn.Module], begins: tuple[type[nn.Module], ...]) ->
 
 
 def fit_stem(stem: Any, shape: Shape, draw: Callable[[nn.Conv2d], object]) -> None:
-    """Gives ``stem``, a sequence that begins with a convolution, the channels of ``shape``.
+    """Give the first convolution of ``stem`` the channels of ``shape``, and for small images a stride of 1.
 
-    Where the images are small, the convolution leaves their size as it is. ``draw`` sets new weights as torchvision
-    sets those of this convolution; for three channels they stay what they are.
+    Args:
+        stem: a sequence that begins with a convolution.
+        shape: ``(channels, height, width)`` of the images.
+        draw: initialises a new convolution as torchvision initialises this one. Three channels need no new one.
     """
     channels, height, width = shape
     convolution = stem[0]
@@ -91,7 +91,7 @@ def fit_stem(stem: Any, shape: Shape, draw: Callable[[nn.Conv2d], object]) -> No
 
 
 def fit_channels(stem: Any, channels: int, draw: Callable[[nn.Conv2d], object]) -> None:
-    """Gives the first layer of ``stem`` so many ``channels``, and leaves the size of its output as it is."""
+    """Give the first convolution of ``stem`` so many input ``channels``; see :func:`fit_stem`."""
     old = stem[0]
     if channels == old.in_channels:
         return
@@ -100,9 +100,9 @@ def fit_channels(stem: Any, channels: int, draw: Callable[[nn.Conv2d], object]) 
 
 
 def draw_by_fan_out(convolution: nn.Conv2d) -> None:
-    """He et al.'s normal weights by the number of outputs; no bias, for BatchNorm has one."""
+    """Draw normal weights by the number of outputs (He et al., arXiv 1502.01852)."""
     nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
 
 
 def draw_as_usual(_convolution: nn.Conv2d) -> None:
-    """Leaves the weights as ``nn.Conv2d`` draws them."""
+    """Keep the weights that ``nn.Conv2d`` has drawn."""

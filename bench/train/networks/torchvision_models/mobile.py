@@ -6,10 +6,9 @@ from typing import Any
 from torch import nn
 from torchvision.models import mnasnet, shufflenetv2
 
-from bench.config.backbone_sides import is_small
+from bench.config.backbone_sides import Shape, is_small
 from bench.train.networks.torchvision_models.family import (
     Family,
-    Shape,
     draw_as_usual,
     draw_by_fan_out,
     fit_stem,
@@ -20,21 +19,21 @@ from bench.train.networks.torchvision_models.family import (
 class MobileNet(Family):
     """MobileNet v2 (arXiv 1801.04381) and v3 (arXiv 1905.02244), EfficientNet (arXiv 1905.11946) and its v2.
 
-    Each has a stem, inverted residual blocks and a last convolution, which is a unit, too.
+    Each has a stem, inverted residual blocks and a last convolution, which is a unit of its own.
     """
 
     begins = (nn.Module,)
 
     def fit(self, model: Any, shape: Shape) -> None:
-        """The stem's channels and stride."""
+        """Fit channels and stride of the stem."""
         fit_stem(model.features[0], shape, draw_by_fan_out)
 
     def layers(self, model: Any) -> Iterable[nn.Module]:
-        """A stem, blocks, and a convolution."""
+        """Return the stem, the blocks and the last convolution."""
         return opened(model.features)
 
     def head(self, model: Any) -> nn.Module:
-        """Mean and classifier."""
+        """Return the mean over pixels and the classifier."""
         return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), model.classifier)
 
 
@@ -44,33 +43,33 @@ class MNASNet(Family):
     begins = (nn.Conv2d, mnasnet._InvertedResidual)
 
     def fit(self, model: Any, shape: Shape) -> None:
-        """The stem's channels and stride."""
+        """Fit channels and stride of the stem."""
         fit_stem(model.layers, shape, draw_by_fan_out)
 
     def layers(self, model: Any) -> Iterable[nn.Module]:
-        """Convolutions with their norms, and blocks."""
+        """Return three convolutions, the blocks and the last convolution."""
         return opened(model.layers)
 
     def head(self, model: Any) -> nn.Module:
-        """Mean and classifier."""
+        """Return the mean over pixels and the classifier."""
         return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), model.classifier)
 
 
 class ShuffleNet(Family):
-    """ShuffleNet v2 (Ma et al., arXiv 1807.11164); small images are not pooled in the stem either."""
+    """ShuffleNet v2 (Ma et al., arXiv 1807.11164), which does not pool small images in the stem."""
 
     begins = (nn.Conv2d, shufflenetv2.InvertedResidual)
 
     def fit(self, model: Any, shape: Shape) -> None:
-        """The stem's channels and stride, and its pooling."""
+        """Fit channels and stride of the stem, and remove its pooling for small images."""
         fit_stem(model.conv1, shape, draw_as_usual)
         if is_small(*shape[1:]):
             model.maxpool = nn.Identity()
 
     def layers(self, model: Any) -> Iterable[nn.Module]:
-        """A stem, the blocks of three stages, and a convolution."""
+        """Return the stem, the blocks of three stages and the last convolution."""
         return opened([model.conv1, model.maxpool, model.stage2, model.stage3, model.stage4, model.conv5])
 
     def head(self, model: Any) -> nn.Module:
-        """Mean and classifier."""
+        """Return the mean over pixels and the classifier."""
         return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), model.fc)

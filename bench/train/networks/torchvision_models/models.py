@@ -4,14 +4,15 @@ from typing import Any
 
 from torch import nn
 
+from bench.config.backbone_sides import Shape
 from bench.config.backbones import BACKBONES
 from bench.train.networks.torchvision_models.attention import MaxViT, SwinTransformer, VisionTransformer
-from bench.train.networks.torchvision_models.family import Family, Shape
+from bench.train.networks.torchvision_models.family import Family
 from bench.train.networks.torchvision_models.mobile import MNASNet, MobileNet, ShuffleNet
 from bench.train.networks.torchvision_models.plain import VGG, AlexNet, Inception, SqueezeNet
 from bench.train.networks.torchvision_models.residual import ConvNeXt, DenseNet, RegNet, ResNet
 
-# By the file of torchvision.models that has them.
+# By the file of torchvision.models that defines the models.
 _FAMILIES: dict[str, Family] = {
     "alexnet": AlexNet(),
     "convnext": ConvNeXt(),

@@ -6,9 +6,9 @@ from typing import Any
 from torch import nn
 from torchvision.models import squeezenet, vgg
 
+from bench.config.backbone_sides import Shape
 from bench.train.networks.torchvision_models.family import (
     Family,
-    Shape,
     draw_as_usual,
     draw_by_fan_out,
     fit_channels,
@@ -17,33 +17,34 @@ from bench.train.networks.torchvision_models.family import (
 
 
 class AlexNet(Family):
-    """AlexNet (Krizhevsky, arXiv 1404.5997), one unit per convolution, as published for every size."""
+    """AlexNet (Krizhevsky, arXiv 1404.5997), one unit per convolution, with one layout for images of every size."""
 
     begins = (nn.Conv2d,)
 
     def fit(self, model: Any, shape: Shape) -> None:
-        """The first convolution's channels."""
+        """Fit the channels of the first convolution."""
         fit_channels(model.features, shape[0], draw_as_usual)
 
     def layers(self, model: Any) -> Iterable[nn.Module]:
-        """Convolutions, activations and poolings."""
+        """Return convolutions, activations and poolings."""
         return opened(model.features)
 
     def head(self, model: Any) -> nn.Module:
-        """Mean over regions and classifier."""
+        """Return the mean over regions and the classifier."""
         return nn.Sequential(model.avgpool, nn.Flatten(), model.classifier)
 
 
 class VGG(AlexNet):
     """VGG (Simonyan and Zisserman, arXiv 1409.1556), with or without BatchNorm, one unit per convolution.
 
-    Once the shorter side is one pixel, what follows is not pooled.
+    Features are not pooled once their shorter side is one pixel.
     """
 
     def build(self, name: str, shape: Shape, classes: int | None) -> Any:
-        """As the other families; without ``classes`` no random number is drawn for the classifier.
+        """Build the model as other families do, or without its classifier if ``classes`` is None.
 
-        It has nine tenths of the parameters, and the records of VGG-11 were measured without it.
+        The classifier has most of the parameters. No random numbers are drawn for a missing one, as the committed
+        records of VGG-11 need it.
         """
         if classes is not None:
             return super().build(name, shape, classes)
@@ -54,7 +55,7 @@ class VGG(AlexNet):
         return model
 
     def fit(self, model: Any, shape: Shape) -> None:
-        """The first convolution's channels, as many poolings as fit, and weights as torchvision draws them."""
+        """Fit the channels of the first convolution, remove surplus poolings, and draw weights as torchvision does."""
         channels, height, width = shape
         side = min(height, width)
         layers: list[nn.Module] = []
@@ -82,20 +83,20 @@ class _Convolutions(nn.Module):
 
 
 class SqueezeNet(Family):
-    """SqueezeNet 1.0 and 1.1 (Iandola et al., arXiv 1602.07360), as published for every size."""
+    """SqueezeNet 1.0 and 1.1 (Iandola et al., arXiv 1602.07360), with one layout for images of every size."""
 
     begins = (squeezenet.Fire,)
 
     def fit(self, model: Any, shape: Shape) -> None:
-        """The first convolution's channels."""
+        """Fit the channels of the first convolution."""
         fit_channels(model.features, shape[0], _draw_uniform)
 
     def layers(self, model: Any) -> Iterable[nn.Module]:
-        """A convolution, fire modules and poolings."""
+        """Return a convolution, fire modules and poolings."""
         return opened(model.features)
 
     def head(self, model: Any) -> nn.Module:
-        """A convolution to a map per class, and their means."""
+        """Return a convolution to one map per class, and the mean over pixels."""
         return nn.Sequential(model.classifier, nn.Flatten())
 
 
@@ -106,29 +107,30 @@ def _draw_uniform(convolution: nn.Conv2d) -> None:
 
 
 class Inception(Family):
-    """GoogLeNet (arXiv 1409.4842) and Inception v3 (arXiv 1512.00567), as published for every size.
+    """GoogLeNet (arXiv 1409.4842) and Inception v3 (arXiv 1512.00567), with one layout for images of every size.
 
-    They have no auxiliary classifiers: a pipeline has heads of its own, and BP has none.
+    They have no auxiliary classifiers, since the stages of a pipeline have heads of their own.
+
+    Args:
+        deviation: the standard deviation of the first convolution's weights.
     """
 
-    begins = (nn.Module,)
-
     def __init__(self, deviation: float) -> None:
-        self._deviation = deviation  # of the weights of the first convolution
+        self._deviation = deviation
 
     def options(self, _shape: Shape) -> dict[str, Any]:
-        """No auxiliary classifiers, and torchvision's usual weights, which it wants to be asked for."""
+        """Leave out the auxiliary classifiers, and ask for torchvision's usual weights, which avoids a warning."""
         return {"aux_logits": False, "init_weights": True}
 
     def fit(self, model: Any, shape: Shape) -> None:
-        """The first convolution's channels."""
+        """Fit the channels of the first convolution."""
         first = next(model.children())
         stem = nn.Sequential(first.conv)
         fit_channels(stem, shape[0], lambda new: nn.init.trunc_normal_(new.weight, std=self._deviation, a=-2, b=2))
         first.conv = stem[0]
 
     def units(self, model: Any) -> list[nn.Module]:
-        """Convolutions and inception modules; poolings end units."""
+        """Return convolutions and inception modules. A pooling ends a unit."""
         units: list[nn.Module] = []
         for layer in model.children():
             if isinstance(layer, nn.AdaptiveAvgPool2d):
@@ -140,5 +142,5 @@ class Inception(Family):
         return units
 
     def head(self, model: Any) -> nn.Module:
-        """Mean and classifier."""
+        """Return the mean over pixels and the classifier."""
         return nn.Sequential(model.avgpool, nn.Flatten(), model.dropout, model.fc)

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import convnext, regnet, resnet
 
-from bench.config.backbone_sides import is_small
+from bench.config.backbone_sides import Shape, is_small
 from bench.train.meta_tensors import real_tensors
 from bench.train.networks.torchvision_models.family import (
     Family,
-    Shape,
     draw_by_fan_out,
     fit_channels,
     fit_stem,
@@ -31,7 +30,7 @@ class ResNet(Family):
     begins = (resnet.BasicBlock, resnet.Bottleneck)
 
     def fit(self, model: Any, shape: Shape) -> None:
-        """Draws the stem anew, also where it is torchvision's own: the records of ResNet-18 were measured so."""
+        """Draw the stem's weights anew even for three channels: the committed records of ResNet-18 need it."""
         channels, height, width = shape
         if is_small(height, width):
             model.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
@@ -41,12 +40,12 @@ class ResNet(Family):
         draw_by_fan_out(model.conv1)
 
     def layers(self, model: Any) -> Iterable[nn.Module]:
-        """A stem, and the blocks of four stages."""
+        """Return the stem and the blocks of four stages."""
         stages = [model.layer1, model.layer2, model.layer3, model.layer4]
         return opened([model.conv1, model.bn1, model.relu, model.maxpool, *stages])
 
     def head(self, model: Any) -> nn.Module:
-        """Mean and classifier."""
+        """Return the mean over pixels and the classifier."""
         return nn.Sequential(model.avgpool, nn.Flatten(), model.fc)
 
 
@@ -56,26 +55,26 @@ class RegNet(Family):
     begins = (regnet.ResBottleneckBlock,)
 
     def build(self, name: str, shape: Shape, classes: int | None) -> Any:
-        """As the other families; the widths are computed with tensors, whose contents are needed."""
+        """Build the model as other families do, with real tensors for the computation of its widths."""
         with _real_widths():
             return super().build(name, shape, classes)
 
     def fit(self, model: Any, shape: Shape) -> None:
-        """The stem's channels and stride."""
+        """Fit channels and stride of the stem."""
         fit_stem(model.stem, shape, draw_by_fan_out)
 
     def layers(self, model: Any) -> Iterable[nn.Module]:
-        """A stem, and the blocks of four stages."""
+        """Return the stem and the blocks of four stages."""
         return model.stem, *(block for stage in model.trunk_output for block in stage)
 
     def head(self, model: Any) -> nn.Module:
-        """Mean and classifier."""
+        """Return the mean over pixels and the classifier."""
         return nn.Sequential(model.avgpool, nn.Flatten(), model.fc)
 
 
 @contextmanager
 def _real_widths() -> Iterator[None]:
-    """Has torchvision compute RegNet's widths with real tensors, also where tensors have no contents."""
+    """Make torchvision compute RegNet's widths with real tensors, even where tensors have no contents."""
     compute = regnet.BlockParams.from_init_params
 
     def compute_with_contents(**parameters: Any) -> Any:
@@ -93,7 +92,7 @@ class DenseNet(Family):
     """
 
     def fit(self, model: Any, shape: Shape) -> None:
-        """The stem's channels, and for small images its kernel."""
+        """Fit the channels of the stem, and replace it for small images."""
         channels, height, width = shape
         features = model.features
         if is_small(height, width):
@@ -104,21 +103,21 @@ class DenseNet(Family):
             fit_channels(features, channels, lambda convolution: nn.init.kaiming_normal_(convolution.weight))
 
     def units(self, model: Any) -> list[nn.Module]:
-        """A stem and the dense layers; transitions, and the last norm with its ReLU, end units."""
+        """Return the stem and the dense layers. A transition, and the last norm with its ReLU, end a unit."""
         layers: list[nn.Module] = []
         for part in model.features:
             layers += map(_Grown, part.values()) if isinstance(part, nn.ModuleDict) else [part]
         return grouped([*layers, nn.ReLU(inplace=True)], (_Grown,))
 
     def head(self, model: Any) -> nn.Module:
-        """Mean and classifier."""
+        """Return the mean over pixels and the classifier."""
         return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), model.classifier)
 
 
 class _Grown(nn.Module):
-    """A dense layer that hands on its input with its output, which torchvision keeps in a list.
+    """A dense layer whose output is its input with new features, which torchvision collects in a list.
 
-    It calls the parts of the layer: the layer itself would copy its input.
+    It calls the layer's parts, since the layer itself would copy its input.
     """
 
     def __init__(self, layer: Any) -> None:
@@ -133,20 +132,20 @@ class _Grown(nn.Module):
 
 
 class ConvNeXt(Family):
-    """ConvNeXt (Liu et al., arXiv 2201.03545), as published for every size: its stem makes a pixel of 4x4."""
+    """ConvNeXt (Liu et al., arXiv 2201.03545), with one layout for images of every size."""
 
     begins = (convnext.CNBlock,)
 
     def fit(self, model: Any, shape: Shape) -> None:
-        """The stem's channels."""
+        """Fit the channels of the stem."""
         fit_channels(model.features[0], shape[0], _draw_truncated)
 
     def layers(self, model: Any) -> Iterable[nn.Module]:
-        """A stem, and the blocks of four stages, between which convolutions shrink the features."""
+        """Return the stem, the blocks of four stages, and the convolutions between stages, which end units."""
         return opened(model.features)
 
     def head(self, model: Any) -> nn.Module:
-        """Mean, norm and classifier."""
+        """Return the mean over pixels, the norm and the classifier."""
         return nn.Sequential(model.avgpool, model.classifier)
 
 
