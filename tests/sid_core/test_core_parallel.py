@@ -221,7 +221,7 @@ def test_what_is_not_legal_is_refused_on_every_rank(tmp_path: Path) -> None:
     for messages in run_ranks(2, one_alone, tmp_path):
         assert isinstance(messages, list), messages
         fragments = [
-            "sizes = [4]; legal: 2 integers of 1 or more, one a rank, 4 in all",
+            "sizes = [4]; legal: 2 integers of 1 or more, one per rank, 4 in all",
             "sizes = [0, 4]; legal:",
             "ranks do not agree on sizes: [(1, 3), (2, 2)]",
             "the job has 2 ranks; legal: 1 to 1, the number of modules",
@@ -233,7 +233,7 @@ def test_what_is_not_legal_is_refused_on_every_rank(tmp_path: Path) -> None:
             "modules, or a module and the trunk, share a parameter",
             "the trunk has a Dropout; legal: trunks that draw no random numbers",
             "the pipeline has a Flatten for a trunk; legal for pipelined_steps: nn.Identity",
-            "labels have shape [5]; legal: [6], one label an image",
+            "labels have shape [5]; legal: [6], one label per image",
         ]
         assert len(messages) == len(fragments)
         for message, fragment in zip(messages, fragments, strict=True):
