@@ -1,8 +1,8 @@
 """Tells listeners which part of a training step runs.
 
 A profiler sees when autograd runs backward, but not when a backward pass that is written out begins and ends, nor of
-which module it is. Such a pass says so here. Without a listener, :func:`enter` costs about 0.05 microseconds and
-:func:`phase` about 0.2.
+which module it is. Such a pass says so here. Without a listener, :func:`enter` costs about 0.1 microseconds and
+:func:`phase` about 0.4.
 """
 
 from collections.abc import Callable

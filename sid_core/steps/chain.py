@@ -78,14 +78,14 @@ class BeliefChain:
     def advance_all(self, logits: Tensor, beliefs: Tensor, teacher_logits: Tensor | None = None) -> Tensor:
         """Moves on over ``n`` modules whose beliefs are known, in a few operators for all of them.
 
-        Adds to the loss what ``n`` calls of :meth:`advance` would add. With ``teacher_logits``, what a module makes of
-        its input and the belief ``q_i`` that it hands on come from two passes, and their logarithms differ. The term
-        of the sum is then in two parts: ``-<t_i, log p_i> + (1 - alpha_{i+1}) <q_i, log q_i>``, with ``q_{i-1}`` for
-        ``p_{i-1}`` in ``t_i``.
+        Adds to the loss what ``n`` calls of :meth:`advance` would add. With ``teacher_logits``, the belief ``q_i`` that
+        is the input of the next module is not ``p_i``, the softmax of ``logits``, since a teacher pass has computed it.
+        The term of the sum is then ``-<t_i, log p_i> + (1 - alpha_{i+1}) <q_i, log q_i>``, and ``t_i`` has ``q_{i-1}``
+        in the place of ``p_{i-1}``.
 
         Args:
             logits: of the next ``n`` modules, ``[n, B, C]``.
-            beliefs: the belief before these modules, and those that they hand on, ``[n + 1, B, C]``.
+            beliefs: the inputs of these modules and of the next one, ``[n + 1, B, C]``.
             teacher_logits: the logits whose softmax is ``beliefs[1:]``, ``[n, B, C]``, if these are not ``logits``:
                 modules that draw random numbers give other logits in a second pass.
 
@@ -97,12 +97,12 @@ class BeliefChain:
         target = target_belief(self._label_belief, beliefs[:-1], alpha)
         own = beliefs[1:] if teacher_logits is None else logits.softmax(2)
         gradient = logit_gradient(own, target, self._parts)
-        handed_on = (1 - next_alpha) * beliefs[1:]
+        entropy_weight = (1 - next_alpha) * beliefs[1:]
         if teacher_logits is None:
-            target.sub_(handed_on)
+            target.sub_(entropy_weight)
         else:
-            self._total.add_(_dot(handed_on, torch.log_softmax(teacher_logits, 2)))
-        del handed_on
+            self._total.add_(_dot(entropy_weight, torch.log_softmax(teacher_logits, 2)))
+        del entropy_weight
         self._total.sub_(_dot(target, torch.log_softmax(logits, 2)))
         self.belief = beliefs[-1]
         return gradient

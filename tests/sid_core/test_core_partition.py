@@ -22,7 +22,7 @@ def every_way(count: int, ranks: int) -> list[tuple[int, ...]]:
 
 
 def simulated(module_costs: list[ModuleCost], sizes: tuple[int, ...]) -> float:
-    """The time of a step, from a clock per rank that goes on module by module."""
+    """The time of a step, from one clock per rank that is advanced module by module."""
     ends, belief_at, index = [], 0.0, 0
     for size in sizes:
         own = module_costs[index : index + size]
@@ -91,7 +91,7 @@ def test_even_sizes_are_those_of_stages_of_equal_cost(data: st.DataObject) -> No
 
 def test_the_cost_of_a_local_module_is_its_multiplications_and_its_memory_traffic() -> None:
     cost = module_cost(LocalModule(feature_dim=6, classes=3, hidden=5, layers=2), classes=3)
-    number = 12  # a number of a hidden layer through memory once
+    number = 12  # the cost of reading or writing one number of a hidden layer
     assert cost.free == 6 * 5 + number * 5
     assert cost.locked == 3 * 5 + 5 * 5 + 5 * 3 + number * (5 * 5 + 4 * 5)
     assert cost.backward == (9 * 5 + 5 * 5 + 5 * 3) + (6 * 5 + 5 * 5 + 5 * 3) + number * 8 * (5 + 5)
