@@ -3,10 +3,11 @@
 Read in this order:
 
 - :mod:`sid_core.objective`: the equations.
-- :mod:`sid_core.network` and :mod:`sid_core.pipeline`: the two layouts, a cascade on a shared trunk and a backbone cut
-  into stages.
-- :mod:`sid_core.steps.published`: the step as the paper writes it.
+- :mod:`sid_core.network` and :mod:`sid_core.pipeline`: the two layouts, a cascade on a shared trunk and a backbone
+  divided into stages.
+- :mod:`sid_core.steps.published`: the step as in the paper.
 - :mod:`sid_core.steps.streamed` and :mod:`sid_core.steps.vectorised`: the same step, cheaper.
+- :mod:`sid_core.steps.recompute`: any step with fewer activations and more computation.
 - :mod:`sid_core.ranks`: the step over several processes.
 
 :mod:`sid_core.phases` tells a profiler which part of a step runs.

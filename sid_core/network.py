@@ -1,9 +1,9 @@
 """The network that SID and BP both train: a trunk, and local modules that refine a belief.
 
 ``features = trunk(images)``, ``p_0 = 1/C``, ``logits_i = module_i(p_{i-1}, features)``, ``p_i = softmax(logits_i)``;
-the prediction is ``logits_L`` (arXiv 2510.03273, section "Architecture"). ``depth`` counts the hidden layers of all
-modules together, ``modules`` says into how many modules they are cut. :mod:`sid_core.pipeline` has the other layout,
-in which each module makes features of its own.
+the prediction is ``logits_L`` (arXiv 2510.03273, section "Architecture"). ``depth`` is the number of hidden layers of
+all modules together, and ``modules`` the number of modules that they are divided into. In the other layout, in
+:mod:`sid_core.pipeline`, each module computes features of its own.
 """
 
 from abc import ABC, abstractmethod
@@ -42,9 +42,11 @@ class LocalModule(nn.Module):
 
 
 class BeliefNetwork(nn.Module, ABC):
-    """What a training step needs of a network: a trunk, and modules that refine a belief one after the other.
+    """A trunk, and modules that refine a belief one after the other: the interface that training steps use.
 
-    A module maps ``(p_{i-1}, features)`` to ``(logits_i, features)``; :meth:`run_module` says what features come out.
+    A module maps ``(p_{i-1}, features)`` to ``(logits_i, features)``; subclasses define, in :meth:`run_module`, which
+    features these are. ``parameters()`` lists those of the trunk, then those of each module in order. The trunk and
+    the modules may be exchanged after construction.
 
     Args:
         trunk: ``images -> features``.
@@ -52,9 +54,7 @@ class BeliefNetwork(nn.Module, ABC):
         classes: C.
 
     Raises:
-        ValueError: there is no module, or fewer than two classes.
-
-    Parameters are listed trunk first, then module by module. Trunk and modules may be exchanged after construction.
+        ValueError: there is no module, or ``classes`` is below 2.
     """
 
     def __init__(self, trunk: nn.Module, local_modules: list[nn.Module], classes: int) -> None:
@@ -69,30 +69,30 @@ class BeliefNetwork(nn.Module, ABC):
 
     @abstractmethod
     def run_module(self, module: nn.Module, belief: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """``logits_i`` ``[B, C]`` of ``module`` for ``p_{i-1}`` ``[B, C]``, and the features for the module after it.
+        """Returns ``logits_i`` ``[B, C]`` of ``module`` for ``p_{i-1}`` ``[B, C]``, and the next module's features.
 
-        Gradients flow through both, as backpropagation wants; a local rule calls :meth:`hand_on` on the features. The
-        logits have the dtype of beliefs (:func:`sid_core.objective.belief_dtype`), which is not the module's own under
-        autocast.
+        Gradients flow through both, as backpropagation needs; a local rule passes the features to :meth:`hand_on`. The
+        logits have the dtype of beliefs (:func:`sid_core.objective.belief_dtype`), which under autocast is not that of
+        the module.
         """
 
     @abstractmethod
     def hand_on(self, features: Tensor) -> Tensor:
-        """``features`` of :meth:`run_module` as a local rule hands them to the next module."""
+        """Returns ``features`` of :meth:`run_module` as the next module gets them from a local rule."""
 
     def initial_belief(self, features: Tensor) -> Tensor:
         """``p_0`` for ``features`` ``[B, ...]``: uniform, ``[B, C]``."""
         return uniform_belief(features, self.classes)
 
     def logits_by_module(self, images: Tensor) -> Iterator[Tensor]:
-        """Yields ``logits_1`` to ``logits_L``, each ``[B, C]``; gradients flow from each to all before it."""
+        """Yields ``logits_1`` to ``logits_L``, each ``[B, C]``; gradients flow from each to all modules before it."""
         features = self.trunk(images)
         belief = self.initial_belief(features)
         last = len(self.local_modules) - 1
         for index, module in enumerate(self.local_modules):
             logits, features = self.run_module(module, belief, features)
             yield logits
-            if index < last:  # nothing reads the last belief, so it is not computed
+            if index < last:  # the last belief is not used
                 belief = logits.softmax(dim=1)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -106,12 +106,12 @@ class Cascade(BeliefNetwork):
     """A trunk whose features ``[B, d]`` all local modules share; each maps them and a belief to ``logits [B, C]``."""
 
     def run_module(self, module: nn.Module, belief: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """The module's logits, ``[B, C]``, and the shared ``features``, ``[B, d]``, as they came."""
+        """Returns the module's logits, ``[B, C]``, and ``features``, ``[B, d]``, unchanged."""
         logits: Tensor = module(belief, features)
         return logits.to(belief_dtype(logits)), features
 
     def hand_on(self, features: Tensor) -> Tensor:
-        """``features`` as they are: the trunk learns from all modules."""
+        """Returns ``features`` unchanged: the trunk learns from all modules."""
         return features
 
 
@@ -135,7 +135,7 @@ def convolutional_trunk(channels: int, feature_dim: int = 128) -> nn.Sequential:
 
 
 def linear_trunk(inputs: int, feature_dim: int = 128) -> nn.Sequential:
-    """A trunk that costs next to nothing: ``[B, ...]`` with ``inputs`` numbers a sample, to ``[B, feature_dim]``."""
+    """A trunk of one linear layer: ``[B, ...]`` with ``inputs`` numbers per sample, to ``[B, feature_dim]``."""
     return nn.Sequential(nn.Flatten(), nn.Linear(inputs, feature_dim))
 
 
@@ -149,15 +149,15 @@ def cascade(
     depth: int | None = None,
     trunk: nn.Module | None = None,
 ) -> Cascade:
-    """Builds the authors' network, or one like it with another trunk or with deeper modules.
+    """Builds the authors' network, or one like it with another trunk or deeper modules.
 
     Args:
         modules: L, the number of modules.
         classes: C.
-        channels: the channels of the images; read by the authors' trunk only.
+        channels: the channels of the images; used by the authors' trunk only.
         feature_dim: d, the width of the trunk's features.
         hidden: the width of each hidden layer of a module.
-        depth: the hidden layers of all modules together; ``modules`` must divide it. By default one a module, as in
+        depth: the hidden layers of all modules together; ``modules`` must divide it. By default one per module, as in
             the authors' network.
         trunk: any ``images -> [B, feature_dim]``; by default the authors' convolutional trunk.
 
@@ -177,10 +177,10 @@ def cascade(
 
 
 def check_sizes(**sizes: object) -> None:
-    """Checks what counts something.
+    """Checks that ``sizes`` are positive integers.
 
     Raises:
-        ValueError: one of ``sizes`` is not a positive integer; the message has its name.
+        ValueError: one is not; the message has its name.
     """
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:

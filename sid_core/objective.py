@@ -2,13 +2,13 @@
 
 The letters are the paper's: ``B`` batch size, ``C`` classes, ``L`` modules, ``p_y`` the label, ``p_i`` the belief of
 module ``i``, ``p_0`` the uniform belief, ``sg`` stop-gradient. The objective (arXiv 2510.03273), averaged over the
-batch, has two directions. ``forward`` is what the authors' code computes, ``reverse`` what the paper's text says::
+batch, has two directions. The authors' code computes ``forward``, and the text of the paper says ``reverse``::
 
     L_i = alpha * KL(p_y || p_i) + (1 - alpha) * KL(sg(p_{i-1}) || p_i)        forward, p_y one-hot
     L_i = alpha * KL(p_i || p_y) + (1 - alpha) * KL(p_i || sg(p_{i-1}))        reverse, p_y smoothed
 
-``reverse`` is infinite for a one-hot label, so its label keeps ``smoothing / C`` for every class:
-``p_y = (1 - smoothing) * onehot + smoothing / C``. The loss of a step is the local losses' sum or their mean.
+``reverse`` is infinite for a one-hot label, so its label is ``p_y = (1 - smoothing) * onehot + smoothing / C``. The
+loss of a step is the sum of the local losses, or their mean.
 """
 
 import math
@@ -146,11 +146,11 @@ def uniform_belief(features: Tensor, classes: int) -> Tensor:
 
 
 def belief_dtype(like: Tensor) -> torch.dtype:
-    """The dtype of beliefs, losses and logit gradients where a network gives ``like``: its own, or under autocast.
+    """The dtype of beliefs, losses and gradients in logits, for a network whose output is ``like``.
 
-    Under autocast it is float32, whatever narrower type autocast has chosen for ``like``: beliefs and their gradients
-    are differences of probabilities, which eight bits do not tell apart. A network whose own parameters are narrow
-    keeps its type, for its layers take no other.
+    Under autocast it is float32, even if autocast has chosen a narrower type for ``like``: gradients are differences of
+    probabilities, and the eight bits of bfloat16 are too few for these. Elsewhere it is the type of ``like``, since the
+    layers of a network with narrow parameters take no other.
     """
     is_narrow = like.dtype in (torch.bfloat16, torch.float16)
     return torch.float32 if is_narrow and torch.is_autocast_enabled(like.device.type) else like.dtype
@@ -160,7 +160,7 @@ def one_hot(labels: Tensor, like: Tensor) -> Tensor:
     """``p_y``: the labels ``[B]`` (int64) as one-hot rows ``[B, C]`` with the shape, dtype and device of ``like``.
 
     Raises:
-        ValueError: there is not one label a row.
+        ValueError: there is not one int64 label per row.
     """
     _check_labels(labels, like)
     return torch.zeros_like(like).scatter_(1, labels.unsqueeze(1), 1)
@@ -169,10 +169,10 @@ def one_hot(labels: Tensor, like: Tensor) -> Tensor:
 def log_smoothed_label(labels: Tensor, like: Tensor, smoothing: float) -> Tensor:
     """``log((1 - smoothing) * onehot + smoothing / C)`` for ``labels`` ``[B]``, with shape and dtype of ``like``.
 
-    The two logarithms are taken of Python's numbers, so that they are finite in every dtype.
+    The two logarithms are computed from Python's numbers, so that they are finite in every dtype.
 
     Raises:
-        ValueError: there is not one label a row.
+        ValueError: there is not one int64 label per row.
     """
     _check_labels(labels, like)
     classes = like.shape[1]
@@ -182,7 +182,7 @@ def log_smoothed_label(labels: Tensor, like: Tensor, smoothing: float) -> Tensor
 
 
 def check_batch(images: Tensor, labels: Tensor) -> None:
-    """Checks that a batch has images, and one label for each.
+    """Checks that a batch has images, and one label per image.
 
     Raises:
         ValueError: ``labels`` is not int64 of shape ``[B]``, or B is 0.
@@ -194,13 +194,13 @@ def check_batch(images: Tensor, labels: Tensor) -> None:
 
 def _check_labels(labels: Tensor, like: Tensor) -> None:
     if labels.shape != like.shape[:1]:
-        raise ValueError(f"labels have shape {list(labels.shape)}; legal: [{like.shape[0]}], one label an image")
+        raise ValueError(f"labels have shape {list(labels.shape)}; legal: [{like.shape[0]}], one label per image")
     if labels.dtype != torch.int64:
         raise ValueError(f"labels have dtype {labels.dtype}; legal: torch.int64")
 
 
 def target_belief(label_belief: Tensor, previous_belief: Tensor, alpha: float | Tensor) -> Tensor:
-    """``t_i = alpha * p_y + (1 - alpha) * p_{i-1}``, ``[B, C]``: the pointwise minimiser of the local objective."""
+    """``t_i = alpha * p_y + (1 - alpha) * p_{i-1}``, ``[B, C]``: the belief that minimises the local objective."""
     return torch.lerp(previous_belief, label_belief, alpha)
 
 
@@ -214,7 +214,7 @@ def local_loss(
     *,
     previous_log_belief: Tensor | None = None,
 ) -> Tensor:
-    """``L_i`` as the paper writes it, differentiable in ``logits``.
+    """``L_i`` as in the paper, differentiable in ``logits``.
 
     Args:
         logits: ``[B, C]``, the output of module ``i``.
@@ -222,9 +222,9 @@ def local_loss(
         previous_belief: ``p_{i-1}``, ``[B, C]``; treated as a constant.
         alpha: the weight of the label, in (0, 1].
         direction: ``forward`` or ``reverse``.
-        smoothing: of the label, in (0, 1); read in ``reverse`` only.
+        smoothing: of the label, in (0, 1); used in ``reverse`` only.
         previous_log_belief: ``log p_{i-1}``, ``[B, C]``, for ``reverse``; by default the logarithm of
-            ``previous_belief``, which is infinite where that has underflowed.
+            ``previous_belief``, which is infinite where ``previous_belief`` has underflowed.
 
     Returns:
         The loss in nats, averaged over the batch: a tensor of shape ``[]``.
@@ -251,26 +251,26 @@ def local_loss(
 def logit_gradient(belief: Tensor, target: Tensor, parts: int = 1) -> Tensor:
     """The gradient of ``L_i / parts`` in ``logits_i``, ``forward``: ``(p_i - t_i) / (B * parts)``, ``[..., B, C]``.
 
-    ``L_i`` is the cross-entropy of the constant soft target ``t_i`` plus a term that does not depend on the logits, so
-    no loss graph is needed: ``logits_i.backward(gradient=logit_gradient(p_i, t_i))``.
+    ``L_i`` is the cross-entropy of the constant target ``t_i`` plus a term that does not depend on the logits, so no
+    graph of the loss is needed: ``logits_i.backward(gradient=logit_gradient(p_i, t_i))``.
     """
-    # A scalar product is four times faster than a quotient.
+    # Multiplying by a number is four times faster than dividing by it.
     return (belief - target).mul_(1 / (belief.shape[-2] * parts))
 
 
 def reverse_divergence_and_gradient(
     log_belief: Tensor, belief: Tensor, log_anchor: Tensor, parts: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """``reverse``: each row's ``L_i``, and the gradient of ``L_i / parts`` in ``logits_i``.
+    """``L_i`` of each row in direction ``reverse``, and the gradient of ``L_i / parts`` in ``logits_i``.
 
-    With ``s = log p_i - alpha * log p_y - (1 - alpha) * log p_{i-1}`` a row's loss is ``<p_i, s>``, and ``dL/dp_i`` is
-    ``s + 1``; through the softmax, ``dL/dlogits = p_i * (s + 1 - <p_i, s + 1>)``, which is ``p_i * (s - <p_i, s>)``.
+    With ``s = log p_i - alpha * log p_y - (1 - alpha) * log p_{i-1}``, the loss of a row is ``<p_i, s>``, and
+    ``dL/dp_i = s + 1``. Through the softmax, ``dL/dlogits = p_i * (s + 1 - <p_i, s + 1>) = p_i * (s - <p_i, s>)``.
 
     Args:
         log_belief: ``log p_i``, ``[..., B, C]``.
         belief: ``p_i``, ``[..., B, C]``.
-        log_anchor: ``alpha * log p_y + (1 - alpha) * log p_{i-1}``, ``[..., B, C]``; normalised, it is the minimiser.
-        parts: what the gradient is divided by, besides the batch.
+        log_anchor: ``alpha * log p_y + (1 - alpha) * log p_{i-1}``, ``[..., B, C]``; its softmax minimises ``L_i``.
+        parts: what the gradient is divided by, besides the batch size.
 
     Returns:
         The losses ``[..., B, 1]``, in nats, and the gradient ``[..., B, C]``, averaged over the batch.

@@ -1,8 +1,8 @@
-"""The other layout: an ordinary backbone cut into stages, each with a head that refines the belief.
+"""A backbone divided into stages, each with a head that refines the belief.
 
 ``h_0`` are the images, ``h_i = stage_i(sg(h_{i-1}))``, ``logits_i = head_i(p_{i-1}, pool(h_i))`` and
 ``p_i = softmax(logits_i)``, with the local objective of :mod:`sid_core.objective`. No gradient crosses from stage to
-stage, so that a step need not hold more than one stage's activations. Backpropagation trains the same network without
+stage, so a step can hold the activations of one stage at a time. Backpropagation trains the same network without
 ``sg``, through features and beliefs.
 """
 
@@ -39,24 +39,25 @@ class PipelineModule(nn.Module):
         self.head = head
 
     def forward(self, belief: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """The head's logits, ``[B, C]``, and the stage's features, which are the next stage's input."""
+        """Returns the head's logits, ``[B, C]``, and the stage's features, the input of the next stage."""
         features = self.stage(features)
         return self.head(belief, pool(features)), features
 
 
 class Pipeline(BeliefNetwork):
-    """A backbone in stages. It has no shared trunk: ``trunk`` is the identity, ``local_modules`` hold stages and heads.
+    """A backbone in stages. There is no shared trunk: ``trunk`` is the identity.
+
+    ``local_modules`` are the stages with their heads, each a :class:`PipelineModule`. ``parameters()`` lists those of
+    each stage and then its head, in order.
 
     Args:
-        stages: any modules, each of which takes the output of the one before, the first the images (floating point).
-            Each gives ``[B, d_i, H, W]``, ``[B, tokens, d_i]`` or ``[B, d_i]``.
-        heads: one a stage, ``(belief [B, C], pooled features [B, d_i]) -> logits [B, C]``.
+        stages: any modules. The first takes the images (floating point), and each other the output of the one before.
+            Each returns ``[B, d_i, H, W]``, ``[B, tokens, d_i]`` or ``[B, d_i]``.
+        heads: one per stage, ``(belief [B, C], pooled features [B, d_i]) -> logits [B, C]``.
         classes: C.
 
     Raises:
-        ValueError: there is no stage, not one head a stage, or fewer than two classes.
-
-    Parameters are listed stage by stage, each with its head.
+        ValueError: there is no stage, there is not one head per stage, or ``classes`` is below 2.
     """
 
     def __init__(self, stages: Sequence[nn.Module], heads: Sequence[nn.Module], classes: int) -> None:
@@ -71,16 +72,16 @@ class Pipeline(BeliefNetwork):
     def with_heads(
         cls, stages: Sequence[nn.Module], widths: Sequence[int], classes: int, hidden: int = 256
     ) -> "Pipeline":
-        """A pipeline whose heads are local modules with one hidden layer.
+        """Builds a pipeline whose heads are local modules with one hidden layer.
 
         Args:
-            stages: as above.
-            widths: d_i, the channels or features that each stage puts out.
+            stages: as for :class:`Pipeline`.
+            widths: ``d_i``, the number of channels or features of the output of each stage.
             classes: C.
-            hidden: the width of each head's hidden layer.
+            hidden: the width of the hidden layer of each head.
 
         Raises:
-            ValueError: as above, with ``widths`` in the place of heads, or a size is not a positive integer.
+            ValueError: as for :class:`Pipeline`, there is not one width per stage, or a size is not a positive integer.
         """
         for width in widths:
             check_sizes(widths=width)
@@ -90,10 +91,10 @@ class Pipeline(BeliefNetwork):
         return cls(stages, [LocalModule(width, classes, hidden) for width in widths], classes)
 
     def run_module(self, module: nn.Module, belief: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """The head's logits, ``[B, C]``, and the stage's own features."""
+        """Returns the head's logits, ``[B, C]``, and the stage's features."""
         logits, new_features = module(belief, features)
         return logits.to(belief_dtype(logits)), new_features
 
     def hand_on(self, features: Tensor) -> Tensor:
-        """``sg(h_i)``: no gradient crosses to the stage before."""
+        """Returns ``sg(h_i)``: no gradient crosses to the stage before."""
         return features.detach()

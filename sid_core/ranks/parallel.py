@@ -1,8 +1,8 @@
-"""The SID step over ranks: each has modules of its own, and all run backward at the same time.
+"""The SID step of a cascade over ranks: each rank has its own modules, and all ranks run backward at the same time.
 
-A rank hands on its last module's logits as soon as it has them, and only then runs backward; what a module can do
-without the belief before it, it does while that is on its way. No gradient crosses between modules, so the only
-gradient to exchange is that of the shared features, which is added up over ranks before the trunk's backward pass.
+A rank sends the logits of its last module to the next rank before it runs backward. While it waits for the logits of
+the rank before, it computes what does not depend on them. No gradient crosses between modules, so the only gradient to
+exchange is the one in the shared features: it is summed over ranks before the backward pass of the trunk.
 """
 
 from typing import Protocol, Unpack
@@ -11,14 +11,20 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.graph import get_gradient_edge
 
 from sid_core.network import Cascade
 from sid_core.objective import Alpha, Objective, ObjectiveOptions, belief_dtype, check_batch, objective_of
-from sid_core.phases import enter
+from sid_core.phases import enter, phase
 from sid_core.ranks.part import RankPart
 from sid_core.steps.chain import BeliefChain
-from sid_core.steps.closed_form import add_product, input_of_modules, is_closed_form, run_backward
+from sid_core.steps.closed_form import (
+    add_product,
+    first_layer_backward,
+    input_of_modules,
+    is_closed_form,
+    layer_backward,
+)
+from sid_core.steps.trunk import run_trunk
 
 
 def parallel_step(
@@ -28,26 +34,26 @@ def parallel_step(
     objective: Objective | Alpha | None = None,
     **options: Unpack[ObjectiveOptions],
 ) -> Tensor:
-    """:func:`sid_core.published_step` on all ranks at once: accumulates gradients into ``.grad`` of ``part.network``.
+    """:func:`sid_core.published_step` over several ranks: accumulates gradients into ``.grad`` of ``part.network``.
 
-    Every rank calls it with the same arguments but ``part``, and then its own optimizer. The trunk, which draws no
-    random numbers, has the same gradients on all ranks, and so it stays the same on all. A rank holds activations of
-    its own modules.
+    All ranks call it with the same arguments except ``part``, and then step their own optimizers. The trunk gets the
+    same gradients on all ranks and draws no random numbers, so it stays the same on all. A rank holds the activations
+    of its own modules only.
 
     Args:
-        part: this rank's part of a cascade, see :func:`sid_core.rank_part`.
+        part: this rank's part of a cascade; see :func:`sid_core.rank_part`.
         images: the whole batch, ``[B, ...]``.
         labels: ``[B]``.
         objective: an :class:`sid_core.Objective`, or alpha, for the whole network.
         **options: as for ``published_step``.
 
     Returns:
-        The loss of the step, over all modules and the same on all ranks, in nats, shape ``[]``, detached.
+        The loss of the step over all modules, the same on all ranks, in nats, shape ``[]``, detached.
 
     Raises:
         ValueError: ``part`` is not of a cascade, the objective is not legal, or there is not one int64 label per
             image.
-        RankLostError: another rank has ended, or has not answered within the process group's timeout.
+        RankLostError: another rank has ended, or has not answered within the timeout of the process group.
     """
     network = part.network
     if not isinstance(network, Cascade):
@@ -58,80 +64,74 @@ def parallel_step(
     objective = objective_of(objective, options, part.modules)
     check_batch(images, labels)
     enter("forward")
-    with torch.enable_grad():
-        features = network.trunk(images)
-    trunk_output = get_gradient_edge(features) if features.requires_grad else None
-    features = features.detach()
-    run: _Modules
+    features, run_trunk_backward = run_trunk(network.trunk, images)
+    modules: _Modules
     with torch.no_grad():
-        incoming = _Incoming(part, features)
-        run = (_ClosedForm if is_closed_form(network) else _ByAutograd)(part, features, trunk_output is not None)
-        before = incoming.logits()
-        enter("forward")
-        chain = part.own_chain(features, before, labels, objective)
-        logits = run.forward(chain)
-        sent = _hand_on(part, logits)
+        incoming = _IncomingLogits(part, features)
+        make = _ClosedForm if is_closed_form(network) else _ByAutograd
+        modules = make(part, features, run_trunk_backward is not None)
+        chain = part.own_chain(features, incoming.wait(), labels, objective)
+        logits = modules.forward(chain)
+        sent = _begin_send(part, logits)
         loss = chain.loss
-        feature_gradient = run.backward()
-        if feature_gradient is not None:  # in one type and layout on all ranks, however each has come by it
+        feature_gradient = modules.backward()
+        if feature_gradient is not None:  # all ranks need one dtype and layout, and may have taken different ways
             feature_gradient = feature_gradient.to(belief_dtype(features)).contiguous()
-        enter("wait")
-        with part.talking("while gradients were added up"):
+        with phase("wait"), part.communicating("while gradients were added up"):
             for work in sent:
                 work.wait()
             dist.all_reduce(loss, group=part.group)
             if feature_gradient is not None:
                 dist.all_reduce(feature_gradient, group=part.group)
         enter("forward")
-    del run, chain, logits, features
-    if trunk_output is not None and feature_gradient is not None:
-        torch.autograd.backward(trunk_output, feature_gradient)
+    del modules, chain, logits, features
+    if run_trunk_backward is not None and feature_gradient is not None:
+        run_trunk_backward(feature_gradient)
     return loss
 
 
-class _Incoming:
-    """The last logits of the rank before, asked for as soon as the trunk has run.
+class _IncomingLogits:
+    """The logits of the last module of the rank before.
 
-    So they can arrive while this rank does what does not need them.
+    Receiving begins at once, so that they can arrive while this rank computes what does not depend on them.
     """
 
     def __init__(self, part: RankPart, features: Tensor) -> None:
         self._part = part
         if part.rank > 0:
             self._logits = features.new_empty(len(features), part.network.classes, dtype=belief_dtype(features))
-            with part.talking("before its belief came"):
+            with part.communicating("before its belief came"):
                 self._work = part.begin_receive(self._logits, part.rank - 1)
 
-    def logits(self) -> Tensor | None:
-        """The logits, ``[B, C]``; None on the first rank."""
+    def wait(self) -> Tensor | None:
+        """Waits for the logits and returns them, ``[B, C]``; None on the first rank."""
         if self._part.rank == 0:
             return None
-        enter("wait")
-        with self._part.talking("before its belief came"):
+        with phase("wait"), self._part.communicating("before its belief came"):
             self._work.wait()
         return self._logits
 
 
-def _hand_on(part: RankPart, logits: Tensor) -> list[dist.Work]:
+def _begin_send(part: RankPart, logits: Tensor) -> list[dist.Work]:
     """Starts to send ``logits`` to the next rank, if there is one."""
     if part.rank == part.ranks - 1:
         return []
-    with part.talking("to which it handed its belief on"):
+    with part.communicating("to which it sent its belief"):
         return [part.begin_send(logits, part.rank + 1)]
 
 
 class _Modules(Protocol):
-    """This rank's modules: all forward, then all backward, the last first, whose activations are nearest at hand."""
+    """This rank's modules. All run forward, then all run backward, the last first, which a cache may hold."""
 
     def forward(self, chain: BeliefChain) -> Tensor:
-        """Walks ``chain`` over the modules; returns the last logits, ``[B, C]``, contiguous."""
+        """Advances ``chain`` over the modules; returns the last logits, ``[B, C]``, contiguous."""
 
     def backward(self) -> Tensor | None:
         """Adds to ``.grad``; returns the gradient in the features, ``[B, d]``, or None."""
 
 
 class _ClosedForm:
-    """Local modules without a graph; see :mod:`sid_core.steps.closed_form`."""
+    """Local modules without autograd; see :mod:`sid_core.steps.closed_form`."""
 
     def __init__(self, part: RankPart, features: Tensor, wants_feature_gradient: bool) -> None:
         self._classes = part.network.classes
@@ -139,14 +139,16 @@ class _ClosedForm:
         self._features = features
         linears: list[list[nn.Linear]] = [list(module.mlp)[::2] for module in part.network.local_modules]  # type: ignore[arg-type]
         self._modules = list(enumerate(linears, part.first + 1))
-        self._shares: list[Tensor] = []
+        self._feature_shares: list[Tensor] = []  # what the features contribute to the first layer of each module
+        # Number, linear layers, belief before, input of each linear layer but the first, gradient in the logits.
         self._done: list[tuple[int, list[nn.Linear], Tensor, list[Tensor], Tensor]] = []
-        if part.rank > 0:  # while the belief is on its way
+        if part.rank > 0:  # there is time, until the belief arrives
             for number, (first, *_) in self._modules:
                 enter("forward", number)
                 feature_weight = first.weight[:, self._classes :]
-                self._shares.append(torch.addmm(first.bias, features, feature_weight.t()))
-            self._shares.reverse()  # taken from the end
+                self._feature_shares.append(torch.addmm(first.bias, features, feature_weight.t()))
+            self._feature_shares.reverse()  # they are taken from the end
+            enter("forward")
 
     def forward(self, chain: BeliefChain) -> Tensor:
         self._stacked = input_of_modules(chain.belief, self._features)
@@ -158,7 +160,8 @@ class _ClosedForm:
                 activations.append(F.linear(activations[-1], linear.weight, linear.bias).relu_())
             logits = F.linear(activations[-1], linears[-1].weight, linears[-1].bias)
             logits = logits.to(belief_dtype(logits))
-            self._done.append((number, linears, belief, activations, chain.advance(logits)))
+            gradient = chain.advance(logits).to(self._stacked.dtype)
+            self._done.append((number, linears, belief, activations, gradient))
         return logits
 
     def backward(self) -> Tensor | None:
@@ -167,21 +170,22 @@ class _ClosedForm:
         while self._done:
             number, linears, belief, activations, gradient = self._done.pop()
             enter("backward", number)
+            for linear in reversed(linears[1:]):
+                gradient = layer_backward(linear, activations.pop(), gradient)
             self._stacked[:, : self._classes] = belief
-            activations.insert(0, self._stacked)
-            feature_gradient = run_backward(linears, activations, [gradient], feature_gradient, classes)
+            feature_gradient = first_layer_backward(linears[0], self._stacked, gradient, feature_gradient, classes)
         return feature_gradient
 
     def _first_layer(self, linear: nn.Linear, belief: Tensor) -> Tensor:
-        if self._shares:
-            share = self._shares.pop()
+        if self._feature_shares:
+            share = self._feature_shares.pop()
             return add_product(share, belief, linear.weight[:, : self._classes].t(), share.dtype)
         self._stacked[:, : self._classes] = belief
         return F.linear(self._stacked, linear.weight, linear.bias)
 
 
 class _ByAutograd:
-    """Modules of any kind, a graph each."""
+    """Modules of any kind, with one graph per module."""
 
     def __init__(self, part: RankPart, features: Tensor, wants_feature_gradient: bool) -> None:
         self._part = part
@@ -203,6 +207,6 @@ class _ByAutograd:
             enter("backward", number)
             if logits.requires_grad:
                 logits.backward(gradient)
-        if self._features.requires_grad and self._features.grad is None:  # other ranks wait for this rank's share
+        if self._features.requires_grad and self._features.grad is None:  # the sum over ranks needs a share of each
             return torch.zeros_like(self._features)
         return self._features.grad

@@ -1,7 +1,7 @@
-"""A network over the ranks of a ``torch.distributed`` job: each holds the trunk and modules of its own.
+"""A network over the ranks of a ``torch.distributed`` job: each rank holds the trunk and its own modules.
 
 Start the job with ``torchrun`` and ``torch.distributed.init_process_group``, build the same network on every rank, and
-take this rank's part of it with :func:`rank_part`. :func:`sid_core.parallel_step` trains a cascade so, and
+take this rank's part of it with :func:`rank_part`. Then :func:`sid_core.parallel_step` trains a cascade, and
 :func:`sid_core.pipelined_steps` a pipeline.
 """
 
@@ -17,23 +17,23 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from sid_core.network import BeliefNetwork, Cascade
 from sid_core.objective import Objective
-from sid_core.ranks.partition import balanced_sizes, dealt_sizes, module_cost
+from sid_core.ranks.partition import dealt_sizes, even_sizes, module_cost
 from sid_core.steps.chain import BeliefChain, belief_chain
 
 
 class RankLostError(RuntimeError):
-    """Another rank of the job has ended, or has not answered within the process group's timeout."""
+    """Another rank of the job has ended, or has not answered within the timeout of the process group."""
 
 
 @dataclass(frozen=True)
 class RankPart:
-    """What one rank holds of a network.
+    """The part of a network that one rank holds.
 
     Attributes:
         network: the trunk and this rank's modules; pass its parameters to an optimizer.
         rank: of this process in ``group``, from 0.
-        sizes: how many modules each rank has, in order.
-        group: the process group; None: the default one.
+        sizes: the number of modules of each rank, in order.
+        group: the process group; None for the default one.
     """
 
     network: BeliefNetwork
@@ -43,12 +43,12 @@ class RankPart:
 
     @property
     def ranks(self) -> int:
-        """How many ranks the network is dealt to."""
+        """The number of ranks."""
         return len(self.sizes)
 
     @property
     def first(self) -> int:
-        """How many modules come before this rank's."""
+        """The number of modules on the ranks before this one."""
         return sum(self.sizes[: self.rank])
 
     def global_rank(self, rank: int) -> int:
@@ -57,13 +57,18 @@ class RankPart:
 
     @property
     def modules(self) -> int:
-        """How many modules the whole network has."""
+        """The number of modules of the whole network."""
         return sum(self.sizes)
 
     def own_chain(self, features: Tensor, logits: Tensor | None, labels: Tensor, objective: Objective) -> BeliefChain:
-        """The beliefs of this rank's modules, from the last ``logits`` of the rank before, ``[B, C]``, on.
+        """The chain of this rank's modules; the losses of all ranks add up to that of the step.
 
-        The first rank has no ``logits`` and begins with ``p_0`` for its ``features``. The losses of all ranks add up.
+        Args:
+            features: of the trunk, ``[B, ...]``.
+            logits: of the last module of the rank before, ``[B, C]``; None on the first rank, which starts from
+                ``p_0``.
+            labels: ``[B]``.
+            objective: for the whole network.
         """
         log_belief = None if logits is None else torch.log_softmax(logits, 1)
         return belief_chain(
@@ -76,16 +81,16 @@ class RankPart:
         )
 
     def begin_send(self, tensor: Tensor, rank: int) -> dist.Work:
-        """Starts to send ``tensor``, contiguous, to ``rank`` of the group; it must stay as it is until waited for."""
+        """Starts to send ``tensor``, contiguous, to ``rank``; wait for the result before changing ``tensor``."""
         return _begun(dist.isend(tensor, self.global_rank(rank), group=self.group))
 
     def begin_receive(self, buffer: Tensor, rank: int) -> dist.Work:
-        """Starts to receive what ``rank`` of the group sends into ``buffer``."""
+        """Starts to receive what ``rank`` sends into ``buffer``."""
         return _begun(dist.irecv(buffer, self.global_rank(rank), group=self.group))
 
     @contextmanager
-    def talking(self, about: str) -> Iterator[None]:
-        """Turns a failure to reach another rank into a clear error.
+    def communicating(self, when: str) -> Iterator[None]:
+        """Turns a failure to reach another rank into a clear error, which says ``when`` it happened.
 
         Raises:
             RankLostError: a ``torch.distributed`` call inside failed.
@@ -96,29 +101,29 @@ class RankPart:
             raise
         except RuntimeError as error:
             reason = str(error).partition("\n")[0]
-            raise RankLostError(f"rank {self.rank} of {self.ranks} lost another rank {about}: {reason}") from error
+            raise RankLostError(f"rank {self.rank} of {self.ranks} lost another rank {when}: {reason}") from error
 
 
 def rank_part(
     network: BeliefNetwork, sizes: Sequence[int] | None = None, group: dist.ProcessGroup | None = None
 ) -> RankPart:
-    """This rank's part of ``network``, on every rank at once: modules are dealt in order, the trunk goes to all.
+    """Returns this rank's part of ``network``. All ranks must call it.
 
-    The trunk's parameters and buffers become those of rank 0, so that all ranks run the same one. Modules and their
-    parameters are those of ``network`` itself, not copies; drop ``network`` to free what other ranks hold.
+    The modules are partitioned in order, and every rank has the trunk, with the parameters and buffers of rank 0. The
+    part has the modules of ``network`` itself, not copies; drop ``network`` to free the modules of other ranks.
 
     Args:
         network: the same on every rank.
-        sizes: how many modules each rank gets, in order; None: as is fastest by their shapes for a cascade
-            (:func:`sid_core.dealt_sizes`), about equally many for a pipeline.
-        group: the process group; None: the default one.
+        sizes: the number of modules of each rank, in order. By default a cascade is partitioned for the shortest step
+            (:func:`sid_core.dealt_sizes`), and a pipeline evenly.
+        group: the process group; None for the default one.
 
     Raises:
         RuntimeError: ``torch.distributed`` is not initialised.
-        ValueError: there are more ranks than modules, ``sizes`` does not deal each rank one module or more and all of
-            them, or ranks do not agree on it; modules, or a module and the trunk, share a parameter, whose gradient no
-            rank would have whole; or the trunk draws random numbers, which would differ from rank to rank.
-        RankLostError: a rank has ended.
+        ValueError: there are more ranks than modules; ``sizes`` does not have one or more modules per rank and all of
+            them together, or differs between ranks; modules, or a module and the trunk, share a parameter, so that no
+            rank would have its whole gradient; or the trunk draws random numbers, which would differ between ranks.
+        RankLostError: another rank has ended.
     """
     if not dist.is_initialized():
         raise RuntimeError(
@@ -132,7 +137,7 @@ def rank_part(
     is_legal = all(isinstance(size, int) and not isinstance(size, bool) and size >= 1 for size in sizes)
     if not is_legal or len(sizes) != ranks or sum(sizes) != len(modules):
         raise ValueError(
-            f"sizes = {list(sizes)}; legal: {ranks} integers of 1 or more, one a rank, {len(modules)} in all"
+            f"sizes = {list(sizes)}; legal: {ranks} integers of 1 or more, one per rank, {len(modules)} in all"
         )
     _check_parts(network)
     first = sum(sizes[:rank])
@@ -140,21 +145,21 @@ def rank_part(
     own._modules = dict(network._modules)  # a shallow copy of a module shares the dictionary of its submodules
     own.local_modules = nn.ModuleList(modules[first : first + sizes[rank]])
     part = RankPart(own, rank, sizes, group)
-    with part.talking("while the network was dealt"):
-        everybodys: list[object] = [None] * ranks
-        dist.all_gather_object(everybodys, sizes, group=group)
-        if any(theirs != sizes for theirs in everybodys):
-            raise ValueError(f"ranks do not agree on sizes: {everybodys}; legal: the same on every rank")
+    with part.communicating("while the network was partitioned"):
+        sizes_by_rank: list[object] = [None] * ranks
+        dist.all_gather_object(sizes_by_rank, sizes, group=group)
+        if any(theirs != sizes for theirs in sizes_by_rank):
+            raise ValueError(f"ranks do not agree on sizes: {sizes_by_rank}; legal: the same on every rank")
         _broadcast(part, network.trunk, 0)
     return part
 
 
 def gather_parameters(part: RankPart, network: BeliefNetwork) -> None:
-    """Writes every rank's parameters and buffers into the modules of the whole ``network``, on every rank at once.
+    """Writes the parameters and buffers of all ranks into the whole ``network``. All ranks must call it.
 
     Raises:
-        ValueError: ``network`` has another number of modules.
-        RankLostError: a rank has ended.
+        ValueError: ``network`` does not have the number of modules of the whole network.
+        RankLostError: another rank has ended.
     """
     modules = list(network.local_modules)
     if len(modules) != part.modules:
@@ -162,7 +167,7 @@ def gather_parameters(part: RankPart, network: BeliefNetwork) -> None:
     own = iter(part.network.local_modules)
     owners = [rank for rank, size in enumerate(part.sizes) for _ in range(size)]
     network.trunk.load_state_dict(part.network.trunk.state_dict())
-    with part.talking("while parameters were gathered"):
+    with part.communicating("while parameters were gathered"):
         for module, owner in zip(modules, owners, strict=True):
             if owner == part.rank:
                 module.load_state_dict(next(own).state_dict())
@@ -170,15 +175,15 @@ def gather_parameters(part: RankPart, network: BeliefNetwork) -> None:
 
 
 def _begun(work: dist.Work | None) -> dist.Work:
-    if work is None:  # torch answers so where this process is not of the group
-        raise ValueError("this process is not a rank of the part's process group")
+    if work is None:  # torch returns None in a process that is not in the group
+        raise ValueError("this process is not a rank of the process group of the part")
     return work
 
 
 def _default_sizes(network: BeliefNetwork, ranks: int) -> tuple[int, ...]:
     if isinstance(network, Cascade):
         return dealt_sizes([module_cost(module, network.classes) for module in network.local_modules], ranks)
-    return balanced_sizes([1.0] * len(network.local_modules), ranks)
+    return even_sizes(len(network.local_modules), ranks)
 
 
 def _check_parts(network: BeliefNetwork) -> None:
@@ -199,7 +204,7 @@ def _check_parts(network: BeliefNetwork) -> None:
 def _broadcast(part: RankPart, module: nn.Module, owner: int) -> None:
     tensors: list[Tensor] = [*module.parameters(), *module.buffers()]
     for tensor in tensors:
-        message = tensor.detach().contiguous()  # what travels is memory as it lies
+        message = tensor.detach().contiguous()  # broadcast sends memory in the order in which it lies
         dist.broadcast(message, part.global_rank(owner), group=part.group)
         if message.data_ptr() != tensor.data_ptr():
             tensor.copy_(message)

@@ -1,9 +1,9 @@
-"""SID on a pipeline over ranks, batch after batch: a rank updates its stages and waits for no one after it.
+"""The SID steps of a pipeline over ranks: a rank updates its stages and goes on to the next batch.
 
-A rank's update needs nothing from later ranks, and what it hands on was computed with the weights that a sequential run
-would have used. So the schedule is exact: no bubble but the first fill, no stale weights. Features and logits are
-handed on before the rank's own last backward pass, and the next batch is begun at once. A rank that is slow holds the
-ones before it up, rather than letting what they hand on pile up.
+The update of a rank needs nothing from later ranks, and what a rank sends was computed with the weights that a
+sequential run would have used. So the weights are those of a sequential run, and ranks are idle only until their first
+batch arrives. A rank sends features and logits before the backward pass of its last stage, and then begins the next
+batch. Ranks before a slow one wait for it, so that batches between them do not pile up.
 """
 
 from collections import deque
@@ -15,9 +15,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from sid_core.network import Cascade
+from sid_core.network import Cascade, check_sizes
 from sid_core.objective import Alpha, Objective, ObjectiveOptions, objective_of
-from sid_core.phases import enter
+from sid_core.phases import enter, phase
 from sid_core.ranks.part import RankPart
 
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
@@ -33,17 +33,17 @@ def pipelined_steps(
     queue: int = 2,
     **options: Unpack[ObjectiveOptions],
 ) -> Tensor:
-    """Trains a pipeline on ``batches``, one step each: the weights are those of the same steps one after the other.
+    """Trains a pipeline on ``batches``, one step per batch; the weights are those of the same steps on one rank.
 
-    Every rank calls it with the same arguments but ``part`` and ``optimizer``.
+    All ranks call it with the same arguments except ``part`` and ``optimizer``.
 
     Args:
-        part: this rank's part of a pipeline, see :func:`sid_core.rank_part`.
+        part: this rank's part of a pipeline; see :func:`sid_core.rank_part`.
         batches: ``(images [B, ...], labels [B])``, the same batches in the same order on every rank. Images are read on
-            the first rank only, where they must have one shape but for B; elsewhere they may be None.
+            the first rank only, and must have one shape except for B; on other ranks they may be None.
         objective: an :class:`sid_core.Objective`, or alpha, for the whole network.
         optimizer: of this rank's parameters; required. Gradients are freed before each batch.
-        queue: how many batches' features and logits may wait to be taken by the next rank, 1 or more.
+        queue: how many batches may be on their way to the next rank, 1 or more.
         **options: as for :func:`sid_core.published_step`.
 
     Returns:
@@ -52,8 +52,8 @@ def pipelined_steps(
     Raises:
         TypeError: ``optimizer`` is missing.
         ValueError: ``part`` is of a network with a trunk, which waits for every module; the objective or ``queue`` is
-            not legal; or there is not one int64 label per image.
-        RankLostError: another rank has ended, or has not answered within the process group's timeout.
+            not legal; there is not one int64 label per image; or features cannot be sent, see :meth:`_Outbox.put`.
+        RankLostError: another rank has ended, or has not answered within the timeout of the process group.
     """
     if optimizer is None:  # optional in the signature, so that alpha can be a keyword
         raise TypeError("pipelined_steps() missing 1 required argument: 'optimizer'")
@@ -68,13 +68,12 @@ def pipelined_steps(
             "with the trunk's layers in the first stage"
         )
     objective = objective_of(objective, options, part.modules)
-    if isinstance(queue, bool) or not isinstance(queue, int) or queue < 1:
-        raise ValueError(f"queue = {queue!r}; legal: integers of 1 or more")
+    check_sizes(queue=queue)
     outbox = _Outbox(part, queue)
     losses: list[Tensor] = []
     for features, logits, labels in _incoming(part, batches):
-        enter("optimizer")
-        optimizer.zero_grad()
+        with phase("optimizer"):
+            optimizer.zero_grad()
         enter("forward")
         with torch.no_grad():
             chain = part.own_chain(features, logits, labels, objective)
@@ -95,11 +94,10 @@ def pipelined_steps(
         enter("optimizer")
         optimizer.step()
         torch.clear_autocast_cache()  # or the next batch would run with narrow copies of the old weights
-    outbox.empty()
-    enter("wait")
+    outbox.wait()
     total = torch.stack(losses) if losses else torch.zeros(0)
-    with part.talking("while losses were added up"):
-        if losses:
+    if losses:
+        with phase("wait"), part.communicating("while losses were added up"):
             dist.all_reduce(total, group=part.group)
     enter("forward")
     return total
@@ -108,7 +106,10 @@ def pipelined_steps(
 def _incoming(
     part: RankPart, batches: Iterable[tuple[Tensor, Tensor]]
 ) -> Iterator[tuple[Tensor, Tensor | None, Tensor]]:
-    """Features, logits of the rank before (None on the first) and labels of each batch; asks for one batch ahead."""
+    """Yields features, logits of the rank before (None on the first rank) and labels of each batch.
+
+    Receiving of a batch begins before the batch before it is yielded.
+    """
     if part.rank == 0:
         for images, labels in batches:
             yield images, None, labels
@@ -116,7 +117,7 @@ def _incoming(
     inbox = _Inbox(part)
     waiting: Tensor | None = None
     for _, labels in batches:
-        inbox.ask(labels)
+        inbox.begin_receive(labels)
         if waiting is not None:
             yield *inbox.take(), waiting
         waiting = labels
@@ -125,42 +126,45 @@ def _incoming(
 
 
 class _Inbox:
-    """What the rank before hands on. Its first message says what shape and dtype the others have."""
+    """What the rank before sends: a header with the shape and the dtypes of all batches, then batch after batch."""
 
     def __init__(self, part: RankPart) -> None:
         self._part = part
         self._pending: deque[tuple[list[Tensor], list[dist.Work]]] = deque()
-        self._shape: list[int] | None = None
+        self._layout: tuple[list[int], list[torch.dtype]] | None = None
 
-    def ask(self, labels: Tensor) -> None:
-        """Prepares to receive the batch of ``labels``."""
-        with self._part.talking("before features came"):
-            if self._shape is None:
-                enter("wait")
-                header = torch.empty(3 + _MOST_DIMENSIONS, dtype=torch.int64, device=labels.device)
-                dist.recv(header, self._part.global_rank(self._part.rank - 1), group=self._part.group)
-                code, logits_code, dimensions, *sizes = header.tolist()
-                self._shape = sizes[:dimensions]
-                self._dtypes = _DTYPES[code], _DTYPES[logits_code]
+    def begin_receive(self, labels: Tensor) -> None:
+        """Starts to receive the batch of ``labels``."""
+        with self._part.communicating("before features came"):
+            if self._layout is None:
+                with phase("wait"):
+                    self._layout = self._receive_header(labels.device)
+            feature_shape, dtypes = self._layout
             buffers = [
                 torch.empty(len(labels), *shape, dtype=dtype, device=labels.device)
-                for shape, dtype in zip((self._shape, [self._part.network.classes]), self._dtypes, strict=True)
+                for shape, dtype in zip((feature_shape, [self._part.network.classes]), dtypes, strict=True)
             ]
             works = [self._part.begin_receive(buffer, self._part.rank - 1) for buffer in buffers]
         self._pending.append((buffers, works))
 
     def take(self) -> tuple[Tensor, Tensor]:
-        """Features ``[B, ...]`` and logits ``[B, C]`` of the batch asked for first."""
+        """Waits for the earliest batch that was not taken; returns its features ``[B, ...]`` and logits ``[B, C]``."""
         (features, logits), works = self._pending.popleft()
-        enter("wait")
-        with self._part.talking("before features came"):
+        with phase("wait"), self._part.communicating("before features came"):
             for work in works:
                 work.wait()
         return features, logits
 
+    def _receive_header(self, device: torch.device) -> tuple[list[int], list[torch.dtype]]:
+        """The shape of a sample's features, and the dtypes of features and logits."""
+        header = torch.empty(3 + _MOST_DIMENSIONS, dtype=torch.int64, device=device)
+        dist.recv(header, self._part.global_rank(self._part.rank - 1), group=self._part.group)
+        code, logits_code, dimensions, *sizes = header.tolist()
+        return sizes[:dimensions], [_DTYPES[code], _DTYPES[logits_code]]
+
 
 class _Outbox:
-    """What the next rank has yet to take, for at most ``queue`` batches; on the last rank it takes nothing."""
+    """What this rank sends to the next: at most ``queue`` batches at a time. The last rank sends nothing."""
 
     def __init__(self, part: RankPart, queue: int) -> None:
         self._part = part
@@ -169,30 +173,31 @@ class _Outbox:
         self._shape: torch.Size | None = None
 
     def put(self, features: Tensor, logits: Tensor) -> None:
-        """Starts to send; waits while the queue is full.
+        """Starts to send a batch; waits first while the queue is full.
 
         Raises:
-            ValueError: features of a sample have another shape than in the first batch, or a shape or dtype that can't
-                be sent.
+            ValueError: the features of a sample do not have the shape that they had in the first batch, or have a
+                shape or dtype that cannot be sent.
         """
         if self._part.rank == self._part.ranks - 1:
             return
-        if self._shape is None:
-            self._send_header(features, logits)
-        elif features.shape[1:] != self._shape:
-            raise ValueError(
-                f"features of a sample have shape {list(features.shape[1:])}; legal: {list(self._shape)}, that of the "
-                "first batch"
-            )
-        self._make_room(self._queue - 1)
-        with self._part.talking("to which it handed features on"):
+        with phase("wait"), self._part.communicating("to which it sent features"):
+            if self._shape is None:
+                self._send_header(features, logits)
+            elif features.shape[1:] != self._shape:
+                raise ValueError(
+                    f"features of a sample have shape {list(features.shape[1:])}; legal: {list(self._shape)}, that of "
+                    "the first batch"
+                )
+            self._wait_for_all_but(self._queue - 1)
             tensors = [features.contiguous(), logits.contiguous()]
             works = [self._part.begin_send(tensor, self._part.rank + 1) for tensor in tensors]
         self._pending.append((tensors, works))
 
-    def empty(self) -> None:
-        """Waits until the next rank has taken everything."""
-        self._make_room(0)
+    def wait(self) -> None:
+        """Waits until the next rank has received everything."""
+        with phase("wait"), self._part.communicating("to which it sent features"):
+            self._wait_for_all_but(0)
 
     def _send_header(self, features: Tensor, logits: Tensor) -> None:
         self._shape = features.shape[1:]
@@ -204,12 +209,9 @@ class _Outbox:
         sizes = [*self._shape, *[0] * (_MOST_DIMENSIONS - len(self._shape))]
         codes = [_DTYPES.index(tensor.dtype) for tensor in (features, logits)]
         header = torch.tensor([*codes, len(self._shape), *sizes], device=features.device)
-        with self._part.talking("to which it handed features on"):
-            dist.send(header, self._part.global_rank(self._part.rank + 1), group=self._part.group)
+        dist.send(header, self._part.global_rank(self._part.rank + 1), group=self._part.group)
 
-    def _make_room(self, left: int) -> None:
-        enter("wait")
-        with self._part.talking("to which it handed features on"):
-            while len(self._pending) > left:
-                for work in self._pending.popleft()[1]:
-                    work.wait()
+    def _wait_for_all_but(self, count: int) -> None:
+        while len(self._pending) > count:
+            for work in self._pending.popleft()[1]:
+                work.wait()

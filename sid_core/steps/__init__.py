@@ -1,1 +1,1 @@
-"""The SID step on one rank, in the ways that it can be run."""
+"""The SID step on one rank: as published, streamed and vectorised, and what these share."""

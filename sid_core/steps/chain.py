@@ -1,6 +1,7 @@
-"""The beliefs of one step, first module to last, with the loss and the gradients that they give.
+"""The beliefs of one step, first module to last, with the loss of the step and its gradient in each module's logits.
 
-``forward`` and ``reverse`` are the directions of :mod:`sid_core.objective`. Every step but ``published`` walks a chain.
+Every step but ``published`` uses a chain. The directions ``forward`` and ``reverse`` are those of
+:mod:`sid_core.objective`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,86 +21,108 @@ from sid_core.objective import (
 
 
 class BeliefChain:
-    """The beliefs of one step, first to last: what each module's logits mean, ``forward``. Call without gradients.
+    """The beliefs of one step in direction ``forward``. Call it with gradients disabled.
+
+    The loss needs one scalar product per module, because it can be grouped by ``log p_i``. With
+    ``t_i = alpha_i p_y + (1 - alpha_i) p_{i-1}``, the local objective is, in each row of the batch::
+
+        L_i = alpha_i KL(p_y || p_i) + (1 - alpha_i) KL(p_{i-1} || p_i)
+            = (1 - alpha_i) <p_{i-1}, log p_{i-1}> - <t_i, log p_i>
+
+    since a one-hot ``p_y`` has no entropy. ``log p_i`` occurs in ``L_i`` and, where it is the belief before the next
+    module, in ``L_{i+1}``. So the sum over modules is, with ``alpha_{L+1} = 1``::
+
+        (1 - alpha_1) <p_0, log p_0>  -  sum over i of <t_i - (1 - alpha_{i+1}) p_i, log p_i>
+
+    The constructor adds the first term, and :meth:`advance` one term of the sum.
 
     Args:
         initial_belief: ``p_0``, ``[B, C]``.
         labels: ``[B]``, int64 in [0, C).
-        alphas: one number in (0, 1] a module.
-        parts: what loss and gradients are divided by, besides the batch.
+        alphas: one number in (0, 1] per module.
+        parts: what the loss and the gradients are divided by, besides the batch size.
 
     Attributes:
-        belief: the belief of the module seen last, ``p_0`` at first, ``[B, C]``.
+        belief: the belief after the modules so far, ``[B, C]``.
 
     Raises:
-        ValueError: there is not one label an image.
+        ValueError: there is not one int64 label per image.
     """
 
     def __init__(self, initial_belief: Tensor, labels: Tensor, alphas: Sequence[float], parts: int = 1) -> None:
         self.belief = initial_belief
         self._parts = parts
         self._label_belief = one_hot(labels, initial_belief)
-        self._alphas = pairwise((*alphas, 1.0))  # alpha_i with alpha_{i + 1}
-        self._total = torch.special.entr(initial_belief).sum().mul_(alphas[0] - 1)  # B times the loss, so far
+        self._alphas = pairwise((*alphas, 1.0))  # alpha_i with alpha_{i+1}
+        self._total = torch.special.entr(initial_belief).sum().mul_(alphas[0] - 1)  # entr(p) is -p log p
 
     @property
     def loss(self) -> Tensor:
-        """The local losses summed over modules, by ``parts``: nats, shape ``[]``; complete once the last was seen."""
+        """The sum of the local losses, divided by ``parts``: nats, shape ``[]``; complete after the last module."""
         total: Tensor = self._total / (self.belief.shape[0] * self._parts)
         return total
 
     def advance(self, logits: Tensor) -> Tensor:
-        """Moves on to ``p_i`` by ``logits_i``, ``[B, C]``; returns the gradient of the loss in them, ``[B, C]``."""
+        """Moves on to ``p_i``, the softmax of ``logits_i``; returns the gradient of the loss in them. Both ``[B, C]``.
+
+        Adds ``-<t_i - (1 - alpha_{i+1}) p_i, log p_i>`` to the loss; see the class.
+        """
         alpha, next_alpha = next(self._alphas)
         log_belief = torch.log_softmax(logits, 1)
         belief = log_belief.exp()
         target = target_belief(self._label_belief, self.belief, alpha)
-        # log p_i has the weight -t_i in L_i, and (1 - alpha) p_i in the entropy that L_{i + 1} starts from.
-        weight = torch.sub(target, belief, alpha=1 - next_alpha)
-        self._total.sub_(torch.dot(weight.view(-1), log_belief.view(-1)))
+        self._total.sub_(_dot(torch.sub(target, belief, alpha=1 - next_alpha), log_belief))
         self.belief = belief
         return logit_gradient(belief, target, self._parts)
 
     def advance_all(self, logits: Tensor, beliefs: Tensor, teacher_logits: Tensor | None = None) -> Tensor:
         """Moves on over ``n`` modules whose beliefs are known, in a few operators for all of them.
 
+        Adds to the loss what ``n`` calls of :meth:`advance` would add. With ``teacher_logits``, the belief ``q_i`` that
+        is the input of the next module is not ``p_i``, the softmax of ``logits``, since a teacher pass has computed it.
+        The term of the sum is then ``-<t_i, log p_i> + (1 - alpha_{i+1}) <q_i, log q_i>``, and ``t_i`` has ``q_{i-1}``
+        in the place of ``p_{i-1}``.
+
         Args:
             logits: of the next ``n`` modules, ``[n, B, C]``.
-            beliefs: the one before them and theirs, ``[n + 1, B, C]``.
-            teacher_logits: what ``beliefs[1:]`` are of, where that is another pass than the one of ``logits``,
-                ``[n, B, C]``: modules that draw random numbers differ in the two.
+            beliefs: the inputs of these modules and of the next one, ``[n + 1, B, C]``.
+            teacher_logits: the logits whose softmax is ``beliefs[1:]``, ``[n, B, C]``, if these are not ``logits``:
+                modules that draw random numbers give other logits in a second pass.
 
         Returns:
             The gradient of each module's loss in its logits, ``[n, B, C]``.
         """
         alphas = list(islice(self._alphas, len(logits)))
-        share, next_share = _numbers(alphas, logits).view(len(logits), 2, 1, 1).unbind(1)
-        target = target_belief(self._label_belief, beliefs[:-1], share)
+        alpha, next_alpha = _numbers(alphas, logits).view(len(logits), 2, 1, 1).unbind(1)
+        target = target_belief(self._label_belief, beliefs[:-1], alpha)
         own = beliefs[1:] if teacher_logits is None else logits.softmax(2)
-        gradient = logit_gradient(own, target, self._parts)  # [n, B, C]
+        gradient = logit_gradient(own, target, self._parts)
+        entropy_weight = (1 - next_alpha) * beliefs[1:]
         if teacher_logits is None:
-            target.sub_((1 - next_share) * beliefs[1:])
+            target.sub_(entropy_weight)
         else:
-            entropy_weight = (1 - next_share) * beliefs[1:]
-            self._total.add_(torch.dot(entropy_weight.view(-1), torch.log_softmax(teacher_logits, 2).view(-1)))
-        self._total.sub_(torch.dot(target.view(-1), torch.log_softmax(logits, 2).view(-1)))
+            self._total.add_(_dot(entropy_weight, torch.log_softmax(teacher_logits, 2)))
+        del entropy_weight
+        self._total.sub_(_dot(target, torch.log_softmax(logits, 2)))
         self.belief = beliefs[-1]
         return gradient
 
 
 class ReverseBeliefChain(BeliefChain):
-    """The same, ``reverse``. Beliefs are kept as logarithms, too, which are finite where a belief has underflowed.
+    """The same in direction ``reverse``; see :func:`sid_core.objective.reverse_divergence_and_gradient`.
+
+    It also keeps the logarithm of the belief, which is finite where the belief has underflowed.
 
     Args:
         initial_belief: as for :class:`BeliefChain`, and so are ``labels``, ``alphas`` and ``parts``.
         labels: ``[B]``.
-        alphas: one number a module.
+        alphas: one number per module.
         smoothing: of the label, in (0, 1).
         parts: 1 or more.
         initial_log_belief: ``log p_0``, ``[B, C]``; None: the logarithm of ``initial_belief``.
 
     Raises:
-        ValueError: there is not one label an image.
+        ValueError: there is not one int64 label per image.
     """
 
     def __init__(
@@ -115,14 +138,14 @@ class ReverseBeliefChain(BeliefChain):
         self._parts = parts
         self._log_belief = initial_belief.log() if initial_log_belief is None else initial_log_belief
         self._log_label = log_smoothed_label(labels, initial_belief, smoothing)
-        self._shares: Iterator[float] = iter(alphas)
+        self._reverse_alphas: Iterator[float] = iter(alphas)
         self._total = initial_belief.new_zeros(())
 
     def advance(self, logits: Tensor) -> Tensor:
         """As :meth:`BeliefChain.advance`."""
         log_belief = torch.log_softmax(logits, 1)
         belief = log_belief.exp()
-        log_anchor = torch.lerp(self._log_belief, self._log_label, next(self._shares))
+        log_anchor = torch.lerp(self._log_belief, self._log_label, next(self._reverse_alphas))
         divergence, gradient = reverse_divergence_and_gradient(log_belief, belief, log_anchor, self._parts)
         self._total.add_(divergence.sum())
         self.belief, self._log_belief = belief, log_belief
@@ -133,21 +156,13 @@ class ReverseBeliefChain(BeliefChain):
         log_own = torch.log_softmax(logits, 2)
         log_beliefs = log_own if teacher_logits is None else torch.log_softmax(teacher_logits, 2)
         own = beliefs[1:] if teacher_logits is None else log_own.exp()
-        share = _numbers(list(islice(self._shares, len(logits))), logits).view(-1, 1, 1)
+        alpha = _numbers(list(islice(self._reverse_alphas, len(logits))), logits).view(-1, 1, 1)
         before = torch.cat((self._log_belief.unsqueeze(0), log_beliefs[:-1]))
-        log_anchors = torch.lerp(before, self._log_label, share)
+        log_anchors = torch.lerp(before, self._log_label, alpha)
         divergence, gradient = reverse_divergence_and_gradient(log_own, own, log_anchors, self._parts)
         self._total.add_(divergence.sum())
         self.belief, self._log_belief = beliefs[-1], log_beliefs[-1]
         return gradient
-
-
-def _numbers(values: Sequence[object], like: Tensor) -> Tensor:
-    """``values`` as a tensor of the dtype of ``like``, on its device.
-
-    Unlike ``new_tensor`` it does the same for tensors without contents, in every version of PyTorch.
-    """
-    return torch.tensor(values, dtype=like.dtype).to(like.device)
 
 
 def belief_chain(
@@ -159,7 +174,7 @@ def belief_chain(
     own: slice = slice(None),
     initial_log_belief: Tensor | None = None,
 ) -> BeliefChain:
-    """The chain of one step, over all modules of a network or over a part of them.
+    """Returns the chain of one step, over all modules of a network or over a part of them.
 
     The losses of the chains over all parts of a network add up to the loss of the step.
 
@@ -178,3 +193,16 @@ def belief_chain(
     if objective.direction == "reverse":
         return ReverseBeliefChain(initial_belief, labels, alphas, objective.smoothing, parts, initial_log_belief)
     return BeliefChain(initial_belief, labels, alphas, parts)
+
+
+def _dot(one: Tensor, other: Tensor) -> Tensor:
+    """The scalar product of two contiguous tensors of one shape, ``[]``."""
+    return torch.dot(one.view(-1), other.view(-1))
+
+
+def _numbers(values: Sequence[object], like: Tensor) -> Tensor:
+    """``values`` as a tensor with the dtype and the device of ``like``.
+
+    Unlike ``new_tensor`` it does the same for tensors without contents, in every version of PyTorch.
+    """
+    return torch.tensor(values, dtype=like.dtype).to(like.device)

@@ -1,10 +1,11 @@
-"""The backward pass of :class:`sid_core.LocalModule` written out: no graph, gradients added where they belong.
+"""Forward and backward of :class:`sid_core.LocalModule` without autograd.
 
-A local module is a short stack of linear layers and ReLUs, so the chain rule through it is three products a layer.
-Written out, they add straight into ``.grad`` and into the features' gradient, and the gradient of the belief, which
-nobody asks for, is not computed. ``streamed_step`` takes this way where it can and autograd where it can't.
+A local module is a short stack of linear layers and ReLUs, so its backward pass is a few products per layer. Written
+out, they are added straight to ``.grad`` and to the gradient in the features, and the gradient in the belief, which
+nothing needs, is not computed. ``streamed_step`` runs modules this way where it can, and through autograd elsewhere.
 
-Under autocast, products are in its type, as autograd has them; gradients of parameters and features gather in theirs.
+Under autocast, products are computed in its type, as in autograd; the gradients of parameters and features add up in
+the types of these.
 """
 
 from collections.abc import Iterable
@@ -28,7 +29,10 @@ def is_closed_form(network: BeliefNetwork) -> bool:
 
 
 def is_plain_cascade(network: BeliefNetwork) -> bool:
-    """Whether the class of ``network`` calls modules as a cascade does; who measures may follow them by other means."""
+    """Whether the class of ``network`` calls modules as a cascade does.
+
+    It asks the class, since a profiler may put a ``run_module`` of its own into the network itself.
+    """
     kind = type(network)
     return kind.run_module is Cascade.run_module and kind.hand_on is Cascade.hand_on
 
@@ -36,8 +40,8 @@ def is_plain_cascade(network: BeliefNetwork) -> bool:
 def has_closed_form(*modules: nn.Module) -> bool:
     """Whether all ``modules`` are local modules as built, with nothing attached that only a call of them would run.
 
-    Asked for every module in every step, so it reads the dictionaries that ``torch.nn.Module`` keeps, which is five
-    times faster than going through its attributes, and asks what is the same for all modules once.
+    Every step asks this of every module. So it reads the dictionaries of ``torch.nn.Module``, which is five times
+    faster than its attributes, and finds out once what is the same for all modules.
     """
     if torch.nn.modules.module._has_any_global_hook():
         return False
@@ -65,7 +69,7 @@ def has_closed_form(*modules: nn.Module) -> bool:
 
 
 def input_of_modules(belief: Tensor, features: Tensor) -> Tensor:
-    """``belief`` ``[B, C]`` beside ``features`` ``[B, d]``, in the type that the modules compute in: ``[B, C + d]``."""
+    """``belief`` ``[B, C]`` and ``features`` ``[B, d]`` in one tensor ``[B, C + d]``, in the type of the products."""
     dtype = autocast_dtype(features)
     return torch.cat((belief.to(dtype), features.to(dtype)), dim=1)
 
@@ -80,13 +84,15 @@ def autocast_dtype(like: Tensor) -> torch.dtype:
 def accumulate_closed_form(
     local_modules: Iterable[nn.Module], stacked: Tensor, chain: BeliefChain, wants_feature_gradient: bool
 ) -> Tensor | None:
-    """Forward and backward of one module after the other; call without gradients. Adds to ``.grad`` of the parameters.
+    """Runs one module after the other forward and backward, and adds to ``.grad`` of the parameters.
+
+    Call it with gradients disabled.
 
     Args:
         local_modules: modules for which :func:`has_closed_form` holds, first to last.
-        stacked: :func:`input_of_modules`, ``[B, C + d]``. The first ``C`` columns are overwritten with each belief in
-            turn, so that the input of a module is never built anew.
-        chain: the beliefs; walked from the first module to the last.
+        stacked: :func:`input_of_modules`, ``[B, C + d]``. Each belief in turn overwrites the first ``C`` columns, so
+            that the input of a module is never built anew.
+        chain: the beliefs; it advances from the first module to the last.
         wants_feature_gradient: whether the features need a gradient.
 
     Returns:
@@ -98,60 +104,69 @@ def accumulate_closed_form(
         enter("forward", number)
         stacked[:, :classes] = chain.belief
         linears: list[nn.Linear] = list(module.mlp)[::2]  # type: ignore[arg-type]
-        inputs = [stacked]
+        inputs = [stacked]  # of each linear layer
         for linear in linears[:-1]:
             # ReLU in place: its gradient needs the result only, and a linear layer needs its input only.
             inputs.append(F.linear(inputs[-1], linear.weight, linear.bias).relu_())
         logits = F.linear(inputs[-1], linears[-1].weight, linears[-1].bias)
-        gradient = chain.advance(logits.to(belief_dtype(logits)))
+        gradient = chain.advance(logits.to(belief_dtype(logits))).to(stacked.dtype)
         del logits
         enter("backward", number)
-        gradients = [gradient]
-        del gradient  # the list has it alone, and hands it over
-        feature_gradient = run_backward(
-            linears, inputs, gradients, feature_gradient, classes if wants_feature_gradient else None
+        for linear in reversed(linears[1:]):
+            gradient = layer_backward(linear, inputs.pop(), gradient)
+        feature_gradient = first_layer_backward(
+            linears[0], inputs.pop(), gradient, feature_gradient, classes if wants_feature_gradient else None
         )
+        del gradient
     enter("forward")
     return feature_gradient
 
 
-def run_backward(
-    linears: list[nn.Linear],
-    inputs: list[Tensor],
-    gradients: list[Tensor],
-    feature_gradient: Tensor | None,
-    classes: int | None,
-) -> Tensor | None:
-    """The backward pass of one local module; adds to ``.grad`` of its parameters.
+def layer_backward(linear: nn.Linear, activation: Tensor, gradient: Tensor) -> Tensor:
+    """The backward pass of a linear layer and of the ReLU before it; adds to ``.grad`` of the layer's parameters.
 
     Args:
-        linears: its linear layers, first to last.
-        inputs: of each of them, the first ``[B, C + d]``; all but that one are taken out and freed on the way.
-        gradients: holds the gradient in the logits, ``[B, C]``, in the type of beliefs; taken out.
-        feature_gradient: what the gradient in the features is added to, ``[B, d]``; None: there is none yet.
-        classes: C; None: the features need no gradient.
+        linear: the layer.
+        activation: what it took, the output of the ReLU, ``[B, in]``.
+        gradient: in its output, ``[B, out]``, in the type of ``activation``.
+
+    Returns:
+        The gradient in the input of the ReLU, ``[B, in]``.
+    """
+    _add_parameter_gradients(linear, activation, gradient)
+    gradient = gradient.mm(linear.weight)
+    multiply_by_relu_slope(gradient, activation, 0, grad_input=gradient)
+    return gradient
+
+
+def first_layer_backward(
+    linear: nn.Linear, stacked: Tensor, gradient: Tensor, feature_gradient: Tensor | None, classes: int | None
+) -> Tensor | None:
+    """The backward pass of a module's first layer; adds to ``.grad`` of the layer's parameters.
+
+    The gradient in the belief is not computed, for nothing needs it.
+
+    Args:
+        linear: the layer.
+        stacked: what it took, ``[B, C + d]``.
+        gradient: in its output, ``[B, hidden]``, in the type of ``stacked``.
+        feature_gradient: what the gradient in the features is added to, ``[B, d]``; None if there is none yet.
+        classes: C; None if the features need no gradient.
 
     Returns:
         The gradient in the features so far, ``[B, d]``, or None.
     """
-    gradient = gradients.pop().to(inputs[0].dtype)
-    for linear in reversed(linears[1:]):
-        activation = inputs.pop()
-        _add_parameter_gradients(linear, activation, gradient)
-        gradient = gradient.mm(linear.weight)
-        multiply_by_relu_slope(gradient, activation, 0, grad_input=gradient)
-        del activation
-    _add_parameter_gradients(linears[0], inputs[0], gradient)
+    _add_parameter_gradients(linear, stacked, gradient)
     if classes is None:
         return None
-    feature_weight = linears[0].weight[:, classes:]
+    feature_weight = linear.weight[:, classes:]
     return add_product(feature_gradient, gradient, feature_weight, feature_weight.dtype)
 
 
 def add_product(into: Tensor | None, one: Tensor, other: Tensor, dtype: torch.dtype) -> Tensor:
-    """``into`` with the product of two matrices added in place; without it, the product as ``dtype``.
+    """Adds the product of two matrices to ``into`` in place; if there is none, returns the product as ``dtype``.
 
-    ``into`` is of the type of both, or wider than the product is under autocast.
+    Under autocast, the type of ``into`` may be wider than that of the product.
     """
     if into is None:
         return one.mm(other).to(dtype)
@@ -159,7 +174,7 @@ def add_product(into: Tensor | None, one: Tensor, other: Tensor, dtype: torch.dt
 
 
 def _add_parameter_gradients(linear: nn.Linear, activation: Tensor, gradient: Tensor) -> None:
-    """Adds the gradients of ``linear`` for its input ``[B, in]`` and its output's gradient ``[B, out]``."""
+    """Adds the gradients of ``linear`` for its input ``[B, in]`` and the gradient in its output ``[B, out]``."""
     weight, bias = linear.weight, linear.bias
     if weight.requires_grad:
         product = add_product(weight.grad, gradient.t(), activation, weight.dtype)
@@ -173,7 +188,7 @@ def _add_parameter_gradients(linear: nn.Linear, activation: Tensor, gradient: Te
 
 
 def _leaves_out_double() -> bool:
-    """Whether autocast is on, which narrows all parameters but those of double precision."""
+    """Whether autocast is on. It narrows all parameters except those of double precision."""
     return torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
 
 

@@ -1,4 +1,4 @@
-"""The SID step as the paper writes it: slow and clear, the oracle that every other step is tested against."""
+"""The SID step as in the paper: slow and clear, the reference that every other step is tested against."""
 
 from typing import Unpack
 
@@ -26,21 +26,21 @@ def published_step(
 ) -> Tensor:
     """One SID step with a teacher pass (arXiv 2510.03273, algorithm 1): accumulates gradients into ``.grad``.
 
-    First a full pass without gradients computes every belief, then all modules' losses are built in one graph and one
-    backward pass runs through it. It holds the activations of all L modules and does a second forward pass over the
-    modules, which in a pipeline are the whole backbone: BatchNorm in a stage then updates its running statistics twice.
-    Like ``Tensor.backward`` it adds to gradients that are already there.
+    First a pass without gradients computes every belief. Then the losses of all modules are built in one graph, and one
+    backward pass runs through it. So the step holds the activations of all modules and runs them forward twice; in a
+    pipeline that is the whole backbone, and BatchNorm in a stage updates its running statistics twice. Like
+    ``Tensor.backward`` the step adds to gradients that are already there.
 
     Args:
-        network: a cascade or a pipeline; its training mode is left as it is.
-        images: ``[B, ...]``, what the trunk takes.
+        network: a cascade or a pipeline; its training mode does not change.
+        images: the input of the trunk, ``[B, ...]``.
         labels: ``[B]``, int64 in [0, C).
         objective: the objective, or alpha: one number, or one per module.
         **options: the other fields of :class:`sid_core.Objective` as keywords, where ``objective`` is not one; alpha
             may be a keyword, too.
 
     Returns:
-        The loss of the step: the local losses summed (or averaged) over modules, in nats, shape ``[]``, detached.
+        The loss of the step: the sum (or mean) of the local losses, in nats, shape ``[]``, detached.
 
     Raises:
         ValueError: the objective is not legal, there is no image, or there is not one int64 label per image.
@@ -78,7 +78,7 @@ def published_step(
 def _teacher_beliefs(
     network: BeliefNetwork, features: Tensor, direction: Direction
 ) -> tuple[list[Tensor], list[Tensor | None]]:
-    """``p_0`` to ``p_L`` by a pass of its own over the modules, and their logarithms where ``direction`` needs them."""
+    """``p_0`` to ``p_L`` from a separate pass over the modules, and their logarithms where ``direction`` needs them."""
     beliefs = [network.initial_belief(features)]
     log_beliefs: list[Tensor | None] = [None]
     for module in network.local_modules:

@@ -1,4 +1,4 @@
-"""Same-shaped modules with their parameters stored in one tensor each, so that one product serves all of them."""
+"""Modules of one shape whose parameters are stored in one tensor each, so that one product serves all modules."""
 
 from collections.abc import Iterable, Sequence
 from weakref import WeakKeyDictionary
@@ -14,15 +14,16 @@ _SAME_IN_TRAINING = (LocalModule, nn.Sequential, nn.Linear, nn.ReLU)
 
 
 class StackedParameters:
-    """The parameters of L same-shaped modules as tensors ``[L, ...]``, of which the modules' own are views.
+    """The parameters of L modules of one shape as tensors ``[L, ...]``; those of the modules become views of them.
 
-    Nothing is copied in a step: what an optimizer or ``load_state_dict`` writes into a module's parameters is in the
-    stack. Gradients are stacked likewise, in buffers that stay between steps.
+    So a step copies nothing, and what an optimizer or ``load_state_dict`` writes into a parameter of a module is in the
+    stack. The gradients are stacked in the same way, in buffers that stay between steps.
 
     Attributes:
-        names: of the parameters in a module, as in ``named_parameters``.
-        values: one ``[L, ...]`` a name.
-        gradients: likewise.
+        modules: the L modules.
+        names: of the parameters of a module, as in ``named_parameters``.
+        values: one tensor ``[L, ...]`` per name.
+        gradients: one tensor ``[L, ...]`` per name.
 
     Raises:
         ValueError: the modules are not built alike, with parameters of the same names, shapes, dtypes and devices, each
@@ -36,8 +37,8 @@ class StackedParameters:
         by_name = list(zip(*(module.parameters() for module in local_modules), strict=True))
         self.values = [torch.stack([parameter.detach() for parameter in same]) for same in by_name]
         self.gradients = [torch.zeros_like(value) for value in self.values]
-        self._modules = list(local_modules)
-        # Asked for in every step, so kept flat: where each submodule and parameter hangs, and how many hang there.
+        self.modules = list(local_modules)
+        # is_whole() is called in every step, so all dictionaries of submodules and parameters are listed here.
         owners = [owner for module in local_modules for owner in module.modules()]
         self._dictionaries = [members for owner in owners for members in (owner._modules, owner._parameters)]
         self._counts = [len(members) for members in self._dictionaries]
@@ -50,16 +51,16 @@ class StackedParameters:
         self._addresses = [view.data_ptr() for view in views]
 
     def is_whole(self, local_modules: Iterable[nn.Module]) -> bool:
-        """Whether the modules are those of the stack, nothing in them was exchanged, and parameters are its views."""
+        """Whether these are the modules of the stack, with nothing in them exchanged and parameters still its views."""
         return (
-            list(local_modules) == self._modules
+            list(local_modules) == self.modules
             and all(members.get(name) is member for members, name, member in self._members)
             and [len(members) for members in self._dictionaries] == self._counts
             and [parameter.data_ptr() for parameter in self._parameters] == self._addresses
         )
 
     def begin_gradients(self) -> bool:
-        """Makes every ``.grad`` a view of ``gradients``; returns whether there is anything in them to add to."""
+        """Makes every ``.grad`` a view of ``gradients``; returns whether these hold gradients to add to."""
         before = [parameter.grad for parameter in self._parameters]
         is_fresh = all(gradient is None for gradient in before)
         for parameter, gradient, view in zip(self._parameters, before, self._gradient_views, strict=True):
@@ -76,7 +77,7 @@ _stacks: "WeakKeyDictionary[nn.ModuleList, StackedParameters]" = WeakKeyDictiona
 
 
 def stacked_parameters(local_modules: nn.ModuleList) -> StackedParameters:
-    """The stack of ``local_modules``, made at the first call and again where their parameters were exchanged.
+    """Returns the stack of ``local_modules``, which is built at the first call, and again if they have changed.
 
     Raises:
         ValueError: the modules cannot be stacked; see :class:`StackedParameters`.
@@ -88,7 +89,7 @@ def stacked_parameters(local_modules: nn.ModuleList) -> StackedParameters:
 
 
 def check_alike(local_modules: Iterable[nn.Module]) -> None:
-    """Checks that one call with other parameters can stand for the call of any of the modules.
+    """Checks that the modules differ in the values of their parameters only.
 
     Raises:
         ValueError: see :class:`StackedParameters`.
@@ -125,7 +126,7 @@ def _signature(module: nn.Module) -> list[tuple[object, ...]]:
 
 
 def _trains(part: nn.Module) -> bool | None:
-    """Whether ``part`` is in training; None where it makes no difference."""
+    """Whether ``part`` is in training mode; None if that makes no difference."""
     return None if isinstance(part, _SAME_IN_TRAINING) else part.training
 
 

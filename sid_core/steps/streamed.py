@@ -1,11 +1,10 @@
-"""The SID step module by module: ``published``'s gradients, one module's activations at a time, no second forward."""
+"""The SID step module by module: it holds the activations of one module at a time and needs no teacher pass."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Unpack
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import get_gradient_edge
 from torch.optim import Optimizer
 
 from sid_core.network import BeliefNetwork
@@ -14,6 +13,7 @@ from sid_core.phases import enter
 from sid_core.steps.chain import BeliefChain, belief_chain
 from sid_core.steps.closed_form import accumulate_closed_form, input_of_modules, is_closed_form
 from sid_core.steps.recompute import recomputed_trunk
+from sid_core.steps.trunk import run_trunk
 from sid_core.steps.update_in_turn import check_optimizers, update_in_turn
 
 
@@ -28,39 +28,38 @@ def streamed_step(
     optimizers: Sequence[Optimizer] | None = None,
     **options: Unpack[ObjectiveOptions],
 ) -> Tensor:
-    """:func:`sid_core.published_step`, but each module is freed before the next: accumulates gradients into ``.grad``.
+    """The gradients of :func:`sid_core.published_step`, module by module: accumulates them into ``.grad``.
 
     Two facts make it exact. The parameters do not change within a step, so the belief that module ``i + 1`` needs is
-    the one that module ``i`` has just computed: no teacher pass. And the gradient in the logits has a closed form (see
-    :func:`sid_core.logit_gradient`), so no loss graph is built. The gradient of the features gathers in one tensor,
-    and the trunk is run backward once, at the end. A module with dropout draws one mask here, two in ``published``.
+    the one that module ``i`` has just computed, and there is no teacher pass. And the gradient in the logits has a
+    closed form (:func:`sid_core.logit_gradient`), so there is no graph of the loss. The gradient in the features
+    adds up in one tensor, and the trunk runs backward once, at the end. A module with dropout draws one mask here, and
+    two in ``published_step``.
 
-    A pipeline's stage runs backward as soon as its head has, so that only one stage's activations are held. Each stage
-    runs forward once: BatchNorm in it updates its running statistics once, as in backpropagation.
+    In a pipeline, each stage runs forward once and then backward before the next stage runs. BatchNorm in it updates
+    its running statistics once, as in backpropagation.
 
     Args:
         network: as for ``published_step``, and so are the next three.
         images: ``[B, ...]``.
         labels: ``[B]``.
         objective: an :class:`sid_core.Objective`, or alpha.
-        closed_form: where all modules are :class:`sid_core.LocalModule`, run them backward without an autograd graph,
-            which is faster and leaner; other networks go through autograd in any case. False always takes autograd.
-        recompute_trunk: hold activations of the trunk only where it is cut into segments, and compute it again, segment
-            by segment, in its backward pass (:func:`sid_core.recomputed`): less memory where a
-            convolutional trunk holds most of it, more time. A trunk with no parameters that learn, as a pipeline's, is
-            not run again.
-        optimizers: one a module, with parameters of that module only. Each is called right after its module's backward
-            pass, and then the module's gradients are freed, so that those of one module are held instead of L. Nothing
-            later in the step reads the module, so the weights are those of an update at the end. The trunk's gradients
-            stay, for an optimizer of its own. Without, all gradients stay.
+        closed_form: if all modules are :class:`sid_core.LocalModule`, run them without autograd, which is faster and
+            needs less memory. Other modules run through autograd in any case.
+        recompute_trunk: hold only the inputs of segments of the trunk, and run the segments again in the backward pass,
+            as with ``trunk=True`` in :func:`sid_core.recomputed`.
+        optimizers: one per module, with parameters of that module only. Each is stepped after the backward pass of its
+            module, and the gradients of the module are freed, so that those of one module are held at a time. The
+            weights are those of an update at the end, since nothing later in the step reads the module. The gradients
+            of the trunk stay, for an optimizer of its own. By default all gradients stay.
         **options: as for ``published_step``.
 
     Returns:
-        The loss of the step: the local losses summed (or averaged) over modules, in nats, shape ``[]``, detached.
+        The loss of the step: the sum (or mean) of the local losses, in nats, shape ``[]``, detached.
 
     Raises:
-        ValueError: the objective or ``optimizers`` is not legal, there is no image, or there is not one int64 label
-            per image, or the trunk is to run again and writes into its input.
+        ValueError: the objective or ``optimizers`` is not legal, there is no image, there is not one int64 label per
+            image, or the trunk is to run again and writes into its input.
     """
     modules = len(network.local_modules)
     objective = objective_of(objective, options, modules)
@@ -68,7 +67,7 @@ def streamed_step(
     if optimizers is not None:
         check_optimizers(list(network.local_modules), optimizers)
     trunk = recomputed_trunk(network.trunk) if recompute_trunk else network.trunk
-    features, run_trunk_backward = _run_trunk(trunk, images)
+    features, run_trunk_backward = run_trunk(trunk, images)
     trunk_learns = run_trunk_backward is not None
     with torch.no_grad():
         chain = belief_chain(network.initial_belief(features), labels, objective, modules)
@@ -77,7 +76,7 @@ def streamed_step(
             local_modules = update_in_turn(list(network.local_modules), optimizers)
         if closed_form and is_closed_form(network):
             stacked = input_of_modules(chain.belief, features)
-            del features  # from here on they live in the modules' input only
+            del features  # ``stacked`` has a copy
             feature_gradient = accumulate_closed_form(local_modules, stacked, chain, trunk_learns)
             del stacked
         else:
@@ -86,26 +85,16 @@ def streamed_step(
             feature_gradient = leaf.grad
             del leaf, features
     loss = chain.loss
-    del chain  # the trunk's backward pass needs the room
+    del chain  # frees memory before the trunk's backward pass
     if run_trunk_backward is not None and feature_gradient is not None:
         run_trunk_backward(feature_gradient)
     return loss
 
 
-def _run_trunk(trunk: nn.Module, images: Tensor) -> tuple[Tensor, Callable[[Tensor], None] | None]:
-    """The features of ``trunk`` without their graph, and what takes it backward; None where nothing in it learns."""
-    with torch.enable_grad():
-        features: Tensor = trunk(images)
-    if not features.requires_grad:
-        return features.detach(), None
-    output = get_gradient_edge(features)
-    return features.detach(), lambda gradient: torch.autograd.backward(output, gradient)
-
-
 def _accumulate_by_autograd(
     network: BeliefNetwork, local_modules: Iterable[nn.Module], features: Tensor, chain: BeliefChain
 ) -> None:
-    """Forward and backward of one module of any kind after the other; ``features.grad`` gathers their gradient."""
+    """Runs one module of any kind after the other forward and backward; adds to ``.grad``, that of ``features`` too."""
     for number, module in enumerate(local_modules, 1):
         enter("forward", number)
         with torch.enable_grad():

@@ -1,4 +1,4 @@
-"""An optimizer a module, called as soon as the module's gradients are there: no two modules' gradients at once."""
+"""One optimizer per module, stepped as soon as the module has its gradients, which are then freed."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,11 +10,11 @@ from sid_core.phases import enter
 
 
 def check_optimizers(local_modules: Sequence[nn.Module], optimizers: Sequence[Optimizer]) -> None:
-    """Checks that each module can be updated before the next is run.
+    """Checks that each module can be updated before the next one runs.
 
     Raises:
-        ValueError: there is not one optimizer a module, an optimizer has a parameter that is not its module's, or two
-            modules share one, whose gradient is complete only when both have run.
+        ValueError: there is not one optimizer per module, an optimizer has a parameter that is not of its module, or
+            two modules share a parameter, whose gradient is complete only after both.
     """
     if len(optimizers) != len(local_modules):
         raise ValueError(
@@ -31,11 +31,11 @@ def check_optimizers(local_modules: Sequence[nn.Module], optimizers: Sequence[Op
 
 
 def update_in_turn(local_modules: Sequence[nn.Module], optimizers: Sequence[Optimizer]) -> Iterator[nn.Module]:
-    """Yields one module after the other; asked for the next, it updates the last and frees its gradients."""
+    """Yields one module after the other, and updates each and frees its gradients when the next is asked for."""
     for module, optimizer in zip(local_modules, optimizers, strict=True):
         yield module
         enter("optimizer")
         optimizer.step()
-        torch.clear_autocast_cache()  # a context that outlives the step would go on with narrow copies of old weights
-        module.zero_grad()  # also of parameters that the optimizer leaves as they are
+        torch.clear_autocast_cache()  # an autocast context around the step would go on with copies of the old weights
+        module.zero_grad()  # also of parameters that the optimizer does not have
         enter("forward")

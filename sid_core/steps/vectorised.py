@@ -1,18 +1,18 @@
-"""The SID step for many same-shaped modules at once: ``published``'s gradients in a few large products."""
+"""The SID step for many modules of one shape at once, in a few large products."""
 
 from typing import Unpack
 
 import torch
-from torch import Tensor, nn
-from torch.autograd.graph import get_gradient_edge
+from torch import Tensor
 from torch.func import functional_call
 
-from sid_core.network import BeliefNetwork
+from sid_core.network import BeliefNetwork, check_sizes
 from sid_core.objective import Alpha, Objective, ObjectiveOptions, belief_dtype, check_batch, objective_of
-from sid_core.phases import enter
+from sid_core.phases import phase
 from sid_core.steps.chain import BeliefChain, belief_chain
 from sid_core.steps.closed_form import autocast_dtype, is_closed_form, is_plain_cascade, multiply_by_relu_slope
 from sid_core.steps.stacked import StackedParameters, check_alike, stacked_parameters
+from sid_core.steps.trunk import run_trunk
 
 
 def vectorised_step(
@@ -24,27 +24,28 @@ def vectorised_step(
     chunk: int | None = None,
     **options: Unpack[ObjectiveOptions],
 ) -> Tensor:
-    """:func:`sid_core.published_step`, with ``chunk`` modules in one go: accumulates gradients into ``.grad``.
+    """The gradients of :func:`sid_core.published_step`, ``chunk`` modules at a time: accumulates them into ``.grad``.
 
-    The local losses of all modules are independent once the beliefs are known, so their backward passes are one: the
-    parameters of same-shaped modules are stored as one tensor (:class:`sid_core.steps.stacked.StackedParameters`), the
-    features' share of every first layer is one product, and only what needs the belief before it runs module by module.
+    Once the beliefs are known, the local losses do not depend on each other, so all modules run backward together. The
+    parameters of modules of one shape are stored in one tensor (:class:`sid_core.steps.stacked.StackedParameters`). In
+    the forward pass, the part of all first layers that takes features is one product; only what needs the belief before
+    it runs module by module.
 
-    Modules of another kind than :class:`sid_core.LocalModule` run through ``torch.vmap``, after a teacher pass as in
-    ``published``: a module with dropout draws one mask in each. Gradients lie in buffers that stay between steps, also
-    when ``zero_grad`` has set ``.grad`` to None: a gradient that was kept from one step is overwritten by the next.
+    Modules of another kind than :class:`sid_core.LocalModule` run through ``torch.vmap`` after a teacher pass, as in
+    ``published_step``; with dropout they draw one mask in each. Gradients are stored in buffers that stay between
+    steps, even if ``zero_grad`` has set ``.grad`` to None: a gradient that a caller has kept is overwritten.
 
     Args:
-        network: a cascade whose modules differ in their parameters only; what a module keeps in an attribute of its
-            own, other than settings of PyTorch's layers, can't be seen and is taken to be the same in all.
+        network: a cascade whose modules differ in their parameters only. Attributes of a module other than the settings
+            of PyTorch's layers are not compared, and are taken to be the same in all modules.
         images: as for ``published_step``, and so are the next two: ``[B, ...]``.
         labels: ``[B]``.
         objective: an :class:`sid_core.Objective`, or alpha.
-        chunk: how many modules run at once, holding the activations of so many; all of them by default.
+        chunk: the number of modules that run, and whose activations are held, at the same time; by default all.
         **options: as for ``published_step``.
 
     Returns:
-        The loss of the step: the local losses summed (or averaged) over modules, in nats, shape ``[]``, detached.
+        The loss of the step: the sum (or mean) of the local losses, in nats, shape ``[]``, detached.
 
     Raises:
         ValueError: ``network`` is not a cascade, the objective or ``chunk`` is not legal, there is not one int64 label
@@ -54,19 +55,15 @@ def vectorised_step(
         raise ValueError(
             f"network is a {type(network).__name__}, whose modules need each other's features one after the other, or "
             "are called in a way of its own; legal for vectorised_step: a Cascade (published_step and streamed_step "
-            "take all)"
+            "take any network)"
         )
     count = len(network.local_modules)
     objective = objective_of(objective, options, count)
     check_batch(images, labels)
     chunk = count if chunk is None else chunk
-    if isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
-        raise ValueError(f"chunk = {chunk!r}; legal: integers of 1 or more")
+    check_sizes(chunk=chunk)
     stack = stacked_parameters(network.local_modules)
-    with torch.enable_grad():
-        features = network.trunk(images)
-    trunk_output = get_gradient_edge(features) if features.requires_grad else None
-    features = features.detach()
+    features, run_trunk_backward = run_trunk(network.trunk, images)
     accumulate = _accumulate_closed_form if is_closed_form(network) else _accumulate_by_autograd
     feature_gradient: Tensor | None = None
     with torch.no_grad():
@@ -74,8 +71,7 @@ def vectorised_step(
         adds = stack.begin_gradients()
         for start in range(0, count, chunk):
             part = slice(start, min(start + chunk, count))
-            gradient = accumulate(network.local_modules, stack, part, features, chain, adds)
-            enter("forward")
+            gradient = accumulate(stack, part, features, chain, adds)
             if feature_gradient is None:
                 feature_gradient = gradient
             else:
@@ -83,77 +79,97 @@ def vectorised_step(
             del gradient
     loss = chain.loss
     del chain, features
-    if trunk_output is not None and feature_gradient is not None:
-        torch.autograd.backward(trunk_output, feature_gradient)
+    if run_trunk_backward is not None and feature_gradient is not None:
+        run_trunk_backward(feature_gradient)
     return loss
 
 
 def _accumulate_closed_form(
-    _local_modules: nn.ModuleList,
-    stack: StackedParameters,
-    part: slice,
-    features: Tensor,
-    chain: BeliefChain,
-    adds: bool,
+    stack: StackedParameters, part: slice, features: Tensor, chain: BeliefChain, adds: bool
 ) -> Tensor:
-    """Forward and backward of the local modules ``part``; returns their gradient in the features, ``[B, d]``.
+    """Forward and backward of the ``n`` local modules of ``part``, without autograd.
 
-    Hidden layers are held as ``[B, n, h]``, so that they are one matrix for the features' products and one batch of
-    matrices for the modules'.
+    Args:
+        stack: the parameters of all modules: weights ``[L, out, in]`` and biases ``[L, out]``, layer by layer.
+        part: which of the modules.
+        features: ``[B, d]``.
+        chain: the beliefs, up to the one before ``part``; it advances over ``part``.
+        adds: whether gradients are added to what ``stack.gradients`` hold, or overwrite it.
+
+    Returns:
+        The gradient of these modules' losses in the features, ``[B, d]``.
     """
     dtype = autocast_dtype(features)
     features = features.to(dtype)
     values = [value[part].to(dtype) for value in stack.values]  # under autocast, narrowed once for both passes
+    gradients = [value[part] for value in stack.gradients]
     weights, biases = values[::2], values[1::2]
-    batch, (modules, hidden, _), classes = len(features), weights[0].shape, chain.belief.shape[1]
-    first_by_features = weights[0].reshape(modules * hidden, -1)[:, classes:]
-    layers = [torch.addmm(biases[0].reshape(-1), features, first_by_features.t()).view(batch, modules, hidden)]
-    layers += [features.new_empty(batch, modules, weight.shape[1]) for weight in weights[1:-1]]
-    logits = biases[-1].unsqueeze(1).repeat(1, batch, 1)  # a copy even of one sample: it is written into
-    beliefs = chain.belief.new_empty(modules + 1, batch, classes)
-    beliefs[0] = chain.belief
-    _run_forward(weights, biases, layers, logits, beliefs)
+    hidden, logits, beliefs = _run_forward(weights, biases, features, chain.belief)
     gradient = chain.advance_all(logits.to(beliefs.dtype), beliefs).to(dtype)
     del logits
-    enter("backward")
-    gradients = [value[part] for value in stack.gradients]
-    for index in range(len(weights) - 1, 0, -1):
-        activation = layers.pop().transpose(0, 1)
-        _add_product(gradients[2 * index], gradient.transpose(1, 2), activation, adds)
-        _add_sum(gradients[2 * index + 1], gradient, adds)
-        gradient = torch.bmm(gradient, weights[index])
-        multiply_by_relu_slope(gradient, activation, 0, grad_input=activation)  # takes the place of the activation
-        gradient = activation
-    _add_sum(gradients[1], gradient, adds)
-    _add_product(gradients[0][:, :, :classes], gradient.transpose(1, 2), beliefs[:-1].to(dtype), adds)
-    flat = gradient.transpose(0, 1).reshape(batch, modules * hidden)
-    _add_product(gradients[0].view(modules * hidden, -1)[:, classes:], flat.t(), features, adds)
-    return flat.mm(first_by_features)
+    with phase("backward"):
+        for layer in range(len(weights) - 1, 0, -1):
+            activation = hidden.pop().transpose(0, 1)  # [n, B, in]
+            _add_product(gradients[2 * layer], gradient.transpose(1, 2), activation, adds)
+            _add_sum(gradients[2 * layer + 1], gradient, adds)
+            gradient = torch.bmm(gradient, weights[layer])
+            # The gradient takes the place of the activation, which nothing reads any more.
+            multiply_by_relu_slope(gradient, activation, 0, grad_input=activation)
+            gradient = activation
+        # The first layer takes beliefs, which differ from module to module, and features, which all share.
+        classes = beliefs.shape[2]
+        _add_sum(gradients[1], gradient, adds)
+        _add_product(gradients[0][:, :, :classes], gradient.transpose(1, 2), beliefs[:-1].to(dtype), adds)
+        in_rows = gradient.transpose(0, 1).flatten(1)  # [B, n * hidden]
+        _add_product(gradients[0].view(-1, gradients[0].shape[2])[:, classes:], in_rows.t(), features, adds)
+        return in_rows.mm(_by_features(weights[0], classes))
+
+
+def _by_features(first_weight: Tensor, classes: int) -> Tensor:
+    """The part of the first layers' weights ``[n, hidden, C + d]`` that takes features: ``[n * hidden, d]``, a view."""
+    return first_weight.flatten(0, 1)[:, classes:]
 
 
 def _run_forward(
-    weights: list[Tensor], biases: list[Tensor], layers: list[Tensor], logits: Tensor, beliefs: Tensor
-) -> None:
-    """Fills in what depends on the belief before it, one module after the other; ``logits`` hold the last biases."""
-    by_belief = weights[0][:, :, : beliefs.shape[2]].transpose(1, 2).unbind()
-    later = [
+    weights: list[Tensor], biases: list[Tensor], features: Tensor, initial_belief: Tensor
+) -> tuple[list[Tensor], Tensor, Tensor]:
+    """Runs ``n`` modules forward: one product for the features' share of all first layers, the rest one by one.
+
+    Returns:
+        The hidden layers, each ``[B, n, hidden]``, so that it is one matrix in a product with the features and a batch
+        of matrices in products of each module; the logits ``[n, B, C]``; and the belief before the modules with theirs,
+        ``[n + 1, B, C]``.
+    """
+    modules, width, _ = weights[0].shape
+    batch, classes = initial_belief.shape
+    shares = torch.addmm(biases[0].flatten(), features, _by_features(weights[0], classes).t())
+    hidden = [shares.view(batch, modules, width)]
+    hidden += [features.new_empty(batch, modules, weight.shape[1]) for weight in weights[1:-1]]
+    # A copy of the biases, also for a batch of one sample: products are added to it.
+    logits = biases[-1].unsqueeze(1).repeat(1, batch, 1)
+    beliefs = initial_belief.new_empty(modules + 1, batch, classes)
+    beliefs[0] = initial_belief
+    # Indexing a tensor costs as much as a small product, so all views are made at once.
+    belief_weights = weights[0][:, :, :classes].transpose(1, 2).unbind()
+    later_layers = [
         (bias.unbind(), weight.transpose(1, 2).unbind(), layer.unbind(1))
-        for bias, weight, layer in zip(biases[1:-1], weights[1:-1], layers[1:], strict=True)
+        for bias, weight, layer in zip(biases[1:-1], weights[1:-1], hidden[1:], strict=True)
     ]
-    last_weights, logits_by_module = weights[-1].transpose(1, 2).unbind(), logits.unbind()
-    firsts, belief_by_module = layers[0].unbind(1), beliefs.unbind()
+    last_weights = weights[-1].transpose(1, 2).unbind()
+    logits_by_module, belief_by_module = logits.unbind(), beliefs.unbind()
     is_narrow = logits.dtype != beliefs.dtype
-    for index, first in enumerate(firsts):
+    for index, share in enumerate(hidden[0].unbind(1)):
         belief, next_belief = belief_by_module[index], belief_by_module[index + 1]
-        activation = first.addmm_(belief.to(first.dtype) if is_narrow else belief, by_belief[index]).relu_()
-        for bias, weight, out in later:
+        activation = share.addmm_(belief.to(share.dtype) if is_narrow else belief, belief_weights[index]).relu_()
+        for bias, weight, out in later_layers:
             activation = torch.addmm(bias[index], activation, weight[index], out=out[index]).relu_()
         own = logits_by_module[index].addmm_(activation, last_weights[index])
         torch.softmax(own.to(belief.dtype) if is_narrow else own, 1, out=next_belief)
+    return hidden, logits, beliefs
 
 
 def _add_sum(into: Tensor, gradient: Tensor, adds: bool) -> None:
-    """Adds ``gradient`` ``[n, B, k]``, summed over the batch, into ``[n, k]``."""
+    """Writes, or adds, the sum of ``gradient`` ``[n, B, k]`` over the batch into ``into`` ``[n, k]``."""
     if adds:
         into.add_(gradient.sum(dim=1, dtype=into.dtype))
     else:
@@ -161,9 +177,10 @@ def _add_sum(into: Tensor, gradient: Tensor, adds: bool) -> None:
 
 
 def _add_product(into: Tensor, one: Tensor, other: Tensor, adds: bool) -> None:
-    """Adds the product of two matrices, or of ``n`` pairs, into ``into``, which is wider than they under autocast.
+    """Writes, or adds, the product of two matrices, or of ``n`` pairs, into ``into``.
 
-    A batch of products straight into a part of larger matrices would be computed one by one.
+    Under autocast ``into`` has a wider type. If it is a part of larger matrices, PyTorch would compute a batch of
+    products into it one by one, so the products are computed first.
     """
     if into.dtype == one.dtype and (into.dim() == 2 or into.is_contiguous()):
         (into.baddbmm_ if into.dim() == 3 else into.addmm_)(one, other, beta=int(adds))
@@ -174,16 +191,11 @@ def _add_product(into: Tensor, one: Tensor, other: Tensor, adds: bool) -> None:
 
 
 def _accumulate_by_autograd(
-    local_modules: nn.ModuleList,
-    stack: StackedParameters,
-    part: slice,
-    features: Tensor,
-    chain: BeliefChain,
-    adds: bool,
+    stack: StackedParameters, part: slice, features: Tensor, chain: BeliefChain, adds: bool
 ) -> Tensor:
-    """The same for modules of any kind: one call for all of them, by ``torch.vmap``."""
-    check_alike(local_modules)
-    modules = list(local_modules)[part]
+    """As :func:`_accumulate_closed_form` for modules of any kind: one call for all of them, by ``torch.vmap``."""
+    check_alike(stack.modules)
+    modules = stack.modules[part]
     beliefs, teacher_logits = [chain.belief], []
     for module in modules:
         logits = module(beliefs[-1], features)
@@ -200,8 +212,8 @@ def _accumulate_by_autograd(
         leaf = features.detach().requires_grad_()
         logits = torch.vmap(call, in_dims=(0, 0, None), randomness="different")(leaves, before, leaf)
     gradient = chain.advance_all(logits.detach(), torch.stack(beliefs), torch.stack(teacher_logits))
-    enter("backward")
-    *by_parameter, by_features = torch.autograd.grad(logits, [*leaves, leaf], gradient, materialize_grads=True)
-    for into, value in zip(stack.gradients, by_parameter, strict=True):
-        into[part].add_(value) if adds else into[part].copy_(value)
+    with phase("backward"):
+        *by_parameter, by_features = torch.autograd.grad(logits, [*leaves, leaf], gradient, materialize_grads=True)
+        for into, value in zip(stack.gradients, by_parameter, strict=True):
+            into[part].add_(value) if adds else into[part].copy_(value)
     return by_features

@@ -1,4 +1,4 @@
-"""Runs a function on several ranks, each a process of its own, and brings back what each returned or raised."""
+"""Runs a function on several ranks, each in its own process, and returns the result or the error of each."""
 
 import os
 import pickle
@@ -26,10 +26,11 @@ def run_ranks(
     timeout_seconds: float = _TIMEOUT_SECONDS,
     patience_seconds: float = 2 * _TIMEOUT_SECONDS,
 ) -> list[Any]:
-    """What ``job(rank, *arguments)`` returned on each rank, in order; an exception's text where it raised one.
+    """Returns the results of ``job(rank, *arguments)`` on each rank, in order.
 
-    ``None`` stands for a rank that ended without a word, or said none within ``patience_seconds``. ``timeout_seconds``
-    is that of the process group. The processes are forked from one that has torch loaded.
+    The result of a rank is the traceback if the job raised an exception, and None if the process ended without a
+    result or had none after ``patience_seconds``. ``timeout_seconds`` is that of the process group. The processes are
+    forked from one that has torch loaded.
     """
     _STARTER.set_forkserver_preload(["torch", "sid_core", "torch._dynamo"])
     rendezvous = folder / f"rendezvous-{os.urandom(4).hex()}"

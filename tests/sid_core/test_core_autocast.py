@@ -1,4 +1,4 @@
-"""Steps under bfloat16 autocast: beliefs and logit gradients stay of float32, gradients agree with the published."""
+"""Steps under autocast to bfloat16: beliefs and logit gradients are float32, gradients agree with published."""
 
 import copy
 from functools import partial
@@ -13,7 +13,7 @@ from sid_core import BeliefNetwork, Pipeline, cascade, published_step, streamed_
 from sid_core.steps.chain import BeliefChain, ReverseBeliefChain
 
 CLASSES = 7
-# Eight bits of a number are worth 0.4 % of it; a step rounds a few times in a row.
+# bfloat16 rounds a number by up to 0.4 %, and a step rounds a few times.
 TOLERANCE = 0.03
 
 STEPS = {
@@ -58,7 +58,7 @@ def assert_close(found: list[Tensor], expected: list[Tensor]) -> None:
 
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
-def test_a_step_agrees_with_the_published_under_the_same_autocast(step: Any, direction: str) -> None:
+def test_a_step_agrees_with_published_under_the_same_autocast(step: Any, direction: str) -> None:
     expected, network = build_cascade(), build_cascade()
     exact = copy.deepcopy(expected).double()
     images, labels = batch()
@@ -70,13 +70,13 @@ def test_a_step_agrees_with_the_published_under_the_same_autocast(step: Any, dir
     assert float(loss) == pytest.approx(float(expected_loss), rel=1e-3)
     assert_close(gradients(network), gradients(expected))
     assert any(
-        float((one - other.grad).norm()) > 1e-4 * float(other.grad.norm())  # that it was autocast at all
+        float((one - other.grad).norm()) > 1e-4 * float(other.grad.norm())  # autocast was in force
         for one, other in zip(gradients(network), exact.parameters(), strict=True)
         if other.grad is not None
     )
 
 
-def test_a_pipeline_agrees_with_the_published_under_the_same_autocast() -> None:
+def test_streamed_agrees_with_published_on_a_pipeline_under_the_same_autocast() -> None:
     expected, network = build_pipeline(), build_pipeline()
     images, labels = batch()
     with autocast():
@@ -88,7 +88,7 @@ def test_a_pipeline_agrees_with_the_published_under_the_same_autocast() -> None:
 @pytest.mark.parametrize("build", [build_cascade, build_pipeline])
 @pytest.mark.parametrize("closed_form", [True, False])
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
-def test_beliefs_and_logit_gradients_are_of_float32(
+def test_beliefs_and_logit_gradients_are_float32(
     build: Any, closed_form: bool, direction: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[torch.dtype] = []
@@ -109,7 +109,7 @@ def test_beliefs_and_logit_gradients_are_of_float32(
     assert {logits.dtype for logits in predictions} == {torch.float32}
 
 
-def test_p0_is_not_rounded_under_autocast() -> None:
+def test_the_initial_belief_is_not_rounded_under_autocast() -> None:
     features = torch.zeros(2, 3, dtype=torch.bfloat16)
     with autocast():
         belief = uniform_belief(features, CLASSES)
@@ -118,7 +118,7 @@ def test_p0_is_not_rounded_under_autocast() -> None:
 
 
 @pytest.mark.parametrize("step", [published_step, *list(STEPS.values())[:2]])
-def test_a_network_of_narrow_parameters_keeps_its_type(step: Any) -> None:
+def test_a_network_with_bfloat16_parameters_has_bfloat16_beliefs(step: Any) -> None:
     network = build_cascade().bfloat16()
     images, labels = batch()
     loss = step(network, images.bfloat16(), labels, 0.4)
@@ -141,7 +141,7 @@ def test_optimizers_in_turn_update_float32_weights() -> None:
 
 
 @pytest.mark.parametrize("build", [build_cascade, build_pipeline])
-def test_optimizers_in_turn_update_what_the_same_context_reads_next(build: Any) -> None:
+def test_a_second_step_in_the_same_autocast_context_uses_the_updated_weights(build: Any) -> None:
     network, apart = build(), build()
     with autocast():
         for _ in range(3):
@@ -156,7 +156,7 @@ def test_optimizers_in_turn_update_what_the_same_context_reads_next(build: Any) 
 
 
 @pytest.mark.parametrize("build", [build_cascade, build_pipeline])
-def test_backward_inside_of_autocast_gives_what_it_gives_outside(build: Any) -> None:
+def test_backward_gives_the_same_inside_and_outside_of_autocast(build: Any) -> None:
     inside, outside = build(), build()
     images, labels = batch()
     with autocast():
@@ -167,7 +167,7 @@ def test_backward_inside_of_autocast_gives_what_it_gives_outside(build: Any) -> 
 
 
 @pytest.mark.parametrize("step", [streamed_step, vectorised_step])
-def test_gradients_without_a_graph_are_as_exact_as_autograd_s(step: Any) -> None:
+def test_closed_form_gradients_are_as_exact_as_those_of_autograd(step: Any) -> None:
     images, labels = batch()
     exact, by_hand, by_autograd = build_cascade(), build_cascade(), build_cascade()
     published_step(exact, images, labels, 0.4)

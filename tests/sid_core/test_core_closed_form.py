@@ -1,4 +1,4 @@
-"""When the hand-written backward pass may run, and that everything else still trains as published."""
+"""Which modules have a closed form, and that all others train with the gradients of published."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ Attach = Callable[[LocalModule, list[str]], object]
 
 
 class _Subclass(LocalModule):
-    """Its logits are not those of a local module."""
+    """A subclass with other logits."""
 
     def forward(self, belief: Tensor, features: Tensor) -> Tensor:
         """Halved logits."""
@@ -80,7 +80,7 @@ def doubles_accumulated_gradient(fired: list[str]) -> Callable[[Tensor], None]:
     return hook
 
 
-# Every hook changes what it sees, so that a step which passes it by gives other gradients.
+# Every hook changes what it gets, so that a step which does not call it gives other gradients.
 HOOKS: dict[str, Attach] = {
     "forward hook on the module": lambda module, fired: module.register_forward_hook(doubles_output(fired)),
     "forward hook on the stack": lambda module, fired: module.mlp.register_forward_hook(doubles_output(fired)),
@@ -182,7 +182,7 @@ def test_a_local_module_as_built_has_a_closed_form(layers: int, dtype: torch.dty
     assert has_closed_form(LocalModule(4, 5, 8, layers).to(dtype))
 
 
-def test_frozen_parameters_do_not_cost_the_closed_form() -> None:
+def test_a_module_with_frozen_parameters_has_a_closed_form() -> None:
     assert has_closed_form(LocalModule(4, 5, 8).requires_grad_(False))
 
 
@@ -194,13 +194,13 @@ def test_a_module_of_another_kind_has_no_closed_form(module: nn.Module) -> None:
 
 
 @each_attachment
-def test_a_hook_or_a_change_costs_the_closed_form(attach: Attach) -> None:
+def test_a_module_with_a_hook_or_a_change_has_no_closed_form(attach: Attach) -> None:
     network, *_ = small_network(attach)
     assert [has_closed_form(module) for module in network.local_modules] == [True, False, True]
 
 
 @each_attachment
-def test_streamed_gives_published_s_gradients_with_a_hook_or_a_change(attach: Attach) -> None:
+def test_streamed_gives_the_gradients_of_published_with_a_hook_or_a_change(attach: Attach) -> None:
     network, images, labels = small_network(attach)
     reference, *_ = small_network(attach)
     loss = streamed_step(network, images, labels, 0.4)
@@ -210,7 +210,7 @@ def test_streamed_gives_published_s_gradients_with_a_hook_or_a_change(attach: At
 
 
 @pytest.mark.parametrize("attach", HOOKS.values(), ids=HOOKS.keys())
-def test_a_hook_fires_once_in_a_streamed_step(attach: Attach) -> None:
+def test_a_hook_is_called_once_in_a_streamed_step(attach: Attach) -> None:
     fired: list[str] = []
     network, images, labels = small_network(attach, fired)
     streamed_step(network, images, labels, 0.4)
@@ -218,7 +218,7 @@ def test_a_hook_fires_once_in_a_streamed_step(attach: Attach) -> None:
 
 
 @pytest.mark.parametrize("attach", HOOKS.values(), ids=HOOKS.keys())
-def test_a_hook_changes_the_gradients_that_streamed_gives(attach: Attach) -> None:
+def test_a_hook_that_changes_gradients_changes_those_of_streamed(attach: Attach) -> None:
     hooked, images, labels = small_network(attach)
     plain, *_ = small_network()
     streamed_step(hooked, images, labels, 0.4)
@@ -228,7 +228,7 @@ def test_a_hook_changes_the_gradients_that_streamed_gives(attach: Attach) -> Non
 
 
 @pytest.mark.parametrize("attach", HOOKS.values(), ids=HOOKS.keys())
-def test_the_closed_form_comes_back_when_a_hook_is_removed(attach: Attach) -> None:
+def test_a_module_whose_hook_is_removed_has_a_closed_form_again(attach: Attach) -> None:
     module = LocalModule(4, 5, 8)
     handle: Any = attach(module, [])
     assert not has_closed_form(module)
@@ -236,7 +236,7 @@ def test_the_closed_form_comes_back_when_a_hook_is_removed(attach: Attach) -> No
     assert has_closed_form(module)
 
 
-def test_a_subclass_has_no_closed_form_and_trains_as_published() -> None:
+def test_a_subclass_has_no_closed_form_and_trains_as_with_published() -> None:
     network, images, labels = small_network()
     reference, *_ = small_network()
     for cascade_ in (network, reference):
@@ -248,7 +248,7 @@ def test_a_subclass_has_no_closed_form_and_trains_as_published() -> None:
     assert_same_gradients(network, reference)
 
 
-def test_dropout_costs_the_closed_form_and_trains_as_published_in_evaluation_mode() -> None:
+def test_a_module_with_dropout_has_no_closed_form_and_trains_as_with_published_in_evaluation_mode() -> None:
     network, images, labels = small_network(put_dropout_after_the_relu)
     reference, *_ = small_network(put_dropout_after_the_relu)
     assert not has_closed_form(network.local_modules[1])
@@ -257,7 +257,7 @@ def test_dropout_costs_the_closed_form_and_trains_as_published_in_evaluation_mod
     assert_same_gradients(network, reference)
 
 
-def test_dropout_really_drops_in_training_mode() -> None:
+def test_dropout_changes_the_loss_in_training_mode() -> None:
     network, images, labels = small_network(put_dropout_after_the_relu)
     undropped, *_ = small_network(put_dropout_after_the_relu)
     streamed_step(network.train(), images, labels, 0.4)
@@ -266,7 +266,7 @@ def test_dropout_really_drops_in_training_mode() -> None:
     assert not torch.allclose(*last)
 
 
-def test_autocast_costs_the_closed_form_where_it_passes_parameters_by() -> None:
+def test_double_precision_modules_have_no_closed_form_under_autocast() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert has_closed_form(LocalModule(4, 5, 8))
         assert not has_closed_form(LocalModule(4, 5, 8).double())
@@ -274,7 +274,7 @@ def test_autocast_costs_the_closed_form_where_it_passes_parameters_by() -> None:
             assert has_closed_form(LocalModule(4, 5, 8).double())
 
 
-def test_inside_autocast_streamed_gives_published_s_gradients_in_the_precision_of_autocast() -> None:
+def test_under_autocast_streamed_gives_the_gradients_of_published_in_the_precision_of_autocast() -> None:
     network, images, labels = small_network()
     reference, *_ = small_network()
     images = images.float()
@@ -286,7 +286,7 @@ def test_inside_autocast_streamed_gives_published_s_gradients_in_the_precision_o
     assert_same_gradients(network, reference, 0.02 * scale)
 
 
-def test_a_hook_on_all_modules_fires_in_a_streamed_step() -> None:
+def test_a_global_hook_is_called_in_a_streamed_step() -> None:
     network, images, labels = small_network()
     seen: list[nn.Module] = []
     handle = register_module_forward_hook(lambda module, _inputs, _output: seen.append(module))

@@ -1,4 +1,4 @@
-"""The steps against numbers recorded from the authors' public code."""
+"""The steps compared with numbers that the authors' public code gave."""
 
 import json
 from collections.abc import Callable
@@ -149,7 +149,7 @@ def test_training_gives_the_authors_weights(golden: Golden, step: Step) -> None:
 
 
 @pytest.mark.parametrize("step", SID_STEPS.values(), ids=SID_STEPS.keys())
-def test_a_trunk_put_in_after_construction_gives_the_same_gradients(golden: Golden, step: Step) -> None:
+def test_a_trunk_set_after_construction_gives_the_same_gradients(golden: Golden, step: Step) -> None:
     network = golden.network(trunk=None)
     network.trunk = golden.tiny_trunk()
     golden.copy_initial_weights(network)

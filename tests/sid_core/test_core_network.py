@@ -1,4 +1,4 @@
-"""The network: what it computes, how it is stored, and which sizes it takes."""
+"""The network: what it computes, how it is saved, and which sizes it takes."""
 
 import io
 import subprocess
@@ -31,7 +31,7 @@ AUTHORS_SIZES = {"modules": 10, "classes": 10, "channels": 3, "feature_dim": 128
 
 
 def describe(layer: nn.Module) -> tuple[Any, ...]:
-    """A layer as the list of the authors' layers has it."""
+    """A layer as an entry of the list of the authors' layers."""
     kind = type(layer).__name__
     match layer:
         case nn.Conv2d():
@@ -156,7 +156,7 @@ def test_the_default_modules_are_the_authors() -> None:
         assert [describe(layer) for layer in module.mlp] == [("Linear", 138, 256), ("ReLU",), ("Linear", 256, 10)]
 
 
-def test_depth_is_shared_out_evenly_over_the_modules() -> None:
+def test_every_module_has_an_equal_share_of_the_depth() -> None:
     network = small_network(depth=9)
     for module in network.local_modules:
         assert [describe(layer) for layer in module.mlp] == [
@@ -171,13 +171,13 @@ def test_depth_is_shared_out_evenly_over_the_modules() -> None:
 
 
 @pytest.mark.parametrize("size", [4, 7, 28])
-def test_the_default_trunk_takes_images_from_four_pixels_up(size: int) -> None:
+def test_the_default_trunk_takes_images_of_four_pixels_or_more(size: int) -> None:
     assert convolutional_trunk(2, 16)(torch.zeros(3, 2, size, size + 1)).shape == (3, 16)
 
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, 2.0, True, "3", float("nan")], ids=repr)
 @pytest.mark.parametrize("name", AUTHORS_SIZES)
-def test_an_illegal_size_is_refused_by_name_with_its_value_and_what_is_legal(name: str, size: Any) -> None:
+def test_the_error_for_an_illegal_size_has_its_name_its_value_and_the_legal_values(name: str, size: Any) -> None:
     with pytest.raises(ValueError, match=r"legal: integers of 1 or more") as caught:
         cascade(**AUTHORS_SIZES | {name: size})
     assert f"{name} = {size!r};" in str(caught.value)

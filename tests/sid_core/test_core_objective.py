@@ -1,4 +1,4 @@
-"""The local objective of one module: its value, its gradient, its minimum, and what theory says of it."""
+"""The local objective of one module: its value, its gradient, its minimum, and what theory says about it."""
 
 import math
 from typing import Any
@@ -63,7 +63,7 @@ def test_the_loss_is_the_papers(seed: int, classes: int, batch: int, alpha: floa
 
 @REPEATABLE
 @given(seeds, class_counts, batch_sizes, alphas)
-def test_closed_form_autograd_and_hand_derivation_give_one_logit_gradient(
+def test_closed_form_autograd_and_plain_python_give_the_same_logit_gradient(
     seed: int, classes: int, batch: int, alpha: float
 ) -> None:
     logits, labels, previous = draw_module(seed, classes, batch)
@@ -78,9 +78,7 @@ def test_closed_form_autograd_and_hand_derivation_give_one_logit_gradient(
 
 @REPEATABLE
 @given(seeds, class_counts, batch_sizes, st.lists(alphas, min_size=1, max_size=4))
-def test_a_chain_gives_beliefs_losses_and_gradients_at_once(
-    seed: int, classes: int, batch: int, chosen: list[float]
-) -> None:
+def test_a_chain_gives_beliefs_losses_and_gradients(seed: int, classes: int, batch: int, chosen: list[float]) -> None:
     previous, labels = draw_module(seed, classes, batch)[2:0:-1]
     chain = BeliefChain(previous, labels, chosen)
     loss = 0.0
@@ -107,7 +105,7 @@ def test_the_gradient_vanishes_where_the_belief_is_its_target(
 ) -> None:
     _, labels, previous = draw_module(seed, classes, batch)
     target = target_belief(one_hot(labels, previous), previous, alpha)
-    # At alpha 1 the target is one-hot and lies at infinity; a thousand nats are as good.
+    # At alpha 1 the target is one-hot, and its logits are infinite; a thousand nats are enough.
     logits = target.log().clamp_min(-1000).requires_grad_()
     local_loss(logits, labels, previous, alpha).backward()
     assert logits.grad is not None
@@ -170,7 +168,7 @@ def test_the_first_belief_is_uniform_in_the_dtype_of_the_features(dtype: torch.d
 
 
 @pytest.mark.parametrize("alpha", [0.25, [0.25] * 3, (0.25,) * 3, torch.tensor(0.25), torch.full((3,), 0.25)], ids=repr)
-def test_alpha_is_one_number_or_one_a_module(alpha: Any) -> None:
+def test_alpha_is_one_number_or_one_per_module(alpha: Any) -> None:
     assert alpha_per_module(alpha, 3) == (0.25, 0.25, 0.25)
 
 
@@ -180,17 +178,17 @@ def test_an_integer_alpha_becomes_a_float() -> None:
     assert all(type(value) is float for value in values)
 
 
-def test_the_message_on_a_wrong_number_of_alphas_says_how_many_are_legal() -> None:
+def test_the_error_for_a_wrong_number_of_alphas_says_how_many_are_legal() -> None:
     with pytest.raises(ValueError, match="2 values; legal: one number, or one for each of the 3 modules"):
         alpha_per_module([0.5, 0.5], 3)
 
 
-def test_the_message_on_an_illegal_alpha_names_it_and_the_legal_range() -> None:
+def test_the_error_for_an_illegal_alpha_has_its_value_and_the_legal_range() -> None:
     with pytest.raises(ValueError, match=r"alpha = 1\.5; legal: numbers in \(0, 1\]"):
         alpha_per_module([0.5, 1.5], 2)
 
 
 @pytest.mark.parametrize("alpha", [None, 1j], ids=repr)
-def test_an_alpha_that_is_not_a_number_at_all_is_refused_with_a_value_error(alpha: Any) -> None:
+def test_an_alpha_that_is_not_a_number_is_a_value_error(alpha: Any) -> None:
     with pytest.raises(ValueError, match="alpha"):
         alpha_per_module(alpha, 3)

@@ -1,4 +1,4 @@
-"""With one module, SID is backpropagation: plain at alpha 1, with label smoothing below."""
+"""With one module, SID is backpropagation: with label smoothing if alpha is below 1."""
 
 import math
 
@@ -59,6 +59,6 @@ def test_one_module_is_backpropagation_with_smoothed_labels(
     smoothed_loss = F.cross_entropy(reference(images), labels, label_smoothing=1 - alpha)
     smoothed_loss.backward()
     assert_same_gradients(network, reference)
-    # A KL divergence lacks the entropy of its target: (1 - alpha) times that of the uniform belief.
+    # Cross-entropy is KL plus the entropy of the target, here (1 - alpha) times that of the uniform belief.
     difference = (1 - alpha) * math.log(classes)
     assert float(smoothed_loss.detach()) - float(loss) == pytest.approx(difference, rel=1e-12, abs=1e-12)

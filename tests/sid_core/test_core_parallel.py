@@ -1,4 +1,4 @@
-"""The step over ranks, as real processes, against published on one."""
+"""The parallel step on ranks that are real processes, compared with published on one rank."""
 
 import copy
 import os
@@ -52,20 +52,20 @@ class Odd(nn.Module):
 
 
 def with_odd_modules(network: Cascade) -> None:
-    """Exchanges every second module."""
+    """Replaces every second module."""
     for index in range(0, len(network.local_modules), 2):
         width = network.local_modules[index].mlp[0].in_features - network.classes
         network.local_modules[index] = Odd(network.classes, width).to(next(network.parameters()).dtype)
 
 
 def own_parameters(part: RankPart, network: nn.Module) -> list[torch.Tensor]:
-    """Those of ``network`` that ``part`` has, too."""
+    """The parameters of ``network`` that ``part`` has as well."""
     modules = list(network.local_modules)[part.first : part.first + part.sizes[part.rank]]  # type: ignore[arg-type]
     return [*network.trunk.parameters(), *(parameter for module in modules for parameter in module.parameters())]  # type: ignore[union-attr, operator]
 
 
 def largest_errors(_rank: int, drawn: list[Case], odd: bool) -> list[tuple[float, float]]:
-    """For each case the errors of gradients (by the largest) and loss, by their tolerance."""
+    """The errors of gradients (relative to the largest) and loss for each case, divided by their tolerance."""
     errors = []
     for case in drawn:
         reference, images, labels = case.build()
@@ -105,7 +105,7 @@ def test_gradients_and_loss_are_those_of_published(ranks: int, odd: bool, tmp_pa
 
 
 def recomputed_errors(_rank: int) -> list[float]:
-    """The errors of gradients, by the largest, with a trunk that is recomputed, and with modules as well."""
+    """The relative errors of gradients if the trunk is recomputed, and if modules are as well."""
     errors = []
     for modules in (False, True):
         reference, images, labels = EXAMPLE.build()
@@ -119,7 +119,7 @@ def recomputed_errors(_rank: int) -> list[float]:
     return errors
 
 
-def test_ranks_may_recompute(tmp_path: Path) -> None:
+def test_a_recomputed_network_trains_over_ranks(tmp_path: Path) -> None:
     for errors in run_ranks(2, recomputed_errors, tmp_path):
         assert isinstance(errors, list), errors
         assert len(errors) == 2
@@ -127,7 +127,7 @@ def test_ranks_may_recompute(tmp_path: Path) -> None:
 
 
 def narrow_errors(_rank: int) -> tuple[float, set[torch.dtype]]:
-    """The error of gradients under autocast to bfloat16, by the largest, and the gradients' types."""
+    """The error of gradients under autocast to bfloat16, relative to the largest, and the types of the gradients."""
     case = replace(EXAMPLE, dtype=torch.float32)
     reference, images, labels = case.build()
     part = rank_part(case.build()[0])
@@ -141,7 +141,7 @@ def narrow_errors(_rank: int) -> tuple[float, set[torch.dtype]]:
     return error, {gradient.dtype for gradient in ours}
 
 
-def test_under_autocast_logits_are_handed_on_in_the_type_of_beliefs(tmp_path: Path) -> None:
+def test_under_autocast_ranks_agree_with_published_on_one(tmp_path: Path) -> None:
     for result in run_ranks(2, narrow_errors, tmp_path):
         assert isinstance(result, tuple), result
         error, dtypes = result
@@ -150,7 +150,7 @@ def test_under_autocast_logits_are_handed_on_in_the_type_of_beliefs(tmp_path: Pa
 
 
 def train(rank: int, steps: int) -> dict[str, Any]:
-    """Trains on two ranks, and the whole network beside it; gathers both."""
+    """Trains a network on two ranks, and the same network on one; returns the weights of both."""
     reference, images, labels = EXAMPLE.build()
     network = EXAMPLE.build()[0]
     if rank == 1:
@@ -188,7 +188,7 @@ def test_training_on_two_ranks_gives_the_weights_of_one(tmp_path: Path) -> None:
 
 
 def one_alone(rank: int) -> list[str]:
-    """What is refused on every rank alike; returns the messages."""
+    """Returns the messages of errors that every rank raises."""
     network, images, labels = EXAMPLE.build()
     part = rank_part(network, [1, 3])
     pipeline = Pipeline.with_heads([nn.Flatten(), nn.Identity()], [32, 32], 5)
@@ -217,11 +217,11 @@ def one_alone(rank: int) -> list[str]:
     return messages
 
 
-def test_what_is_not_legal_is_refused_on_every_rank(tmp_path: Path) -> None:
+def test_illegal_arguments_are_refused_on_every_rank(tmp_path: Path) -> None:
     for messages in run_ranks(2, one_alone, tmp_path):
         assert isinstance(messages, list), messages
         fragments = [
-            "sizes = [4]; legal: 2 integers of 1 or more, one a rank, 4 in all",
+            "sizes = [4]; legal: 2 integers of 1 or more, one per rank, 4 in all",
             "sizes = [0, 4]; legal:",
             "ranks do not agree on sizes: [(1, 3), (2, 2)]",
             "the job has 2 ranks; legal: 1 to 1, the number of modules",
@@ -233,7 +233,7 @@ def test_what_is_not_legal_is_refused_on_every_rank(tmp_path: Path) -> None:
             "modules, or a module and the trunk, share a parameter",
             "the trunk has a Dropout; legal: trunks that draw no random numbers",
             "the pipeline has a Flatten for a trunk; legal for pipelined_steps: nn.Identity",
-            "labels have shape [5]; legal: [6], one label an image",
+            "labels have shape [5]; legal: [6], one label per image",
         ]
         assert len(messages) == len(fragments)
         for message, fragment in zip(messages, fragments, strict=True):
@@ -241,7 +241,7 @@ def test_what_is_not_legal_is_refused_on_every_rank(tmp_path: Path) -> None:
 
 
 class Transposed(nn.Module):
-    """A trunk whose features lie in memory by columns."""
+    """A trunk whose features are stored column by column."""
 
     def __init__(self, trunk: nn.Module) -> None:
         super().__init__()
@@ -253,7 +253,7 @@ class Transposed(nn.Module):
 
 
 def with_layouts(_rank: int) -> float:
-    """The error of the trunk's gradients where features lie by columns and ranks come by gradients in two ways."""
+    """The error of the trunk's gradients if features are stored by columns and one rank has no closed form."""
     reference, images, labels = EXAMPLE.build()
     reference.local_modules[-1] = Odd(5, reference.local_modules[0].mlp[0].in_features - 5).double()
     reference.trunk = Transposed(reference.trunk)
@@ -264,14 +264,14 @@ def with_layouts(_rank: int) -> float:
     return max(float((ours.grad - theirs.grad).abs().max()) for ours, theirs in pairs)  # type: ignore[operator]
 
 
-def test_features_gradients_are_added_up_whatever_their_layout(tmp_path: Path) -> None:
+def test_gradients_in_features_add_up_over_ranks_in_any_memory_layout(tmp_path: Path) -> None:
     for error in run_ranks(2, with_layouts, tmp_path):
         assert isinstance(error, float), error
         assert error < 1e-12
 
 
 def gather_channels_last(rank: int) -> bool:
-    """Whether the stages of all ranks come out as they were where rank 1 has another memory format."""
+    """Whether the gathered stages are those of each rank if rank 1 has another memory format."""
     torch.manual_seed(0)
     stages = [nn.Conv2d(2, 3, 3), nn.Conv2d(3, 4, 3)]
     network = Pipeline.with_heads(stages, [3, 4], 5)
@@ -284,18 +284,18 @@ def gather_channels_last(rank: int) -> bool:
     return all(torch.equal(value, expected[name]) for name, value in gathered.state_dict().items())
 
 
-def test_parameters_are_gathered_whatever_their_layout(tmp_path: Path) -> None:
+def test_parameters_are_gathered_in_any_memory_layout(tmp_path: Path) -> None:
     assert run_ranks(2, gather_channels_last, tmp_path) == [True, True]
 
 
-def test_without_a_process_group_it_says_what_to_do() -> None:
+def test_the_error_without_a_process_group_says_how_to_start_one() -> None:
     assert not dist.is_initialized()
     with pytest.raises(RuntimeError, match="start the job with torchrun"):
         rank_part(EXAMPLE.build()[0])
 
 
 def lose_rank_1(rank: int, way: str) -> str:
-    """Trains until rank 1 is gone; returns what the others are told."""
+    """Trains until rank 1 has ended; returns the errors of the other ranks."""
     network, images, labels = EXAMPLE.build()
     part = rank_part(network)
     parallel_step(part, images, labels, 0.5)
@@ -312,7 +312,7 @@ def lose_rank_1(rank: int, way: str) -> str:
 
 
 @pytest.mark.parametrize("way", ["killed", "hangs"])
-def test_a_lost_rank_ends_the_step_on_every_other(way: str, tmp_path: Path) -> None:
+def test_a_lost_rank_ends_the_step_on_every_other_rank(way: str, tmp_path: Path) -> None:
     first, lost, last = run_ranks(3, lose_rank_1, tmp_path, way, timeout_seconds=3, patience_seconds=9)
     assert lost is None
     assert first.startswith("RankLostError: rank 0 of 3 lost another rank"), first

@@ -1,4 +1,4 @@
-"""Pipelines over ranks, as real processes: bit for bit the weights of the same steps one after the other."""
+"""Pipelines on ranks that are real processes: the weights of a sequential run, bit for bit."""
 
 import copy
 import time
@@ -39,7 +39,7 @@ def linear_stages() -> Pipeline:
 
 
 def convolutional_stages() -> Pipeline:
-    """With BatchNorm, and ReLUs in place that overwrite what they were handed."""
+    """With BatchNorm, and ReLUs in place that overwrite the features of the stage before."""
     torch.manual_seed(4)
     stages: list[nn.Module] = [nn.Sequential(nn.Conv2d(1, WIDTH, 3, padding=1), nn.BatchNorm2d(WIDTH))]
     stages += [nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(WIDTH, WIDTH, 3, padding=1)) for _ in range(2)]
@@ -51,7 +51,7 @@ NETWORKS = {"linear": (linear_stages, (WIDTH,)), "convolutional": (convolutional
 
 
 def batches(count: int, shape: tuple[int, ...]) -> Iterator[tuple[Tensor, Tensor]]:
-    """The last one is smaller."""
+    """Yields ``count`` batches, the last of which is smaller."""
     generator = torch.Generator().manual_seed(5)
     for index in range(count):
         size = 3 if index == count - 1 else 8
@@ -61,7 +61,7 @@ def batches(count: int, shape: tuple[int, ...]) -> Iterator[tuple[Tensor, Tensor
 def train(
     _rank: int, name: str, optimizer: str, count: int, queue: int, objective: dict[str, Any], is_narrow: bool
 ) -> dict[str, Any]:
-    """What the ranks together make of the network, and one rank alone."""
+    """Trains the network on all ranks, and on one; returns losses and weights of both."""
     build, shape = NETWORKS[name]
     part = rank_part(build())
     own = OPTIMIZERS[optimizer](part.network.parameters())
@@ -135,7 +135,7 @@ def test_without_batches_there_are_no_losses(tmp_path: Path) -> None:
 
 
 def slow_second_rank(rank: int, folder: str, queue: int, count: int) -> int:
-    """How many batches the first rank has begun when it is held up by the second, which has taken no more than two."""
+    """The number of batches that the first rank has begun while the second, which took two at most, does nothing."""
     part = rank_part(linear_stages())
     optimizer = OPTIMIZERS["SGD"](part.network.parameters())
     begun = Path(folder) / "begun"
@@ -160,8 +160,8 @@ def slow_second_rank(rank: int, folder: str, queue: int, count: int) -> int:
 
 
 @pytest.mark.parametrize("queue", [1, 4])
-def test_a_slow_rank_holds_up_the_one_before_it(queue: int, tmp_path: Path) -> None:
-    """Were the queue not bounded, the first rank would have begun with the last batch."""
+def test_a_rank_waits_for_the_next_when_its_queue_is_full(queue: int, tmp_path: Path) -> None:
+    """Without a bound, the first rank would have begun the last batch."""
     _, furthest = run_ranks(2, slow_second_rank, tmp_path, str(tmp_path), queue, 40)
     assert isinstance(furthest, int), furthest
     asked_for = 1
@@ -169,14 +169,14 @@ def test_a_slow_rank_holds_up_the_one_before_it(queue: int, tmp_path: Path) -> N
 
 
 class Unsteady(nn.Module):
-    """As many tokens as there are images."""
+    """A stage whose features have as many tokens as there are images."""
 
     def forward(self, images: Tensor) -> Tensor:
         return images.unsqueeze(1).expand(-1, len(images), -1)
 
 
 def refused(_rank: int) -> list[str]:
-    """What is refused on every rank alike."""
+    """Returns the messages of errors that every rank raises."""
     part = rank_part(linear_stages())
     optimizer = OPTIMIZERS["SGD"](part.network.parameters())
     cascade_part = copy.copy(part)
@@ -196,7 +196,7 @@ def refused(_rank: int) -> list[str]:
     return messages
 
 
-def test_what_is_not_legal_is_refused(tmp_path: Path) -> None:
+def test_illegal_arguments_are_refused(tmp_path: Path) -> None:
     for messages in run_ranks(2, refused, tmp_path):
         assert isinstance(messages, list), messages
         assert [message.partition(";")[0] for message in messages] == [
@@ -218,7 +218,7 @@ def unsteady(_rank: int) -> str:
 
 
 def test_features_of_another_shape_end_the_job_on_every_rank(tmp_path: Path) -> None:
-    """The first rank says why; the second is told that it has lost the first."""
+    """The error of the first rank says why; that of the second says that it lost the first."""
     first, second = run_ranks(2, unsteady, tmp_path, timeout_seconds=5)
     assert first == ("ValueError: features of a sample have shape [3, 6]; legal: [8, 6], that of the first batch")
     assert second.startswith("RankLostError: rank 1 of 2 lost another rank"), second

@@ -1,4 +1,4 @@
-"""A trunk that is run twice: published's gradients, one run's random numbers and buffers, less held in between."""
+"""A trunk that runs twice: gradients of published, random numbers and buffers of one run, fewer activations held."""
 
 import copy
 import weakref
@@ -18,7 +18,7 @@ CLASSES, WIDTH = 3, 6
 
 
 class Residual(nn.Module):
-    """A trunk that is no sequence."""
+    """A trunk that is not a sequence."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ def gradients(network: nn.Module) -> list[Tensor]:
 
 
 def run(step: Any, network: BeliefNetwork, images: Tensor, labels: Tensor, **options: Any) -> Tensor:
-    """One step from a fixed state of the random numbers; the trunk draws first in every kind of step."""
+    """One step from a fixed state of the generator; in every step the trunk draws its random numbers first."""
     torch.manual_seed(5)
     loss: Tensor = step(network, images, labels, 0.4, **options)
     return loss
@@ -68,7 +68,7 @@ def assert_same(network: nn.Module, expected: nn.Module) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(parts=st.lists(st.sampled_from(list(PARTS)), max_size=9), closed_form=st.booleans(), steps=st.integers(1, 2))
-def test_any_sequence_gives_publisheds_gradients(parts: list[str], closed_form: bool, steps: int) -> None:
+def test_any_sequence_gives_the_gradients_of_published(parts: list[str], closed_form: bool, steps: int) -> None:
     network, images, labels = build(parts)
     expected = copy.deepcopy(network)
     for _ in range(steps):  # the second adds to the gradients of the first
@@ -77,7 +77,7 @@ def test_any_sequence_gives_publisheds_gradients(parts: list[str], closed_form: 
         assert_same(network, expected)
 
 
-def test_no_segment_begins_with_what_writes_into_its_input() -> None:
+def test_no_segment_begins_with_a_layer_that_writes_into_its_input() -> None:
     network, images, labels = build([])
     layers = [layer for _ in range(6) for layer in (nn.Linear(WIDTH, WIDTH), nn.ELU(inplace=True))]
     network.trunk = nn.Sequential(nn.Flatten(), nn.Linear(18, WIDTH), nn.Identity(), *layers[1:]).double()
@@ -88,7 +88,7 @@ def test_no_segment_begins_with_what_writes_into_its_input() -> None:
 
 
 class Writer(nn.Module):
-    """Writes into its input, and does not say so."""
+    """Writes into its input, and has no attribute that says so."""
 
     def forward(self, images: Tensor) -> Tensor:
         return images.mul_(0.9)
@@ -102,7 +102,7 @@ class Writer(nn.Module):
         [nn.Flatten(), nn.Linear(18, WIDTH), *[nn.Identity()] * 4, Writer(), nn.Linear(WIDTH, WIDTH), nn.Identity()],
     ],
 )
-def test_a_trunk_that_writes_into_its_input_unasked_is_refused(layers: list[nn.Module]) -> None:
+def test_a_trunk_that_writes_into_its_input_without_saying_so_is_refused(layers: list[nn.Module]) -> None:
     network, images, labels = build([])
     network.trunk = nn.Sequential(*layers).double()
     with pytest.raises(ValueError, match="writes into its input and so cannot run on it again; legal:"):
@@ -110,7 +110,7 @@ def test_a_trunk_that_writes_into_its_input_unasked_is_refused(layers: list[nn.M
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_random_numbers_go_on_as_after_one_run(training: bool) -> None:
+def test_random_numbers_continue_as_after_one_run(training: bool) -> None:
     network, images, labels = build(["dropout", "norm", "linear", "dropout"])
     network.train(training)
     expected = copy.deepcopy(network)
@@ -121,7 +121,7 @@ def test_random_numbers_go_on_as_after_one_run(training: bool) -> None:
     assert_same(network, expected)
 
 
-def test_a_trunk_that_is_no_sequence_runs_twice() -> None:
+def test_a_trunk_that_is_not_a_sequence_runs_twice() -> None:
     network, images, labels = build(["linear"] * 9)
     network.trunk = Residual().double()
     expected = copy.deepcopy(network)
@@ -154,7 +154,7 @@ def test_a_hook_on_a_sequence_is_called_in_both_runs() -> None:
     assert_same(network, expected)
 
 
-def test_a_trunk_that_does_not_learn_is_run_once() -> None:
+def test_a_frozen_trunk_runs_once() -> None:
     network, images, labels = build(["linear"])
     network.trunk.requires_grad_(False)
     expected = copy.deepcopy(network)
@@ -167,7 +167,7 @@ def test_a_trunk_that_does_not_learn_is_run_once() -> None:
     assert all(parameter.grad is None for parameter in network.trunk.parameters())
 
 
-def test_of_the_trunk_only_the_ends_of_segments_are_held_while_the_modules_run() -> None:
+def test_only_the_inputs_of_segments_are_held_while_the_modules_run() -> None:
     network, images, labels = build(["linear", "relu"] * 8)
     made: list[weakref.ref[torch.UntypedStorage]] = []
     held: list[int] = []
@@ -179,8 +179,8 @@ def test_of_the_trunk_only_the_ends_of_segments_are_held_while_the_modules_run()
     for recompute in (False, True):
         made.clear()
         streamed_step(network, images, labels, 0.4, recompute_trunk=recompute)
-    # The images behind nn.Flatten, then what goes into nine linear layers and, the features, into the modules; or the
-    # ends of four segments, the last of which are the features.
+    # Without: the images after nn.Flatten, the inputs of nine linear layers, and of the modules, the features. With:
+    # the outputs of four segments, the last of which are the features.
     assert held == [1 + 9, 1 + 4]
 
 
@@ -216,13 +216,13 @@ def sizes_of(trunk: nn.Module) -> list[int]:
     return [len(segment) if isinstance(segment, nn.Sequential) else 1 for segment in segments_of(trunk)]
 
 
-def test_segments_are_blocks_and_pieces_of_rows_of_layers() -> None:
+def test_segments_are_blocks_and_about_sqrt_n_parts_of_n_layers() -> None:
     layers = [nn.Identity() for _ in range(3)] + [nn.Linear(2, 2) for _ in range(6)]
     assert sizes_of(nn.Sequential(*layers)) == [3, 3, 3]
     assert sizes_of(nn.Sequential(Block(), Block(), nn.Flatten(), nn.Linear(2, 2))) == [1, 3]
     assert sizes_of(nn.Sequential(nn.Linear(2, 2), Block(), Block())) == [1, 1, 1]
     inner = nn.Sequential(*(nn.Linear(2, 2) for _ in range(9)))
-    assert sizes_of(nn.Sequential(inner, nn.Flatten())) == sizes_of(nn.Sequential(*inner, nn.Flatten()))  # as VGG's
+    assert sizes_of(nn.Sequential(inner, nn.Flatten())) == sizes_of(nn.Sequential(*inner, nn.Flatten()))  # as in VGG
     assert sizes_of(nn.Sequential(nn.Sequential(Block(), Block()), nn.Sequential(Block(), nn.LayerNorm(2)))) == [
         1,
         1,
@@ -239,7 +239,7 @@ def test_segments_are_blocks_and_pieces_of_rows_of_layers() -> None:
         st.sampled_from(["linear", "relu", "silu in place", "block"]), lambda inner: st.lists(inner, max_size=5)
     )
 )
-def test_segments_are_the_trunk(drawn: Any) -> None:
+def test_the_segments_together_compute_the_trunk(drawn: Any) -> None:
     def made(part: Any) -> nn.Module:
         if isinstance(part, list):
             return nn.Sequential(*map(made, part))
@@ -264,7 +264,9 @@ def test_segments_are_the_trunk(drawn: Any) -> None:
     ids=["after a view", "before its activation"],
 )
 @pytest.mark.parametrize("is_hooked", [False, True])
-def test_no_segment_begins_with_what_would_write_into_the_one_before(layers: list[nn.Module], is_hooked: bool) -> None:
+def test_no_segment_begins_with_a_layer_that_would_write_into_the_segment_before(
+    layers: list[nn.Module], is_hooked: bool
+) -> None:
     network, images, labels = build([])
     network.trunk = nn.Sequential(*copy.deepcopy(layers)).double()
     expected = copy.deepcopy(network)
@@ -277,7 +279,7 @@ def test_no_segment_begins_with_what_would_write_into_the_one_before(layers: lis
 
 
 class Centred(nn.Module):
-    """Reads a buffer in training, writes it, and hangs another in the place of a second."""
+    """Reads one buffer and writes to it, and replaces another one by a new tensor."""
 
     mean: Tensor
     calls: Tensor
@@ -294,7 +296,7 @@ class Centred(nn.Module):
         return centred * (1 + self.mean)
 
 
-def test_the_second_run_finds_buffers_as_the_first_has_found_them() -> None:
+def test_the_second_run_finds_buffers_as_the_first_run_found_them() -> None:
     network, images, labels = build(["linear"])
     network.trunk.append(Centred().double())  # type: ignore[operator]
     expected = copy.deepcopy(network)

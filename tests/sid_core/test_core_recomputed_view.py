@@ -58,7 +58,7 @@ def test_without_gradients_everything_runs_once_and_holds_nothing(name: str) -> 
 
 @pytest.mark.parametrize("name", ["cascade", "pipeline"])
 @pytest.mark.parametrize("is_recomputed", [False, True])
-def test_what_is_recomputed_runs_twice_and_the_network_itself_once(name: str, is_recomputed: bool) -> None:
+def test_layers_run_twice_in_the_view_and_once_in_the_network(name: str, is_recomputed: bool) -> None:
     network, images, labels = build(name)
     calls = counted_calls(network)
     view = recomputed(network, trunk=True, modules=True)
@@ -79,7 +79,7 @@ def counted_calls(network: BeliefNetwork) -> dict[nn.Module, int]:
 
 
 @pytest.mark.parametrize(("name", "expected"), [("cascade", [8, 0]), ("pipeline", [7, 1])])
-def test_after_the_forward_pass_only_what_goes_into_the_parts_is_held(name: str, expected: list[int]) -> None:
+def test_after_the_forward_pass_only_the_inputs_of_parts_are_held(name: str, expected: list[int]) -> None:
     """Of the outputs of ReLUs: none in the cascade, in the pipeline the one that is the input of a block."""
     network, images, labels = build(name)
     held: list[int] = []
@@ -130,7 +130,7 @@ def test_a_recomputed_trunk_leaves_the_modules_their_closed_form(monkeypatch: py
     assert_same(network, expected)
 
 
-def test_network_and_view_have_one_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_network_and_view_share_one_stack(monkeypatch: pytest.MonkeyPatch) -> None:
     network, images, labels = linear_network()
     expected = copy.deepcopy(network)
     made: list[int] = []
@@ -166,7 +166,7 @@ def test_modules_that_are_recomputed_cannot_be_stacked() -> None:
 
 
 @pytest.mark.parametrize("name", ["cascade", "pipeline"])
-def test_a_view_of_a_view_recomputes_no_more_than_a_view(name: str) -> None:
+def test_a_view_of_a_view_runs_each_layer_twice(name: str) -> None:
     (network, images, labels), (expected, *_) = build(name), build(name)
     view = recomputed(recomputed(network, trunk=True, modules=True), trunk=True, modules=True)
     calls = counted_calls(network)

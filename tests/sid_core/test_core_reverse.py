@@ -1,4 +1,4 @@
-"""The local objective in the direction of the paper's text: value, gradient, minimum, and the chain of beliefs."""
+"""The local objective in direction reverse: value, gradient, minimum, and the chain of beliefs."""
 
 import math
 
@@ -37,7 +37,7 @@ def anchor(labels: Tensor, log_before: Tensor, alpha: float, smoothing: float) -
 def by_hand(
     logits: Tensor, labels: Tensor, log_before: Tensor, alpha: float, smoothing: float
 ) -> tuple[float, list[list[float]]]:
-    """Loss and gradient, entry by entry in plain Python; the gradient by the softmax's Jacobian."""
+    """Loss and gradient entry by entry, in plain Python; the gradient from the Jacobian of the softmax."""
     losses, gradients = [], []
     for row, label, before in zip(logits.tolist(), labels.tolist(), log_before.tolist(), strict=True):
         log_total = math.log(math.fsum(math.exp(value) for value in row))
@@ -143,8 +143,10 @@ def test_a_chain_is_finite_where_beliefs_underflow(dtype: torch.dtype) -> None:
     first = chain.advance(torch.tensor([[0.0, far]], dtype=dtype))
     assert float(chain.belief[0, 0]) == 0
     second = chain.advance(torch.tensor([[far, 0.0]], dtype=dtype))
-    assert float(first.abs().max()) == float(second.abs().max()) == 0  # a softmax that is saturated passes nothing on
-    # The first is certain of the label, the second of the other class, which the first held to be e^-2000 likely.
+    assert (
+        float(first.abs().max()) == float(second.abs().max()) == 0
+    )  # the gradient through a saturated softmax is zero
+    # The first belief is certain of the label, the second of the other class, which had e^-2000 in the first.
     expected = 0.5 * (-math.log(0.95) + math.log(2)) + 0.5 * (-math.log(0.05) + far)
     assert float(chain.loss) == pytest.approx(expected, rel=1e-6)
 

@@ -76,7 +76,9 @@ def test_a_keyword_next_to_an_objective_is_refused(step: Any, options: dict[str,
     ("objective", "options"),
     [((), {}), ((0.5,), {"alpha": 0.5}), ((0.5,), {"beta": 1}), ((), {"direction": "reverse"})],
 )
-def test_arguments_that_are_no_objective_are_a_type_error(step: Any, objective: Any, options: dict[str, Any]) -> None:
+def test_missing_repeated_or_unknown_arguments_are_a_type_error(
+    step: Any, objective: Any, options: dict[str, Any]
+) -> None:
     network, images, labels = small_network()
     with pytest.raises(TypeError, match=r"alpha|beta"):
         step(network, images, labels, *objective, **options)

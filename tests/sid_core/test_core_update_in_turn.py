@@ -1,4 +1,4 @@
-"""An optimizer a module, called within the step: the usual weights, and one module's gradients at a time."""
+"""One optimizer per module, stepped within the step: the same weights, and gradients of one module at a time."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -42,7 +42,7 @@ def assert_same_weights(one: Cascade, other: Cascade) -> None:
 @each_optimizer
 @each_way
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
-def test_the_weights_are_those_of_the_usual_order_bit_for_bit(
+def test_the_weights_equal_those_of_an_update_at_the_end_bit_for_bit(
     make: MakeOptimizer, closed_form: bool, direction: Any
 ) -> None:
     in_turn, images, labels = build()
@@ -79,7 +79,7 @@ def test_gradients_of_one_module_are_held_at_a_time(closed_form: bool) -> None:
     assert all(parameter.grad is not None for parameter in network.trunk.parameters())
 
 
-def test_gradients_that_are_there_already_are_part_of_the_update() -> None:
+def test_existing_gradients_are_part_of_the_update() -> None:
     in_turn, images, labels = build()
     at_the_end, *_ = build()
     rest, everything = optimizers_of(in_turn), optimizers_of(at_the_end)
@@ -103,7 +103,7 @@ def test_gradients_that_are_there_already_are_part_of_the_update() -> None:
         ),
     ],
 )
-def test_optimizers_that_are_not_one_a_module_are_refused(spoil: Callable[..., None], message: str) -> None:
+def test_optimizers_that_are_not_one_per_module_are_refused(spoil: Callable[..., None], message: str) -> None:
     network, images, labels = build()
     optimizers = optimizers_of(network)
     spoil(network, optimizers)

@@ -1,4 +1,4 @@
-"""What the vectorised step asks of modules, and that its stack follows them."""
+"""Which modules the vectorised step takes, and that its stack follows them."""
 
 import copy
 import io
@@ -49,11 +49,11 @@ def assert_trains_as_published(network: Cascade, reference: Cascade, images: Ten
 
 
 @pytest.mark.parametrize("chunk", [None, 1, 2, 3, 9])
-def test_modules_of_any_kind_give_published_s_gradients(chunk: int | None) -> None:
+def test_modules_of_any_kind_give_the_gradients_of_published(chunk: int | None) -> None:
     modules: list[nn.Module] = [_Gated(6, 5) for _ in range(4)]
     network, images, labels = network_and_batch(local_modules=modules)
     reference = copy.deepcopy(network)
-    for _ in range(2):  # the second adds to the first
+    for _ in range(2):  # the second adds to the gradients of the first
         loss = vectorised_step(network, images, labels, [0.2, 0.4, 0.6, 1.0], chunk=chunk)
         expected = published_step(reference, images, labels, [0.2, 0.4, 0.6, 1.0])
     torch.testing.assert_close(loss, expected, rtol=1e-12, atol=1e-12)
@@ -61,12 +61,12 @@ def test_modules_of_any_kind_give_published_s_gradients(chunk: int | None) -> No
         torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-10, atol=1e-14)
 
 
-def test_an_optimizer_s_steps_reach_the_stack() -> None:
+def test_the_steps_of_an_optimizer_change_the_stack() -> None:
     network, images, labels = network_and_batch()
     assert_trains_as_published(network, copy.deepcopy(network), images, labels)
 
 
-def test_nothing_is_stacked_anew_while_parameters_stay() -> None:
+def test_the_stack_is_built_once_while_parameters_stay() -> None:
     network, images, labels = network_and_batch()
     vectorised_step(network, images, labels, 0.5)
     stack = stacked_parameters(network.local_modules)
@@ -109,11 +109,11 @@ def test_a_changed_network_is_stacked_again(change: Callable[[Cascade], Cascade]
     assert_trains_as_published(changed, reference, images, labels)
 
 
-def test_the_stack_is_the_modules_parameters_themselves() -> None:
+def test_parameters_of_modules_are_views_of_the_stack() -> None:
     network, *_ = network_and_batch()
     values = [parameter.detach().clone() for parameter in network.local_modules.parameters()]
     stack = StackedParameters(list(network.local_modules))
-    assert [torch.equal(now, before) for now, before in zip(network.local_modules.parameters(), values, strict=True)]
+    assert all(map(torch.equal, network.local_modules.parameters(), values))
     assert stack.names == ["mlp.0.weight", "mlp.0.bias", "mlp.2.weight", "mlp.2.bias"]
     assert [tuple(value.shape) for value in stack.values] == [(4, 7, 11), (4, 7), (4, 5, 7), (4, 5)]
     stack.values[1].fill_(3)
@@ -141,7 +141,7 @@ def _hooked(network: Cascade) -> None:
     ("spoil", "message"),
     [(_wider, "module 2 differs"), (_shared, "share a parameter"), (_buffered, "has a buffer"), (_hooked, "a hook")],
 )
-def test_modules_that_cannot_be_stacked_are_refused_and_nothing_changes(
+def test_modules_that_cannot_be_stacked_are_refused_and_do_not_change(
     spoil: Callable[[Cascade], None], message: str
 ) -> None:
     network, images, labels = network_and_batch()

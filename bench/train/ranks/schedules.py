@@ -19,8 +19,9 @@ from torch.distributed.pipelining.schedules import get_schedule_class
 from bench.config.schedules import SCHEDULES
 from bench.train.ranks.bounds import busy_bound, flushed_bound
 from bench.train.ranks.share import RankShare, batch_by_batch
-from sid_core import BeliefNetwork, balanced_sizes
+from sid_core import BeliefNetwork
 from sid_core.phases import enter
+from sid_core.ranks.partition import even_sizes
 
 
 class _ContiguousGradient(torch.autograd.Function):
@@ -92,7 +93,7 @@ class _Schedule(nn.Module):
         super().__init__()
         rank, ranks = dist.get_rank(), dist.get_world_size()
         owners = _owners(name, ranks)
-        sizes = balanced_sizes([1.0] * len(network.local_modules), len(owners))
+        sizes = even_sizes(len(network.local_modules), len(owners))
         self.trunk = nn.Identity()
         self.owners = [owner for size, owner in zip(sizes, owners, strict=True) for _ in range(size)]
         bounds = list(pairwise(accumulate(sizes, initial=0)))
