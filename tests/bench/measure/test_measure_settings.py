@@ -9,7 +9,7 @@ import torch
 from cells import rule_names
 from torch import Tensor
 
-from bench.analysis.frame import series_names
+from bench.analysis.series import series_names
 from bench.config.cell import Cell
 from bench.config.check import make_cell
 from bench.config.methods import load_method

@@ -1,4 +1,4 @@
-"""Records made by hand, with numbers that a test can recompute."""
+"""Hand-made records, with numbers that a test can recompute."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,10 +23,21 @@ def make_record(
     by_epoch: Sequence[float] = (),
     **fields: Any,
 ) -> Record:
-    """A record of ``cell``: ``memory`` in bytes (total is twice that), ``latency`` as ratio and interval.
+    """Return a record of ``cell``.
 
-    A quarter of the bytes at the peak is temporary, the allocator differs by ``disagreement``. ``step_shares`` are
-    seconds forward, backward, in the optimizer. ``by_epoch`` are test accuracies, of which the last is ``accuracy``.
+    Args:
+        cell: the axes that are not at their defaults.
+        memory: peak activation bytes; total bytes are twice as many, and a quarter of the peak is temporary.
+        latency: ratio to BP and its interval.
+        accuracy: test accuracy, in [0, 1].
+        kl: KL divergence of each module, in nats.
+        noisy_because: why the latency cannot be relied on.
+        step_shares: seconds forward, backward and in the optimizer.
+        status: status of the record.
+        message: message of the record.
+        disagreement: relative difference between the allocator's count and the exact one.
+        by_epoch: test accuracies by epoch; the last should be ``accuracy``.
+        fields: further fields of the record.
     """
     checked = make_cell(cell)
     modules = checked.modules
@@ -119,7 +130,7 @@ def _memory_in_detail(size: int, disagreement: float) -> dict[str, Any]:
 
 
 def made_trace(*spans: tuple[int, int | None, str, float, float], steps: int = 1) -> dict[str, Any]:
-    """A trace of spans (rank, module, phase, start, end)."""
+    """Return a trace of spans (rank, module, phase, start, end)."""
     rank, module, phase, start, end = (list(column) for column in zip(*spans, strict=True))
     return {
         "steps": steps,
@@ -132,7 +143,7 @@ def made_trace(*spans: tuple[int, int | None, str, float, float], steps: int = 1
 
 
 def in_a_row(*spans: tuple[str, float], rank: int = 0, steps: int = 1) -> dict[str, Any]:
-    """A trace of one rank from texts like ``f2`` (forward, module 2) or ``s`` (no module) and their seconds."""
+    """Return a trace of one rank from consecutive spans: ``f2`` (forward, module 2) or ``s`` (no module), seconds."""
     now, columns = 0.0, []
     for name, seconds in spans:
         columns.append((rank, int(name[1:]) if name[1:] else None, name[0], now, now + seconds))
@@ -141,12 +152,12 @@ def in_a_row(*spans: tuple[str, float], rank: int = 0, steps: int = 1) -> dict[s
 
 
 def made_data(side: int) -> dict[str, Any]:
-    """Synthetic images of one channel and ``side`` by ``side`` pixels."""
+    """Return the data of synthetic images with one channel and ``side`` by ``side`` pixels."""
     samples = dict.fromkeys(("train_samples", "validation_samples", "test_samples"), 0)
     return {"classes": 10, "shape": [1, side, side], "fingerprint": "", **samples}
 
 
 def made_ranks(modules: list[int], **values: Any) -> dict[str, Any]:
-    """What several ranks give, with only ``values`` measured."""
+    """Return results of several ranks in which only ``values`` were measured."""
     names = ("ratio_to_one_rank", "ratio_to_one_rank_ci95", "bound", "busy_share", "peak_activation_bytes")
     return {"modules": modules} | dict.fromkeys((*names, "peak_total_bytes")) | values
