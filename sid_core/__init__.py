@@ -38,5 +38,6 @@ from sid_core.ranks.partition import module_cost as module_cost
 from sid_core.ranks.partition import step_time as step_time
 from sid_core.ranks.pipelined import pipelined_steps as pipelined_steps
 from sid_core.steps.published import published_step as published_step
+from sid_core.steps.recompute import recomputed as recomputed
 from sid_core.steps.streamed import streamed_step as streamed_step
 from sid_core.steps.vectorised import vectorised_step as vectorised_step

@@ -14,7 +14,8 @@ from bench.cli.progress import BarWatcher, LineWatcher, describe
 from bench.config.datasets import load_dataset_row
 from bench.config.label import label
 from bench.config.sweep import Sweep, load_sweep
-from bench.execute.isolate import Isolation
+from bench.execute.executor import ExecutorSettings
+from bench.execute.factory import make_executor
 from bench.execute.run import Watcher, run_sweep
 from bench.store.file import Store
 
@@ -82,10 +83,17 @@ def run(
         if store.contents.damaged_tail:
             err.print(f"{path}: the last line was cut short; it is now in {path}.damaged and its cell runs again")
         try:
-            isolation = Isolation(data_root, download, cell_timeout, limit, _modules_to_preload(sweep), pin)
-            with isolation, _watcher(quiet) as watcher:
+            settings = ExecutorSettings(
+                data_root=data_root,
+                download=download,
+                timeout_seconds=cell_timeout,
+                memory_limit_bytes=limit,
+                pin=pin,
+                preload=_modules_to_preload(sweep),
+            )
+            with make_executor(settings) as executor, _watcher(quiet) as watcher:
                 summary = run_sweep(
-                    *(sweep, store, isolation, watcher),
+                    *(sweep, store, executor, watcher),
                     retry_failed=retry_failed,
                     retries=retries,
                     frontier=not no_frontier,
@@ -102,10 +110,10 @@ def print_left_out(sweep: Sweep) -> None:
         err.print(f"left out: {method}: {reason}", markup=False, highlight=False)
 
 
-def _modules_to_preload(sweep: Sweep) -> list[str]:
+def _modules_to_preload(sweep: Sweep) -> tuple[str, ...]:
     """What loading the data needs beyond torch, so that it is loaded once and not in each cell."""
     rows = {cell.dataset: load_dataset_row(cell.dataset) for cell in sweep.cells}
-    return sorted({module for row in rows.values() for module in row.preload})
+    return tuple(sorted({module for row in rows.values() for module in row.preload}))
 
 
 def _print_cells(sweep: Sweep) -> None:

@@ -1,38 +1,78 @@
-"""Backbones (stub until the full table is merged)."""
+"""The backbones that pipelines are cut from and that cascades have as trunks, without torch.
 
+All except ``conv`` and ``vit-tiny`` are torchvision's models, by torchvision's names. Images of at most 64 pixels a
+side get the usual small variants:
+
+- ResNet, Wide ResNet, ResNeXt and DenseNet begin with a 3x3 convolution of stride 1 and do not pool in the stem.
+- RegNet, MobileNet, MNASNet, EfficientNet and ShuffleNet begin with a convolution of stride 1, and ShuffleNet does not
+  pool in the stem.
+- Vision transformers cut them into patches of 4x4 pixels.
+- VGG, with images of any size, stops pooling when the shorter side is one pixel.
+
+All other models have one layout for every size.
+"""
+
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+
+from bench.config.backbone_sides import Patches, Sides, Window, Windows
+from bench.config.torchvision_families import FAMILIES
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A backbone."""
+    """A chain of units, each of which maps one tensor to one tensor.
+
+    Attributes:
+        name: torchvision's name, or one of ours.
+        summary: its parts, in a few words.
+        units: the number of units: usually a stem and blocks.
+        sides: which images are legal, and how it shrinks them.
+        has_batch_norm: whether it contains BatchNorm.
+        torchvision_file: the file of ``torchvision.models`` that defines it; None for ours.
+        is_trunk: whether it can be the trunk of a cascade.
+    """
 
     name: str
     summary: str
     units: int
-    source: str = "torchvision"
+    sides: Sides
+    has_batch_norm: bool = False
+    torchvision_file: str | None = None
+    is_trunk: bool = True
 
     def refuse_sides(self, height: int, width: int) -> str | None:
-        """Legal sizes."""
-        if self.name == "conv" and min(height, width) < 4:
-            return "4 or more"
-        if self.name == "vit-tiny":
-            patch = 16 if max(height, width) > 64 else 4
-            if height % patch or width % patch:
-                return "multiples of 4 up to 64, multiples of 16 above"
-        return None
+        """Return None if images of ``height`` by ``width`` pixels are legal, or else say which sides are."""
+        return self.sides.refuse(height, width)
 
     def batch_norm_pixels(self, height: int, width: int) -> int | None:
-        """Pixels."""
-        if self.name != "resnet18":
+        """Return the pixels of the smallest feature map that BatchNorm normalises; None without BatchNorm.
+
+        Args:
+            height: of legal images, in pixels.
+            width: of legal images, in pixels.
+        """
+        if not self.has_batch_norm:
             return None
-        shrunk = 2**3 if max(height, width) <= 64 else 2**5
-        return -(-height // shrunk) * -(-width // shrunk)
+        rows, columns = self.sides.smallest(height, width)
+        return rows * columns
 
 
-BACKBONES = {
-    "conv": Backbone("conv", "five convolutions", 5),
-    "resnet18": Backbone("resnet18", "ResNet-18", 9),
-    "vgg11": Backbone("vgg11", "VGG-11", 8),
-    "vit-tiny": Backbone("vit-tiny", "ViT-Tiny", 13),
-}
+def _of_torchvision() -> Iterator[Backbone]:
+    for family in FAMILIES:
+        for name, units in family.units.items():
+            summary = family.summary.format(units=units, blocks=units - family.others)
+            yield Backbone(name, summary, units, family.sides, family.has_batch_norm, family.file)
+
+
+VIT_TINY_SIDES = Patches(small=4, large=16)
+_POOLED_TWICE = Windows((Window(2, stride=2), Window(2, stride=2)))
+_OURS = (
+    Backbone("conv", "five convolutions", 5, _POOLED_TWICE, is_trunk=False),  # the authors' trunk is nearly the same
+    Backbone("vit-tiny", "ViT-Tiny: patches and 12 blocks of width 192", 13, VIT_TINY_SIDES),
+)
+
+BACKBONES: Mapping[str, Backbone] = MappingProxyType(
+    {backbone.name: backbone for backbone in (*_OURS, *_of_torchvision())}
+)

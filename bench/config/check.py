@@ -2,9 +2,10 @@
 
 Two cells that mean the same are equal and have one id, because an axis that does not bear on a cell gets one value:
 ``alpha`` None for a method that reads none, ``direction`` ``forward`` for a method without a local objective,
-``smoothing`` None in direction ``forward``, a setting its default for a method that does not read it, ``micro_batches``
-None and ``recompute`` ``none`` where they change nothing, ``noise_kind`` ``none`` at rate 0, ``processes`` 1 without the
-latency pass, and ``depth``, ``width``, ``hidden`` and ``cut`` the only value that a network has.
+``smoothing`` None in direction ``forward``, a setting its default for a method that does not read it,
+``micro_batches`` None and ``recompute`` ``none`` where they change nothing, ``noise_kind`` ``none`` at rate 0,
+``processes`` 1 without the latency pass, and ``depth``, ``width``, ``hidden`` and ``cut`` the only value that a network
+has.
 """
 
 from collections.abc import Callable, Mapping
@@ -323,12 +324,13 @@ def _refusal(cell: Cell, method: Method, network: Network) -> Changes:
     return {}
 
 
-def _batch_norm(cell: Cell, _method: Method, network: Network) -> Changes:
+def _batch_norm(cell: Cell, method: Method, network: Network) -> Changes:
     """In training, BatchNorm has no variance of a single value."""
     sides = sides_of(cell)
     if sides is None or network.batch_norm_pixels is None or network.batch_norm_pixels(*sides) != 1:
         return {}
-    parts = min(cell.batch_size, cell.micro_batches or 1)
+    parts = method.settings_for(cell).get("micro_batches") or cell.micro_batches or 1
+    parts = min(cell.batch_size, parts)
     if cell.batch_size // parts < 2:
         height, width = sides
         raise ValueError(

@@ -6,17 +6,17 @@ from bench.config.check import OPTIMIZER_PRESETS
 
 
 def label(cell: Cell) -> str:
-    """What ``cell`` is: on every axis that bears on its passes, whatever is not as usual, and always its sizes."""
+    """What ``cell`` is: its sizes, whatever bears on its passes, and every axis that is not at its usual value."""
     usual = {name: row.default for name, row in axes().items()} | OPTIMIZER_PRESETS.get(cell.optimizer, {})
-    usual["noise_kind"] = "none"
+    usual |= {"noise_kind": "none", "passes": cell.passes}
     words = []
     for name, row in axes().items():
         value = value_of(cell, name)
         bears = name in _IDENTITY or row.bears_on & set(cell.passes)
-        if bears and value is not None and (row.shown == "always" or value != usual[name]):
+        if value is not None and ((row.shown == "always" and bears) or value != usual[name]):
             words.append(row.words(value))
     return " ".join(words)
 
 
-# What tells cells apart in every pass.
+# Axes that tell cells apart in every pass.
 _IDENTITY = ("seed", "alpha", "optimizer")

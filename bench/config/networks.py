@@ -2,7 +2,8 @@
 
 Another package adds a network with an entry point in the group ``sid_bench.networks``, and ``module:attribute`` names
 one without packaging. Either may be a :class:`Network`, a builder that gives a :class:`sid_core.BeliefNetwork`, or
-units: a list of modules, or a builder that gives one. Units are cut into the stages of a pipeline, and each stage gets a head.
+units: a list of modules, or a builder that gives one. The harness cuts units into the stages of a pipeline and gives
+each stage a head.
 """
 
 from collections.abc import Callable, Mapping
@@ -90,12 +91,12 @@ def _rows() -> dict[str, Network]:
             "refuse_sides": backbone.refuse_sides,
             "batch_norm_pixels": backbone.batch_norm_pixels,
             "backbone": name,
-            "source": backbone.source,
+            "source": "sid-bench" if backbone.torchvision_file is None else "torchvision",
         }
         rows.append(
             Network(
                 name=f"pipeline-{name}",
-                summary=f"{backbone.summary} in stages",
+                summary=f"in stages: {backbone.summary}",
                 layout="pipeline",
                 builder="bench.train.networks.build:backbone_units",
                 keywords={"backbone": name},
@@ -104,11 +105,11 @@ def _rows() -> dict[str, Network]:
                 **shared,
             )
         )
-        if name != "conv":  # cascade-conv is the authors' own
+        if backbone.is_trunk:
             rows.append(
                 Network(
                     name=f"cascade-{name}",
-                    summary=f"a cascade whose trunk is {backbone.summary}",
+                    summary=f"as the trunk of a cascade: {backbone.summary}",
                     layout="cascade",
                     builder="bench.train.networks.build:cascade_on_backbone",
                     keywords={"backbone": name},

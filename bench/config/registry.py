@@ -41,7 +41,7 @@ class Registry(Generic[Row]):
         return [*self._own, *(plugin.name for plugin in self._plugins())]
 
     def known(self, name: str) -> Row | None:
-        """The row for a name in a stored record; None where this installation has none, or would have to load a file."""
+        """The row for a name in a stored record; None where there is none, or where a file would have to be loaded."""
         try:
             return None if is_reference(name) and self._find(name) is None else self.load(name)
         except ConfigError:
@@ -70,5 +70,6 @@ class Registry(Generic[Row]):
             except ModuleMissingError as error:
                 reason = f" ({error})"
         raise ConfigError(
-            f"{unknown(self._kind, name, self.names())}, or package.module:attribute, or path/to/file.py:attribute{reason}"
+            f"{unknown(self._kind, name, self.names())}, or package.module:attribute, or path/to/file.py:attribute"
+            f"{reason}"
         )

@@ -1,25 +1,30 @@
-"""What a forked child may allocate, and how it ended."""
+"""The memory limit of a forked process, and how a process ended that has not answered."""
 
 import os
 import resource
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+
+import psutil
+
+from bench.execute.messages import Answer
 
 _CGROUP_EVENTS = Path("/sys/fs/cgroup/memory.events")
 
 
-def limit_memory(limit: int | None) -> None:
-    """Caps private writable memory beyond what is loaded by now, so that a cell too large fails by itself."""
-    if limit is not None and sys.platform == "linux":
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        loaded = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData"))
-        resource.setrlimit(resource.RLIMIT_DATA, (loaded + limit, loaded + limit))
+def limit_memory(limit_bytes: int | None) -> None:
+    """Limits the private writable memory that this process may allocate from now on; None sets no limit.
+
+    An allocation beyond it fails with an error, long before the kernel would have to kill a process. Linux only.
+    """
+    if limit_bytes is not None and sys.platform == "linux":
+        loaded = psutil.Process().memory_info().data  # a little more than the kernel compares: the stack is in it
+        resource.setrlimit(resource.RLIMIT_DATA, (loaded + limit_bytes, loaded + limit_bytes))
 
 
 def kernel_kills() -> int:
-    """How often the kernel has killed for memory in this cgroup; 0 where it does not say."""
+    """How many processes of this cgroup the kernel has killed because memory ran out; 0 where it does not say."""
     try:
         lines = _CGROUP_EVENTS.read_text(encoding="ascii").splitlines()
     except OSError:
@@ -27,19 +32,19 @@ def kernel_kills() -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 
 
-def describe_death(status: int, killed_by_kernel: bool, log: str = "") -> dict[str, Any]:
-    """``status`` and ``message`` for a child that ended without an answer.
+def describe_death(wait_status: int, killed_by_kernel: bool, log: str = "") -> Answer:
+    """The answer for a process that ended without one.
 
     Args:
-        status: as ``os.waitpid`` gives it.
-        killed_by_kernel: whether the kernel has killed for memory meanwhile.
-        log: the end of what the child has printed.
+        wait_status: as ``os.waitpid`` returns it.
+        killed_by_kernel: whether :func:`kernel_kills` has grown since the process was started.
+        log: the end of its output.
     """
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
+    if os.WIFSIGNALED(wait_status):
+        number = os.WTERMSIG(wait_status)
         message = f"killed by signal {number} ({signal.Signals(number).name})"
         if killed_by_kernel and number == signal.SIGKILL:
-            return {"status": "oom", "message": f"{message}: the kernel ran out of memory"}
+            return Answer(status="oom", message=f"{message}: the kernel ran out of memory")
     else:
-        message = f"exited with code {os.WEXITSTATUS(status)} and without a result"
-    return {"status": "crashed", "message": f"{message}; {log}" if log else message}
+        message = f"exited with code {os.WEXITSTATUS(wait_status)} and without a result"
+    return Answer(status="crashed", message=f"{message}; {log}" if log else message)

@@ -1,16 +1,16 @@
-"""The fork server: a process with torch loaded that forks one child a request.
+"""The fork server: a process that has loaded torch and forks one child per request.
 
-Run as ``python -m bench.execute.forkserver REQUEST_FD REPLY_FD [MODULE...]``; the modules are loaded beforehand. A
-request is a line of JSON (see :func:`bench.execute.worker.handle`, plus ``timeout_seconds`` and
-``memory_limit_bytes``; the child is bound to its ``cpus`` where it has any); the reply is the child's answer, or says
-how the child ended. The server never runs a torch operator and never touches CUDA, so every child starts from a clean
-state. It is the one that waits, kills on time-out, and cleans up when the sweep's process is gone, however that one
-ended.
+Run as ``python -m bench.execute.forkserver REQUEST_FD REPLY_FD [MODULE...]``, which imports the modules first. It reads
+one :class:`~bench.execute.messages.Request` per line and replies with one :class:`~bench.execute.messages.Answer` per
+line: the child's own, or a description of how the child ended.
+
+The server runs no torch operator and does not initialise CUDA, so each child starts from a clean state. The server also
+enforces the time-out, kills what a cell has left running, and ends when the sweep's process has ended, for whatever
+reason.
 """
 
 import gc
 import importlib
-import json
 import os
 import selectors
 import signal
@@ -18,39 +18,51 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from typing import Any, BinaryIO, Literal
+from typing import IO, BinaryIO, Literal
 
 from bench.execute.deaths import describe_death, kernel_kills, limit_memory
 from bench.execute.descendants import adopt_orphans, die_with_parent, kill_children
+from bench.execute.messages import Answer, Request
 
 _LOG_TAIL_BYTES = 2000
 _LONGEST_SELECT_SECONDS = 3600
-# Loaded before the first fork, so that no cell pays for it: every optimizer loads torch._dynamo, for a second.
+# Imported before the first fork, so that no cell pays for it: every optimizer imports torch._dynamo, for a second.
 _PRELOADED = ("bench.execute.worker", "torch._dynamo", "torch.optim.adam", "torch.optim.sgd", "torch.utils.checkpoint")
 
 
 def serve(requests: BinaryIO, replies: BinaryIO, preload: Sequence[str]) -> None:
-    """Answers requests until the sweep closes its end."""
+    """Answers requests until the sweep's process closes its end of the pipe.
+
+    Args:
+        requests: the pipe with requests.
+        replies: the pipe for answers.
+        preload: modules to import before the first request, in addition to those that every cell needs.
+    """
     for module in (*_PRELOADED, *preload):
         importlib.import_module(module)
     gc.collect()
-    gc.freeze()  # what is loaded stays shared with the children
+    gc.freeze()  # keeps the pages of what is loaded shared with the children
     wake_up, wake_up_writer = os.pipe()
     os.set_blocking(wake_up_writer, False)
     signal.set_wakeup_fd(wake_up_writer, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    adopt_orphans()  # what a cell leaves behind becomes a child of ours, which we can find
+    adopt_orphans()  # so that processes which a cell leaves running become children of this process
     for line in requests:
-        reply = _run_child(json.loads(line), requests, replies, wake_up)
+        reply = _run_child(Request.parse(line), requests, replies, wake_up)
         if reply is None:
             return
-        replies.write(json.dumps(reply).encode() + b"\n")
+        replies.write(reply)
         replies.flush()
 
 
-def _run_child(request: dict[str, Any], requests: BinaryIO, replies: BinaryIO, wake_up: int) -> dict[str, Any] | None:
-    """Forks a child for ``request`` and waits for its end; None if the sweep went away meanwhile."""
-    deadline = time.monotonic() + request["timeout_seconds"]
+def _run_child(request: Request, requests: BinaryIO, replies: BinaryIO, wake_up: int) -> bytes | None:
+    """Forks a child for ``request`` and waits for its end.
+
+    Returns:
+        The line of the answer, or None if the sweep's process has ended meanwhile.
+    """
+    timeout_seconds = request.limits.timeout_seconds
+    deadline = time.monotonic() + timeout_seconds
     kills_before = kernel_kills()
     answer_reader, answer_writer = os.pipe()
     with tempfile.TemporaryFile() as log:
@@ -59,31 +71,41 @@ def _run_child(request: dict[str, Any], requests: BinaryIO, replies: BinaryIO, w
             os.close(answer_reader)
             requests.close()
             replies.close()
-            _be_child(request, answer_writer, log.fileno())
+            _handle_in_child(request, answer_writer, log.fileno())
         os.close(answer_writer)
         try:
-            answer, ended, status = _collect(child, answer_reader, requests.fileno(), wake_up, deadline)
+            received, outcome, wait_status = _wait_for_answer(
+                *(child, answer_reader, requests.fileno(), wake_up, deadline)
+            )
         finally:
             _kill_group(child)
             os.close(answer_reader)
-        if status is None:
-            _, status = os.waitpid(child, 0)
-        kill_children()  # what the cell has left behind in sessions of its own
-        if ended == "orphaned":
+        if wait_status is None:
+            _, wait_status = os.waitpid(child, 0)
+        kill_children()  # processes that the cell has started in sessions of their own
+        if outcome == "sweep ended":
             return None
-        if ended == "timeout":
-            return {"status": "timeout", "message": f"no result within {request['timeout_seconds']:g} s"}
-        if answer.endswith(b"\n"):
-            return dict(json.loads(answer))
-        return describe_death(status, kernel_kills() > kills_before, _tail(log))
+        if outcome == "timeout":
+            return Answer(status="timeout", message=f"no result within {timeout_seconds:g} s").line()
+        if received.endswith(b"\n"):
+            return received  # not parsed here: a trace or a timeline can be long
+        return describe_death(wait_status, kernel_kills() > kills_before, _tail(log)).line()
 
 
-def _collect(
+def _wait_for_answer(
     child: int, answer: int, requests: int, wake_up: int, deadline: float
-) -> tuple[bytes, Literal["answered", "timeout", "orphaned"], int | None]:
-    """Reads the child's answer until it ends with a line feed, the child dies, time is up or the sweep is gone.
+) -> tuple[bytes, Literal["finished", "timeout", "sweep ended"], int | None]:
+    """Reads the child's answer until it is complete, the child or the sweep's process ends, or the time is up.
 
-    Returns what was read, why reading stopped, and the child's exit status if it was asked for.
+    Args:
+        child: the process id.
+        answer: the pipe with its answer, which ends with a line feed.
+        requests: the pipe with requests. The sweep sends none while it waits, so it is readable only at its end.
+        wake_up: a pipe that becomes readable when a child ends.
+        deadline: by ``time.monotonic``.
+
+    Returns:
+        The bytes read, why reading stopped, and the child's wait status if it was waited for.
     """
     received = b""
     with selectors.DefaultSelector() as selector:
@@ -98,29 +120,36 @@ def _collect(
                 chunk = os.read(answer, 1 << 16)
                 received += chunk
                 if not chunk or received.endswith(b"\n"):
-                    return received, "answered", None
-            elif requests in ready:  # the sweep sends nothing while it waits: this is the end of the file
-                return received, "orphaned", None
+                    return received, "finished", None
+            elif requests in ready:
+                return received, "sweep ended", None
             elif wake_up in ready:
                 os.read(wake_up, 1 << 12)
-                ended, status = os.waitpid(child, os.WNOHANG)  # the signal may be an earlier child's
+                ended, wait_status = os.waitpid(child, os.WNOHANG)  # the signal may be that of an earlier child
                 if ended:
-                    return _drain(answer, received), "answered", status
+                    return received + _read_available(answer), "finished", wait_status
 
 
-def _drain(answer: int, received: bytes) -> bytes:
-    """What a dead child left in the pipe, without waiting for grandchildren that hold its other end."""
-    os.set_blocking(answer, False)
+def _read_available(pipe: int) -> bytes:
+    """Reads what is in the pipe, without waiting for processes that still hold its other end."""
+    os.set_blocking(pipe, False)
+    received = b""
     try:
-        while chunk := os.read(answer, 1 << 16):
+        while chunk := os.read(pipe, 1 << 16):
             received += chunk
     except BlockingIOError:
         pass
     return received
 
 
-def _be_child(request: dict[str, Any], answer: int, log: int) -> None:
-    """The child: a process group of its own, its output in ``log``, its answer in a pipe. Does not return."""
+def _handle_in_child(request: Request, answer: int, log: int) -> None:
+    """Handles ``request`` in a process group of its own. Does not return.
+
+    Args:
+        request: the request.
+        answer: the pipe for the answer.
+        log: a file for its standard output and standard error.
+    """
     code = 1
     server = os.getppid()
     try:
@@ -129,17 +158,15 @@ def _be_child(request: dict[str, Any], answer: int, log: int) -> None:
         os.setsid()
         die_with_parent()
         if os.getppid() != server:
-            os._exit(code)  # the server died before the line above
+            os._exit(code)  # the server ended before the line above
         os.dup2(log, 1)
         os.dup2(log, 2)
-        limit_memory(request["memory_limit_bytes"])
-        if request["cpus"] is not None:
-            os.sched_setaffinity(0, request["cpus"])  # before torch starts its threads, which inherit it
+        limit_memory(request.limits.memory_bytes)
+        if request.cpus is not None:
+            os.sched_setaffinity(0, request.cpus)  # before torch starts its threads, which inherit it
         from bench.execute.worker import handle
 
-        payload = json.dumps(handle(request), allow_nan=False).encode() + b"\n"
-        while payload:
-            payload = payload[os.write(answer, payload) :]
+        handle(request).send(answer)
         code = 0
     except BaseException:
         import traceback
@@ -147,11 +174,11 @@ def _be_child(request: dict[str, Any], answer: int, log: int) -> None:
         traceback.print_exc()
         sys.stderr.flush()
     finally:
-        os._exit(code)  # skips the exit handlers that belong to the server
+        os._exit(code)  # skips the exit handlers, which belong to the server
 
 
 def _kill_group(child: int) -> None:
-    """Kills the child and whatever it started; a child that has just been forked may not lead its group yet."""
+    """Kills the child and its process group; a child that has just been forked may not lead a group yet."""
     for kill in (os.killpg, os.kill):
         try:
             kill(child, signal.SIGKILL)
@@ -159,13 +186,13 @@ def _kill_group(child: int) -> None:
             continue
 
 
-def _tail(log: Any) -> str:
+def _tail(log: IO[bytes]) -> str:
     size = log.seek(0, os.SEEK_END)
     log.seek(max(0, size - _LOG_TAIL_BYTES))
-    return str(log.read().decode(errors="replace").strip())
+    return log.read().decode(errors="replace").strip()
 
 
 if __name__ == "__main__":
     with open(int(sys.argv[1]), "rb") as incoming, open(int(sys.argv[2]), "wb") as outgoing:  # noqa: PTH123
         serve(incoming, outgoing, sys.argv[3:])
-    os._exit(0)  # the exit handlers of what torch has loaded would take their time and write to the terminal
+    os._exit(0)  # the exit handlers of what torch has loaded take time and write to the terminal

@@ -26,10 +26,10 @@ def is_beyond(cell: Cell, out_of_memory: Cell) -> bool:
 
 
 def why_skip(cell: Cell, out_of_memory: Iterable[Cell]) -> str | None:
-    """The message for ``cell`` if it is beyond one of the cells that ran out of memory, else None."""
+    """The message of ``cell`` if it is beyond one of the cells that ran out of memory, else None."""
     for failed in out_of_memory:
         if is_beyond(cell, failed):
-            return f"skipped (beyond the frontier): {_line(failed)} ran out of memory at {_sizes(failed)}"
+            return f"skipped (beyond the frontier): {_kind(failed)} ran out of memory at {_sizes(failed)}"
     return None
 
 
@@ -50,7 +50,7 @@ def _same_axes(cell: Cell) -> list[str]:
 
 
 def _at_least(size: int | None, least: int | None) -> bool:
-    """None stands for what the data set decides, which only equals itself."""
+    """Whether ``size >= least``; None stands for what the data set decides and is comparable only with itself."""
     return size == least if size is None or least is None else size >= least
 
 
@@ -58,7 +58,7 @@ def _layers_per_module(cell: Cell) -> float:
     return cell.depth / cell.modules
 
 
-def _line(cell: Cell) -> str:
+def _kind(cell: Cell) -> str:
     return f"{cell.method} {cell.network} {cell.dataset}"
 
 

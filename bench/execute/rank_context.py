@@ -1,4 +1,4 @@
-"""A rank's own side of a cell: which one it is, its share of the machine, and how it meets the others."""
+"""One rank of a cell: which one it is, its share of the machine, and its connection to the others."""
 
 import datetime
 import os
@@ -9,19 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 _RENDEZVOUS_SECONDS = 60.0
-# What gloo says when another rank is gone, or silent for too long.
-_LOST = ("connection closed", "connection reset", "broken pipe", "timed out", "gloo")
 
 
 @dataclass(frozen=True)
-class Seat:
-    """Where a process sits among the ranks of its cell.
+class RankContext:
+    """What a process needs to know as one of the ranks of its cell.
 
     Attributes:
         rank: from 0.
-        ranks: how many there are.
-        listener: a listening socket on localhost, rank 0's for the rendezvous.
-        patience_seconds: how long a rank waits for another before it gives up.
+        ranks: the number of ranks.
+        listener: a listening socket on localhost, which rank 0 uses for the rendezvous.
+        patience_seconds: how long a rank waits for another before it fails.
         control_seconds: how long a rank waits while rank 0 computes alone.
     """
 
@@ -32,12 +30,15 @@ class Seat:
     control_seconds: float
 
     def threads(self) -> int:
-        """An even share of the CPUs that this process may use, as a number of threads."""
+        """The number of threads that is an even share of the CPUs that this process may use; at least 1."""
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return max(1, cpus // self.ranks)
 
     def bind_to_share(self, cpus: Sequence[int] | None) -> Sequence[int] | None:
-        """Binds this process to its share of ``cpus``, or leaves it where there are none, or fewer than ranks."""
+        """Binds this process to its share of ``cpus`` and returns the share.
+
+        Where ``cpus`` is None or has fewer CPUs than there are ranks, nothing is bound and ``cpus`` is returned.
+        """
         share = len(cpus) // self.ranks if cpus is not None else 0
         if cpus is None or share == 0:
             return cpus
@@ -46,13 +47,16 @@ class Seat:
         return own
 
     def join(self, device: str) -> Any:
-        """Meets the other ranks: afterwards ``torch.distributed`` is initialised.
+        """Connects this rank to the others and initialises ``torch.distributed``.
 
         Args:
             device: ``cpu`` (gloo), or ``cuda`` (NCCL), where each rank has chosen its GPU.
 
         Returns:
-            A second process group, over gloo, for waiting as long as rank 0 computes alone: in it a rank sleeps.
+            A second process group, over gloo, in which a rank sleeps while rank 0 computes alone.
+
+        Raises:
+            torch.distributed.DistError: another rank has not connected in time.
         """
         import torch.distributed as dist
         from torch._C._distributed_c10d import TCPStore
@@ -76,14 +80,3 @@ class Seat:
             timeout=datetime.timedelta(seconds=self.patience_seconds),
         )
         return dist.new_group(backend="gloo", timeout=datetime.timedelta(seconds=self.control_seconds))
-
-
-def is_lost(error: BaseException) -> bool:
-    """Whether ``error`` tells of another rank that is gone or silent, rather than of this one."""
-    import torch.distributed as dist
-
-    from sid_core import RankLostError
-
-    if isinstance(error, RankLostError | dist.DistError):
-        return True
-    return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _LOST)

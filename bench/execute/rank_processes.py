@@ -1,6 +1,5 @@
-"""The ranks of a cell: a process each, forked by the cell's process, which watches over them and answers for them."""
+"""The processes of a cell's ranks, forked from the cell's process, which waits for them and answers for all."""
 
-import json
 import os
 import selectors
 import signal
@@ -8,82 +7,92 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from bench.execute.deaths import describe_death, kernel_kills, limit_memory
 from bench.execute.descendants import die_with_parent
-from bench.execute.rank_context import Seat
+from bench.execute.messages import Answer, Limits
+from bench.execute.rank_context import RankContext
 
-# A rank that fails takes the others' connections with it. How long they get to say so, and the first one to die.
-_LAST_WORDS_SECONDS = 1.0
+# The failure of one rank breaks the connections of the others. This is how long they may still answer, and how long the
+# process of the rank that failed has to end.
+_GRACE_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 300.0
-Answer = dict[str, Any]
 
 
 @dataclass
-class _Rank:
-    """A rank as the watching process sees it: its pipe, and how it ended, None while it has not."""
+class _RankProcess:
+    """A rank as its parent sees it.
+
+    Attributes:
+        rank: from 0.
+        pid: of its process.
+        pipe: where its answer arrives.
+        received: the bytes of its answer so far.
+        answer: what it answered, or how it ended; None until then.
+        has_ended: whether it ended without an answer and was waited for.
+    """
 
     rank: int
-    process: int
+    pid: int
     pipe: int
     received: bytes = b""
     answer: Answer | None = None
-    died: bool = field(default=False)
+    has_ended: bool = False
 
 
-def run_ranks(ranks: int, request: Mapping[str, Any], answer_for: Callable[[Seat], Answer]) -> Answer:
-    """Runs ``answer_for`` in ``ranks`` forked processes and gives rank 0's answer, or says which rank failed and how.
+def run_ranks(ranks: int, limits: Limits, answer_for: Callable[[RankContext], Answer]) -> Answer:
+    """Runs ``answer_for`` in ``ranks`` forked processes.
 
-    The failure of one ends all, within about a second of it; a rank that hangs is found out when the patience of those
-    that wait for it ends. Call it before any torch operator has run in this process. No rank is left when it returns.
+    When one rank fails, all are killed about a second later. A rank that does not respond is found when a rank that
+    waits for it runs out of patience, after half of the time-out and at most five minutes. Call it before this process
+    runs its first torch operator. All processes have ended when it returns.
 
     Args:
-        ranks: how many processes.
-        request: ``timeout_seconds`` and ``memory_limit_bytes`` (or None), which the ranks share, of the cell.
-        answer_for: what a rank does; the answer has ``status`` and ``message`` and can be JSON. An answer that is not
-            ``ok`` may say ``lost``: that another rank is what failed.
+        ranks: the number of processes.
+        limits: of the cell; each rank may allocate an even share of the memory.
+        answer_for: the work of one rank.
+
+    Returns:
+        Rank 0's answer if all ranks succeed; otherwise the answer of the rank whose failure caused those of the others,
+        with its number in the message.
     """
-    patience = min(_LONGEST_WAIT_SECONDS, request["timeout_seconds"] / 2)
-    limit = request["memory_limit_bytes"]
+    patience = min(_LONGEST_WAIT_SECONDS, limits.timeout_seconds / 2)
+    memory_bytes = None if limits.memory_bytes is None else limits.memory_bytes // ranks
     kills_before = kernel_kills()
     with socket.create_server(("127.0.0.1", 0), backlog=ranks) as listener:
-        crew = []
+        processes = []
         for rank in range(ranks):
             reader, writer = os.pipe()
-            process = os.fork()
-            if process == 0:
-                seat = Seat(rank, ranks, listener, patience, request["timeout_seconds"])
-                _be_rank(seat, writer, limit and limit // ranks, answer_for)
+            pid = os.fork()
+            if pid == 0:
+                context = RankContext(rank, ranks, listener, patience, limits.timeout_seconds)
+                _run_rank(context, writer, memory_bytes, answer_for)
             os.close(writer)
-            crew.append(_Rank(rank, process, reader))
+            processes.append(_RankProcess(rank, pid, reader))
     try:
-        _collect(crew, lambda: kernel_kills() > kills_before)
+        _collect_answers(processes, lambda: kernel_kills() > kills_before)
     finally:
-        for member in crew:
-            if not member.died:
-                os.kill(member.process, signal.SIGKILL)
-                os.waitpid(member.process, 0)
-            os.close(member.pipe)
-    failed = [member for member in crew if member.answer is None or member.answer["status"] != "ok"]
-    if not failed:
-        return crew[0].answer or {}
-    return _verdict(crew, patience)
+        for process in processes:
+            if not process.has_ended:
+                os.kill(process.pid, signal.SIGKILL)
+                os.waitpid(process.pid, 0)
+            os.close(process.pipe)
+    return _choose_answer(processes, patience)
 
 
-def _be_rank(seat: Seat, pipe: int, memory_limit: int | None, answer_for: Callable[[Seat], Answer]) -> None:
-    """The process of a rank. Does not return."""
-    watcher = os.getpgrp()
+def _run_rank(
+    context: RankContext, pipe: int, memory_bytes: int | None, answer_for: Callable[[RankContext], Answer]
+) -> None:
+    """Answers for one rank, in its process. Does not return."""
+    parent = os.getpgrp()  # the cell's process leads the process group
     try:
         die_with_parent()
-        if os.getppid() != watcher:  # it leads our process group, and died before the line above
-            os._exit(1)
-        limit_memory(memory_limit)
-        payload = json.dumps(answer_for(seat), allow_nan=False).encode() + b"\n"
-        while payload:
-            payload = payload[os.write(pipe, payload) :]
+        if os.getppid() != parent:
+            os._exit(1)  # the parent ended before the line above
+        limit_memory(memory_bytes)
+        answer_for(context).send(pipe)
     except BaseException:
         traceback.print_exc()
         sys.stderr.flush()
@@ -91,50 +100,56 @@ def _be_rank(seat: Seat, pipe: int, memory_limit: int | None, answer_for: Callab
         os._exit(1)
 
 
-def _collect(crew: list[_Rank], killed_by_kernel: Callable[[], bool]) -> None:
-    """Waits for all answers, or from the first failure on for last words."""
+def _collect_answers(processes: Sequence[_RankProcess], killed_by_kernel: Callable[[], bool]) -> None:
+    """Waits for the answers of all ranks; after the first failure, for a short while only."""
     deadline: float | None = None
     with selectors.DefaultSelector() as selector:
-        for member in crew:
-            selector.register(member.pipe, selectors.EVENT_READ, member)
+        for process in processes:
+            selector.register(process.pipe, selectors.EVENT_READ, process)
         while selector.get_map():
             remaining = None if deadline is None else deadline - time.monotonic()
             if remaining is not None and remaining <= 0:
                 return
             for key, _ in selector.select(remaining):
-                member = key.data
-                chunk = os.read(member.pipe, 1 << 16)
-                member.received += chunk
-                if member.received.endswith(b"\n"):
-                    member.answer = json.loads(member.received)
+                process = key.data
+                chunk = os.read(process.pipe, 1 << 16)
+                process.received += chunk
+                if process.received.endswith(b"\n"):
+                    process.answer = Answer.parse(process.received)
                 elif not chunk:
-                    _, status = os.waitpid(member.process, 0)
-                    member.died = True
-                    member.answer = describe_death(status, killed_by_kernel())
-                if member.answer is not None:
-                    selector.unregister(member.pipe)
-                    if member.answer["status"] != "ok" and deadline is None:
-                        deadline = time.monotonic() + _LAST_WORDS_SECONDS
+                    _, wait_status = os.waitpid(process.pid, 0)
+                    process.has_ended = True
+                    process.answer = describe_death(wait_status, killed_by_kernel())
+                if process.answer is not None:
+                    selector.unregister(process.pipe)
+                    if process.answer.status != "ok" and deadline is None:
+                        deadline = time.monotonic() + _GRACE_SECONDS
 
 
-def _verdict(crew: list[_Rank], patience_seconds: float) -> Answer:
-    """What the cell answers when not all ranks are well: the failure that is not just another's consequence."""
-    answered = [(member, member.answer) for member in crew if member.answer is not None]
-    failures = [(member, answer) for member, answer in answered if answer["status"] != "ok"]
-    for member, answer in sorted(failures, key=lambda failure: not failure[0].died):
-        if not answer.get("lost", False):
-            return _named(member, crew, answer)
-    silent = [member for member in crew if member.answer is None]
+def _choose_answer(processes: Sequence[_RankProcess], patience_seconds: float) -> Answer:
+    """The cell's answer: rank 0's if all ranks are ok, else that of the rank whose failure caused the others'.
+
+    A process that ended without an answer comes first. A rank that has not answered at all stopped responding, if all
+    other failures were caused by another rank.
+    """
+    answered = [(process, process.answer) for process in processes if process.answer is not None]
+    silent = [process for process in processes if process.answer is None]
+    failures = [(process, answer) for process, answer in answered if answer.status != "ok"]
+    if not failures and not silent:
+        return answered[0][1]
+    for process, answer in sorted(failures, key=lambda failure: not failure[0].has_ended):
+        if not answer.caused_by_another_rank:
+            return _with_rank(answer, process, len(processes))
     if silent:
-        message = f"it hung; another rank waited {patience_seconds:g} s for it"
-        return _named(silent[0], crew, {"status": "crashed", "message": message})
-    member, answer = failures[0]
-    return _named(member, crew, answer)
+        message = f"did not respond; another rank waited {patience_seconds:g} s for it"
+        return _with_rank(Answer(status="crashed", message=message), silent[0], len(processes))
+    process, answer = failures[0]
+    return _with_rank(answer, process, len(processes))
 
 
-def _named(member: _Rank, crew: list[_Rank], answer: Answer) -> Answer:
-    """``answer`` with the rank in its message; what the user can mend concerns all of them."""
-    if answer.get("final", False):
+def _with_rank(answer: Answer, process: _RankProcess, ranks: int) -> Answer:
+    """``answer`` with the rank in its message, unless it is final: what the user must change concerns all ranks."""
+    if answer.final:
         return answer
-    answer = {name: value for name, value in answer.items() if name != "lost"}
-    return answer | {"message": f"rank {member.rank} of {len(crew)}: {answer['message']}"}
+    message = f"rank {process.rank} of {ranks}: {answer.message}"
+    return answer.model_copy(update={"message": message, "caused_by_another_rank": False})

@@ -1,1 +1,1 @@
-"""The machine: what it is, what disturbs timings on it, and which CPUs a cell gets."""
+"""The machine: its description, what disturbs timings on it, and which CPUs a cell gets."""

@@ -1,4 +1,4 @@
-"""Where a record was made: machine, versions, commit, command, device, and what of torch's settings bears on it."""
+"""The environment of a record: machine, versions, commit, command, device and torch's settings."""
 
 import functools
 import os
@@ -15,16 +15,16 @@ from bench.machine.system import printable, this_system
 _PACKAGES = ("torch", "torchvision", "numpy")
 _ALLOCATORS = ("jemalloc", "tcmalloc", "mimalloc")
 _CUDA_ALLOCATOR_VARIABLES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
-# How torch's description of its build names what it computes matrix products with.
+# The names of libraries for matrix products in torch's description of its build.
 _BLAS_LIBRARIES = ("Math Kernel Library", "OpenBLAS", "Accelerate", "Arm Compute Library")
 
 
 @functools.cache
 def machine_environment() -> dict[str, Any]:
-    """What can be known without loading torch: platform, CPU, memory in bytes, versions, commit, command.
+    """The part that is known without torch: platform, CPU, memory in bytes, versions, commit, command.
 
     ``cgroup_cpu_quota_cores`` and ``cgroup_memory_limit_bytes`` are None where no container or control group sets a
-    limit; ``virtualisation`` is ``none`` on bare metal and None where it cannot be told.
+    limit; ``virtualisation`` is ``none`` on bare metal and None where it is not known.
     """
     system = this_system()
     limit = system.cgroup_memory()
@@ -50,7 +50,11 @@ def machine_environment() -> dict[str, Any]:
 
 
 def torch_environment(device: str) -> dict[str, Any]:
-    """What torch says of the device, its threads, its libraries and how exactly it computes; for the cell's process."""
+    """The part that torch knows, in the process of a cell: device, threads, libraries, settings of its precision.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+    """
     import torch
 
     environment: dict[str, Any] = {
@@ -80,7 +84,7 @@ def torch_environment(device: str) -> dict[str, Any]:
 
 
 def _libraries(build: str) -> dict[str, str | None]:
-    """The BLAS, the OpenMP version and the instruction set in torch's description of its build, None where unsaid."""
+    """Finds BLAS, OpenMP version and instruction set in torch's description of its build; None where it lacks them."""
     lines = [line.strip().removeprefix("- ") for line in build.splitlines()]
     settings = next((line for line in lines if line.startswith("Build settings:")), "")
     named = settings.partition("BLAS_INFO=")[2].partition(",")[0]
@@ -94,12 +98,12 @@ def _libraries(build: str) -> dict[str, str | None]:
 
 
 def _allocator(preloaded: str) -> str:
-    """The memory allocator that ``LD_PRELOAD`` puts in place, else the system's own."""
+    """The memory allocator that ``LD_PRELOAD`` names, or else the system's own."""
     return next((name for name in _ALLOCATORS if name in preloaded), f"system ({platform.libc_ver()[0] or 'libc'})")
 
 
 def _gpu_driver() -> str | None:
-    """The driver's version from NVML, None where NVML does not answer."""
+    """The driver's version from NVML; None where NVML cannot be initialised."""
     import pynvml
 
     try:
@@ -130,7 +134,7 @@ def _cpu_model() -> str:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that this file is in, with ``-dirty`` where it is changed; None outside of one."""
+    """The commit of the checkout with this file, followed by ``-dirty`` if it was changed; None outside a checkout."""
     folder = Path(__file__).resolve().parent
     try:
         described = subprocess.run(

@@ -7,14 +7,14 @@ from bench.machine.system import System
 
 
 def choose_cpus(system: System, threads: int | None) -> list[int]:
-    """The CPUs for a cell of ``threads`` threads, in ascending order.
+    """Chooses the CPUs for a cell of ``threads`` threads; returns them in ascending order.
 
-    Each thread gets a physical core of its own as long as there are any, on one memory node where one has room. The
-    core of CPU 0, where most systems serve their interrupts, comes last.
+    Each thread gets a physical core of its own while there are any, all on one memory node if one has enough. The core
+    of CPU 0, on which most systems handle their interrupts, comes last.
 
     Args:
-        system: the machine, and the CPUs on it that may be used.
-        threads: how many CPUs to choose; more than there are means all of them, None as many as there are cores.
+        system: the machine, and its CPUs that may be used.
+        threads: how many CPUs to choose, at most all; None for as many as there are physical cores.
 
     Raises:
         BenchError: the system cannot bind a process to CPUs.

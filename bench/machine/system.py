@@ -1,4 +1,8 @@
-"""What Linux says of the machine in /proc and /sys: read without root, and None where a file is missing."""
+"""The machine as Linux describes it in /proc and /sys; a value is None where its file is missing.
+
+psutil knows neither control groups, hypervisors, physical cores by CPU nor memory nodes. What it does know, memory and
+load, is read here as well, so that a test can put a whole machine into a folder.
+"""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -6,29 +10,29 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
-# Version 1 of cgroups has no word for "no limit"; it is the largest number of pages, far above any memory.
+# Version 1 of cgroups writes "no limit" as the largest number of pages, far above any memory.
 _NO_LIMIT_BYTES = 1 << 60
 
 
 @dataclass(frozen=True)
 class CgroupMemory:
-    """The tightest limit that a control group sets us, and how much of it is left, both in bytes."""
+    """A memory limit of a control group, and how much of it is available, both in bytes."""
 
     limit_bytes: int
     available_bytes: int
 
 
 class System:
-    """A machine as this process finds it. What cannot change while a sweep runs is read once.
+    """A machine. Values that cannot change while a sweep runs are read once.
 
     Args:
-        root: where ``proc`` and ``sys`` lie.
-        environ: environment variables; None: this process's.
-        cpus: the CPUs that may be used; None: those that this process is bound to.
-        pid: the process that counts as ourselves, with all that it has started; None: this one.
+        root: the folder that holds ``proc`` and ``sys``.
+        environ: environment variables; None for those of this process.
+        cpus: the CPUs that may be used; None for those that this process is bound to.
 
     Attributes:
-        cpus: the CPUs that may be used, None where the system does not say.
+        environ: the environment variables.
+        cpus: the CPUs that may be used; None where the system does not say.
     """
 
     def __init__(
@@ -36,16 +40,14 @@ class System:
         root: Path = Path("/"),
         environ: Mapping[str, str] | None = None,
         cpus: Iterable[int] | None = None,
-        pid: int | None = None,
     ) -> None:
         self._root = root
         self.environ = os.environ if environ is None else environ
         self.cpus = _bound_to() if cpus is None else frozenset(cpus)
-        self.pid = os.getpid() if pid is None else pid
         self._siblings: dict[int, frozenset[int]] = {}
 
     def text(self, path: str) -> str | None:
-        """The content of a file without surrounding blanks; None where it cannot be read."""
+        """The content of a file without surrounding white space; None where it cannot be read."""
         try:
             with open(self._root / path, "rb") as file:  # noqa: PTH123 (half the time of read_text)
                 return file.read().decode(errors="replace").strip()
@@ -53,7 +55,7 @@ class System:
             return None
 
     def number(self, path: str) -> int | None:
-        """The integer in a file; None where there is none."""
+        """The integer in a file; None where it cannot be read or holds something else."""
         return _integer(self.text(path))
 
     def folders(self, path: str, pattern: str) -> list[str]:
@@ -61,7 +63,7 @@ class System:
         return sorted(f"{path}/{entry.name}" for entry in (self._root / path).glob(pattern))
 
     def cpu_list(self, path: str) -> frozenset[int] | None:
-        """The CPUs in a file as ``0-3,8``; None where it cannot be read."""
+        """The CPUs in a file that lists them as ``0-3,8``; None where it cannot be read."""
         text = self.text(path)
         try:
             return None if text is None else frozenset(_expand(text))
@@ -70,11 +72,11 @@ class System:
 
     @property
     def core_count(self) -> int | None:
-        """How many CPUs may be used."""
+        """The number of CPUs that may be used."""
         return os.cpu_count() if self.cpus is None else len(self.cpus)
 
     def siblings(self, cpu: int) -> frozenset[int]:
-        """The CPUs of the physical core that ``cpu`` is one of; itself alone where the machine does not say."""
+        """The CPUs of the physical core of ``cpu``, itself included; only itself where the machine does not say."""
         if cpu not in self._siblings:
             listed = self.cpu_list(f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
             self._siblings[cpu] = (listed or frozenset()) | {cpu}
@@ -91,7 +93,7 @@ class System:
 
     @cached_property
     def virtualisation(self) -> str | None:
-        """The hypervisor's or virtual machine's name, ``none`` on bare metal, None where it cannot be told."""
+        """The name of the hypervisor or the virtual machine; ``none`` on bare metal, None where it is not known."""
         named = self.text("sys/hypervisor/type") or self.text("proc/device-tree/hypervisor/compatible")
         if named:
             return named.replace("\0", " ").strip()
@@ -105,7 +107,7 @@ class System:
         return " ".join(name for name in names if name) or "a hypervisor without a name"
 
     def memory(self) -> dict[str, int]:
-        """The lines of ``/proc/meminfo`` that are in bytes; empty where there is no such file."""
+        """The sizes in ``/proc/meminfo`` in bytes, by name; empty where there is no such file."""
         sizes = {}
         for line in (self.text("proc/meminfo") or "").splitlines():
             name, _, value = line.partition(":")
@@ -115,7 +117,7 @@ class System:
         return sizes
 
     def cpu_quota(self) -> float | None:
-        """CPUs' worth of time that our control groups grant us; None where none sets a limit."""
+        """The CPU time that the control groups of this process grant, in CPUs; None where none sets a limit."""
         quotas = []
         for version, folder in self._cgroup_folders("cpu"):
             if version == 2:
@@ -127,9 +129,9 @@ class System:
         return min(quotas, default=None)
 
     def cgroup_memory(self) -> CgroupMemory | None:
-        """The memory limit of the control group that leaves us least; None where none sets a limit.
+        """The memory limit of the control group with the least available memory; None where none sets a limit.
 
-        File pages that nothing has touched lately count as available: the kernel drops them before it runs out.
+        File pages that were not used lately count as available, because the kernel drops them before memory runs out.
         """
         limits = []
         for version, folder in self._cgroup_folders("memory"):
@@ -144,15 +146,15 @@ class System:
         return min(limits, key=lambda memory: memory.available_bytes, default=None)
 
     def available_memory_bytes(self) -> int | None:
-        """What can still be allocated, by the machine and by our control groups; None where neither says."""
+        """The memory that can still be allocated, on the machine and in the control groups; None where neither says."""
         in_cgroup = self.cgroup_memory()
         known = [self.memory().get("MemAvailable"), in_cgroup.available_bytes if in_cgroup else None]
         return min((value for value in known if value is not None), default=None)
 
     def _cgroup_folders(self, controller: str) -> Iterator[tuple[int, str]]:
-        """The cgroup version and folder of our group, then of each group around it, as far as they can be seen.
+        """The cgroup version and folder of this process's group, then of each group around it that can be seen.
 
-        Inside a container the outermost folder is the container's own, whatever our group's path claims.
+        Inside a container the outermost folder is the container's own, whatever path the group has.
         """
         for line in (self.text("proc/self/cgroup") or "").splitlines():
             _, controllers, path = [*line.split(":", 2), "", ""][:3]
@@ -171,7 +173,7 @@ def this_system() -> System:
 
 
 def printable(text: str) -> str:
-    """``text`` as JSON can hold it and a terminal print it: bytes that were no UTF-8 are written out."""
+    """``text`` with bytes that were not UTF-8 as escapes, so that JSON and terminals take it."""
     return text.encode(errors="backslashreplace").decode()
 
 

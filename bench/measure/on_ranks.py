@@ -1,6 +1,7 @@
-"""The passes of a cell on several ranks: all run them at once, and rank 0 does the statistics."""
+"""The passes of a cell on several ranks, which run them together; rank 0 computes the statistics."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -9,15 +10,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from bench.analysis.ratio import ratio_of
+from bench.analysis.ratio import Ratio, ratio_of
 from bench.config.cell import Cell
 from bench.config.methods import BASELINE, load_method
 from bench.measure.clock import CpuClock
-from bench.measure.latency.measure import Leg, Sample, sample_legs, summarise
+from bench.measure.latency.measure import Leg, sample_legs, summarise
+from bench.measure.latency.sample import Sample
 from bench.measure.memory.measure import measure_memory
 from bench.measure.trace.module_times import time_modules
-from bench.measure.trace.rank_trace import gather, trace_ranks
-from bench.store.record import Memory, Ranks
+from bench.measure.trace.rank_trace import RankTrace, gather, trace_ranks
+from bench.store.record import Latency, Memory, Ranks, Trace
 from bench.train.ranks.step import RankStep, build_one_rank_steps, build_rank_step
 
 # A leg begins with a call to ranks that sleep and ends with a barrier, which training does not have.
@@ -25,11 +27,11 @@ _FEWEST_STEPS_IN_LEG = 5
 
 
 class _Conductor:
-    """Lets all ranks run the same number of steps, or rank 0 alone some others, while the rest sleep.
+    """Lets rank 0 decide how many steps all ranks run next, or run steps alone while the others sleep.
 
     Args:
-        run: this rank's side of so many steps of all ranks.
-        control: a group over gloo, in which a rank that waits sleeps.
+        run: runs this rank's part of a number of steps.
+        control: a gloo process group, in which a waiting rank sleeps.
         device: of the computation.
     """
 
@@ -39,12 +41,12 @@ class _Conductor:
         self._device = device
 
     def together(self, loops: int) -> None:
-        """Rank 0's call for ``loops`` steps of all ranks, from a barrier to a barrier."""
+        """On rank 0: runs ``loops`` steps on all ranks, from a barrier to a barrier."""
         self._announce(loops)
         self._run_to_barrier(loops)
 
     def alone(self, step: Callable[[], object]) -> Leg:
-        """A leg of rank 0 while all others wait for its next call."""
+        """On rank 0: makes a leg that runs ``step`` while the other ranks sleep."""
 
         def run(loops: int) -> None:
             for _ in range(loops):
@@ -54,12 +56,12 @@ class _Conductor:
         return run
 
     def follow(self) -> None:
-        """What the other ranks do until rank 0 calls :meth:`dismiss`."""
+        """On the other ranks: runs the steps that rank 0 asks for, until it calls :meth:`dismiss`."""
         while loops := self._announce(0):
             self._run_to_barrier(loops)
 
     def dismiss(self) -> None:
-        """Rank 0 needs the others no more."""
+        """On rank 0: ends :meth:`follow` on the other ranks."""
         self._announce(0)
 
     def _announce(self, loops: int) -> int:
@@ -77,10 +79,29 @@ class _Conductor:
             torch.cuda.synchronize(self._device)
 
 
+@dataclass(frozen=True)
+class RankMeasurements:
+    """The parts of a record that a cell on several ranks has; a part whose pass did not run is None."""
+
+    ranks: Ranks
+    memory: Memory | None
+    latency: Latency | None
+    trace: Trace | None
+
+
+@dataclass(frozen=True)
+class _Timing:
+    """The latency of a step on all ranks, its ratio to the same rule on one rank, and the schedule's lower bound."""
+
+    latency: Latency
+    to_one_rank: Ratio
+    bound: float | None
+
+
 def measure_on_ranks(
     cell: Cell, shape: tuple[int, int, int], classes: int, images: Tensor, labels: Tensor, control: Any
-) -> dict[str, Any]:
-    """The parts of the record of ``cell``, on rank 0; nothing on the others, which run the same passes with it.
+) -> RankMeasurements | None:
+    """Runs the passes of ``cell``; every rank calls it. Returns None on every rank but rank 0.
 
     Args:
         cell: its passes are memory, latency or both.
@@ -91,23 +112,32 @@ def measure_on_ranks(
         control: see :class:`_Conductor`.
     """
     memories: list[Memory] = []
+    timing: _Timing | None = None
+    traced: RankTrace | None = None
     step = build_rank_step(cell, shape, classes)
-    ranks: dict[str, Any] = dict.fromkeys(Ranks.model_fields) | {"modules": step.share.modules_by_rank}
-    parts: dict[str, Any] = {"ranks": ranks}
+    modules_by_rank = step.share.modules_by_rank
     if "memory" in cell.passes:
         memories = gather(measure_memory(step, images, labels), control)
-    if memories:
-        largest = max(memories, key=lambda memory: memory.peak_activation_bytes)
-        parts["memory"] = largest.model_dump(mode="json")
-        for name in ("peak_activation_bytes", "peak_total_bytes"):
-            ranks[name] = [getattr(memory, name) for memory in memories]
     if "latency" in cell.passes:
         step = build_rank_step(cell, shape, classes)
-        timed = _time(cell, step, shape, classes, images, labels, control)
+        timing = _time(cell, step, shape, classes, images, labels, control)
         traced = trace_ranks(step, images, labels, control)
-        ranks |= timed.pop("ranks", {}) | traced.pop("ranks", {})
-        parts |= timed | traced
-    return parts if dist.get_rank() == 0 else {}
+    if dist.get_rank() > 0:
+        return None
+    return RankMeasurements(
+        ranks=Ranks(
+            modules=modules_by_rank,
+            ratio_to_one_rank=timing.to_one_rank.value if timing else None,
+            ratio_to_one_rank_ci95=(timing.to_one_rank.low, timing.to_one_rank.high) if timing else None,
+            bound=timing.bound if timing else None,
+            busy_share=traced.busy_share if traced else None,
+            peak_activation_bytes=[memory.peak_activation_bytes for memory in memories] or None,
+            peak_total_bytes=[memory.peak_total_bytes for memory in memories] or None,
+        ),
+        memory=max(memories, key=lambda memory: memory.peak_activation_bytes, default=None),
+        latency=timing.latency if timing else None,
+        trace=traced.trace if traced else None,
+    )
 
 
 def _time(
@@ -118,16 +148,16 @@ def _time(
     images: Tensor,
     labels: Tensor,
     control: Any,
-) -> dict[str, Any]:
-    """``latency``, and of ``ranks`` the ratio to one rank; nothing on the ranks that follow.
+) -> _Timing | None:
+    """Times the step of all ranks; None on every rank but rank 0, which the others follow.
 
-    Two series of blocks: against BP on one rank, and against the cell's own rule there, which for BP's schedules is the
-    same. Steps on one rank use as many threads as those of each of several.
+    There are two series of blocks: one compared with BP on one rank, one with the cell's own rule on one rank; for BP's
+    schedules the two are the same. Steps on one rank use as many threads as each of several ranks does.
     """
     conductor = _Conductor(partial(step.run, images, labels), control, images.device)
     if dist.get_rank() > 0:
         conductor.follow()
-        return {}
+        return None
     baseline, own = build_one_rank_steps(cell, shape, classes)
     loops = max(_FEWEST_STEPS_IN_LEG, step.share.run_length)
 
@@ -135,16 +165,13 @@ def _time(
         legs = (conductor.together, conductor.alone(partial(other, images, labels)))
         return sample_legs(legs, CpuClock(), cell.latency_seconds, loops)
 
-    against_bp = sample(baseline)
-    against_own = against_bp if load_method(cell.method).on_one_rank == BASELINE else sample(own)
+    with_bp = sample(baseline)
+    with_own = with_bp if load_method(cell.method).on_one_rank == BASELINE else sample(own)
     conductor.dismiss()
-    ratio = ratio_of([np.array(against_own.blocks_seconds)])
+    ratio = ratio_of([np.array(with_own.blocks_seconds)])
     times = time_modules(own, images, labels)
-    return {
-        "latency": summarise([against_bp], len(labels)).model_dump(mode="json"),
-        "ranks": {
-            "ratio_to_one_rank": ratio.value,
-            "ratio_to_one_rank_ci95": (ratio.low, ratio.high),
-            "bound": None if times is None else step.share.bound(times),
-        },
-    }
+    return _Timing(
+        latency=summarise([with_bp], len(labels)),
+        to_one_rank=ratio,
+        bound=None if times is None else step.share.bound(times),
+    )

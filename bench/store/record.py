@@ -4,13 +4,13 @@ Bytes are integers, times are in seconds, accuracies and rates are fractions in 
 value that was not measured is None (``null``), never 0.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from bench.config.cell import BUILT_IN_AXES, Cell
 
-SCHEMA = 3
+SCHEMA: Final = 3
 
 Status = Literal["ok", "oom", "timeout", "crashed", "skipped"]
 Share = Annotated[float, Field(ge=0, le=1)]

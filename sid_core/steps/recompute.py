@@ -1,147 +1,213 @@
-"""A trunk that is run again, segment by segment, when its gradient is there."""
+"""Networks that hold fewer activations and compute the others again in the backward pass.
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
+A training rule runs on the view that :func:`recomputed` returns as it runs on the network itself.
+"""
+
+import copy
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import get_gradient_edge
 from torch.utils.checkpoint import checkpoint
 
-from sid_core.steps.closed_form import is_hooked
-
-# Their output may share memory with their input.
-_VIEWS = (nn.Flatten, nn.Unflatten, nn.Identity)
-
-_Buffers = list[tuple[nn.Module, str, Tensor, Tensor]]  # where each hangs, itself, and a copy of its contents
+from sid_core.network import BeliefNetwork
+from sid_core.pipeline import PipelineModule, pool
+from sid_core.steps.closed_form import has_closed_form, is_hooked
+from sid_core.steps.segments import blocks_of, segments_of
 
 
-def run_to_repeat(trunk: nn.Module, images: Tensor) -> tuple[Tensor, Callable[[Tensor], None] | None]:
-    """The features of ``trunk`` for ``images``, and what takes it backward, running its segments again.
+def recomputed(network: BeliefNetwork, *, trunk: bool = False, modules: bool = False) -> BeliefNetwork:
+    """Returns a view of ``network`` whose backward pass computes activations again instead of holding them.
 
-    See :func:`segments_of` and :func:`run_in_segments`. The second run finds buffers as the first has found them, and
-    leaves them as the first has left them: BatchNorm updates its running statistics once.
+    The view has the class of ``network`` and shares its parameters and buffers, under the same names. Every training
+    rule gives the same gradients on both. The second run draws the random numbers of the first, finds buffers as the
+    first run found them, and leaves them alone: BatchNorm updates its running statistics once. What needs no gradient
+    runs once.
 
     Args:
-        trunk: any ``images -> features``.
-        images: ``[B, ...]``; kept for the second run.
-
-    Returns:
-        The features, without a graph, and a function of their gradient that adds to ``.grad`` of the trunk's
-        parameters; None where nothing in the trunk learns.
+        network: is not changed. A part that is exchanged later is exchanged in ``network`` only. A part that is
+            compiled (before the call) stays compiled, and is recomputed as a whole.
+        trunk: run the trunk in segments (:func:`sid_core.steps.segments.segments_of`) and hold what goes into each. A
+            trunk without parameters stays as it is.
+        modules: hold what goes into each module. In a pipeline hold what goes into each block, that is each child of a
+            stage, and into each head. Otherwise the view has the ``local_modules`` of ``network``.
 
     Raises:
-        ValueError: as for :func:`run_in_segments`.
+        ValueError: raised by the view, if a part that is to run again writes into its input.
     """
-    if not (images.requires_grad or any(parameter.requires_grad for parameter in trunk.parameters())):
-        with torch.no_grad():
-            return trunk(images).detach(), None
-    before = _buffers_of(trunk)
-    with torch.enable_grad():
-        features = run_in_segments(segments_of(trunk), images)
-    if not features.requires_grad:
-        return features.detach(), None
-    output = get_gradient_edge(features)
-    after = _buffers_of(trunk)
-
-    def run_backward(gradient: Tensor) -> None:
-        _set_buffers(before)
-        torch.autograd.backward(output, gradient)
-        _set_buffers(after)
-
-    return features.detach(), run_backward
+    view = copy.copy(network)
+    view._modules = dict(network._modules)  # a shallow copy of a module shares the dictionary of its submodules
+    if trunk:
+        view.trunk = recomputed_trunk(network.trunk)
+    if modules:
+        view.local_modules = nn.ModuleList(map(_recomputed_module, network.local_modules))
+    return view
 
 
-def run_in_segments(segments: Iterable[nn.Module], inputs: Tensor) -> Tensor:
-    """``segments`` one after the other, with gradients, holding what goes into each and nothing in between.
+def recomputed_trunk(trunk: nn.Module) -> nn.Module:
+    """Returns ``trunk`` as a module that is recomputed segment by segment; itself if it has no parameters."""
+    has_parameters = next(trunk.parameters(), None) is not None
+    return Recomputed(trunk, segments_of) if has_parameters and not isinstance(trunk, Recomputed) else trunk
 
-    In the backward pass one segment at a time is run again and holds its activations. The second run draws the random
-    numbers of the first. A segment must compute the same when run again, as BatchNorm does in training, where it takes
-    its statistics from the batch; what it changes of its own, BatchNorm's running statistics for one, both runs change.
+
+def _recomputed_module(module: nn.Module) -> nn.Module:
+    if isinstance(module, Recomputed | RecomputedStage):
+        return module
+    return RecomputedStage(module) if type(module) is PipelineModule else Recomputed(module, _whole)
+
+
+def _whole(module: nn.Module) -> list[nn.Module]:
+    return [module]
+
+
+class Recomputed(nn.Module):
+    """A module that is run in checkpoints, with the submodules, parameters and buffers of that module as its own.
 
     Args:
-        segments: functions of one tensor.
-        inputs: ``[B, ...]``.
+        module: is run, and keeps its hooks and its training mode. Attributes that are not found here are read from it.
+        cut: gives the parts of ``module`` that have a checkpoint each; the first takes the inputs of ``module``, any
+            other the output of the one before.
+    """
+
+    def __init__(self, module: nn.Module, cut: Callable[[nn.Module], list[nn.Module]]) -> None:
+        super().__init__()
+        _share_state(self, module)
+        self._original = (module,)  # in a tuple: as a submodule it would give all names a prefix
+        self._cut = cut
+
+    def forward(self, *inputs: Any) -> Any:
+        """The output of the module."""
+        first, *others = self._cut(self._original[0])
+        return run_in_segments(others, _run_checkpointed(first, first, *inputs))
+
+    def train(self, mode: bool = True) -> "Recomputed":
+        """Sets the training mode of the module."""
+        self._original[0].train(mode)
+        return super().train(mode)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name.startswith("__") or "_original" not in self.__dict__:
+                raise
+            return getattr(self._original[0], name)
+
+
+class RecomputedStage(PipelineModule):
+    """A module of a pipeline with a checkpoint for each block of its stage, and one for pooling and head together.
+
+    Where something is attached to the module as a whole (a hook, compiled code), the whole module has one checkpoint.
+    """
+
+    def __init__(self, module: PipelineModule) -> None:
+        super().__init__(Recomputed(module.stage, blocks_of), Recomputed(module.head, _whole))
+        self._original = (module,)
+
+    def forward(self, belief: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The head's logits, ``[B, C]``, and the stage's features."""
+        (module,) = self._original
+        if is_hooked(module):
+            outputs: tuple[Tensor, Tensor] = _run_checkpointed(module, module, belief, features)
+            return outputs
+        features = self.stage(features)
+        return _run_checkpointed(_run_head, module.head, module.head, belief, features), features
+
+    def train(self, mode: bool = True) -> "RecomputedStage":
+        """Sets the training mode of the module."""
+        self._original[0].train(mode)
+        return super().train(mode)
+
+
+def run_in_segments(segments: Iterable[nn.Module], inputs: Any) -> Any:
+    """Runs ``segments`` one after the other, holding what goes into each and nothing in between.
+
+    The backward pass runs one segment at a time again, and holds its activations meanwhile.
+
+    Args:
+        segments: each takes the output of the one before; see :func:`recomputed` for what happens to random numbers
+            and buffers.
+        inputs: of the first, ``[B, ...]``.
 
     Raises:
-        ValueError: a segment writes into its input, which it then cannot be run on again.
+        ValueError: a segment writes into its input.
     """
     for segment in segments:
-        version = inputs._version
-        outputs: Tensor = checkpoint(segment, inputs, use_reentrant=False)
-        if inputs._version != version:
-            raise ValueError(
-                "recompute_trunk = True with a trunk that writes into its input, or into that of a segment; legal: "
-                "trunks that don't"
-            )
-        inputs = outputs
+        inputs = _run_checkpointed(segment, segment, inputs)
     return inputs
 
 
-def segments_of(trunk: nn.Module) -> list[nn.Module]:
-    """Parts of ``trunk`` to run again one at a time: together they are the trunk.
+def _run_checkpointed(run: Callable[..., Any], owner: nn.Module, *inputs: Any) -> Any:
+    """``run(*inputs)`` in a checkpoint; ``owner`` has the buffers that it changes."""
+    if not torch.is_grad_enabled():
+        return run(*inputs)
+    versions = [value._version if isinstance(value, Tensor) else None for value in inputs]
+    outputs = checkpoint(
+        run,
+        *inputs,
+        use_reentrant=False,
+        # Saving the generator's state takes 5 kB per checkpoint, and a plain local module draws no random numbers.
+        preserve_rng_state=not has_closed_form(owner),
+        context_fn=partial(_contexts, owner),
+    )
+    for value, version in zip(inputs, versions, strict=True):
+        if isinstance(value, Tensor) and value._version != version and _requires_grad(outputs):
+            raise ValueError(
+                f"a {type(owner).__name__} writes into its input and so cannot run on it again; legal: trunks, stages "
+                "and modules to recompute that leave their inputs as they are"
+            )
+    return outputs
 
-    A plain ``nn.Sequential``, and one in it, is a row of blocks and layers. A block, that is a module with modules of
-    its own such as a residual block, begins a segment; a row of ``n`` layers without one is cut into about ``sqrt(n)``
-    (Chen et al., arXiv 1604.06174), the first of which stays with the block before it. No segment begins with what says
-    that it writes into its input (``inplace``), or might write into the one before through a view.
 
-    A nested ``nn.Sequential`` of a few layers is a block itself. Any other trunk, and one with hooks, is one segment.
+def _run_head(head: nn.Module, belief: Tensor, features: Tensor) -> Any:
+    return head(belief, pool(features))
+
+
+def _requires_grad(outputs: Any) -> bool:
+    return any(isinstance(value, Tensor) and value.requires_grad for value in _as_tuple(outputs))
+
+
+def _as_tuple(outputs: Any) -> tuple[Any, ...]:
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def _contexts(owner: nn.Module) -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
+    return nullcontext(), _BuffersAsNow(owner)
+
+
+class _BuffersAsNow:
+    """A context in which the buffers of ``module`` have the contents that they had when it was made.
+
+    They are copies, so that what is done to them in the context is dropped at its end. It can be entered again, for a
+    graph that runs backward twice.
     """
-    if not _is_plain_sequence(trunk):
-        return [trunk]
-    long = math.isqrt(sum(1 for _ in _open(trunk, 0)))
-    parts = list(_open(trunk, long))
-    starts = {index for index, part in enumerate(parts) if _is_block(part)}
-    for start, end in pairwise([0, *sorted(starts), len(parts)]):
-        count = math.isqrt(end - start)
-        starts |= {start + cut * (end - start) // count for cut in range(1, count)}
-    may_begin = [index for index in range(1, len(parts)) if not _writes_into_input(parts[index:])]
-    begins = {next((index for index in may_begin if index >= start), 0) for start in starts if start}
-    return [nn.Sequential(*parts[start:end]) for start, end in pairwise([*sorted({0, *begins}), len(parts)])]
+
+    def __init__(self, module: nn.Module) -> None:
+        self._places = [(owner._buffers, name) for owner in module.modules() for name in owner._buffers]
+        self._contents = _copies([buffers[name] for buffers, name in self._places])
+
+    def __enter__(self) -> None:
+        self._own = [buffers[name] for buffers, name in self._places]
+        self._put(_copies(self._contents))
+
+    def __exit__(self, *_exception: object) -> None:
+        self._put(self._own)
+
+    def _put(self, tensors: Iterable[Tensor | None]) -> None:
+        for (buffers, name), tensor in zip(self._places, tensors, strict=True):
+            buffers[name] = tensor
 
 
-def _open(sequence: nn.Module, long: int) -> Iterator[nn.Module]:
-    """The parts of ``sequence``, with those of sequences in it that hold blocks, or more than ``long`` layers."""
-    for part in sequence.children():
-        inner = list(_open(part, long)) if _is_plain_sequence(part) else []
-        if len(inner) > long or any(map(_is_block, inner)):
-            yield from inner
-        else:
-            yield part
+def _copies(tensors: Iterable[Tensor | None]) -> list[Tensor | None]:
+    """Copies of ``tensors``; one that occurs more than once has one copy."""
+    tensors = list(tensors)
+    copies = {id(tensor): tensor.detach().clone() for tensor in tensors if tensor is not None}
+    return [None if tensor is None else copies[id(tensor)] for tensor in tensors]
 
 
-def _is_plain_sequence(module: nn.Module) -> bool:
-    return type(module) is nn.Sequential and not is_hooked(module) and len(module) > 0
-
-
-def _is_block(part: nn.Module) -> bool:
-    return next(part.children(), None) is not None
-
-
-def _writes_into_input(parts: Sequence[nn.Module]) -> bool:
-    """Whether the first of ``parts`` that makes a tensor of its own says that it makes it of its input."""
-    for part in parts:
-        first = part
-        while _is_plain_sequence(first):
-            first = next(first.children())
-        if not isinstance(first, _VIEWS):
-            return bool(getattr(first, "inplace", False))
-    return False
-
-
-def _buffers_of(trunk: nn.Module) -> _Buffers:
-    return [
-        (owner, name, buffer, buffer.detach().clone())
-        for owner in trunk.modules()
-        for name, buffer in owner._buffers.items()
-        if buffer is not None
-    ]
-
-
-@torch.no_grad()
-def _set_buffers(buffers: _Buffers) -> None:
-    for owner, name, buffer, contents in buffers:
-        owner._buffers[name] = buffer
-        buffer.copy_(contents)
+def _share_state(view: nn.Module, module: nn.Module) -> None:
+    view._parameters, view._buffers, view._modules = module._parameters, module._buffers, module._modules
+    view._non_persistent_buffers_set = module._non_persistent_buffers_set

@@ -8,6 +8,7 @@ from torch import nn
 
 from sid_core.network import LocalModule
 from sid_core.steps.closed_form import is_hooked
+from sid_core.steps.recompute import Recomputed
 
 _SAME_IN_TRAINING = (LocalModule, nn.Sequential, nn.Linear, nn.ReLU)
 
@@ -25,7 +26,8 @@ class StackedParameters:
 
     Raises:
         ValueError: the modules are not built alike, with parameters of the same names, shapes, dtypes and devices, each
-            in one place; or they have buffers or hooks or are compiled, which a product for all can't call.
+            in one place; or they have buffers or hooks, or are compiled or recomputed, which one product for all cannot
+            call.
     """
 
     def __init__(self, local_modules: Sequence[nn.Module]) -> None:
@@ -92,6 +94,11 @@ def check_alike(local_modules: Iterable[nn.Module]) -> None:
         ValueError: see :class:`StackedParameters`.
     """
     modules = list(local_modules)
+    if any(isinstance(module, Recomputed) for module in modules):
+        raise ValueError(
+            "modules are recomputed, which modules in one product cannot be; legal: sid_core.recomputed without "
+            "modules=True"
+        )
     first = _signature(modules[0])
     for index, module in enumerate(modules):
         if _signature(module) != first:

@@ -13,7 +13,7 @@ from sid_core.objective import Alpha, Objective, ObjectiveOptions, check_batch, 
 from sid_core.phases import enter
 from sid_core.steps.chain import BeliefChain, belief_chain
 from sid_core.steps.closed_form import accumulate_closed_form, input_of_modules, is_closed_form
-from sid_core.steps.recompute import run_to_repeat
+from sid_core.steps.recompute import recomputed_trunk
 from sid_core.steps.update_in_turn import check_optimizers, update_in_turn
 
 
@@ -46,7 +46,7 @@ def streamed_step(
         closed_form: where all modules are :class:`sid_core.LocalModule`, run them backward without an autograd graph,
             which is faster and leaner; other networks go through autograd in any case. False always takes autograd.
         recompute_trunk: hold activations of the trunk only where it is cut into segments, and compute it again, segment
-            by segment, in its backward pass (:func:`sid_core.steps.recompute.run_to_repeat`): less memory where a
+            by segment, in its backward pass (:func:`sid_core.recomputed`): less memory where a
             convolutional trunk holds most of it, more time. A trunk with no parameters that learn, as a pipeline's, is
             not run again.
         optimizers: one a module, with parameters of that module only. Each is called right after its module's backward
@@ -60,15 +60,15 @@ def streamed_step(
 
     Raises:
         ValueError: the objective or ``optimizers`` is not legal, there is no image, or there is not one int64 label
-            per image; or the trunk cannot be run again, see ``run_in_segments``.
+            per image, or the trunk is to run again and writes into its input.
     """
     modules = len(network.local_modules)
     objective = objective_of(objective, options, modules)
     check_batch(images, labels)
     if optimizers is not None:
         check_optimizers(list(network.local_modules), optimizers)
-    run_trunk = run_to_repeat if recompute_trunk else _run_once
-    features, run_trunk_backward = run_trunk(network.trunk, images)
+    trunk = recomputed_trunk(network.trunk) if recompute_trunk else network.trunk
+    features, run_trunk_backward = _run_trunk(trunk, images)
     trunk_learns = run_trunk_backward is not None
     with torch.no_grad():
         chain = belief_chain(network.initial_belief(features), labels, objective, modules)
@@ -92,7 +92,7 @@ def streamed_step(
     return loss
 
 
-def _run_once(trunk: nn.Module, images: Tensor) -> tuple[Tensor, Callable[[Tensor], None] | None]:
+def _run_trunk(trunk: nn.Module, images: Tensor) -> tuple[Tensor, Callable[[Tensor], None] | None]:
     """The features of ``trunk`` without their graph, and what takes it backward; None where nothing in it learns."""
     with torch.enable_grad():
         features: Tensor = trunk(images)

@@ -109,7 +109,7 @@ def _accumulate_closed_form(
     first_by_features = weights[0].reshape(modules * hidden, -1)[:, classes:]
     layers = [torch.addmm(biases[0].reshape(-1), features, first_by_features.t()).view(batch, modules, hidden)]
     layers += [features.new_empty(batch, modules, weight.shape[1]) for weight in weights[1:-1]]
-    logits = biases[-1].unsqueeze(1).expand(modules, batch, classes).contiguous()
+    logits = biases[-1].unsqueeze(1).repeat(1, batch, 1)  # a copy even of one sample: it is written into
     beliefs = chain.belief.new_empty(modules + 1, batch, classes)
     beliefs[0] = chain.belief
     _run_forward(weights, biases, layers, logits, beliefs)

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.config.sweep import load_sweep
-from bench.execute.isolate import Isolation
+from bench.execute.executor import ExecutorSettings
+from bench.execute.fork_executor import ForkServerExecutor
 from bench.execute.run import Watcher, run_sweep
 from bench.store.file import Store
 
@@ -28,10 +29,10 @@ def test_overhead_of_a_cell(benchmark: Any, tmp_path: Path) -> None:
     sweep = load_sweep(str(suite))
     with (
         Store(tmp_path / "tiny.jsonl") as store,
-        Isolation(None, download=False, timeout_seconds=60, memory_limit_bytes=None) as isolation,
+        ForkServerExecutor(ExecutorSettings(timeout_seconds=60)) as executor,
     ):
-        isolation.check(sweep.cells[0])  # loads torch, which happens once per sweep
-        summary = benchmark.pedantic(run_sweep, args=(sweep, store, isolation, Watcher()), rounds=1)
+        executor.check(sweep.cells[0])  # loads torch, which happens once per sweep
+        summary = benchmark.pedantic(run_sweep, args=(sweep, store, executor, Watcher()), rounds=1)
     benchmark.extra_info["overhead_seconds"] = summary.overhead_seconds
     benchmark.extra_info["median_overhead_seconds"] = statistics.median(summary.overhead_seconds)
     assert summary.statuses == {"ok": CELLS}

@@ -28,6 +28,7 @@ from sid_core import (
     pipelined_steps,
     published_step,
     rank_part,
+    recomputed,
 )
 
 few_jobs = settings(
@@ -101,6 +102,28 @@ def test_gradients_and_loss_are_those_of_published(ranks: int, odd: bool, tmp_pa
             assert max(max(pair) for pair in errors) <= 1
 
     compare()
+
+
+def recomputed_errors(_rank: int) -> list[float]:
+    """The errors of gradients, by the largest, with a trunk that is recomputed, and with modules as well."""
+    errors = []
+    for modules in (False, True):
+        reference, images, labels = EXAMPLE.build()
+        part = rank_part(recomputed(EXAMPLE.build()[0], trunk=True, modules=modules))
+        published_step(reference, images, labels, 0.5)
+        parallel_step(part, images, labels, 0.5)
+        pairs = zip(part.network.parameters(), own_parameters(part, reference), strict=True)
+        gradients = [(one.grad, other.grad) for one, other in pairs if one.grad is not None and other.grad is not None]
+        errors.append(max(float((one - other).abs().max() / other.abs().max()) for one, other in gradients))
+        gather_parameters(part, EXAMPLE.build()[0])  # their names are those of the network
+    return errors
+
+
+def test_ranks_may_recompute(tmp_path: Path) -> None:
+    for errors in run_ranks(2, recomputed_errors, tmp_path):
+        assert isinstance(errors, list), errors
+        assert len(errors) == 2
+        assert max(errors) <= TOLERANCE[EXAMPLE.dtype]
 
 
 def narrow_errors(_rank: int) -> tuple[float, set[torch.dtype]]:

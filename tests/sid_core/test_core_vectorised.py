@@ -169,3 +169,17 @@ def test_a_smaller_chunk_holds_less() -> None:
             vectorised_step(network, images, labels, 0.5, chunk=chunk)
         peaks.append(meter.peak)
     assert all(smaller < larger for smaller, larger in pairwise(peaks))
+
+
+@pytest.mark.parametrize("chunk", [None, 1, 2])
+def test_a_batch_of_one_sample_leaves_the_parameters_alone_and_gives_the_published_gradients(chunk: int | None) -> None:
+    torch.manual_seed(0)
+    network = cascade(3, 4, 1, 5, 6, trunk=linear_trunk(9, 5)).double()
+    reference = copy.deepcopy(network)
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    images, labels = torch.randn(1, 1, 3, 3).double(), torch.tensor([2])
+    loss = vectorised_step(network, images, labels, 0.4, chunk=chunk)
+    torch.testing.assert_close(loss, published_step(reference, images, labels, 0.4))
+    for parameter, twin, value in zip(network.parameters(), reference.parameters(), before, strict=True):
+        assert torch.equal(parameter, value)
+        torch.testing.assert_close(parameter.grad, twin.grad)

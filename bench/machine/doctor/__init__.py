@@ -1,6 +1,6 @@
-"""Checks of this machine: what makes timings on it unsteady, and what to do about it.
+"""Checks of this machine for what makes timings vary, with advice.
 
-Everything is read, nothing is changed, and no check needs root.
+The checks read and change nothing, and need no root.
 """
 
 from bench.machine.doctor.check import Check

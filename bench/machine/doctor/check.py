@@ -10,9 +10,13 @@ Verdict = Literal["ok", "warn", "unknown"]
 
 @dataclass(frozen=True)
 class Check:
-    """What was looked at, what was found, what that means for timings, and what to do about it.
+    """One check of the machine and its result.
 
-    ``advice`` is None unless the verdict is ``warn``.
+    Attributes:
+        name: what was checked.
+        found: the result, as text.
+        verdict: whether it disturbs timings.
+        advice: what to do about it; None unless the verdict is ``warn``.
     """
 
     name: str
@@ -22,14 +26,14 @@ class Check:
 
 
 def judge(name: str, found: str | None, is_bad: bool, advice: str) -> Check:
-    """A check with its verdict; ``found`` is None where this machine does not say."""
+    """Makes a check with its verdict, which is ``unknown`` where ``found`` is None."""
     if found is None:
         return Check(name, "this machine does not say", "unknown", None)
     return Check(name, printable(found), "warn" if is_bad else "ok", advice if is_bad else None)
 
 
 def show_cpus(cpus: frozenset[int]) -> str:
-    """CPUs as Linux writes them: ``0-3,8``."""
+    """Formats CPU numbers as Linux does: ``0-3,8``."""
     parts: list[list[int]] = []
     for cpu in sorted(cpus):
         if parts and cpu == parts[-1][-1] + 1:
@@ -40,5 +44,5 @@ def show_cpus(cpus: frozenset[int]) -> str:
 
 
 def show_bytes(size: int) -> str:
-    """A size in GiB, or in MiB where it is below one."""
+    """Formats a size in GiB, or in MiB below one GiB."""
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"

@@ -1,4 +1,4 @@
-"""Which GPUs CUDA sees, asked of its driver: in its order, after CUDA_VISIBLE_DEVICES, without torch."""
+"""The GPUs that CUDA sees, from its driver and without torch, in the order that CUDA_VISIBLE_DEVICES leaves."""
 
 import ctypes
 import uuid
@@ -9,9 +9,9 @@ _LIBRARY = "libcuda.so.1"
 
 @cache
 def cuda_uuids() -> list[str]:
-    """The UUID of each CUDA device, by its number; empty where there is no driver or no device.
+    """The UUID of each CUDA device, in order; empty where there is no driver or no device.
 
-    The driver is started but gets no context, so nothing is allocated on a device.
+    The driver is initialised without a context, so nothing is allocated on a device.
     """
     try:
         driver = ctypes.CDLL(_LIBRARY)
@@ -20,7 +20,7 @@ def cuda_uuids() -> list[str]:
     count = ctypes.c_int()
     if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
         return []
-    # The second version tells the slices of a GPU apart, the first is for drivers before CUDA 11.4.
+    # Version 2 gives each slice of a GPU an id of its own; drivers before CUDA 11.4 have the first version only.
     get_uuid = getattr(driver, "cuDeviceGetUuid_v2", None) or driver.cuDeviceGetUuid
     found = []
     for index in range(count.value):

@@ -1,7 +1,7 @@
-"""All checks together: once for a person, and for each cell."""
+"""All checks of the machine: for ``sid-bench doctor``, and around each cell."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -25,17 +25,17 @@ _INTERVAL_SECONDS = 1.0
 
 
 def diagnose(system: System, interval_seconds: float = _INTERVAL_SECONDS) -> list[Check]:
-    """Every check of the machine as it is before a sweep.
+    """Runs every check of the machine, as it is before a sweep.
 
     Args:
         system: the machine.
-        interval_seconds: how long to look at other processes, stolen time and throttling.
+        interval_seconds: how long to watch other processes, stolen time and throttling.
     """
-    processes, before = process_seconds(system), read_counters(system)
+    processes, before = process_seconds(), read_counters(system)
     time.sleep(interval_seconds)
     after = read_counters(system)
     seconds = after.at_seconds - before.at_seconds
-    largest = largest_processes(processes, process_seconds(system), seconds)
+    largest = largest_processes(processes, process_seconds(), seconds)
     return [
         load(system),
         *_happened(system, before, after, largest),
@@ -50,29 +50,34 @@ def diagnose(system: System, interval_seconds: float = _INTERVAL_SECONDS) -> lis
 
 
 class CellWatch:
-    """Looks at the machine around a cell, without waiting and in a few milliseconds.
+    """Checks the machine around a cell, without waiting, in a few milliseconds.
 
-    Other processes, stolen time and throttling are taken from the kernel's counters between the making of the watch
-    and :meth:`findings`, that is over the cell itself. The load average is left out, because the cell itself is in it.
-    What sets the clocks is read once a sweep. A GPU is looked at when its cell has ended, so its processes are others'.
+    Other processes, stolen time and throttling are checked by the kernel's counters, from the construction of the watch
+    to :meth:`findings`. The load average is left out, because the cell itself contributes to it. The governor and turbo
+    are read once per sweep. A GPU is checked after its cell has ended, so all processes on it are others'.
+
+    Args:
+        system: the machine; None for the one that this process runs on.
+        own: ids of processes that run cells for this one, whose time is not that of other processes.
     """
 
-    def __init__(self, system: System | None = None) -> None:
+    def __init__(self, system: System | None = None, own: Iterable[int] = ()) -> None:
         self._system = system or this_system()
-        self._before = read_counters(self._system)
+        self._own = frozenset(own)
+        self._before = read_counters(self._system, self._own)
 
     def findings(self, environment: Mapping[str, Any]) -> dict[str, str]:
-        """What was found by each check that warns, by the name of the check.
+        """The results of the checks that warn, by the name of the check.
 
         Args:
-            environment: the record's; its ``threads`` (of each of its ``ranks``), ``pinned_cpus`` and ``gpu_uuid``
-                count where they are known.
+            environment: of the record. Its ``threads`` (per rank), ``ranks``, ``pinned_cpus`` and ``gpu_uuid`` are used
+                where they are known.
         """
         system, pinned = self._system, environment.get("pinned_cpus")
         count = environment.get("threads")
         cpus = frozenset(pinned) if pinned else None
         checks = [
-            *_happened(system, self._before, read_counters(system), None),
+            *_happened(system, self._before, read_counters(system, self._own), None),
             *_clock_settings(system),
             smt(system, cpus),
             threads(system, cpus, count and count * environment.get("ranks", 1)),
@@ -95,5 +100,5 @@ def _happened(system: System, before: Counters, after: Counters, largest: dict[s
 
 @cache
 def _clock_settings(system: System) -> tuple[Check, Check]:
-    """One file a CPU, which takes too long to be read for each cell of a machine with many."""
+    """Reads one file per CPU, which takes too long to do for each cell on a machine with many CPUs."""
     return governor(system), turbo(system)

@@ -1,4 +1,4 @@
-"""Checks of GPUs, by what NVML says of the devices that CUDA sees."""
+"""Checks of the GPUs that CUDA sees, through NVML."""
 
 import os
 from functools import cache
@@ -7,7 +7,7 @@ from typing import Any
 from bench.machine.doctor.check import Check, judge, show_bytes
 from bench.machine.doctor.cuda import cuda_uuids
 
-# Why a GPU runs below its clock, by NVML's bits. That it idles, or that somebody has set its clock, is no complaint.
+# Why a GPU runs below its clock, by NVML's bits; without those for idling and for a clock that was set on purpose.
 _SLOWED_BY = {
     0x04: "power cap",
     0x08: "hardware slowdown",
@@ -20,7 +20,7 @@ _UUID_KINDS = ("GPU-", "MIG-")
 
 
 def gpu_checks() -> list[Check]:
-    """Every check of every GPU that CUDA sees; one line that says so where there is none."""
+    """Runs every check of every GPU that CUDA sees; one check that says so where there is none."""
     uuids = cuda_uuids()
     if not uuids:
         return [Check("GPU", "no GPU was found", "ok", None)]
@@ -28,11 +28,11 @@ def gpu_checks() -> list[Check]:
 
 
 def device_checks(uuid: str, name: str) -> list[Check]:
-    """The checks of one GPU, or the one that NVML does not answer.
+    """Runs the checks of one GPU; one check that says so where NVML does not know it.
 
     Args:
-        uuid: the GPU's, as CUDA gives it: without NVML's ``GPU-`` in front.
-        name: what the names of the checks begin with.
+        uuid: as CUDA writes it, without NVML's prefix ``GPU-``.
+        name: the prefix of the checks' names.
     """
     handle = _handle(uuid)
     if handle is None:
@@ -43,7 +43,7 @@ def device_checks(uuid: str, name: str) -> list[Check]:
 
 @cache
 def nvml() -> Any:
-    """NVML, started once and left open until the process ends; None where it does not answer."""
+    """NVML, initialised once and open until the process ends; None where it cannot be initialised."""
     import pynvml
 
     try:
@@ -62,7 +62,7 @@ def _handle(uuid: str) -> Any:
 
 
 def _ask(question: str, *arguments: Any) -> Any:
-    """NVML's answer; None where it has none, or where the driver or its Python side is too old for the question."""
+    """Calls a function of NVML; None where it fails, or where the driver or pynvml is too old for it."""
     library = nvml()
     if library is None:
         return None
@@ -73,7 +73,7 @@ def _ask(question: str, *arguments: Any) -> Any:
 
 
 def _is_on(question: str, handle: Any) -> bool | None:
-    """A mode; of a pair, the mode now and not the one after the next restart."""
+    """Whether a mode is on; of a pair (now, after the next restart), the first."""
     answer = _ask(question, handle)
     if answer is None:
         return None
@@ -89,7 +89,7 @@ def _processes(handle: Any, name: str) -> Check:
         f"{name} other processes",
         None if lists == [None, None] else ", ".join(texts) or "none",
         bool(others),
-        "they take turns with what is measured: end them, or use another GPU",
+        "they compete with the measurement for the GPU: end them, or use another GPU",
     )
 
 
@@ -113,28 +113,30 @@ def _persistence(handle: Any, name: str) -> Check:
         f"{name} persistence mode",
         found,
         not is_on,
-        "the driver unloads between cells, and clocks and ECC counters start anew: nvidia-smi -pm 1",
+        "the driver unloads between cells, which resets clocks and ECC counters: nvidia-smi -pm 1",
     )
 
 
 def _clocks(handle: Any, name: str) -> Check:
-    """What the clock is now and what it is held at, against the most that it can be."""
+    """The clocks now and as they were set, compared with their maximum."""
     library = nvml()
     clocks = {"SM": library.NVML_CLOCK_SM, "memory": library.NVML_CLOCK_MEM}
-    texts, is_held_low = [], False
+    texts, is_set_low = [], False
     for label, clock in clocks.items():
-        now, most, held = (
+        now, most, set_to = (
             _ask(f"nvmlDeviceGet{kind}", handle, clock) for kind in ("ClockInfo", "MaxClockInfo", "ApplicationsClock")
         )
         if now is None or most is None:
             continue
-        texts.append(f"{label} {now} of {most} MHz" + (f", set to {held}" if held is not None and held < most else ""))
-        is_held_low = is_held_low or (held is not None and held < most)
+        texts.append(
+            f"{label} {now} of {most} MHz" + (f", set to {set_to}" if set_to is not None and set_to < most else "")
+        )
+        is_set_low = is_set_low or (set_to is not None and set_to < most)
     return judge(
         f"{name} clocks",
         "; ".join(texts) or None,
-        is_held_low,
-        "set below what the GPU can do, so times are not those of this GPU elsewhere: nvidia-smi -rac",
+        is_set_low,
+        "set below the maximum, so times differ from those of such a GPU elsewhere: nvidia-smi -rac",
     )
 
 

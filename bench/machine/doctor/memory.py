@@ -1,4 +1,4 @@
-"""Checks of memory: what is free, what limits it, what was swapped out."""
+"""Checks of memory: free memory, limits, swap."""
 
 from bench.machine.doctor.check import Check, judge, show_bytes
 from bench.machine.system import System
@@ -8,7 +8,7 @@ _SWAP_SHARE = 0.01
 
 
 def memory_checks(system: System) -> list[Check]:
-    """Free memory, the limit of control groups, swap in use."""
+    """Checks free memory, the limit of control groups, and swap in use."""
     sizes = system.memory()
     return [_free(sizes), _limit(system), _swap(sizes)]
 
@@ -21,7 +21,7 @@ def _free(sizes: dict[str, int]) -> Check:
         "free memory",
         f"{show_bytes(available)} of {show_bytes(total)}",
         available < _LOW_SHARE * total,
-        "cells may run out of memory that they would have elsewhere: end what holds it",
+        "cells may run out of memory: end the processes that hold it",
     )
 
 
@@ -33,7 +33,7 @@ def _limit(system: System) -> Check:
         "memory limit",
         f"{show_bytes(limit.limit_bytes)}, {show_bytes(limit.available_bytes)} of it free",
         limit.available_bytes < _LOW_SHARE * limit.limit_bytes,
-        "cells may run out of memory that they would have elsewhere: raise the limit, or end what else it holds",
+        "cells may run out of memory: raise the limit, or end other processes in the control group",
     )
 
 
@@ -45,5 +45,5 @@ def _swap(sizes: dict[str, int]) -> Check:
         "swap",
         f"{show_bytes(total - free)} of {show_bytes(total)} in use" if total else "none",
         total - free > _SWAP_SHARE * sizes.get("MemTotal", 0),
-        "pages may come from the disk while a step is timed: free memory, then swapoff -a && swapon -a",
+        "pages may be read from the disk while a step is timed: free memory, then swapoff -a && swapon -a",
     )

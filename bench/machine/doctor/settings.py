@@ -1,4 +1,4 @@
-"""Checks of what stays as it is while a sweep runs: clocks, cores, threads, limits."""
+"""Checks of settings that do not change while a sweep runs: clocks, cores, threads, limits."""
 
 from collections import Counter
 
@@ -8,12 +8,12 @@ from bench.machine.system import System
 _CPU = "sys/devices/system/cpu"
 _THREAD_VARIABLES = ("OMP_", "MKL_", "KMP_", "GOMP_")
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-# Variables that make an OpenMP library bind its threads by itself, and the values with which they do not.
+# Variables that make an OpenMP library bind its threads, and the values with which they do not.
 _BINDERS = {"OMP_PROC_BIND": ("false",), "GOMP_CPU_AFFINITY": (), "KMP_AFFINITY": ("none", "disabled")}
 
 
 def governor(system: System) -> Check:
-    """What chooses the processor's frequency."""
+    """Checks the governor, which chooses the processor's frequency."""
     found = Counter(
         policy
         for folder in system.folders(f"{_CPU}/cpufreq", "policy[0-9]*")
@@ -24,12 +24,12 @@ def governor(system: System) -> Check:
         "frequency governor",
         text or None,
         set(found) != {"performance"},
-        "clocks follow the load: cpupower frequency-set -g performance",
+        "the clock depends on the load: cpupower frequency-set -g performance",
     )
 
 
 def turbo(system: System) -> Check:
-    """Whether the processor raises its clock while it is cool enough."""
+    """Checks whether the processor raises its clock while it is cool enough."""
     no_turbo, boost = system.number(f"{_CPU}/intel_pstate/no_turbo"), system.number(f"{_CPU}/cpufreq/boost")
     is_on = no_turbo == 0 if no_turbo is not None else boost == 1
     switch = f"echo 1 > /{_CPU}/intel_pstate/no_turbo" if no_turbo is not None else f"echo 0 > /{_CPU}/cpufreq/boost"
@@ -37,12 +37,12 @@ def turbo(system: System) -> Check:
         "turbo",
         None if no_turbo is None and boost is None else "on" if is_on else "off",
         is_on,
-        f"clocks follow heat and load: {switch}",
+        f"the clock depends on heat and load: {switch}",
     )
 
 
 def smt(system: System, cpus: frozenset[int] | None) -> Check:
-    """Whether two of ``cpus`` (None: those that may be used) are the same physical core."""
+    """Checks whether two of ``cpus`` (None: those that may be used) share a physical core."""
     cpus = system.cpus if cpus is None else cpus
     active = system.number(f"{_CPU}/smt/active")
     control = system.text(f"{_CPU}/smt/control")
@@ -57,12 +57,12 @@ def smt(system: System, cpus: frozenset[int] | None) -> Check:
 
 
 def threads(system: System, cpus: frozenset[int] | None, count: int | None) -> Check:
-    """The threads that torch computes with against the cores for them.
+    """Compares the number of threads that torch computes with to the number of CPUs.
 
     Args:
         system: the machine.
         cpus: the CPUs of the cell; None: those that may be used.
-        count: torch's own answer; None where it was not asked, so that only the environment tells.
+        count: torch's own number of threads; None where only environment variables say.
     """
     variables = {name: value for name, value in system.environ.items() if name.startswith(_THREAD_VARIABLES)}
     cores = system.core_count if cpus is None else len(cpus)
@@ -84,7 +84,7 @@ def threads(system: System, cpus: frozenset[int] | None, count: int | None) -> C
 
 
 def affinity(system: System, cpus: frozenset[int] | None) -> Check:
-    """Which CPUs the work may run on."""
+    """Checks on which CPUs the cells may run, and whether a library binds its threads itself."""
     is_pinned = cpus is not None
     cpus = system.cpus if cpus is None else cpus
     online = system.cpu_list(f"{_CPU}/online")
@@ -104,14 +104,14 @@ def affinity(system: System, cpus: frozenset[int] | None) -> Check:
         "CPU affinity",
         found,
         len(nodes) > 1 or bool(binders),
-        f"unset {', '.join(binder.partition('=')[0] for binder in binders)}: the library's binding goes before --pin"
+        f"unset {', '.join(binder.partition('=')[0] for binder in binders)}, which overrides --pin"
         if binders
-        else "memory of one node is far from the other's cores: numactl --cpunodebind=0 --membind=0",
+        else "a core is slow to reach the other node's memory: numactl --cpunodebind=0 --membind=0",
     )
 
 
 def quota(system: System) -> Check:
-    """The CPU time that control groups grant."""
+    """Checks the CPU time that control groups grant."""
     granted, cores = system.cpu_quota(), system.core_count
     if granted is None:
         return judge("CPU quota", None if system.text("proc/self/cgroup") is None else "none", False, "")

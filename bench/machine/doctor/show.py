@@ -1,4 +1,4 @@
-"""The checks as a table for a terminal."""
+"""The checks as a table on a terminal."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ _STYLES = {"ok": "green", "warn": "yellow", "unknown": "dim"}
 
 
 def checks_table(checks: Sequence[Check]) -> Table:
-    """A row a check: its name, what was found, the verdict, what to do."""
+    """Makes a table with one row per check: name, result, verdict, advice."""
     table = Table("check", "found", "verdict", "what to do", box=None, padding=(0, 2, 0, 0))
     for check in checks:
         verdict = Text(check.verdict, style=_STYLES[check.verdict])

@@ -8,12 +8,12 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from bench.analysis.ratio import Seconds, ratio_of
 from bench.analysis.reliability import FEWEST_BLOCKS, noisy_because
 from bench.measure.clock import Clock, clock_for, collector_paused
+from bench.measure.latency.sample import Sample
 from bench.measure.latency.shares import measure_shares
 from bench.store.record import Latency, Shares
 from bench.train.step import TrainingStep
@@ -30,23 +30,6 @@ _FEWEST_SLOW_BLOCKS = 4
 
 Leg = Callable[[int], object]  # runs its step so many times
 Timed = Callable[[], AbstractContextManager[object]]
-
-
-class Sample(BaseModel):
-    """What one process has timed: plain data, so that it can travel to the process that does the statistics.
-
-    Attributes:
-        blocks_seconds: for each block the seconds a step of (cell, BP, BP, cell), each the mean of ``loops`` steps;
-            the two of one leg are in the order in which they ran, and every second block ran BP first and last.
-        loops: steps a leg.
-        warm_up_steps: steps of both kinds that ran before the first block.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    blocks_seconds: list[tuple[float, float, float, float]]
-    loops: int
-    warm_up_steps: int
 
 
 def sample_latency(

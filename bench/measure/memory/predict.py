@@ -16,7 +16,7 @@ from bench.config.methods import load_method
 from bench.errors import BenchError, first_line
 from bench.measure.memory.measure import measure_memory
 from bench.store.record import Memory
-from bench.train.meta_tensors import ContentsNeededError, hollow_tensors
+from bench.train.meta_tensors import ContentsNeededError, meta_tensors
 from bench.train.step import build_step
 
 # In what PyTorch says of an operator that has to do without contents.
@@ -27,7 +27,7 @@ _BATCH_NORM = torch.ops.aten.native_batch_norm.default
 def predict_memory(cell: Cell, shape: tuple[int, int, int], classes: int, round_to: int = 1) -> Memory:
     """What :func:`bench.measure.memory.measure.measure_memory` would measure, to the byte, without arithmetic.
 
-    The network, its gradients, the optimizer's state and the batch are hollow tensors: they go through the same steps
+    The network, its gradients, the optimizer's state and the batch are meta tensors: they go through the same steps
     under the same instrument and hold no memory, so neither time nor memory grows with the size of a tensor.
 
     Args:
@@ -82,11 +82,11 @@ class _MixedBatchNorm(TorchDispatchMode):
 def _without_contents(precision: Precision) -> Iterator[None]:
     """Makes tensors in the context sizes without contents.
 
-    Autocast passes by hollow tensors, which are not the CPU's to it, and so those of other precisions are PyTorch's
+    Autocast passes by meta tensors, which are not the CPU's to it, and so those of other precisions are PyTorch's
     fake tensors: slower, and known to autocast as what they stand for.
     """
     if precision == "float32":
-        with hollow_tensors():
+        with meta_tensors():
             yield
     else:
         # Truncated normal numbers are drawn again until all lie within the bounds, which asks for contents.

@@ -1,6 +1,7 @@
 """Who computes when on several ranks, and how much of the time each is busy."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -10,23 +11,42 @@ from torch import Tensor
 from bench.measure.clock import collector_paused
 from bench.measure.phases import LETTERS
 from bench.measure.trace.recorder import Span, TraceRecorder, merge_traces
+from bench.store.record import Trace
 from bench.train.ranks.step import RankStep
 
 _FOLLOWED_RUNS = 3  # odd, so that a median is one of them
 
 
-def trace_ranks(step: RankStep, images: Tensor, labels: Tensor, control: Any) -> dict[str, Any]:
-    """``trace``, and of ``ranks`` the busy share, which for a rule that works on many batches is that of as many."""
+@dataclass(frozen=True)
+class RankTrace:
+    """When each rank computes and waits.
+
+    Attributes:
+        trace: the spans of all ranks; None where they are more than a record stores.
+        busy_share: for each rank, the share of a step's time in which it does not wait.
+    """
+
+    trace: Trace | None
+    busy_share: list[float]
+
+
+def trace_ranks(step: RankStep, images: Tensor, labels: Tensor, control: Any) -> RankTrace | None:
+    """Traces one step of all ranks; None on every rank but rank 0.
+
+    For a rule that works on several batches at once, the busy share is that of one run over all of them.
+
+    Args:
+        step: this rank's step, warm; its weights change.
+        images: one batch, ``[B, channels, H, W]``, on the rank's device.
+        labels: ``[B]``, int64.
+        control: a gloo process group of all ranks.
+    """
     shown = _follow(step, partial(step, images, labels), control)
     many = step.share.run_length
     whole = shown if many == 1 else _follow(step, partial(step.run, images, labels, many), control)
     if not shown:
-        return {}
-    trace = merge_traces(shown, step.batches_in_call)
-    return {
-        "trace": trace.model_dump(mode="json") if trace else None,
-        "ranks": {"busy_share": [_busy_share(spans, whole) for spans in whole]},
-    }
+        return None
+    return RankTrace(merge_traces(shown, step.batches_in_call), [_busy_share(spans, whole) for spans in whole])
 
 
 def _follow(step: RankStep, run: Callable[[], object], control: Any) -> list[list[Span]]:

@@ -11,10 +11,9 @@ from bench.config.cell import Cell
 from bench.config.check import refuse_sides
 from bench.config.networks import Shape, load_network
 from bench.errors import ConfigError
-from bench.train.networks.backbones import build_units
 from bench.train.networks.cuts import balanced_cut, even_cut
 from bench.train.networks.own import build
-from bench.train.networks.unit_sizes import unit_sizes
+from bench.train.networks.units import build_units, unit_sizes
 from sid_core import BeliefNetwork, Cascade, Pipeline, cascade, convolutional_trunk, linear_trunk
 from sid_core.pipeline import pool
 

@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from bench.config.networks import Layout, Network
 from bench.config.plugins import call_with_known, resolve
 from bench.errors import ConfigError, first_line
-from bench.train.meta_tensors import hollow_tensors
+from bench.train.meta_tensors import meta_tensors
 from sid_core import BeliefNetwork, Pipeline
 
 # The arguments of a builder, in their order where it calls them otherwise.
@@ -77,7 +77,7 @@ def described(network: Network, shape: tuple[int, int, int], classes: int) -> Ne
     """
     known = {"shape": shape, "classes": classes, "modules": 1, "cut": "even", "hidden": 8, "depth": 1, "width": 8}
     try:
-        with torch.random.fork_rng(devices=[]), hollow_tensors():
+        with torch.random.fork_rng(devices=[]), meta_tensors():
             built = build(network, known)
     except ConfigError:
         raise

@@ -1,4 +1,4 @@
-"""A machine in a folder: /proc and /sys with two cores of two CPUs each, on which every check is content."""
+"""A machine in a folder: /proc and /sys with two cores of two CPUs each, on which no check warns."""
 
 import shutil
 from collections.abc import Iterable, Mapping
@@ -6,7 +6,6 @@ from pathlib import Path
 
 from bench.machine.system import System
 
-PID = 100
 GIB = 2**30
 
 CPU = "sys/devices/system/cpu"
@@ -27,15 +26,13 @@ CALM = {
 
 
 class FakeMachine:
-    """Files under a folder, and a :class:`System` that reads them. By default CPUs 0 and 1 may be used."""
+    """Files in a folder, and a :class:`System` that reads them. By default CPUs 0 and 1 may be used."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         for path, content in CALM.items():
             self.write(path, content)
         self.count(busy={}, stolen=0)
-        self.process(PID, "sid-bench", 0)
-        self.write(f"proc/{PID}/task/{PID}/children", "")
 
     def write(self, path: str, content: str) -> None:
         file = self._root / path
@@ -47,16 +44,12 @@ class FakeMachine:
         shutil.rmtree(target) if target.is_dir() else target.unlink()
 
     def count(self, busy: Mapping[int, int], stolen: int, all_ticks: int = 1000) -> None:
-        """The kernel's counters of time, in ticks: what each CPU was busy, and what the host stole from each."""
+        """Writes the kernel's counters, in ticks: for how long each CPU was busy, and what the host stole from each."""
         lines = ["cpu  1 2 3 4 5 6 7 8 9 10"]
         for cpu in range(4):
             used = busy.get(cpu, 0)
             lines.append(f"cpu{cpu} {used} 0 0 {all_ticks - used - stolen} 0 0 0 {stolen} 0 0")
         self.write("proc/stat", "\n".join([*lines, "intr 12345 0 0", "ctxt 99"]))
 
-    def process(self, pid: int, name: str, ticks: int, children_ticks: int = 0) -> None:
-        """A process that has used ``ticks`` itself, and ``children_ticks`` by children that have ended."""
-        self.write(f"proc/{pid}/stat", f"{pid} ({name}) S 1 1 1 0 -1 0 0 0 0 0 {ticks} 0 {children_ticks} 0 20 0 1 0")
-
     def system(self, cpus: Iterable[int] = (0, 1), **environ: str) -> System:
-        return System(self._root, environ, cpus, PID)
+        return System(self._root, environ, cpus)

@@ -1,4 +1,4 @@
-"""``sid-bench doctor``: the table, the JSON, the exit code, and the real thing."""
+"""``sid-bench doctor``: the table, the JSON, the exit code, and a run on this machine."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from bench.machine.doctor import diagnose
 
 @pytest.fixture
 def on_machine(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
-    """The command looks at the made-up machine, for a moment only."""
+    """Lets the command check the machine in the folder, for a moment only."""
     monkeypatch.setattr(bench.cli.doctor, "this_system", machine.system)
     monkeypatch.setattr(bench.cli.doctor, "diagnose", lambda system: diagnose(system, 0.01))
     monkeypatch.setattr("bench.machine.doctor.gpu.cuda_uuids", list)
@@ -24,17 +24,17 @@ def on_machine(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> FakeMac
 
 
 def doctor(*options: str) -> Result:
-    return CliRunner().invoke(bench.cli.app.app, ["doctor", *options], env={"COLUMNS": "200"})
+    return CliRunner().invoke(bench.cli.app.app, ["doctor", *options], env={"COLUMNS": "400"})
 
 
 @pytest.mark.usefixtures("on_machine")
-def test_a_calm_machine_passes_even_strictly() -> None:
+def test_a_quiet_machine_passes_strict() -> None:
     for options in ((), ("--strict",), ("--strict", "--json")):
         assert doctor(*options).exit_code == 0
     assert "warn" not in doctor().stdout
 
 
-def test_a_warning_fails_only_strictly(on_machine: FakeMachine) -> None:
+def test_a_warning_is_an_exit_code_with_strict_only(on_machine: FakeMachine) -> None:
     on_machine.write(f"{CPU}/intel_pstate/no_turbo", "0")
     assert doctor().exit_code == 0
     assert doctor("--strict").exit_code == 1
@@ -44,7 +44,7 @@ def test_a_warning_fails_only_strictly(on_machine: FakeMachine) -> None:
     assert "no_turbo" in line
 
 
-def test_what_is_unknown_is_no_warning(on_machine: FakeMachine) -> None:
+def test_an_unknown_value_is_no_warning(on_machine: FakeMachine) -> None:
     on_machine.remove("sys")
     ended = doctor("--strict")
     assert ended.exit_code == 0
@@ -62,12 +62,12 @@ def test_json_has_every_check_of_the_table(on_machine: FakeMachine) -> None:
     assert [check["name"] for check in checks if check["verdict"] == "warn"] == ["load average"]
 
 
-def test_text_of_a_process_is_not_markup(on_machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_value_of_a_variable_is_not_markup(on_machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench.cli.doctor, "this_system", lambda: on_machine.system(OMP_WAIT_POLICY="[red]x[/] \udcff"))
     assert "OMP_WAIT_POLICY=[red]x[/] \\udcff" in doctor().stdout
 
 
-def test_the_real_command_looks_at_this_machine() -> None:
+def test_the_command_checks_this_machine_without_torch() -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "4096"}
     command = [sys.executable, "-X", "importtime", "-m", "bench", "doctor", "--json", "--strict"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)

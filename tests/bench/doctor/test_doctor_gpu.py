@@ -1,4 +1,4 @@
-"""GPUs, by an NVML made for the test: this machine may have none."""
+"""Checks of GPUs with a fake NVML, since this machine may have no GPU."""
 
 import os
 import sys
@@ -16,11 +16,11 @@ UUIDS = ["11111111-0000-0000-0000-000000000000", "22222222-0000-0000-0000-000000
 
 
 class NVMLError(Exception):
-    """What NVML raises for everything."""
+    """The only type of error that NVML raises."""
 
 
 class FakeNvml:
-    """NVML with two quiet GPUs, whose order is not CUDA's; ``answers`` replaces what it says of the second."""
+    """NVML with two quiet GPUs, not in CUDA's order; ``answers`` replaces values of the second."""
 
     NVMLError = NVMLError
     NVML_CLOCK_SM, NVML_CLOCK_MEM = 1, 2
@@ -76,7 +76,7 @@ def checks_of_second() -> dict[str, Check]:
     return {check.name.removeprefix("cuda:1 "): check for check in gpu.gpu_checks() if check.name.startswith("cuda:1")}
 
 
-def test_quiet_gpus_are_ok_and_matched_by_uuid(nvml: FakeNvml) -> None:
+def test_quiet_gpus_are_ok_and_found_by_uuid(nvml: FakeNvml) -> None:
     checks = gpu.gpu_checks()
     assert {check.verdict for check in checks} == {"ok"}
     assert [check.found for check in checks[:6]] == [
@@ -115,7 +115,7 @@ def test_quiet_gpus_are_ok_and_matched_by_uuid(nvml: FakeNvml) -> None:
         ("MIG", {"nvmlDeviceGetMigMode": [1, 0]}, "on"),
     ],
 )
-def test_what_disturbs_a_gpu_is_found(nvml: FakeNvml, name: str, answers: dict[str, Any], found: str) -> None:
+def test_each_disturbance_of_a_gpu_warns(nvml: FakeNvml, name: str, answers: dict[str, Any], found: str) -> None:
     nvml.answers = answers
     check = checks_of_second()[name]
     assert (check.found, check.verdict) == (found, "warn")
@@ -123,7 +123,7 @@ def test_what_disturbs_a_gpu_is_found(nvml: FakeNvml, name: str, answers: dict[s
     assert {other.verdict for other in gpu.device_checks(UUIDS[0], "first")} == {"ok"}
 
 
-def test_what_a_gpu_does_not_say_is_unknown(nvml: FakeNvml) -> None:
+def test_a_value_that_nvml_does_not_have_is_unknown(nvml: FakeNvml) -> None:
     nvml.answers = dict.fromkeys(nvml.quiet, NVMLError)
     assert {check.verdict for check in checks_of_second().values()} == {"unknown"}
     nvml.answers = {"nvmlDeviceGetEccMode": [0, 0], "nvmlDeviceGetApplicationsClock": NVMLError}
@@ -131,7 +131,7 @@ def test_what_a_gpu_does_not_say_is_unknown(nvml: FakeNvml) -> None:
     assert checks_of_second()["clocks"].verdict == "ok"
 
 
-def test_we_are_not_another_process(nvml: FakeNvml) -> None:
+def test_this_process_is_not_another_process(nvml: FakeNvml) -> None:
     nvml.answers = {"nvmlDeviceGetComputeRunningProcesses": [SimpleNamespace(pid=os.getpid(), usedGpuMemory=1)]}
     assert checks_of_second()["other processes"].verdict == "ok"
 
@@ -142,7 +142,7 @@ def test_a_gpu_that_nvml_does_not_know_is_unknown(nvml: FakeNvml) -> None:
     assert nvml.starts == 1
 
 
-def test_without_a_gpu_there_is_one_line_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_gpu_one_check_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.machine.doctor.cuda._LIBRARY", "libno-such-driver.so.1")
     cuda_uuids.cache_clear()
     try:

@@ -1,4 +1,4 @@
-"""Clocks, cores, threads, limits and memory: each check warns, is content, and does not guess."""
+"""Clocks, cores, threads, limits and memory: each check can warn, be ok, and be unknown."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ CHECKS: dict[str, Examine] = {
     "CPU quota": quota,
     **{name: memory_check(name) for name in ("free memory", "memory limit", "swap")},
 }
-CONTENT = {
+QUIET = {
     "frequency governor": "performance (4 of 4)",
     "turbo": "off",
     "SMT": "2 CPUs on 2 physical cores",
@@ -37,7 +37,7 @@ CONTENT = {
     "memory limit": "none",
     "swap": "0 MiB of 1.0 GiB in use",
 }
-# What makes a check warn: its name, a file and its content, what it then finds.
+# What makes a check warn: its name, a file and its content, and what the check then finds.
 WARNINGS = [
     (
         "frequency governor",
@@ -60,12 +60,12 @@ WARNINGS = [
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_a_calm_machine_is_ok(machine: FakeMachine, name: str) -> None:
-    assert CHECKS[name](machine.system()) == Check(name, CONTENT[name], "ok", None)
+def test_each_check_of_a_quiet_machine_is_ok(machine: FakeMachine, name: str) -> None:
+    assert CHECKS[name](machine.system()) == Check(name, QUIET[name], "ok", None)
 
 
 @pytest.mark.parametrize(("name", "path", "content", "found"), WARNINGS)
-def test_what_disturbs_is_found_with_advice(
+def test_each_disturbance_warns_with_advice(
     machine: FakeMachine, name: str, path: str, content: str, found: str
 ) -> None:
     machine.write(path, content)
@@ -76,7 +76,7 @@ def test_what_disturbs_is_found_with_advice(
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_what_the_machine_does_not_say_is_unknown_and_not_made_up(machine: FakeMachine, name: str) -> None:
+def test_without_its_files_a_check_is_unknown(machine: FakeMachine, name: str) -> None:
     machine.remove("proc")
     machine.remove("sys")
     check = CHECKS[name](machine.system())
@@ -87,7 +87,7 @@ def test_what_the_machine_does_not_say_is_unknown_and_not_made_up(machine: FakeM
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_nonsense_in_the_files_stops_no_check(machine: FakeMachine, name: str) -> None:
+def test_a_check_survives_nonsense_in_its_files(machine: FakeMachine, name: str) -> None:
     for path in ("proc/meminfo", "proc/self/cgroup", f"{CPU}/online", f"{CPU}/intel_pstate/no_turbo"):
         machine.write(path, ":: what? \udcff".encode(errors="replace").decode())
     for cpu in range(4):
@@ -95,7 +95,7 @@ def test_nonsense_in_the_files_stops_no_check(machine: FakeMachine, name: str) -
     assert CHECKS[name](machine.system()).name == name
 
 
-def test_boost_is_turbo_by_another_name(machine: FakeMachine) -> None:
+def test_boost_is_another_name_for_turbo(machine: FakeMachine) -> None:
     machine.remove(f"{CPU}/intel_pstate")
     machine.write(f"{CPU}/cpufreq/boost", "1")
     check = turbo(machine.system())
@@ -111,7 +111,7 @@ def test_two_cpus_of_one_core_warn(machine: FakeMachine) -> None:
     assert "--pin" in str(check.advice)
 
 
-def test_smt_that_is_off_is_ok_whatever_the_cpus(machine: FakeMachine) -> None:
+def test_smt_that_is_off_is_ok_for_any_cpus(machine: FakeMachine) -> None:
     machine.write(f"{CPU}/smt/active", "0")
     assert smt(machine.system(cpus=range(4)), None).found == "off"
 
@@ -143,7 +143,7 @@ def test_threads_come_from_the_environment(
     assert found in check.found
 
 
-def test_torchs_own_number_of_threads_counts_where_it_is_known(machine: FakeMachine) -> None:
+def test_the_number_of_threads_of_torch_is_used_where_it_is_known(machine: FakeMachine) -> None:
     system = machine.system(OMP_NUM_THREADS="1")
     assert threads(system, None, 3).verdict == "warn"
     assert threads(system, frozenset({0}), 2).found.startswith("2; 1 usable CPUs")
@@ -160,7 +160,7 @@ def test_torchs_own_number_of_threads_counts_where_it_is_known(machine: FakeMach
         ("KMP_AFFINITY", "none", "ok"),
     ],
 )
-def test_a_library_that_binds_threads_itself_is_named(
+def test_a_library_that_binds_its_threads_is_named(
     machine: FakeMachine, variable: str, value: str, verdict: str
 ) -> None:
     check = affinity(machine.system(**{variable: value}), None)
@@ -190,7 +190,7 @@ def test_version_1_of_cgroups_is_read_too(machine: FakeMachine) -> None:
     assert memory_check("memory limit")(machine.system()).found == "2.0 GiB, 1.5 GiB of it free"
 
 
-def test_the_tightest_memory_limit_counts_and_file_pages_are_free(machine: FakeMachine) -> None:
+def test_the_limit_with_the_least_available_memory_counts_and_file_pages_are_available(machine: FakeMachine) -> None:
     for folder, limit in (("user/bench", "max"), ("user", str(GIB)), ("", str(4 * GIB))):
         machine.write(f"sys/fs/cgroup/{folder}/memory.max", limit)
         machine.write(f"sys/fs/cgroup/{folder}/memory.current", str(GIB))
@@ -202,5 +202,5 @@ def test_the_tightest_memory_limit_counts_and_file_pages_are_free(machine: FakeM
     assert machine.system().available_memory_bytes() == GIB // 4
 
 
-def test_cpus_are_shown_as_linux_writes_them() -> None:
+def test_cpus_are_formatted_as_linux_does() -> None:
     assert show_cpus(frozenset({8, 0, 1, 2, 5})) == "0-2,5,8"

@@ -1,4 +1,4 @@
-"""What the tests of the harness share: tiny sweeps, real runs, records made by hand, a look at the process table."""
+"""What the tests of the harness share: tiny sweeps and records, scripted executors, real runs and their processes."""
 
 import json
 import os
@@ -6,13 +6,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+import psutil
+from record_builder import make_record
 
 from bench.config.cell import Cell
-from bench.config.check import make_cell
+from bench.execute.executor import Executor, ExecutorSettings
+from bench.execute.messages import Answer
 from bench.store.file import read_records
 from bench.store.record import Record
 
@@ -29,11 +34,12 @@ TINY: dict[str, Any] = {
 TOKEN = "SID_BENCH_TEST_TOKEN"
 
 RunCli = Callable[..., Any]  # arguments of sid-bench -> exit_code, stdout, stderr, exception
-Endings = Callable[..., list[Cell]]  # how each cell ends, how checks end -> the cells that were started
+ExecutorFactory = Callable[[ExecutorSettings], Executor]
+UseExecutor = Callable[[ExecutorFactory], None]
 
 
 def write_sweep(path: Path, *grids: Mapping[str, Any], **axes: Any) -> Path:
-    """A TOML file of tiny cells: one grid with ``axes``, or one for each of ``grids``."""
+    """Writes a TOML file of tiny cells: one grid with ``axes``, or one for each of ``grids``."""
     lines = []
     for grid in grids or [axes]:
         lines.append("[[grid]]")
@@ -42,53 +48,69 @@ def write_sweep(path: Path, *grids: Mapping[str, Any], **axes: Any) -> Path:
     return path
 
 
-def make_record(message: str | None = None, status: str = "ok", memory_bytes: int = 1000, **axes: Any) -> Record:
-    """A record made by hand; ``axes`` change its cell."""
-    cell = make_cell(TINY | {"method": "bp"} | axes)
-    memory = {
-        "peak_activation_bytes": memory_bytes,
-        "peak_total_bytes": memory_bytes + 500,
-        "parameter_bytes": 200,
-        "buffer_bytes": 0,
-        "gradient_bytes": 200,
-        "optimizer_bytes": 100,
-        "input_bytes": 64,
-        "at_peak": None,
-        "timeline": None,
-        "allocator": None,
-    }
-    return Record.parse(
-        {
-            "schema": 3,
-            "id": cell.id,
-            "status": status,
-            "message": message,
-            "attempts": 1,
-            "created": "2026-01-02T03:04:05+00:00",
-            "suite": "by-hand",
-            "cell": cell.model_dump(mode="json"),
-            "data": None,
-            "parameters": 50,
-            "memory": memory if status == "ok" else None,
-            "latency": None,
-            "accuracy": None,
-            "trace": None,
-            "ranks": None,
-            "timing": {"work_seconds": 0.5, "overhead_seconds": 0.25},
-            "environment": {"sid_bench": "0.1.0", "cpu": "one with an é"},
-        }
+def tiny_record(message: str | None = None, status: str = "ok", memory_bytes: int = 1000, **axes: Any) -> Record:
+    """A record of a tiny cell; ``axes`` change the cell, and only a record that is ok has memory."""
+    return make_record(
+        TINY | {"method": "bp"} | axes,
+        memory=memory_bytes if status == "ok" else None,
+        message=message,
+        status=status,
+        parameters=50,
+        timing={"work_seconds": 0.5, "overhead_seconds": 0.25},
+        environment={"sid_bench": "0.1.0", "cpu": "one with an é"},
     )
 
 
+OK = Answer(status="ok", work_seconds=0.0)
+
+
+def crash(message: str = "killed by signal 11 (SIGSEGV)", **fields: Any) -> Answer:
+    return Answer(status="crashed", message=message, **fields)
+
+
+class ScriptedExecutor:
+    """Answers at once instead of running cells.
+
+    Attributes:
+        asked: each task and its cell, in order.
+    """
+
+    def __init__(self, measure: Callable[[Cell], Answer], check: Answer = OK) -> None:
+        self._measure = measure
+        self._check = check
+        self.asked: list[tuple[str, Cell]] = []
+
+    @property
+    def measured(self) -> list[Cell]:
+        return [cell for task, cell in self.asked if task == "measure"]
+
+    def check(self, cell: Cell) -> Answer:
+        self.asked.append(("check", cell))
+        return self._check
+
+    def measure(self, cell: Cell) -> Answer:
+        self.asked.append(("measure", cell))
+        return self._measure(cell)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+
+Script = Callable[..., ScriptedExecutor]  # arguments of the executor -> the executor, which the command line then uses
+
+
 def write_records(path: Path, records: Iterable[Record]) -> bytes:
-    """Writes a results file without the store; returns its content."""
+    """Writes a results file without the store, and returns its content."""
     content = b"".join(record.line().encode() + b"\n" for record in records)
     path.write_bytes(content)
     return content
 
 
 def sound_records(path: Path) -> tuple[Record, ...]:
-    """The records of a file that must hold whole lines and nothing else."""
+    """Reads a results file and asserts that it consists of whole records."""
     content = path.read_bytes()
     contents = read_records(path)
     assert contents.damaged_tail == b""
@@ -98,9 +120,9 @@ def sound_records(path: Path) -> tuple[Record, ...]:
 
 
 def bench_environment(plugins: Path | None = None, **extra: str) -> dict[str, str]:
-    """The environment of a run, with the folder of a plug-in package on the path.
+    """The environment variables of a run, with ``plugins`` on the path.
 
-    One thread each: the threads of several runs at once would wait for each other, and tiny cells need no second.
+    A run has one thread, since tiny cells need no second one and the threads of parallel tests would compete.
     """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment["OMP_NUM_THREADS"] = "1"
@@ -116,7 +138,7 @@ def bench_command(arguments: Iterable[object]) -> list[str]:
 def run_bench(
     *arguments: object, cwd: Path, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """``sid-bench ARGUMENTS`` as a process of its own, to its end."""
+    """Runs ``sid-bench ARGUMENTS`` in a process of its own, to its end."""
     return subprocess.run(
         bench_command(arguments),
         cwd=cwd,
@@ -131,7 +153,7 @@ def run_bench(
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A tiny sweep that ran to its end: its file, its results, and what it printed."""
+    """A tiny sweep that has ended: its file, its results, and its output."""
 
     sweep: Path
     results: Path
@@ -140,7 +162,7 @@ class FinishedRun:
 
 @dataclass
 class Launcher:
-    """Starts runs in the background that can be told from all other processes by a token in their environment."""
+    """Starts runs in the background. A token in their environment identifies their processes."""
 
     token: str
     environment: dict[str, str]
@@ -158,78 +180,68 @@ class Launcher:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
-    def pids(self) -> list[int]:
-        """All living processes of the runs started here, those that they started included."""
-        marker = f"{TOKEN}={self.token}".encode()
+    def processes(self) -> list[psutil.Process]:
+        """All living processes of the runs started here, and of those that they started."""
         found = []
-        for folder in Path("/proc").iterdir():
-            if folder.name.isdigit():
-                try:
-                    if marker in (folder / "environ").read_bytes().split(b"\0"):
-                        found.append(int(folder.name))
-                except OSError:
-                    continue  # gone, or not ours
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):  # it has ended, or is somebody else's
+                if process.environ().get(TOKEN) == self.token:
+                    found.append(process)
         return found
 
+    def commands(self) -> list[str]:
+        """The command lines of :meth:`processes`."""
+        return [command_of(process) for process in self.processes()]
+
     def server_of(self, run: subprocess.Popen[str]) -> int | None:
-        """The fork server of ``run``, None if it has none now."""
-        for pid in self.pids():
-            if parent_of(pid) == run.pid and b"bench.execute.forkserver" in command_of(pid):
-                return pid
+        """The process id of the fork server of ``run``; None if it has none now."""
+        with suppress(psutil.Error):
+            for child in psutil.Process(run.pid).children():
+                if "bench.execute.forkserver" in command_of(child):
+                    return child.pid
         return None
 
     def cell_of(self, run: subprocess.Popen[str]) -> int | None:
-        """The process of the cell that ``run`` has in flight, None if it has none now."""
+        """The process id of the cell that ``run`` is measuring; None if it has none now."""
         server = self.server_of(run)
-        return next((pid for pid in self.pids() if server and parent_of(pid) == server), None)
+        with suppress(psutil.Error):
+            return next((child.pid for child in psutil.Process(server).children()), None) if server else None
+        return None
 
     def assert_none_survives(self) -> None:
-        """Waits for the last process to go."""
-        assert wait_until(lambda: not self.pids()), [(pid, command_of(pid)) for pid in self.pids()]
+        """Waits until the last process has ended."""
+        assert wait_until(lambda: not self.processes()), self.commands()
 
     def kill_all(self) -> None:
-        """For the end of a test that failed."""
-        for pid in self.pids():
-            kill(pid)
+        """Kills what is left after a test that failed."""
+        for process in self.processes():
+            kill(process.pid)
 
 
 def kill(pid: int) -> None:
-    """Kills a process that may be gone already."""
-    try:
+    """Kills a process that may have ended already."""
+    with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
-def command_of(pid: int) -> bytes:
-    """The command line of a process, empty if it is gone."""
+def command_of(process: psutil.Process) -> str:
+    """The command line of a process; empty if it has ended."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
-def _status_of(pid: int) -> Sequence[str] | None:
-    """State, parent and the rest of ``/proc/PID/stat``; None if there is no such process."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-
-
-def parent_of(pid: int) -> int | None:
-    status = _status_of(pid)
-    return int(status[1]) if status else None
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that is dead but not reaped does not."""
-    status = _status_of(pid)
-    return status is not None and status[0] != "Z"
+    """Whether a process runs; a zombie does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 90) -> bool:
-    """Whether ``condition`` came true before a deadline that only a failure reaches."""
+    """Waits for ``condition``; returns whether it came true within ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -246,10 +258,10 @@ def count_lines(path: Path) -> int:
 
 
 def write_plugin(folder: Path, package: str, methods: Mapping[str, str]) -> Path:
-    """A package as another project would install it: one module a method, and their entry points.
+    """Writes a package as another project would install it: one module per method, and their entry points.
 
     Args:
-        folder: where to write; goes onto PYTHONPATH.
+        folder: where to write, for PYTHONPATH.
         package: the name of the distribution.
         methods: the source of each method's module, by the method's name.
     """
@@ -267,7 +279,7 @@ def write_plugin(folder: Path, package: str, methods: Mapping[str, str]) -> Path
 
 
 def method_source(body: str, summary: str = "a method of the tests") -> str:
-    """A method's module: BP's step after the statements in ``body``."""
+    """The source of a method that runs the statements in ``body`` before each step of BP."""
     indented = "".join(f"    {line}\n" for line in body.strip("\n").splitlines())
     return (
         f'SUMMARY = "{summary}"\n'
@@ -276,6 +288,6 @@ def method_source(body: str, summary: str = "a method of the tests") -> str:
         "    import os, pathlib, signal, subprocess, sys, time\n"
         "    import torch\n"
         f"{indented}"
-        "    from bench.train.rules.bp import accumulate_gradients as bp\n"
-        "    return bp(network, images, labels, alpha)\n"
+        "    from bench.train.rules.bp import train_end_to_end\n"
+        "    return train_end_to_end(network, images, labels, None)\n"
     )

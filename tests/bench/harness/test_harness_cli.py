@@ -1,4 +1,4 @@
-"""The command line does what is asked: help, listings, dry runs, output, files."""
+"""The command line: help, listings, dry runs, output, files."""
 
 import subprocess
 import sys
@@ -69,7 +69,7 @@ def test_list_names_everything(cli: RunCli) -> None:
         ("axes", list(axes())),
     ],
 )
-def test_list_of_one_kind_names_that_kind_only(cli: RunCli, what: str, names: list[str]) -> None:
+def test_list_of_one_kind_lists_that_kind_only(cli: RunCli, what: str, names: list[str]) -> None:
     ended = cli("list", what)
     first_words = [line.split()[0] for line in ended.stdout.splitlines() if line and not line.startswith(" ")]
     assert first_words == [what, *names]
@@ -82,14 +82,14 @@ def test_list_of_an_unknown_kind_names_the_known(cli: RunCli) -> None:
 
 
 def dry_run(cli: RunCli, *arguments: object) -> list[str]:
-    """The lines that ``--dry-run`` prints."""
+    """Returns the lines that ``--dry-run`` prints."""
     ended = cli("run", *arguments, "--dry-run")
     assert ended.exit_code == 0, ended.stderr
     return ended.stdout.splitlines()
 
 
 @pytest.mark.parametrize("suite", suite_names())
-def test_dry_run_prints_each_cell_on_a_line_and_touches_nothing(
+def test_dry_run_prints_one_line_per_cell_and_writes_nothing(
     cli: RunCli, results: Path, asked: list[tuple[str, Cell]], suite: str
 ) -> None:
     cells = load_sweep(suite).cells
@@ -124,7 +124,7 @@ def test_without_quiet_each_cell_has_a_line(
     assert [task for task, _ in asked] == ["measure", "measure"]
 
 
-def test_the_data_of_a_sweep_is_checked_once_before_the_first_cell(
+def test_data_is_checked_once_before_the_first_cell(
     cli: RunCli, sweep: Path, results: Path, asked: list[tuple[str, Cell]]
 ) -> None:
     cli("run", sweep, "--out", results, "--set", "dataset=digits", "--set", "seed=0,1,2")
@@ -140,7 +140,7 @@ def test_results_go_to_a_file_named_after_the_suite(
     assert len(asked) == 2
 
 
-def test_what_was_cut_short_is_reported_and_measured_again(
+def test_a_record_that_was_cut_short_is_reported_and_measured_again(
     cli: RunCli, sweep: Path, results: Path, asked: list[tuple[str, Cell]]
 ) -> None:
     cli("run", sweep, "--out", results)
@@ -179,7 +179,7 @@ def test_a_sweep_file_is_run_by_its_path(finished_run: FinishedRun) -> None:
 
 
 @pytest.mark.parametrize("options", [["--cell-timeout=0.01"], ["--memory-limit=1MiB"]])
-def test_limits_that_no_cell_can_keep_make_records_and_not_an_error(
+def test_limits_that_every_cell_exceeds_make_records_and_no_error(
     measuring_cli: RunCli, sweep: Path, results: Path, options: list[str]
 ) -> None:
     ended = measuring_cli("run", sweep, "--set", "dataset=digits", "--out", results, *options)
@@ -203,7 +203,7 @@ assert not loaded, loaded
 """
 
 
-def test_the_process_that_plans_a_sweep_never_loads_torch() -> None:
+def test_the_process_of_the_sweep_never_loads_torch() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", PARENT_WITHOUT_TORCH],
         env=bench_environment(),

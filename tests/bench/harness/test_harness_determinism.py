@@ -1,4 +1,4 @@
-"""One cell, one result: equal cells have one id everywhere, and running one twice gives the same figures."""
+"""Equal cells have the same id in every process, and a cell that runs twice has the same memory and accuracy."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ NOISE_KINDS = ["symmetric-exclusive", "symmetric-inclusive", "pairflip", "asymme
 
 @st.composite
 def cell_values(draw: st.DrawFn) -> dict[str, Any]:
-    """Legal fields of a cell: few values each, so that two draws often mean the same."""
+    """Draws legal fields of a cell, each from few values, so that two draws are often equal."""
     modules = draw(st.sampled_from([1, 2]))
     optional: dict[str, st.SearchStrategy[Any]] = {
         "network": st.sampled_from(["cascade-linear", "cascade-conv"]),
@@ -45,7 +45,7 @@ def cell_values(draw: st.DrawFn) -> dict[str, Any]:
     }
     chosen = draw(st.fixed_dictionaries({}, optional=optional))
     method = draw(st.sampled_from(METHODS))
-    if method == "bp-label-smoothing" and isinstance(chosen.get("alpha"), list):  # has one loss, and one alpha
+    if method == "bp-label-smoothing" and isinstance(chosen.get("alpha"), list):  # which has one alpha
         del chosen["alpha"]
     return {"method": method, "depth": 2, "modules": modules, **chosen}
 
@@ -60,7 +60,7 @@ def test_two_cells_are_equal_exactly_if_their_ids_are(first: dict[str, Any], sec
 
 @given(cell_values(), st.data())
 @settings(max_examples=200, deadline=None)
-def test_changing_one_field_that_bears_on_the_cell_changes_its_id(values: dict[str, Any], data: st.DataObject) -> None:
+def test_changing_a_field_changes_the_id(values: dict[str, Any], data: st.DataObject) -> None:
     changes = {
         "network": ["cascade-linear", "cascade-conv"],
         "depth": [2, 4],
@@ -80,14 +80,14 @@ def test_changing_one_field_that_bears_on_the_cell_changes_its_id(values: dict[s
 
 @given(cell_values())
 @settings(max_examples=100, deadline=None)
-def test_the_objective_bears_on_methods_that_have_one_only(values: dict[str, Any]) -> None:
+def test_the_objective_is_part_of_a_cell_only_for_methods_that_use_it(values: dict[str, Any]) -> None:
     cell = make_cell(values)
     usual = {"direction": "forward", "smoothing": None, "loss_reduction": "sum"}
     if not load_method(cell.method).objective:
         assert {name: getattr(cell, name) for name in usual} == usual
     assert (cell.smoothing is None) == (cell.direction == "forward")
     stored = cell.model_dump(mode="json")
-    if {name: stored[name] for name in usual} == usual:  # then the cell is what it was before there was a choice
+    if {name: stored[name] for name in usual} == usual:  # a stored cell from before these axes
         before = {name: value for name, value in stored.items() if name not in usual}
         old = Cell.model_validate(before)
         assert (old, old.id) == (cell, cell.id)
@@ -146,7 +146,7 @@ def test_minus_zero_is_zero(axis: str) -> None:
     assert make_cell({axis: -0.0}).id == make_cell({axis: 0.0}).id
 
 
-def test_an_optimizer_named_with_its_own_presets_is_the_same_cell() -> None:
+def test_naming_the_presets_of_an_optimizer_does_not_change_the_cell() -> None:
     for preset in (
         {"optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0, "schedule": "constant"},
         {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 5e-4, "schedule": "cosine"},
@@ -180,8 +180,8 @@ def test_ids_do_not_depend_on_the_process_or_its_hash_seed() -> None:
     assert printed("4242") == first
 
 
-def test_the_id_of_a_cell_is_the_one_it_had_when_results_were_stored() -> None:
-    """A change of this id makes all stored results useless: raise the schema number with it."""
+def test_the_id_of_a_cell_is_that_of_stored_results() -> None:
+    """A change of this id makes all stored results unreadable."""
     assert make_cell(TINY | {"method": "bp"}).id == "bd484f9325ea3c71"
 
 

@@ -1,11 +1,9 @@
-"""Isolation: whatever a cell does to its process is a result, and the sweep goes on."""
+"""Isolation: however the process of a cell ends, the cell has a record and the sweep goes on."""
 
 import json
-import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +11,14 @@ from typing import Any
 
 import pytest
 from harness_tools import (
-    TOKEN,
-    Launcher,
     RunCli,
     bench_environment,
-    command_of,
     is_alive,
     kill,
-    make_record,
     method_source,
     run_bench,
     sound_records,
+    tiny_record,
     wait_until,
     write_plugin,
     write_sweep,
@@ -31,8 +26,7 @@ from harness_tools import (
 
 from bench.config.check import make_cell
 from bench.errors import ConfigError
-from bench.execute.forkserver import _collect
-from bench.execute.isolate import Isolation
+from bench.execute.messages import Answer
 from bench.execute.run import measure_cell
 
 NAP = 'subprocess.Popen(["sleep", "600"], start_new_session={apart}).pid'
@@ -40,11 +34,11 @@ NOTE = 'pathlib.Path(os.environ["TEST_NOTES"], {name!r}).write_text(str({value})
 
 
 def note(name: str, value: str) -> str:
-    """A statement that leaves ``value`` in a file for the test."""
+    """The source of a statement that writes ``value`` into a file for the test."""
     return NOTE.format(name=name, value=value)
 
 
-# In the order of the sweep: each misbehaves in its own way, and the fifth method of somebody else's package works.
+# In the order of the sweep: each misbehaves in its own way, except the last, an ordinary method of another package.
 METHODS = {
     "exits": method_source("os._exit(3)"),
     "exits-quietly": method_source("sys.exit(0)"),
@@ -59,7 +53,7 @@ METHODS = {
         + note("daemon-of-sleeper", NAP.format(apart=True))
         + "\ntime.sleep(600)"
     ),
-    "exits-behind-a-fork": method_source(
+    "exits-after-a-fork": method_source(
         "child = os.fork()\nif child == 0:\n    time.sleep(600)\n" + note("fork-of-exiter", "child") + "\nos._exit(4)"
     ),
     "hoards-tensors": method_source("hoard = []\nwhile True:\n    hoard.append(torch.ones(1 << 20))"),
@@ -78,7 +72,7 @@ METHODS = {
 
 @dataclass(frozen=True)
 class BadSweep:
-    """One sweep over all of METHODS and BP, and what it left."""
+    """One sweep over all of METHODS and BP: its exit code, output and records, and the processes that cells noted."""
 
     code: int
     output: str
@@ -124,13 +118,13 @@ def test_every_cell_has_one_record_in_the_order_of_the_sweep(bad_sweep: BadSweep
     assert bad_sweep.order == [*METHODS, "bp"]
 
 
-def test_failed_cells_do_not_fail_the_sweep(bad_sweep: BadSweep) -> None:
+def test_failed_cells_do_not_make_the_sweep_fail(bad_sweep: BadSweep) -> None:
     assert bad_sweep.code == 0, bad_sweep.errors
     assert bad_sweep.errors == ""
     assert "15 cells measured, 7 crashed, 5 ok, 2 oom, 1 timeout, 8 retries, 0 stored before" in bad_sweep.output
 
 
-def test_an_ordinary_cell_after_all_of_them_is_ok(bad_sweep: BadSweep) -> None:
+def test_an_ordinary_cell_after_the_failures_is_ok(bad_sweep: BadSweep) -> None:
     record = bad_sweep.records["bp"]
     assert (record["status"], record["message"]) == ("ok", None)
     assert record["memory"]["peak_activation_bytes"] > 0
@@ -145,13 +139,13 @@ def test_an_ordinary_cell_after_all_of_them_is_ok(bad_sweep: BadSweep) -> None:
         ("raises-bytes", "crashed", r"^ValueError: no file caf\\udce9$"),
         ("killed", "crashed", r"^killed by signal 9 \(SIGKILL\)"),
         ("segfaults", "crashed", r"^killed by signal 11 \(SIGSEGV\)"),
-        ("exits-behind-a-fork", "crashed", r"^exited with code 4 and without a result"),
+        ("exits-after-a-fork", "crashed", r"^exited with code 4 and without a result"),
         ("sleeps", "timeout", r"^no result within 8 s$"),
         ("hoards-tensors", "oom", r"can't allocate memory"),
         ("hoards-bytes", "oom", r"^MemoryError"),
     ],
 )
-def test_a_cell_that_fails_says_how(bad_sweep: BadSweep, method: str, status: str, message: str) -> None:
+def test_a_record_says_how_its_cell_failed(bad_sweep: BadSweep, method: str, status: str, message: str) -> None:
     record = bad_sweep.records[method]
     assert record["status"] == status
     assert re.search(message, record["message"], re.DOTALL), record["message"]
@@ -160,24 +154,24 @@ def test_a_cell_that_fails_says_how(bad_sweep: BadSweep, method: str, status: st
     assert f"{status} {method} cascade-linear" in bad_sweep.output
 
 
-def test_a_cell_that_crashes_once_is_measured_and_says_so(bad_sweep: BadSweep) -> None:
+def test_a_cell_that_crashes_once_is_measured_and_its_record_says_so(bad_sweep: BadSweep) -> None:
     record = bad_sweep.records["crashes-once"]
     assert (record["status"], record["attempts"]) == ("ok", 2)
     assert record["message"] == "attempt 1 crashed: killed by signal 11 (SIGSEGV)"
     assert record["memory"] == bad_sweep.records["bp"]["memory"]
 
 
-def test_what_a_cell_prints_does_not_reach_the_sweep(bad_sweep: BadSweep) -> None:
+def test_output_of_a_cell_does_not_reach_the_terminal(bad_sweep: BadSweep) -> None:
     assert bad_sweep.records["chatters"]["status"] == "ok"
     assert "blah" not in (bad_sweep.output + bad_sweep.errors).lower()
 
 
 @pytest.mark.parametrize("name", ["child-of-sleeper", "fork-of-exiter", "child-of-leaver"])
-def test_what_a_cell_started_is_gone_after_it(bad_sweep: BadSweep, name: str) -> None:
+def test_processes_that_a_cell_started_are_killed_after_it(bad_sweep: BadSweep, name: str) -> None:
     assert wait_until(lambda: not is_alive(bad_sweep.pids[name]), seconds=10)
 
 
-def test_what_a_cell_started_in_a_session_of_its_own_is_gone_after_it(bad_sweep: BadSweep) -> None:
+def test_a_process_that_a_cell_started_in_a_session_of_its_own_is_killed_after_it(bad_sweep: BadSweep) -> None:
     assert wait_until(lambda: not is_alive(bad_sweep.pids["daemon-of-sleeper"]), seconds=3)
 
 
@@ -215,10 +209,10 @@ def test_a_broken_method_of_another_package_is_named_without_a_traceback(
     assert "Traceback" not in ended.stderr
 
 
-def test_a_cell_that_cannot_say_how_long_it_took_has_no_timing() -> None:
-    record = measure_cell(make_record().cell, "suite", lambda _: {"status": "timeout", "message": "late"})
+def test_a_record_of_a_cell_that_was_killed_has_no_timing() -> None:
+    record = measure_cell(tiny_record().cell, "suite", lambda _: Answer(status="timeout", message="late"))
     assert record.timing is None
-    assert record.id == make_record().id
+    assert record.id == tiny_record().id
 
 
 def test_a_loss_that_is_not_a_number_makes_a_legal_record(measuring_cli: RunCli, tmp_path: Path, results: Path) -> None:
@@ -237,83 +231,9 @@ def test_a_loss_that_is_not_a_number_makes_a_legal_record(measuring_cli: RunCli,
         assert 0 <= record.accuracy.test_last <= 1
 
 
-def test_one_server_serves_checks_and_measurements(isolation: Isolation) -> None:
-    cell = make_record().cell
-    check = isolation.check(cell)
-    server = isolation._server
-    measured = isolation.measure(cell)
-    refused = isolation.measure(cell.model_copy(update={"dataset": "mnist"}))
-    no_gpu = isolation.check(cell.model_copy(update={"device": "cuda:99"}))
-    assert server is not None
-    assert isolation._server is server
-    assert (check["status"], check["message"]) == ("ok", None)
-    assert "memory" not in check
-    assert measured["status"] == "ok"
-    assert measured["memory"]["peak_activation_bytes"] > 0
-    assert refused["status"] == "crashed"
-    assert "--data-root" in refused["message"]
-    assert refused["final"] is True, "to try again would not bring the data"
-    assert "device = 'cuda:99' is not on this machine; legal: cpu" in no_gpu["message"]
-
-
-def test_a_time_out_may_be_as_long_as_one_likes() -> None:
-    answer, answer_writer = os.pipe()
-    requests, requests_writer = os.pipe()
-    wake_up, wake_up_writer = os.pipe()
-    try:
-        os.write(answer_writer, b"{}\n")
-        collected = _collect(os.getpid(), answer, requests, wake_up, time.monotonic() + 1e7)
-    finally:
-        for end in (answer, answer_writer, requests, requests_writer, wake_up, wake_up_writer):
-            os.close(end)
-    assert collected == (b"{}\n", "answered", None)
-
-
-# Stands in for the fork server: what a cell might have started, in a group and in a session of its own, then death.
-DYING_SERVER = """
-import os, signal, subprocess, sys
-cell = 'sleep 600 & setsid sh -c "sleep 600 & sleep 600" & wait'
-subprocess.Popen(["sh", "-c", cell], start_new_session=True, stdout=subprocess.DEVNULL)
-sys.stdin.readline()
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-def test_what_a_cell_has_started_is_gone_when_the_fork_server_dies_and_other_children_live(launcher: Launcher) -> None:
-    class Dying(Isolation):
-        def _start(self) -> subprocess.Popen[bytes]:
-            server = subprocess.Popen(
-                [sys.executable, "-c", DYING_SERVER],
-                env=launcher.environment | {TOKEN: launcher.token},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-            )
-            assert server.stdin
-            assert server.stdout
-            self._requests, self._replies = server.stdin, server.stdout
-            assert wait_until(lambda: [command_of(pid) for pid in launcher.pids()].count(b"sleep\x00600\x00") == 3)
-            return server
-
-    bystander = subprocess.Popen(["sleep", "600"])
-    try:
-        with Dying(None, download=False, timeout_seconds=60, memory_limit_bytes=None) as isolation:
-            answer = isolation.measure(make_record().cell)
-            assert launcher.pids() == []
-        assert bystander.poll() is None
-    finally:
-        bystander.kill()
-        bystander.wait()
-    assert answer == {"status": "crashed", "message": "the fork server ended with code -9 while the cell ran"}
-
-
-def test_an_isolation_that_was_asked_nothing_starts_nothing() -> None:
-    with Isolation(None, download=False, timeout_seconds=60, memory_limit_bytes=None) as isolation:
-        assert isolation._server is None
-
-
-def test_a_method_cannot_take_the_name_of_one_of_ours(tmp_path: Path) -> None:
+def test_a_method_of_another_package_cannot_replace_a_built_in_one(tmp_path: Path) -> None:
     folder = write_plugin(tmp_path / "plugins", "squatter", {"bp": "raise RuntimeError('not BP')\n"})
-    code = "from bench.config.methods import load_method; print(load_method('bp').name)"
+    code = "from bench.config.methods import load_method; print(load_method('bp').rule)"
     ended = subprocess.run(
         [sys.executable, "-c", code],
         env=bench_environment(folder),
@@ -321,7 +241,7 @@ def test_a_method_cannot_take_the_name_of_one_of_ours(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert ended.stdout.strip() == "bench.train.rules.bp"
+    assert ended.stdout.strip() == "bench.train.rules.bp:train_end_to_end"
 
 
 def test_a_method_that_is_not_installed_is_refused_when_a_cell_is_made() -> None:

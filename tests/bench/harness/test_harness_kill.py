@@ -1,4 +1,4 @@
-"""Runs that are interrupted or killed: no process stays, no record is lost, none is there twice."""
+"""Runs that are interrupted or killed: no process is left, and no record is lost or stored twice."""
 
 import random
 import re
@@ -45,12 +45,12 @@ def end_of(run: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 
 def wait_for_long_cell(run: subprocess.Popen[str], launcher: Launcher, results: Path) -> None:
-    """Returns when the first, quick cell is stored and the long one that follows is in flight."""
+    """Waits until the first, quick cell is stored and the long one after it runs."""
     assert wait_until(lambda: run.poll() is not None or (count_lines(results) == 1 and launcher.cell_of(run)))
     assert run.poll() is None
 
 
-def test_a_run_that_loads_torch_keeps_others_off_its_file_and_ends_on_ctrl_c(
+def test_a_run_locks_its_file_while_torch_loads_and_ends_on_ctrl_c(
     tmp_path: Path, results: Path, launcher: Launcher, cli: RunCli
 ) -> None:
     sweep = write_sweep(tmp_path / "sweep.toml", QUICK)
@@ -67,7 +67,7 @@ def test_a_run_that_loads_torch_keeps_others_off_its_file_and_ends_on_ctrl_c(
     assert ids_in(results) == []
 
 
-def test_sigterm_during_a_cell_ends_the_run_and_keeps_what_is_finished(
+def test_sigterm_during_a_cell_ends_the_run_and_keeps_finished_cells(
     tmp_path: Path, results: Path, launcher: Launcher
 ) -> None:
     sweep = write_sweep(tmp_path / "sweep.toml", QUICK, LONG)
@@ -82,7 +82,7 @@ def test_sigterm_during_a_cell_ends_the_run_and_keeps_what_is_finished(
     assert ids_in(results) == ids_of(sweep)[:1]
 
 
-def test_a_fork_server_that_is_killed_costs_its_cell_only_and_retry_failed_measures_that_again(
+def test_killing_the_fork_server_fails_one_cell_which_retry_failed_measures_again(
     tmp_path: Path, results: Path, launcher: Launcher, measuring_cli: RunCli
 ) -> None:
     sweep = write_sweep(tmp_path / "sweep.toml", QUICK, LONG, QUICK | {"seed": 1})
@@ -103,7 +103,7 @@ def test_a_fork_server_that_is_killed_costs_its_cell_only_and_retry_failed_measu
     content = results.read_bytes()
     again = measuring_cli("run", sweep, "--out", results)
     assert "0 cells measured, 3 stored before" in again.stdout
-    assert results.read_bytes() == content, "a failure is a record, too"
+    assert results.read_bytes() == content, "a stored failure counts as measured"
 
     retried = measuring_cli("run", sweep, "--out", results, "--retry-failed")
     assert "1 cells measured, 1 ok, 2 stored before" in retried.stdout
@@ -112,8 +112,8 @@ def test_a_fork_server_that_is_killed_costs_its_cell_only_and_retry_failed_measu
     assert [(record.id, record.status) for record in last] == [(records[1].id, "ok")]
 
     content = results.read_bytes()
-    settled = measuring_cli("run", sweep, "--out", results, "--retry-failed")
-    assert "0 cells measured, 3 stored before" in settled.stdout
+    third = measuring_cli("run", sweep, "--out", results, "--retry-failed")
+    assert "0 cells measured, 3 stored before" in third.stdout
     assert results.read_bytes() == content
 
 
@@ -126,13 +126,13 @@ def test_a_finished_sweep_is_not_measured_again(finished_run: FinishedRun, tmp_p
 
 
 def _litters(seconds: float) -> str:
-    """A method that leaves a process in a session of its own at each step, and takes ``seconds`` for it."""
+    """A method that starts a process in a session of its own in each step, and sleeps for ``seconds``."""
     return method_source(f'subprocess.Popen(["sleep", "600"], start_new_session=True)\ntime.sleep({seconds})')
 
 
 @pytest.fixture
 def litter(tmp_path: Path, launcher: Launcher) -> None:
-    """Makes the methods ``litters`` and ``litters-slowly`` known to the launcher's runs."""
+    """Installs the methods ``litters`` and ``litters-slowly`` for the launcher's runs."""
     methods = {"litters": _litters(0.05), "litters-slowly": _litters(0.3)}
     launcher.environment = bench_environment(write_plugin(tmp_path / "plugins", "litter", methods))
 
@@ -140,7 +140,7 @@ def litter(tmp_path: Path, launcher: Launcher) -> None:
 def run_through_kills(
     launcher: Launcher, sweep: Path, results: Path, victims: list[str], moments: random.Random
 ) -> None:
-    """Kills sweep, fork server or cell, as ``victims`` say, at random moments; starts the sweep again where it died."""
+    """Kills the processes named in ``victims`` at random moments, and starts the sweep again when it was killed."""
     start = partial(launcher.start, "run", sweep, "--out", results, cwd=results.parent)
     run = start()
     for number, victim in enumerate(victims):
@@ -170,7 +170,7 @@ def run_through_kills(
 
 
 def assert_each_cell_has_one_record(results: Path, cells: int) -> None:
-    """Every cell once and in order; what was killed twice in a row may be a crash, and says how."""
+    """Asserts one record per cell, in order; a cell that was killed twice in a row may be a crash and says so."""
     records = sound_records(results)
     assert [record.cell.seed for record in records] == list(range(cells))
     assert not results.with_name(f"{results.name}.damaged").exists()
@@ -182,7 +182,7 @@ def assert_each_cell_has_one_record(results: Path, cells: int) -> None:
 
 
 @pytest.mark.usefixtures("litter")
-def test_a_sweep_goes_through_kills_of_itself_its_server_and_its_cells(
+def test_a_sweep_survives_kills_of_itself_its_server_and_its_cells(
     tmp_path: Path, results: Path, launcher: Launcher
 ) -> None:
     sweep = write_sweep(tmp_path / "sweep.toml", QUICK | {"method": "litters", "seed": list(range(40))})
@@ -194,7 +194,7 @@ def test_a_sweep_goes_through_kills_of_itself_its_server_and_its_cells(
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("litter")
-def test_two_hundred_cells_go_through_more_than_fifty_kills(tmp_path: Path, results: Path, launcher: Launcher) -> None:
+def test_two_hundred_cells_survive_more_than_fifty_kills(tmp_path: Path, results: Path, launcher: Launcher) -> None:
     sweep = write_sweep(tmp_path / "sweep.toml", QUICK | {"method": "litters-slowly", "seed": list(range(200))})
     moments = random.Random(20)
     victims = ["sweep", "server", "cell"] * 20

@@ -1,4 +1,4 @@
-"""Old results files: records as earlier versions wrote them are read, reported and taken further."""
+"""Old results files: records of earlier versions can be read, reported and appended to."""
 
 import copy
 import json
@@ -18,7 +18,7 @@ from bench.report import write_report
 from bench.store.file import read_records
 from bench.store.migrate import migrate
 
-# Lines that a run of schema 1 has written: costs on both networks, accuracies with and without a schedule, with noise.
+# Written by a version with schema 1: costs on both networks, accuracies with and without a schedule, with noise.
 OLD_FILE = Path(__file__).with_name("schema_1.jsonl")
 OLD: list[dict[str, Any]] = [json.loads(line) for line in OLD_FILE.read_text(encoding="utf-8").splitlines()]
 
@@ -26,7 +26,7 @@ Place = tuple[str | int, ...]
 
 
 def places(value: Any, place: Place = ()) -> Iterator[Place]:
-    """Where in a record a key stands; what the machine said of itself has no keys that must be there."""
+    """The paths of all keys in a record, except those inside its environment, which are not required."""
     if isinstance(value, dict):
         for key, part in value.items():
             yield (*place, key)
@@ -41,7 +41,7 @@ PLACES = [(number, place) for number, old in enumerate(OLD) for place in places(
 
 
 def holder_of(content: Any, place: Place) -> Any:
-    """The dictionary that the last key of ``place`` stands in."""
+    """The dictionary with the last key of ``place``."""
     for key in place[:-1]:
         content = content[key]
     return content
@@ -66,7 +66,7 @@ def test_old_records_are_read_and_keep_their_ids() -> None:
             assert getattr(record, name) == old[name]
 
 
-def test_what_was_measured_stays_what_follows_is_computed_and_the_rest_is_unknown() -> None:
+def test_migration_keeps_measured_values_computes_derived_ones_and_leaves_the_rest_none() -> None:
     for record, old in zip(read_records(OLD_FILE).records, OLD, strict=True):
         now = json.loads(record.line())
         assert now["accuracy"] == old["accuracy"]
@@ -85,7 +85,7 @@ def test_what_was_measured_stays_what_follows_is_computed_and_the_rest_is_unknow
         assert record.ranks is None
 
 
-def test_a_record_of_schema_2_says_the_same_and_nothing_of_ranks() -> None:
+def test_a_record_of_schema_2_is_unchanged_and_has_no_ranks() -> None:
     path = Path(__file__).with_name("schema_2.jsonl")
     old = json.loads(path.read_text(encoding="utf-8"))
     assert old["schema"] == 2
@@ -95,7 +95,7 @@ def test_a_record_of_schema_2_says_the_same_and_nothing_of_ranks() -> None:
     assert json.loads(record.line()) == old | {"schema": 3, "cell": cell, "trace": None, "ranks": None}
 
 
-def test_migrating_leaves_the_original_and_what_is_of_the_present_alone() -> None:
+def test_migration_does_not_change_its_argument_or_a_present_record() -> None:
     for old, record in zip(copy.deepcopy(OLD), read_records(OLD_FILE).records, strict=True):
         before = copy.deepcopy(old)
         assert migrate(old)["schema"] == 3
@@ -113,7 +113,7 @@ def test_a_report_is_made_of_old_records(tmp_path: Path) -> None:
             assert f"{old['memory']['peak_activation_bytes']:,}" in page
 
 
-def test_a_run_goes_on_with_an_old_file(tmp_path: Path, results: Path, measuring_cli: RunCli) -> None:
+def test_a_run_appends_to_an_old_file(tmp_path: Path, results: Path, measuring_cli: RunCli) -> None:
     shutil.copyfile(OLD_FILE, results)
     grids = [{axis: value for axis, value in old["cell"].items() if value is not None} for old in OLD]
     sweep = write_sweep(tmp_path / "sweep.toml", *grids, {"method": "bp", "dataset": "random", "passes": ["memory"]})
@@ -125,7 +125,7 @@ def test_a_run_goes_on_with_an_old_file(tmp_path: Path, results: Path, measuring
 
 
 def refusal_of(content: dict[str, Any], path: Path) -> str | None:
-    """What reading says of a file whose second line of three is ``content``; None if it is read."""
+    """The error of reading a file whose second line of three is ``content``; None if it can be read."""
     lines = [json.dumps(OLD[0]), json.dumps(content), json.dumps(OLD[1])]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     try:
@@ -135,7 +135,7 @@ def refusal_of(content: dict[str, Any], path: Path) -> str | None:
     return None
 
 
-def test_every_key_that_is_missing_is_named_with_file_and_line(results: Path) -> None:
+def test_a_missing_key_is_named_with_file_and_line(results: Path) -> None:
     assert len(PLACES) > 400
     for number, place in PLACES:
         content = copy.deepcopy(OLD[number])
@@ -159,7 +159,7 @@ ANYTHING = st.recursive(
 
 
 @given(where=st.sampled_from(PLACES), value=ANYTHING | st.just(0) | st.just(10**400))
-def test_a_value_that_was_changed_is_read_or_refused_with_file_and_line(
+def test_a_changed_value_is_read_or_refused_with_file_and_line(
     scratch: Path, where: tuple[int, Place], value: Any
 ) -> None:
     number, place = where

@@ -1,9 +1,7 @@
-"""A latency in several fresh processes: what each runs, what travels, what a failure of one means."""
+"""A latency in several fresh processes: which passes each runs, the samples that travel, and the failure of one."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from harness_tools import (
@@ -16,18 +14,21 @@ from harness_tools import (
     write_plugin,
     write_sweep,
 )
+from record_builder import make_record
 
-from bench.config.cell import Cell
 from bench.config.check import make_cell
 from bench.config.sweep import load_sweep
-from bench.execute.isolate import Isolation
+from bench.execute.fork_executor import ForkServerExecutor
+from bench.execute.messages import Answer
+from bench.execute.processes import measure_in_processes
 from bench.execute.run import measure_cell
+from bench.measure.latency.sample import Sample
 
 TIMED = TINY | {"method": "bp", "dataset": "random", "depth": 1, "passes": ["memory", "latency"]}
 
 
-def test_a_latency_in_three_processes_keeps_the_blocks_of_all(isolation: Isolation) -> None:
-    record = measure_cell(make_cell(TIMED | {"processes": 3}), "suite", isolation.measure)
+def test_a_latency_in_three_processes_keeps_the_blocks_of_all(executor: ForkServerExecutor) -> None:
+    record = measure_cell(make_cell(TIMED | {"processes": 3}), "suite", executor.measure)
     assert (record.status, record.message) == ("ok", None)
     assert record.memory is not None
     assert record.latency is not None
@@ -38,62 +39,70 @@ def test_a_latency_in_three_processes_keeps_the_blocks_of_all(isolation: Isolati
     assert record.timing is not None
 
 
-class Answering(Isolation):
-    """Plays the processes of a cell, and remembers what they were asked."""
+class Processes:
+    """The processes of a cell: each answers with the next of ``answers``, and its samples are kept in ``given``."""
 
-    def __init__(self, answers: list[dict[str, Any]]) -> None:
-        super().__init__(None, download=False, timeout_seconds=7, memory_limit_bytes=1)
-        self.answers: Iterator[dict[str, Any]] = iter(answers)
-        self.asked: list[list[Any]] = []
+    def __init__(self, *answers: Answer) -> None:
+        self._answers = iter(answers)
+        self.given: list[list[Sample]] = []
 
-    def _ask(self, _task: str, _cell: Cell, timeout_seconds: float, *rest: Any) -> dict[str, Any]:
-        assert timeout_seconds == 7  # each has the whole of it
-        self.asked.append(json.loads(json.dumps(rest[1])))
-        return next(self.answers)
+    def run(self, samples: Sequence[Sample]) -> Answer:
+        self.given.append(list(samples))
+        return next(self._answers)
 
 
-def answer(**parts: Any) -> dict[str, Any]:
-    return {"status": "ok", "message": None, "work_seconds": 1.5} | parts
+ONE, TWO = (Sample(blocks_seconds=[(1.0, 1.0, 1.0, 1.0)], loops=loops, warm_up_steps=8) for loops in (1, 2))
+MEASURED = make_record({"method": "bp", "depth": 1}, memory=1000, latency=(1.0, 0.9, 1.1), accuracy=0.5)
 
 
-CELL = make_cell(TIMED | {"processes": 3})
+def sampled(sample: Sample) -> Answer:
+    return Answer(status="ok", work_seconds=1.5, latency_sample=sample)
 
 
-def test_samples_travel_from_process_to_process_and_the_first_runs_the_other_passes() -> None:
-    isolation = Answering(
-        [
-            answer(latency_sample="one", memory="first's", data="first's"),
-            answer(latency_sample="two", data="second's"),
-            answer(latency="all", data="third's"),
-        ]
+def test_each_process_gets_the_samples_of_the_earlier_ones_and_the_first_one_runs_the_other_passes() -> None:
+    first = Answer(
+        status="ok",
+        work_seconds=1.5,
+        latency_sample=ONE,
+        memory=MEASURED.memory,
+        accuracy=MEASURED.accuracy,
+        parameters=3,
+        environment={"threads": 1},
     )
-    measured = isolation.measure(CELL)
-    assert isolation.asked == [[], ["one"], ["one", "two"]]
-    assert measured == {
-        "status": "ok",
-        "message": None,
-        "work_seconds": 4.5,
-        "memory": "first's",
-        "data": "first's",
-        "latency": "all",
-    }
+    last = Answer(status="ok", work_seconds=1.5, latency=MEASURED.latency, parameters=4, environment={"threads": 2})
+    processes = Processes(first, sampled(TWO), last)
+    measured = measure_in_processes(3, processes.run)
+    assert processes.given == [[], [ONE], [ONE, TWO]]
+    assert measured == Answer(
+        status="ok",
+        work_seconds=4.5,
+        memory=MEASURED.memory,
+        accuracy=MEASURED.accuracy,
+        latency=MEASURED.latency,
+        parameters=3,
+        environment={"threads": 1},
+    )
 
 
-def test_one_process_is_asked_once() -> None:
-    isolation = Answering([answer(latency="all")])
-    assert isolation.measure(make_cell(TIMED)) == answer(latency="all")
-    assert isolation.asked == [[]]
+def test_one_process_runs_once_and_its_answer_is_the_cells() -> None:
+    answer = Answer(status="ok", work_seconds=1.5, memory=MEASURED.memory, latency=MEASURED.latency)
+    processes = Processes(answer)
+    assert measure_in_processes(1, processes.run) == answer
+    assert processes.given == [[]]
 
 
 @pytest.mark.parametrize("status", ["timeout", "crashed", "oom"])
-def test_a_failure_of_one_process_is_the_cells(status: str) -> None:
-    isolation = Answering([answer(latency_sample="one"), {"status": status, "message": "why"}])
-    assert isolation.measure(CELL) == {"status": status, "message": "process 2 of 3: why"}
+def test_the_failure_of_one_process_is_the_cells(status: str) -> None:
+    failed = Answer.model_validate({"status": status, "message": "why"})
+    processes = Processes(sampled(ONE), failed)
+    measured = measure_in_processes(3, processes.run)
+    assert (measured.status, measured.message, measured.work_seconds) == (status, "process 2 of 3: why", None)
+    assert measure_in_processes(1, Processes(failed).run) == failed
 
 
-def test_a_process_that_fails_and_says_how_long_it_worked_adds_to_the_others() -> None:
-    isolation = Answering([answer(latency_sample="one"), answer(status="crashed", message="why")])
-    assert isolation.measure(CELL)["work_seconds"] == 3.0
+def test_a_process_that_fails_and_says_how_long_it_worked_adds_to_the_work_of_the_others() -> None:
+    processes = Processes(sampled(ONE), Answer(status="crashed", message="why", work_seconds=2.0))
+    assert measure_in_processes(3, processes.run).work_seconds == 3.5
 
 
 def test_a_crash_in_the_second_process_is_recorded_and_the_sweep_goes_on(tmp_path: Path) -> None:
@@ -116,7 +125,7 @@ def test_a_crash_in_the_second_process_is_recorded_and_the_sweep_goes_on(tmp_pat
     assert len(alive.latency.blocks_by_process) == 2
 
 
-def test_the_option_is_the_axis(cli: RunCli, tmp_path: Path) -> None:
+def test_the_option_sets_the_axis(cli: RunCli, tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path / "sweep.toml", TIMED)
     listed = cli("run", sweep, "--dry-run", "--processes", 3)
     assert listed.exit_code == 0
@@ -126,7 +135,7 @@ def test_the_option_is_the_axis(cli: RunCli, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("values", ["2", "2,3"])
-def test_the_option_and_the_axis_may_not_contradict_each_other(cli: RunCli, tmp_path: Path, values: str) -> None:
+def test_the_option_and_the_axis_must_not_differ(cli: RunCli, tmp_path: Path, values: str) -> None:
     sweep = write_sweep(tmp_path / "sweep.toml", TIMED)
     refused = cli("run", sweep, "--dry-run", "--set", f"processes={values}", "--processes", 3)
     assert refused.exit_code == 2
@@ -134,12 +143,12 @@ def test_the_option_and_the_axis_may_not_contradict_each_other(cli: RunCli, tmp_
 
 
 @pytest.mark.parametrize("processes", [0, -1])
-def test_fewer_processes_than_one_are_refused(cli: RunCli, tmp_path: Path, processes: int) -> None:
+def test_fewer_than_one_process_is_refused(cli: RunCli, tmp_path: Path, processes: int) -> None:
     refused = cli("run", write_sweep(tmp_path / "sweep.toml", TIMED), "--dry-run", "--processes", processes)
     assert refused.exit_code == 2
 
 
-def test_processes_mean_nothing_without_the_latency_pass(tmp_path: Path) -> None:
+def test_without_the_latency_pass_a_cell_has_one_process(tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path / "sweep.toml", TIMED | {"passes": ["memory"], "processes": [1, 4]})
     (cell,) = load_sweep(str(sweep)).cells
     assert cell.processes == 1

@@ -1,4 +1,4 @@
-"""Cells on several ranks, with real processes: what a record holds, and how the failure of one rank ends the cell."""
+"""Cells on several ranks, with real processes: their records, and how the failure of one rank ends the cell."""
 
 import json
 import os
@@ -11,8 +11,8 @@ import torch
 from harness_tools import Launcher, RunCli, bench_environment, run_bench, sound_records, write_plugin, write_sweep
 
 from bench.errors import ConfigError
-from bench.execute.rank_context import Seat
-from bench.execute.worker import _require_device
+from bench.execute.device import use_device
+from bench.execute.rank_context import RankContext
 from bench.store.record import Record
 
 SIZES: dict[str, Any] = {"dataset": "random", "image_size": 4, "depth": 4, "batch_size": 12, "threads": 1}
@@ -27,12 +27,12 @@ ON_ONE_RANK = "sid-streamed"
 
 def on_ranks(network):
     import dataclasses
-    from bench.train.rules.sid_pipelined import on_ranks
+    from bench.train.rules.sid_on_ranks import pipelined_share as on_ranks
 
     return dataclasses.replace(on_ranks(network), run_length=7)
 """
 
-# A rule of another package: SID over ranks, but the last rank has an accident in its second step.
+# A rule of another package: SID over ranks, in which the last rank fails in its second step.
 RULE = """SUMMARY = "a rule of the tests"
 USES_ALPHA = True
 ON_ONE_RANK = "sid-streamed"
@@ -42,7 +42,7 @@ def on_ranks(network):
     import dataclasses, os, signal, sys, time
     import torch
     import torch.distributed as dist
-    from bench.train.rules.sid_parallel import on_ranks as parallel
+    from bench.train.rules.sid_on_ranks import parallel_share as parallel
 
     share = parallel(network)
     steps = []
@@ -50,36 +50,36 @@ def on_ranks(network):
     def train(batches, alpha, optimizer):
         steps.append(None)
         if len(steps) == 2 and dist.get_rank() == dist.get_world_size() - 1:
-            {accident}
+            {failure}
         return share.train(batches, alpha, optimizer)
 
     return dataclasses.replace(share, train=train)
 """
-ACCIDENTS = {
+FAILURES = {
     "killed": "os.kill(os.getpid(), signal.SIGKILL)",
-    "leaves": "os._exit(7)",
+    "exits": "os._exit(7)",
     "raises": 'raise ValueError("no more")',
-    "hoards": "hoard = [torch.ones(1 << 22) for _ in range(10_000)]",
+    "fills-memory": "hoard = [torch.ones(1 << 22) for _ in range(10_000)]",
     "hangs": "time.sleep(600)",
 }
 ENDINGS = {
     "killed": ("crashed", "rank 2 of 3: killed by signal 9 (SIGKILL)"),
-    "leaves": ("crashed", "rank 2 of 3: exited with code 7 and without a result"),
+    "exits": ("crashed", "rank 2 of 3: exited with code 7 and without a result"),
     "raises": ("crashed", "rank 2 of 3: ValueError: no more"),
-    "hoards": ("oom", "rank 2 of 3: RuntimeError: [enforce fail"),
-    "hangs": ("crashed", "rank 2 of 3: it hung; another rank waited 4 s for it"),
+    "fills-memory": ("oom", "rank 2 of 3: RuntimeError: [enforce fail"),
+    "hangs": ("crashed", "rank 2 of 3: did not respond; another rank waited 4 s for it"),
 }
 
 
 @pytest.fixture(scope="module")
-def accidents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """The record of a cell for each accident, and of one behind them, as plain JSON; no process is left."""
-    folder = tmp_path_factory.mktemp("accidents")
+def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """The record of a cell for each failure, and of an ordinary one after them, as plain JSON; no process is left."""
+    folder = tmp_path_factory.mktemp("failures")
     plugins = write_plugin(
-        folder / "plugins", "rank_rules", {name: RULE.format(accident=code) for name, code in ACCIDENTS.items()}
+        folder / "plugins", "rank_rules", {name: RULE.format(failure=code) for name, code in FAILURES.items()}
     )
     shared = SIZES | {"network": "cascade-linear", "ranks": 3}
-    sweep = write_sweep(folder / "sweep.toml", shared | {"method": [*ACCIDENTS, "sid-parallel"]})
+    sweep = write_sweep(folder / "sweep.toml", shared | {"method": [*FAILURES, "sid-parallel"]})
     launcher = Launcher(folder.name, bench_environment(plugins))
     run = launcher.start(
         *("run", sweep, "--out", folder / "results.jsonl", "--retries", 0),
@@ -93,23 +93,23 @@ def accidents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, A
     return {record["cell"]["method"]: record for record in records}
 
 
-@pytest.mark.parametrize("accident", ACCIDENTS)
-def test_the_accident_of_one_rank_ends_the_cell_and_is_told_with_its_rank(
-    accidents: dict[str, dict[str, Any]], accident: str
+@pytest.mark.parametrize("failure", FAILURES)
+def test_the_failure_of_one_rank_ends_the_cell_and_the_message_names_the_rank(
+    failures: dict[str, dict[str, Any]], failure: str
 ) -> None:
-    status, message = ENDINGS[accident]
-    record = accidents[accident]
+    status, message = ENDINGS[failure]
+    record = failures[failure]
     assert (record["status"], record["message"][: len(message)]) == (status, message)
     assert record["memory"] is record["ranks"] is None
 
 
-def test_the_sweep_goes_on_behind_accidents(accidents: dict[str, dict[str, Any]]) -> None:
-    assert accidents["sid-parallel"]["status"] == "ok"
+def test_the_sweep_goes_on_after_failures(failures: dict[str, dict[str, Any]]) -> None:
+    assert failures["sid-parallel"]["status"] == "ok"
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
-    """The memory pass of each method on 3 ranks, twice over, and of SID's on 2."""
+    """The memory pass of each method on 3 ranks, with two seeds, and of SID's methods on 2."""
     folder = tmp_path_factory.mktemp("measured")
     sweep = write_sweep(
         folder / "sweep.toml",
@@ -123,7 +123,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
     return list(sound_records(folder / "results.jsonl"))
 
 
-def test_each_rank_has_its_bytes_and_the_record_those_of_the_largest(measured: list[Record]) -> None:
+def test_a_record_has_the_bytes_of_each_rank_and_the_memory_of_the_largest(measured: list[Record]) -> None:
     assert len(measured) == 14
     for record in measured:
         assert record.status == "ok", record.message
@@ -151,33 +151,33 @@ def test_ranks_are_bound_to_as_many_cpus_as_they_have_threads(measured: list[Rec
         assert record.environment["threads"] == 1
 
 
-def test_a_rank_takes_its_own_share_of_cpus_and_threads() -> None:
+def test_a_rank_is_bound_to_its_share_of_the_cpus() -> None:
     usable = sorted(os.sched_getaffinity(0))
     with socket.socket() as listener:
         try:
             for ranks in (1, len(usable), len(usable) + 1):
-                seats = [Seat(rank, ranks, listener, 1, 1) for rank in range(ranks)]
-                assert {seat.threads() for seat in seats} == {max(1, len(usable) // ranks)}
-                taken = [seat.bind_to_share(usable) for seat in seats]
+                contexts = [RankContext(rank, ranks, listener, 1, 1) for rank in range(ranks)]
+                assert {context.threads() for context in contexts} == {max(1, len(usable) // ranks)}
+                taken = [context.bind_to_share(usable) for context in contexts]
                 expected = [usable] * ranks if ranks > len(usable) else [usable[at::ranks] for at in range(ranks)]
                 assert taken == expected
                 os.sched_setaffinity(0, usable)
-            assert seats[0].bind_to_share(None) is None
+            assert contexts[0].bind_to_share(None) is None
         finally:
             os.sched_setaffinity(0, usable)
 
 
 def test_each_rank_needs_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(ConfigError, match="ranks = 2 on device 'cuda' needs a GPU a rank; legal: 1 to 1"):
-        _require_device("cuda", 2, None)
+    with pytest.raises(ConfigError, match="ranks = 2 on device 'cuda' needs one GPU per rank; legal: 1 to 1"):
+        use_device("cuda", 2, None)
 
 
-def test_bytes_are_the_same_again(measured: list[Record]) -> None:
-    """A seed changes weights and contents, and so what is computed when, but no size.
+def test_bytes_do_not_depend_on_the_seed(measured: list[Record]) -> None:
+    """A seed changes weights and the order of events between ranks, but no size.
 
-    What the course of bytes and the allocator add is left out: gloo lets go of what it has added up in a thread of its
-    own, sooner or later behind the peak.
+    The timeline and the allocator are left out: gloo frees its buffers in a thread of its own, at any time
+    after the peak.
     """
     by_method: dict[str, list[Any]] = {}
     for record in measured:
@@ -204,7 +204,7 @@ def test_a_rank_of_a_pipeline_holds_less_than_the_whole(measured: list[Record]) 
 
 @pytest.fixture(scope="module")
 def timed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
-    """A method of each kind, with the latency pass, started by ``--ranks``."""
+    """The latency pass of one method of each kind, run with ``--ranks``."""
     folder = tmp_path_factory.mktemp("timed")
     passes = {"passes": ["memory", "latency"], "depth": 2, "latency_seconds": 0.01}
     sweep = write_sweep(
@@ -223,7 +223,7 @@ def timed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
 
 
 @pytest.mark.parametrize("method", ["bp-1f1b", "short-runs", "sid-parallel"])
-def test_the_latency_pass_times_ranks_against_one(timed: dict[str, Record], method: str) -> None:
+def test_the_latency_pass_compares_several_ranks_with_one(timed: dict[str, Record], method: str) -> None:
     record = timed[method]
     assert record.status == "ok", record.message
     latency, ranks, trace = record.latency, record.ranks, record.trace
@@ -264,16 +264,22 @@ REFUSED = [
     ({"method": "sid-parallel", "ranks": 2, "device": "cuda:1"}, "device = 'cuda:1' for ranks = 2; legal: cpu, cuda"),
     ({"method": "sid-parallel", "ranks": 0}, "ranks = 0; legal: an integer of 1 or more"),
     ({"method": "sid-parallel", "ranks": 2} | PIPELINE, "network = 'pipeline-linear' for method 'sid-parallel'"),
-    ({"method": "sid-pipelined", "ranks": 2}, "network = 'cascade-linear' for method 'sid-pipelined'; legal: ["),
+    (
+        {"method": "sid-pipelined", "ranks": 2},
+        "network = 'cascade-linear' for method 'sid-pipelined', a cascade",
+    ),
     ({"method": "sid-pipelined"} | PIPELINE, "ranks = 1 for method 'sid-pipelined'; legal: 2 or more"),
-    ({"method": "bp-gpipe", "ranks": 2}, "network = 'cascade-linear' for method 'bp-gpipe'; legal: ["),
+    (
+        {"method": "bp-gpipe", "ranks": 2},
+        "network = 'cascade-linear' for method 'bp-gpipe', a cascade",
+    ),
     ({"method": "bp-zbv", "ranks": 3} | PIPELINE, "modules = 4 for method 'bp-zbv' on 3 ranks; legal: 6 or more"),
     (PIPELINE | {"method": "bp-1f1b", "ranks": 2, "batch_size": 9}, "batch_size = 9 for method 'bp-1f1b' on 2 ranks"),
 ]
 
 
 @pytest.mark.parametrize(("axes", "message"), REFUSED)
-def test_what_cannot_run_on_ranks_is_refused_before_anything_runs(
+def test_cells_that_cannot_run_on_ranks_are_refused_before_anything_runs(
     cli: RunCli, tmp_path: Path, axes: dict[str, Any], message: str
 ) -> None:
     values = SIZES | {"network": "cascade-linear"} | axes
@@ -291,7 +297,7 @@ def test_the_option_and_the_axis_must_not_differ(cli: RunCli, tmp_path: Path) ->
     assert "--ranks 2 and --set ranks=3 differ" in ended.stderr
 
 
-def test_a_cell_on_ranks_says_so_and_one_rank_keeps_its_id(cli: RunCli, tmp_path: Path) -> None:
+def test_a_line_names_several_ranks_and_one_rank_does_not_change_the_id(cli: RunCli, tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path / "sweep.toml", **SIZES, method="sid-parallel", network="cascade-linear")
     one, two = (cli("run", sweep, "--dry-run", "--ranks", ranks).stdout for ranks in (1, 2))
     assert one == cli("run", sweep, "--dry-run").stdout
@@ -299,7 +305,7 @@ def test_a_cell_on_ranks_says_so_and_one_rank_keeps_its_id(cli: RunCli, tmp_path
     assert "ranks" not in one
 
 
-def test_ranks_cannot_be_planned(cli: RunCli, tmp_path: Path) -> None:
+def test_a_cell_on_several_ranks_cannot_be_planned(cli: RunCli, tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path / "sweep.toml", **SIZES, method="sid-parallel", network="cascade-linear", ranks=2)
     ended = cli("plan", sweep, "--jobs", 1)
     assert ended.exit_code == 2

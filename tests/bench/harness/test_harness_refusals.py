@@ -1,11 +1,11 @@
-"""What is wrong with a command is said before anything runs: field, value and what is legal; nothing is touched."""
+"""Wrong commands are refused before anything runs, with field, value and legal values, and no file is changed."""
 
 from pathlib import Path
 
 import pytest
-from harness_tools import RunCli, run_bench
+from harness_tools import RunCli, run_bench, write_sweep
 
-from bench.config.cell import Cell
+from bench.config.cell import PASSES, Cell
 from bench.config.check import make_cell
 from bench.config.networks import network_names
 from bench.config.sweep import suite_names
@@ -13,7 +13,7 @@ from bench.errors import ConfigError
 
 
 def assert_refused(cli: RunCli, arguments: list[object], results: Path, fragments: tuple[str, ...]) -> None:
-    """The command must end with exit code 2 and a message, whether or not there are results, and leave them alone."""
+    """Asserts exit code 2 and a message, with and without a results file, which stays as it is."""
     for content in (None, b"") if not results.exists() else (results.read_bytes(),):
         if content is not None:
             results.write_bytes(content)
@@ -28,62 +28,59 @@ def assert_refused(cli: RunCli, arguments: list[object], results: Path, fragment
 
 
 @pytest.mark.parametrize(
-    ("suite", "overrides", "fragments"),
+    ("overrides", "fragments"),
     [
-        ("smok", [], ("unknown suite 'smok'", "did you mean smoke?", *suite_names(), ".toml")),
-        ("smoke", ["method=sid-streemed"], ("method 'sid-streemed'", "mean sid-streamed?", "legal: bp, ")),
-        ("smoke", ["widht=3"], ("unknown axis 'widht'", "did you mean width?", *Cell.model_fields)),
-        ("smoke", ["dataset=minst"], ("unknown dataset 'minst'", "did you mean mnist?", "cifar10")),
-        ("smoke", ["dataset=digits:some"], ("unknown dataset 'digits:some'", "digits")),
-        ("smoke", ["network=resnet"], ("unknown network 'resnet'", *network_names())),
-        ("smoke", ["depth=4", "modules=3"], ("modules = 3 does not divide depth = 4", "legal: [1, 2, 4]")),
-        ("smoke", ["modules=half"], ("modules = 'half'", "legal: integers of 1 or more, 'depth', 'depth/N'")),
-        ("smoke", ["modules=depth/0"], ("modules = 'depth/0'", "legal:")),
-        ("smoke", ["modules=depth/3"], ("'depth/N' divides none of its depths",)),
-        ("smoke", ["alpha=0"], ("alpha = 0", "legal: a number in (0, 1]")),
-        ("smoke", ["alpha=1.5"], ("alpha = 1.5", "legal: a number in (0, 1]")),
-        ("smoke", ["alpha=nan"], ("alpha = nan", "legal: a number in (0, 1]")),
-        ("smoke", ["alpha=0.5:2"], ("alpha = 2", "legal: a number in (0, 1]")),
-        ("smoke", ["method=sid-streamed", "alpha=0.1:0.2:0.3"], ("has 3 values", "legal: one number, or 4")),
-        ("smoke", ["alpha=0.9..2"], ("alpha = '0.9..2'", "legal: a number in (0, 1]", "FIRST..LAST")),
-        ("smoke", ["alpha=0.9.."], ("alpha = '0.9..'", "FIRST..LAST")),
-        ("smoke", ["alpha=0.9..0.5..0.1"], ("alpha = '0.9..0.5..0.1'", "FIRST..LAST")),
-        ("smoke", ["alpha=high"], ("alpha = 'high'", "legal: a number in (0, 1]", "FIRST..LAST")),
-        ("smoke", ["alpha=0.9..0.1:0.5"], ("alpha = '0.9..0.1'", "FIRST..LAST")),
-        ("smoke", ["alpha=0.9..0.1", "modules=1"], ("alpha = '0.9..0.1' for modules = 1", "legal: one number")),
-        ("smoke", ["alpha=0.9..0.1", "depth=deep"], ("depth = 'deep'", "legal: an integer of 1 or more")),
-        ("smoke", ["direction=backward"], ("direction = 'backward'", "legal: forward ", " or reverse ")),
-        ("smoke", ["direction=reverse", "smoothing=0"], ("smoothing = 0", "legal: a number in (0, 1)")),
-        ("smoke", ["smoothing=1"], ("smoothing = 1", "legal: a number in (0, 1)")),
-        ("smoke", ["smoothing=nan"], ("smoothing = nan", "legal: a number in (0, 1)")),
-        ("smoke", ["loss_reduction=none"], ("loss_reduction = 'none'", "legal: sum or mean")),
-        ("smoke", ["batch_size=-8"], ("batch_size = -8", "legal: an integer of 1 or more")),
-        ("smoke", ["batch_size=8.5"], ("batch_size = 8.5", "legal: an integer of 1 or more")),
-        ("smoke", ["noise_rate=1.2"], ("noise_rate = 1.2", "legal: a number in [0, 1]")),
-        ("smoke", ["noise_rate=0.4", "noise_kind=none"], ("noise_kind = 'none'", "noise_rate = 0.4", "legal")),
-        ("smoke", ["noise_rate=0.4", "noise_kind=symetric"], ("noise_kind = 'symetric'", "symmetric-exclusive")),
-        ("smoke", ["depth=0"], ("depth = 0", "legal: an integer of 1 or more")),
-        ("smoke", ["depth=deep"], ("depth = 'deep'", "legal: an integer of 1 or more")),
-        ("smoke", ["seed=-1"], ("seed = -1", "legal: an integer of 0 or more")),
-        ("smoke", ["learning_rate=0"], ("learning_rate = 0", "legal: a number above 0")),
-        ("smoke", ["learning_rate=inf"], ("learning_rate = inf", "legal: a number above 0")),
-        ("smoke", ["optimizer=rmsprop"], ("optimizer = 'rmsprop'", "legal: adam, or sgd")),
-        ("smoke", ["schedule=linear"], ("schedule = 'linear'", "legal: constant or cosine")),
-        ("smoke", ["train_samples=1"], ("train_samples = 1", "legal: an integer of 2 or more")),
-        ("smoke", ["image_size=16"], ("image_size = 16", "'digits'", "its files decide")),
-        ("smoke", ["precision=float16"], ("precision = 'float16'", "legal: float32, or bfloat16")),
-        ("smoke", ["compile=yes"], ("compile = 'yes'", "legal: true or false")),
-        ("smoke", ["compile=true"], ("compile = True has no memory pass", "legal: passes of latency, accuracy")),
+        (["method=sid-streemed"], ("method 'sid-streemed'", "mean sid-streamed?", "legal: bp, ")),
+        (["widht=3"], ("unknown axis 'widht'", "did you mean width?", *Cell.model_fields)),
+        (["dataset=minst"], ("unknown dataset 'minst'", "did you mean mnist?", "cifar10")),
+        (["dataset=digits:some"], ("unknown dataset 'digits:some'", "digits")),
+        (["network=resnet"], ("unknown network 'resnet'", *network_names())),
+        (["depth=4", "modules=3"], ("modules = 3 does not divide depth = 4", "legal: [1, 2, 4]")),
+        (["modules=half"], ("modules = 'half'", "legal: integers of 1 or more, 'depth', 'depth/N'")),
+        (["modules=depth/0"], ("modules = 'depth/0'", "legal:")),
+        (["modules=depth/3"], ("'depth/N' divides none of its depths",)),
+        (["alpha=0"], ("alpha = 0", "legal: a number in (0, 1]")),
+        (["alpha=1.5"], ("alpha = 1.5", "legal: a number in (0, 1]")),
+        (["alpha=nan"], ("alpha = nan", "legal: a number in (0, 1]")),
+        (["alpha=0.5:2"], ("alpha = 2", "legal: a number in (0, 1]")),
+        (["method=sid-streamed", "alpha=0.1:0.2:0.3"], ("has 3 values", "legal: one number, or 4")),
+        (["alpha=0.9..2"], ("alpha = '0.9..2'", "legal: a number in (0, 1]", "FIRST..LAST")),
+        (["alpha=0.9.."], ("alpha = '0.9..'", "FIRST..LAST")),
+        (["alpha=0.9..0.5..0.1"], ("alpha = '0.9..0.5..0.1'", "FIRST..LAST")),
+        (["alpha=high"], ("alpha = 'high'", "legal: a number in (0, 1]", "FIRST..LAST")),
+        (["alpha=0.9..0.1:0.5"], ("alpha = '0.9..0.1'", "FIRST..LAST")),
+        (["alpha=0.9..0.1", "modules=1"], ("alpha = '0.9..0.1' for modules = 1", "legal: one number")),
+        (["alpha=0.9..0.1", "depth=deep"], ("depth = 'deep'", "legal: an integer of 1 or more")),
+        (["direction=backward"], ("direction = 'backward'", "legal: forward ", " or reverse ")),
+        (["direction=reverse", "smoothing=0"], ("smoothing = 0", "legal: a number in (0, 1)")),
+        (["smoothing=1"], ("smoothing = 1", "legal: a number in (0, 1)")),
+        (["smoothing=nan"], ("smoothing = nan", "legal: a number in (0, 1)")),
+        (["loss_reduction=none"], ("loss_reduction = 'none'", "legal: sum or mean")),
+        (["batch_size=-8"], ("batch_size = -8", "legal: an integer of 1 or more")),
+        (["batch_size=8.5"], ("batch_size = 8.5", "legal: an integer of 1 or more")),
+        (["noise_rate=1.2"], ("noise_rate = 1.2", "legal: a number in [0, 1]")),
+        (["noise_rate=0.4", "noise_kind=none"], ("noise_kind = 'none'", "noise_rate = 0.4", "legal")),
+        (["noise_rate=0.4", "noise_kind=symetric"], ("noise_kind = 'symetric'", "symmetric-exclusive")),
+        (["depth=0"], ("depth = 0", "legal: an integer of 1 or more")),
+        (["depth=deep"], ("depth = 'deep'", "legal: an integer of 1 or more")),
+        (["seed=-1"], ("seed = -1", "legal: an integer of 0 or more")),
+        (["learning_rate=0"], ("learning_rate = 0", "legal: a number above 0")),
+        (["learning_rate=inf"], ("learning_rate = inf", "legal: a number above 0")),
+        (["optimizer=rmsprop"], ("optimizer = 'rmsprop'", "legal: adam, or sgd")),
+        (["schedule=linear"], ("schedule = 'linear'", "legal: constant or cosine")),
+        (["train_samples=1"], ("train_samples = 1", "legal: an integer of 2 or more")),
+        (["image_size=16"], ("image_size = 16", "'digits'", "its files decide")),
+        (["precision=float16"], ("precision = 'float16'", "legal: float32, or bfloat16")),
+        (["compile=yes"], ("compile = 'yes'", "legal: true or false")),
+        (["compile=true"], ("compile = True has no memory pass", "legal: passes of latency, accuracy")),
         (
-            "smoke",
             ["compile=true", "passes=latency", "method=sid-vectorised"],
             ("compile = True for method 'sid-vectorised'", "legal: False"),
         ),
-        ("smoke", ["device=tpu"], ("device = 'tpu'", "legal: cpu, cuda or cuda:N")),
-        ("smoke", ["passes=memory,speed"], ("passes = 'speed'", "legal: one or more of memory, latency, accuracy")),
-        ("smoke", ["dataset=random"], ("passes = accuracy", "'random'", "legal: memory, latency")),
+        (["device=tpu"], ("device = 'tpu'", "legal: cpu, cuda or cuda:N")),
+        (["passes=memory,speed"], ("passes = 'speed'", "legal: one or more of memory, latency, accuracy")),
+        (["dataset=random"], ("passes = accuracy", "'random'", "legal: memory, latency")),
         (
-            "smoke",
             ["method=sid-vectorised", "network=pipeline-conv", "depth=5", "modules=5"],
             (
                 "network = 'pipeline-conv' for method 'sid-vectorised'",
@@ -91,21 +88,32 @@ def assert_refused(cli: RunCli, arguments: list[object], results: Path, fragment
             ),
         ),
         (
-            "smoke",
             ["method=bp-label-smoothing", "alpha=0.3:0.5:0.5:0.5"],
             ("alpha = [0.3, 0.5, 0.5, 0.5] for method 'bp-label-smoothing'", "legal: one number in (0, 1]"),
         ),
-        ("smoke", ["depth"], ("--set 'depth' is not AXIS=VALUE", "--set depth=8,16")),
-        ("smoke", ["depth="], ("--set 'depth=' is not AXIS=VALUE",)),
-        ("smoke", ["=3"], ("unknown axis ''",)),
+        (["depth"], ("--set 'depth' is not AXIS=VALUE", "--set depth=8,16")),
+        (["depth="], ("--set 'depth=' is not AXIS=VALUE",)),
+        (["=3"], ("unknown axis ''",)),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_a_sweep_that_is_not_legal_is_refused(
-    cli: RunCli, results: Path, asked: list[tuple[str, Cell]], suite: str, overrides: list[str], fragments: tuple[str]
+def test_an_override_that_is_not_legal_is_refused(
+    cli: RunCli,
+    tmp_path: Path,
+    results: Path,
+    asked: list[tuple[str, Cell]],
+    overrides: list[str],
+    fragments: tuple[str],
 ) -> None:
-    assert_refused(cli, [suite, *(part for text in overrides for part in ("--set", text))], results, fragments)
+    methods = ["bp", "sid-published", "sid-streamed"]
+    base = write_sweep(tmp_path / "base.toml", method=methods, depth=4, modules="depth", passes=list(PASSES))
+    assert_refused(cli, [base, *(part for text in overrides for part in ("--set", text))], results, fragments)
     assert asked == []
+
+
+def test_an_unknown_suite_is_refused(cli: RunCli, results: Path) -> None:
+    fragments = ("unknown suite 'smok'", "did you mean smoke?", *suite_names(), ".toml")
+    assert_refused(cli, ["smok"], results, fragments)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +146,7 @@ def test_a_sweep_file_that_is_not_legal_is_refused(
 
 @pytest.mark.parametrize("axis", ["noise_rate", "learning_rate", "weight_decay", "latency_seconds"])
 @pytest.mark.parametrize("value", [True, "0.4"])
-def test_what_is_not_a_number_is_not_taken_for_one(axis: str, value: object) -> None:
+def test_a_value_of_another_type_is_not_taken_for_a_number(axis: str, value: object) -> None:
     with pytest.raises(ConfigError, match=axis):
         make_cell({axis: value})
 
@@ -192,7 +200,7 @@ MISSING = [
 ]
 
 
-def test_a_compiler_is_looked_for_before_anything_is_measured(
+def test_the_compiler_is_checked_before_anything_is_measured(
     cli: RunCli, sweep: Path, results: Path, asked: list[tuple[str, Cell]]
 ) -> None:
     ended = cli("run", sweep, "--out", results, "--set", "compile=true", "--set", "passes=latency")
@@ -210,7 +218,7 @@ def missing_arguments(
 
 
 @pytest.mark.parametrize(("overrides", "options", "fragments"), MISSING)
-def test_data_or_a_device_that_is_missing_is_said_before_anything_is_measured(
+def test_missing_data_or_a_missing_device_is_reported_before_anything_is_measured(
     measuring_cli: RunCli,
     sweep: Path,
     results: Path,
@@ -227,15 +235,13 @@ def test_data_or_a_device_that_is_missing_is_said_before_anything_is_measured(
     assert list(empty.iterdir()) == []
 
 
-def test_data_that_is_missing_leaves_no_results_file(measuring_cli: RunCli, sweep: Path, results: Path) -> None:
+def test_missing_data_leaves_no_results_file(measuring_cli: RunCli, sweep: Path, results: Path) -> None:
     ended = measuring_cli("run", sweep, "--set", "dataset=mnist", "--out", results)
     assert ended.exit_code == 2
     assert not results.exists()
 
 
-def test_one_data_set_that_is_missing_stops_the_cells_of_the_others(
-    measuring_cli: RunCli, sweep: Path, results: Path
-) -> None:
+def test_one_missing_data_set_stops_the_cells_of_all(measuring_cli: RunCli, sweep: Path, results: Path) -> None:
     ended = measuring_cli("run", sweep, "--set", "dataset=random,mnist", "--out", results)
     assert ended.exit_code == 2
     assert not results.exists() or results.read_bytes() == b""
@@ -251,7 +257,7 @@ def test_a_real_process_ends_with_code_2_and_one_message(tmp_path: Path, argumen
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_results_file_that_is_not_ours_is_refused(
+def test_a_file_that_is_no_results_file_is_refused(
     cli: RunCli, sweep: Path, results: Path, asked: list[tuple[str, Cell]]
 ) -> None:
     results.write_text("my diary\n")

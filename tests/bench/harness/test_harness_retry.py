@@ -1,37 +1,30 @@
-"""A crash is tried again, a bounded number of times; what another attempt cannot change is not."""
+"""A cell that crashes is started again, a limited number of times, unless the failure is final."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from harness_tools import Endings, RunCli, make_record, sound_records
+from harness_tools import OK, RunCli, Script, crash, sound_records, tiny_record
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.config.cell import Cell
+from bench.execute.messages import Answer
 from bench.execute.run import measure_cell
 from bench.store.record import Record
 
-CELL = make_record().cell
+CELL = tiny_record().cell
 
 
-def crash(message: str = "killed by signal 11 (SIGSEGV)", **more: Any) -> dict[str, Any]:
-    return {"status": "crashed", "message": message, **more}
-
-
-OK: dict[str, Any] = {"status": "ok", "message": None, "work_seconds": 0.0}
-
-
-def measured(answers: list[dict[str, Any]], retries: int) -> tuple[Record, int]:
-    """The record of a cell whose attempts end as ``answers``, and how many of them were not asked for."""
-    left: Iterator[dict[str, Any]] = iter(answers)
+def measured(answers: list[Answer], retries: int) -> tuple[Record, int]:
+    """The record of a cell whose attempts end as ``answers``, and the number of answers that were not needed."""
+    left: Iterator[Answer] = iter(answers)
     record = measure_cell(CELL, "suite", lambda _: next(left), retries)
     return record, len(list(left))
 
 
 @given(crashes=st.integers(0, 5), retries=st.integers(0, 5))
-def test_a_cell_is_started_until_it_does_not_crash_or_the_retries_are_spent(crashes: int, retries: int) -> None:
+def test_a_cell_is_started_again_until_it_does_not_crash_or_no_retry_is_left(crashes: int, retries: int) -> None:
     record, unasked = measured([crash()] * crashes + [OK] * 10, retries)
     assert record.attempts == min(crashes, retries) + 1
     assert unasked == crashes + 10 - record.attempts
@@ -42,15 +35,15 @@ def test_a_cell_is_started_until_it_does_not_crash_or_the_retries_are_spent(cras
     "last",
     [
         OK,
-        {"status": "oom", "message": "not enough memory"},
-        {"status": "timeout", "message": "no result within 1 s"},
+        Answer(status="oom", message="not enough memory"),
+        Answer(status="timeout", message="no result within 1 s"),
         crash("ConfigError", final=True),
     ],
-    ids=lambda answer: answer["status"],
+    ids=lambda answer: answer.status,
 )
-def test_an_end_that_is_no_crash_or_is_final_is_not_tried_again(last: dict[str, Any]) -> None:
+def test_an_answer_that_is_not_a_crash_or_is_final_is_not_tried_again(last: Answer) -> None:
     record, unasked = measured([last, OK], retries=3)
-    assert (record.status, record.message, record.attempts) == (last["status"], last["message"], 1)
+    assert (record.status, record.message, record.attempts) == (last.status, last.message, 1)
     assert unasked == 1
 
 
@@ -61,44 +54,44 @@ def test_the_message_says_how_earlier_attempts_ended_where_that_differs() -> Non
     assert (mixed.message, mixed.attempts) == ("boom; attempt 1 crashed: bang", 3)
     fine, _ = measured([crash("bang"), crash("boom"), OK], retries=2)
     assert (fine.status, fine.message) == ("ok", "attempt 1 crashed: bang; attempt 2 crashed: boom")
-    late, _ = measured([crash("bang"), {"status": "timeout", "message": "bang"}], retries=2)
+    late, _ = measured([crash("bang"), Answer(status="timeout", message="bang")], retries=2)
     assert late.message == "bang; attempt 1 crashed: bang"
 
 
-def test_the_run_tries_once_more_unless_told_otherwise_and_counts_it(
-    endings: Endings, cli: RunCli, sweep: Path, results: Path
+def test_a_run_retries_once_by_default_and_counts_retries(
+    script: Script, cli: RunCli, sweep: Path, results: Path
 ) -> None:
-    def streamed_crashes(cell: Cell) -> dict[str, Any]:
+    def streamed_crashes(cell: Cell) -> Answer:
         return crash() if cell.method == "sid-streamed" else OK
 
-    started = endings(streamed_crashes)
+    executor = script(streamed_crashes)
     ended = cli("run", sweep, "--out", results)
-    assert [cell.method for cell in started] == ["bp", "sid-streamed", "sid-streamed"]
+    assert [cell.method for cell in executor.measured] == ["bp", "sid-streamed", "sid-streamed"]
     assert "2 cells measured, 1 crashed, 1 ok, 1 retries, 0 stored before" in ended.stdout
 
-    started.clear()
+    executor.asked.clear()
     ended = cli("run", sweep, "--out", results, "--retry-failed", "--retries", 0)
-    assert [cell.method for cell in started] == ["sid-streamed"]
+    assert [cell.method for cell in executor.measured] == ["sid-streamed"]
     assert "1 cells measured, 1 crashed, 1 stored before" in ended.stdout
 
-    started.clear()
+    executor.asked.clear()
     ended = cli("run", sweep, "--out", results, "--retry-failed", "--retries", 4)
-    assert len(started) == 5
+    assert len(executor.measured) == 5
     assert "1 cells measured, 1 crashed, 4 retries, 1 stored before" in ended.stdout
     assert [record.attempts for record in sound_records(results)] == [1, 2, 1, 5]
 
 
-def test_a_check_of_the_data_that_dies_stops_nothing_and_one_that_says_no_stops_the_run(
-    endings: Endings, cli: RunCli, sweep: Path, results: Path
+def test_a_run_ends_if_a_check_is_final_and_goes_on_if_the_check_itself_crashed(
+    script: Script, cli: RunCli, sweep: Path, results: Path
 ) -> None:
     arguments = ("run", sweep, "--set", "dataset=digits", "--out", results)
-    started = endings(lambda _: OK, check=crash("no such data", final=True))
+    executor = script(lambda _: OK, check=crash("no such data", final=True))
     refused = cli(*arguments)
     assert (refused.exit_code, refused.stderr) == (2, "error: no such data\n")
-    assert not started
-    started = endings(lambda _: OK, check=crash("the fork server ended with code -9"))
+    assert not executor.measured
+    executor = script(lambda _: OK, check=crash("the fork server ended with code -9"))
     assert "2 cells measured, 2 ok" in cli(*arguments).stdout
-    assert len(started) == 2
+    assert len(executor.measured) == 2
 
 
 @pytest.mark.parametrize("text", ["-1", "1.5", "often"])

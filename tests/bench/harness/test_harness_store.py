@@ -1,4 +1,4 @@
-"""The results file: what is appended is there, in order, and one run at a time writes it."""
+"""The results file: records are read back in the order in which they were appended, and one run at a time writes."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from harness_tools import make_record, sound_records, write_records
+from harness_tools import sound_records, tiny_record, write_records
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,10 +15,10 @@ from bench.errors import StoreError
 from bench.store.file import Store, read_records
 from bench.store.record import Record
 
-# What a record's message may hold: all of Unicode, except halves of surrogate pairs, which UTF-8 cannot carry.
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+# The text of a message: all of Unicode except surrogates, which UTF-8 cannot encode.
+TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
 RECORDS = st.builds(
-    make_record,
+    tiny_record,
     message=st.none() | TEXT,
     status=st.sampled_from(["ok", "oom", "timeout", "crashed"]),
     memory_bytes=st.integers(0, 2**60),
@@ -28,7 +28,7 @@ RECORDS = st.builds(
 
 @given(st.lists(RECORDS, min_size=1, max_size=6))
 @settings(max_examples=40, deadline=None)
-def test_what_is_appended_is_read_back_unchanged(records: list[Record]) -> None:
+def test_appended_records_are_read_back_unchanged(records: list[Record]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "results.jsonl"
         with Store(path) as store:
@@ -42,7 +42,7 @@ def test_what_is_appended_is_read_back_unchanged(records: list[Record]) -> None:
 
 def test_a_record_is_on_one_line_with_its_schema_first(results: Path) -> None:
     with Store(results) as store:
-        store.append(make_record(message="two\nlines, a \r and a \u2028"))
+        store.append(tiny_record(message="two\nlines, a \r and a \u2028"))
     assert results.read_bytes().startswith(b'{"schema":3,')
     assert results.read_bytes().count(b"\n") == 1
     assert json.loads(results.read_bytes())["message"] == "two\nlines, a \r and a \u2028"
@@ -51,8 +51,8 @@ def test_a_record_is_on_one_line_with_its_schema_first(results: Path) -> None:
 def test_the_store_makes_missing_folders(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "results.jsonl"
     with Store(path) as store:
-        store.append(make_record())
-    assert sound_records(path) == (make_record(),)
+        store.append(tiny_record())
+    assert sound_records(path) == (tiny_record(),)
 
 
 @given(st.lists(RECORDS, min_size=1, max_size=8))
@@ -68,30 +68,30 @@ def test_latest_is_the_last_record_of_each_id(records: list[Record]) -> None:
 
 
 def test_a_whole_last_line_without_its_line_feed_is_kept(results: Path) -> None:
-    content = write_records(results, [make_record(seed=0), make_record(seed=1)])
+    content = write_records(results, [tiny_record(seed=0), tiny_record(seed=1)])
     results.write_bytes(content[:-1])
     assert len(read_records(results).records) == 2
     with Store(results) as store:
         assert store.contents.damaged_tail == b""
-        store.append(make_record(seed=2))
+        store.append(tiny_record(seed=2))
     assert [record.cell.seed for record in sound_records(results)] == [0, 1, 2]
     assert not results.with_name("results.jsonl.damaged").exists()
 
 
-def test_empty_lines_are_passed_over(results: Path) -> None:
-    lines = [make_record(seed=seed).line().encode() for seed in (0, 1)]
+def test_empty_lines_are_ignored(results: Path) -> None:
+    lines = [tiny_record(seed=seed).line().encode() for seed in (0, 1)]
     results.write_bytes(lines[0] + b"\n\n  \n" + lines[1] + b"\n\n")
     with Store(results) as store:
-        store.append(make_record(seed=2))
+        store.append(tiny_record(seed=2))
     assert [record.cell.seed for record in read_records(results).records] == [0, 1, 2]
 
 
-def test_a_second_store_on_the_same_file_is_told_to_use_another(results: Path) -> None:
+def test_a_second_store_on_the_same_file_is_refused(results: Path) -> None:
     with Store(results) as first:
-        first.append(make_record())
+        first.append(tiny_record())
         with pytest.raises(StoreError, match=r"results\.jsonl is being written by another .*--out"):
             Store(results)
-        first.append(make_record(seed=1))
+        first.append(tiny_record(seed=1))
     assert len(sound_records(results)) == 2
 
 
@@ -108,9 +108,9 @@ def count_open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_the_lock_is_free_after_close_and_after_an_error(results: Path) -> None:
+def test_the_lock_is_released_after_close_and_after_an_error(results: Path) -> None:
     with Store(results) as store:
-        store.append(make_record())
+        store.append(tiny_record())
     with pytest.raises(ZeroDivisionError), Store(results):
         raise ZeroDivisionError
     content = results.read_bytes()
@@ -121,16 +121,16 @@ def test_the_lock_is_free_after_close_and_after_an_error(results: Path) -> None:
     assert count_open_files() == before
     results.write_bytes(content)
     with Store(results) as store:
-        assert store.contents.records == (make_record(),)
+        assert store.contents.records == (tiny_record(),)
 
 
 def test_a_reader_needs_no_lock(results: Path) -> None:
     with Store(results) as store:
-        store.append(make_record())
-        assert read_records(results).records == (make_record(),)
+        store.append(tiny_record())
+        assert read_records(results).records == (tiny_record(),)
 
 
-def test_a_file_that_was_made_and_never_written_to_is_gone_and_an_older_empty_one_stays(tmp_path: Path) -> None:
+def test_a_new_file_without_records_is_removed_and_an_older_empty_file_stays(tmp_path: Path) -> None:
     with Store(tmp_path / "new.jsonl"):
         assert (tmp_path / "new.jsonl").exists()
     assert not (tmp_path / "new.jsonl").exists()

@@ -1,11 +1,11 @@
-"""Results files that are damaged or not ours: what is good is kept, what is not ours is left alone."""
+"""Damaged and foreign files: good records are kept, and a file that is no results file is not changed."""
 
 import json
 import tempfile
 from pathlib import Path
 
 import pytest
-from harness_tools import make_record, sound_records, write_records
+from harness_tools import sound_records, tiny_record, write_records
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,12 +28,12 @@ FOREIGN = {
 }
 
 
-def test_a_last_line_cut_at_any_byte_is_set_aside_and_the_file_goes_on(results: Path) -> None:
-    good = [make_record(seed=0), make_record(seed=1)]
+def test_a_last_line_cut_at_any_byte_is_moved_aside_and_records_can_be_appended(results: Path) -> None:
+    good = [tiny_record(seed=0), tiny_record(seed=1)]
     head = write_records(results, good)
-    last = make_record(message="cut inside é, 語 and 🙂", seed=2).line().encode()
+    last = tiny_record(message="cut inside é, 語 and 🙂", seed=2).line().encode()
     aside = results.with_name("results.jsonl.damaged")
-    added = make_record(seed=3)
+    added = tiny_record(seed=3)
     for cut in range(1, len(last)):
         results.write_bytes(head + last[:cut])
         aside.unlink(missing_ok=True)
@@ -52,21 +52,21 @@ def test_a_last_line_cut_at_any_byte_is_set_aside_and_the_file_goes_on(results: 
         assert sound_records(results) == (*good, added), cut
 
 
-def test_a_first_line_cut_at_any_byte_is_set_aside(results: Path) -> None:
-    line = make_record().line().encode()
+def test_a_first_line_cut_at_any_byte_is_moved_aside(results: Path) -> None:
+    line = tiny_record().line().encode()
     for cut in range(1, len(line)):
         results.write_bytes(line[:cut])
         assert read_records(results).damaged_tail == line[:cut]
         if cut < 20 or cut % 10 == 0:
             with Store(results) as store:
-                store.append(make_record(seed=1))
-            assert sound_records(results) == (make_record(seed=1),), cut
+                store.append(tiny_record(seed=1))
+            assert sound_records(results) == (tiny_record(seed=1),), cut
 
 
-def test_damaged_lines_of_several_kills_are_all_kept_aside(results: Path) -> None:
-    line = make_record(seed=1).line().encode()
+def test_damaged_lines_of_several_kills_are_all_kept(results: Path) -> None:
+    line = tiny_record(seed=1).line().encode()
     for cut in (20, 30):
-        write_records(results, [make_record()])
+        write_records(results, [tiny_record()])
         with results.open("ab") as file:
             file.write(line[:cut])
         with Store(results):
@@ -74,19 +74,19 @@ def test_damaged_lines_of_several_kills_are_all_kept_aside(results: Path) -> Non
     assert results.with_name("results.jsonl.damaged").read_bytes() == line[:20] + b"\n" + line[:30] + b"\n"
 
 
-def test_zeros_that_a_power_cut_leaves_at_the_end_are_set_aside(results: Path) -> None:
-    head = write_records(results, [make_record()])
+def test_zeros_at_the_end_after_a_power_cut_are_moved_aside(results: Path) -> None:
+    head = write_records(results, [tiny_record()])
     results.write_bytes(head + bytes(600))
     with Store(results) as store:
         assert store.contents.damaged_tail == bytes(600)
-        store.append(make_record(seed=1))
-    assert sound_records(results) == (make_record(), make_record(seed=1))
+        store.append(tiny_record(seed=1))
+    assert sound_records(results) == (tiny_record(), tiny_record(seed=1))
 
 
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
-def test_a_damaged_line_before_the_last_is_an_error_that_names_it_and_changes_nothing(data: st.DataObject) -> None:
-    lines = [make_record(seed=seed).line().encode() for seed in range(4)]
+def test_a_damaged_line_before_the_last_is_an_error_with_its_number(data: st.DataObject) -> None:
+    lines = [tiny_record(seed=seed).line().encode() for seed in range(4)]
     number = data.draw(st.integers(1, 3), "line")
     cut = data.draw(st.integers(1, len(lines[number - 1]) - 1), "cut")
     lines[number - 1] = lines[number - 1][:cut]
@@ -103,7 +103,7 @@ def test_a_damaged_line_before_the_last_is_an_error_that_names_it_and_changes_no
 
 
 @pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
-def test_a_file_that_is_not_ours_is_an_error_and_stays_as_it_is(results: Path, content: bytes) -> None:
+def test_a_file_that_is_no_results_file_is_an_error_and_is_not_changed(results: Path, content: bytes) -> None:
     results.write_bytes(content)
     for use in (read_records, Store):
         with pytest.raises(
@@ -114,7 +114,7 @@ def test_a_file_that_is_not_ours_is_an_error_and_stays_as_it_is(results: Path, c
     assert [entry.name for entry in results.parent.iterdir()] == ["results.jsonl"]
 
 
-def test_deeply_nested_json_is_an_error_like_any_foreign_file(results: Path) -> None:
+def test_deeply_nested_json_is_an_error(results: Path) -> None:
     results.write_bytes(b"[" * 200_000 + b"\n")
     with pytest.raises(StoreError, match="line 1"):
         read_records(results)
@@ -127,8 +127,8 @@ def test_a_missing_file_cannot_be_read(results: Path) -> None:
 
 
 def test_a_record_of_a_newer_version_names_both_schemas(results: Path) -> None:
-    newer = json.loads(make_record().line()) | {"schema": 7, "novelty": [1, 2]}
-    content = make_record().line().encode() + b"\n" + json.dumps(newer).encode() + b"\n"
+    newer = json.loads(tiny_record().line()) | {"schema": 7, "novelty": [1, 2]}
+    content = tiny_record().line().encode() + b"\n" + json.dumps(newer).encode() + b"\n"
     results.write_bytes(content)
     for use in (read_records, Store):
         with pytest.raises(StoreError, match=r"line 2 has schema 7; .* reads schemas 1 to 3"):
@@ -141,15 +141,15 @@ def test_a_record_of_a_newer_version_names_both_schemas(results: Path) -> None:
     [("seed", 5), ("method", "sid-streamed"), ("learning_rate", 0.1)],
 )
 def test_a_record_whose_cell_was_edited_is_an_error(results: Path, axis: str, value: object) -> None:
-    edited = json.loads(make_record().line())
+    edited = json.loads(tiny_record().line())
     edited["cell"][axis] = value
     results.write_text(json.dumps(edited) + "\n", encoding="utf-8")
-    with pytest.raises(StoreError, match=rf"line 1 has id {make_record().id}.*edited"):
+    with pytest.raises(StoreError, match=rf"line 1 has id {tiny_record().id}.*edited"):
         read_records(results)
 
 
 def test_a_record_of_a_method_that_is_not_installed_here_can_be_read(results: Path) -> None:
-    elsewhere = json.loads(make_record().line())
+    elsewhere = json.loads(tiny_record().line())
     elsewhere["cell"]["method"] = "somebody-elses"
     elsewhere["id"] = Cell.model_validate(elsewhere["cell"]).id
     results.write_text(json.dumps(elsewhere) + "\n", encoding="utf-8")
@@ -168,11 +168,11 @@ def test_a_record_of_a_method_that_is_not_installed_here_can_be_read(results: Pa
 )
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity"])
 def test_a_number_that_json_does_not_have_is_an_error(results: Path, place: tuple[str, str], text: str) -> None:
-    line = json.loads(make_record().line())
+    line = json.loads(tiny_record().line())
     line[place[0]][place[1]] = float(text)
     content = json.dumps(line) + "\n"
     assert text in content
-    good = make_record(seed=1).line() + "\n"
+    good = tiny_record(seed=1).line() + "\n"
     for number, whole in [(1, content + good), (2, good + content)]:  # the last line is no exception: it is not cut
         results.write_text(whole, encoding="utf-8")
         for use in (read_records, Store):

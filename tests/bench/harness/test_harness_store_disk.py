@@ -1,4 +1,4 @@
-"""Places that cannot be written, and disks that are full: an error, and exactly the earlier records."""
+"""Paths that cannot be written and full disks are errors that leave exactly the earlier records."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness_tools import bench_environment, make_record, sound_records, write_records
+from harness_tools import bench_environment, sound_records, tiny_record, write_records
 
 from bench.errors import StoreError
 from bench.store.file import Store, read_records
@@ -20,9 +20,9 @@ def test_a_directory_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_device_is_an_error() -> None:
-    """As in ``--out /dev/null``: fsync and ftruncate do not work there, and that must not end in a traceback."""
+    """As with ``--out /dev/null``, where fsync and ftruncate do not work."""
     with pytest.raises(StoreError, match="/dev/null"), Store(Path("/dev/null")) as store:
-        store.append(make_record())
+        store.append(tiny_record())
 
 
 def test_a_path_below_a_regular_file_cannot_be_written(tmp_path: Path) -> None:
@@ -54,12 +54,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_file_system_that_is_read_only_cannot_be_written(small_disk: Path) -> None:
     path = small_disk / "results.jsonl"
-    content = write_records(path, [make_record()])
+    content = write_records(path, [tiny_record()])
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     with pytest.raises(StoreError, match=r"cannot write .*results\.jsonl: Read-only"):
         Store(path)
     assert path.read_bytes() == content
-    assert read_records(path).records == (make_record(),)
+    assert read_records(path).records == (tiny_record(),)
 
 
 def test_a_full_disk_keeps_exactly_the_earlier_records(small_disk: Path) -> None:
@@ -68,8 +68,8 @@ def test_a_full_disk_keeps_exactly_the_earlier_records(small_disk: Path) -> None
 
     def append_until_full(store: Store) -> None:
         for seed in range(200):
-            store.append(make_record(seed=seed))
-            appended.append(make_record(seed=seed))
+            store.append(tiny_record(seed=seed))
+            appended.append(tiny_record(seed=seed))
 
     with Store(path) as store, pytest.raises(StoreError, match=r"No space left.*earlier records are safe"):
         append_until_full(store)
@@ -77,13 +77,13 @@ def test_a_full_disk_keeps_exactly_the_earlier_records(small_disk: Path) -> None
     assert sound_records(path) == tuple(appended)
 
     with Store(path) as store, pytest.raises(StoreError, match="No space left"):
-        store.append(make_record(seed=1000, message="x" * 5000))
+        store.append(tiny_record(seed=1000, message="x" * 5000))
     assert sound_records(path) == tuple(appended)
 
 
-def test_a_damaged_line_that_cannot_be_set_aside_stays_where_it_is(small_disk: Path) -> None:
+def test_a_damaged_line_that_cannot_be_moved_aside_stays_in_the_file(small_disk: Path) -> None:
     path = small_disk / "results.jsonl"
-    content = write_records(path, [make_record()]) + make_record(seed=1).line().encode()[:100]
+    content = write_records(path, [tiny_record()]) + tiny_record(seed=1).line().encode()[:100]
     path.write_bytes(content)
     with pytest.raises(OSError, match="No space left"):
         (small_disk / "filler").write_bytes(bytes(1 << 20))
@@ -95,32 +95,31 @@ def test_a_damaged_line_that_cannot_be_set_aside_stays_where_it_is(small_disk: P
 WRITE_UNTIL_THE_LIMIT = """
 import resource, sys
 from pathlib import Path
-from harness_tools import make_record
-from bench.config.cell import Cell
+from record_builder import make_record
 from bench.errors import StoreError
 from bench.store.file import Store
 
 path = Path(sys.argv[1])
 with Store(path) as store:
     for seed in range(3):
-        store.append(make_record(seed=seed))
+        store.append(make_record({"seed": seed}))
     whole = path.read_bytes()
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + int(sys.argv[2]), resource.RLIM_INFINITY))
     try:
-        store.append(make_record(seed=3))
+        store.append(make_record({"seed": 3}))
     except StoreError as error:
         print(error)
     assert path.read_bytes() == whole
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    store.append(make_record(seed=4))
+    store.append(make_record({"seed": 4}))
 """
 
 
 @pytest.mark.parametrize("fits", [0, 1, 300], ids="{} bytes fit".format)
-def test_a_write_that_fails_part_way_leaves_no_part_behind(results: Path, fits: int) -> None:
+def test_a_write_that_fails_part_way_leaves_the_file_as_it_was(results: Path, fits: int) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", WRITE_UNTIL_THE_LIMIT, results, str(fits)],
-        env=bench_environment(Path(__file__).parent),
+        env=bench_environment(Path(__file__).parents[1]),
         capture_output=True,
         text=True,
         check=False,

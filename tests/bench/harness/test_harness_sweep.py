@@ -1,4 +1,4 @@
-"""A sweep's grids become cells: products, overrides, modules as a share of the depth."""
+"""The cells of a sweep: products of its grids, overrides, modules as a share of the depth."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -79,14 +79,15 @@ def test_set_replaces_any_axis(tmp_path: Path, axis: str) -> None:
         assert [getattr(cell, axis) for cell in cells] == expected
 
 
-def test_set_replaces_the_axis_in_every_grid_and_the_last_one_counts(tmp_path: Path) -> None:
+def test_set_replaces_the_axis_in_every_grid_and_the_last_override_counts(tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path / "sweep.toml", {"depth": [2, 4]}, {"depth": 8, "seed": 1})
     cells = load_sweep(str(sweep), ["depth=3", "depth=6"]).cells
     assert [(cell.depth, cell.modules, cell.seed) for cell in cells] == [(6, 6, 0), (6, 6, 1)]
 
 
-def test_one_alpha_a_module_goes_with_modules_given_as_a_share_of_the_depth() -> None:
-    cells = load_sweep("smoke", ["method=sid-streamed", "depth=4", "modules=depth/2", "alpha=0.3:0.5"]).cells
+def test_modules_as_a_share_of_the_depth_take_one_alpha_per_module(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "sweep.toml", method="bp")
+    cells = load_sweep(str(sweep), ["method=sid-streamed", "depth=4", "modules=depth/2", "alpha=0.3:0.5"]).cells
     assert [(cell.modules, cell.alpha) for cell in cells] == [(2, (0.3, 0.5))]
 
 
@@ -95,7 +96,7 @@ def test_a_cell_that_two_grids_name_is_run_once(tmp_path: Path) -> None:
     assert [cell.seed for cell in load_sweep(str(sweep)).cells] == [0, 1, 2]
 
 
-def test_depths_that_a_share_does_not_divide_are_left_out(tmp_path: Path) -> None:
+def test_depths_that_are_not_divisible_are_left_out(tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path / "sweep.toml", depth=[2, 4, 8], modules=["depth", "depth/4", 1])
     cells = load_sweep(str(sweep)).cells
     assert [(cell.depth, cell.modules) for cell in cells] == [(2, 2), (2, 1), (4, 4), (4, 1), (8, 8), (8, 2), (8, 1)]
@@ -111,7 +112,7 @@ def test_depths_that_a_share_does_not_divide_are_left_out(tmp_path: Path) -> Non
         ("0.5..0.5", 0.5),
     ],
 )
-def test_alpha_over_depth_becomes_one_number_a_module(tmp_path: Path, schedule: str, numbers: object) -> None:
+def test_alpha_over_depth_becomes_one_number_per_module(tmp_path: Path, schedule: str, numbers: object) -> None:
     base = {"method": "sid-streamed", "depth": 5}
     written = write_sweep(tmp_path / "written.toml", base | {"alpha": [schedule]})
     (cell,) = load_sweep(str(written)).cells
@@ -136,7 +137,7 @@ def test_alpha_over_depth_follows_the_number_of_modules(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.floats(0.01, 1), min_size=2, max_size=2), st.integers(2, 40))
-def test_alpha_over_depth_is_even_and_told_by_its_ends(ends: list[float], modules: int) -> None:
+def test_alpha_over_depth_is_linear_and_written_by_its_ends(ends: list[float], modules: int) -> None:
     schedule = f"{ends[0]:.3f}..{ends[1]:.3f}"
     numbers = alpha_by_module(schedule, modules)
     assert numbers[0] == float(f"{ends[0]:.3f}")
@@ -146,40 +147,76 @@ def test_alpha_over_depth_is_even_and_told_by_its_ends(ends: list[float], module
     assert alpha_by_module(alpha_text(numbers), modules) == numbers
 
 
-def test_alphas_in_no_even_order_are_told_one_by_one() -> None:
+def test_alphas_that_are_not_linear_are_written_one_by_one() -> None:
     assert alpha_text((0.5, 0.1, 0.9)) == "0.5:0.1:0.9"
     assert alpha_text(0.25) == "0.25"
 
 
 @pytest.mark.parametrize("suite", suite_names())
-def test_cells_of_a_suite_are_told_apart_by_their_lines(suite: str) -> None:
+def test_the_cells_of_a_suite_have_different_lines(suite: str) -> None:
     cells = load_sweep(suite).cells
     assert len({label(cell) for cell in cells}) == len(cells)
 
 
-def test_only_keeps_the_cells_that_have_one_of_the_values() -> None:
-    everything = load_sweep("backbones").cells
-    kept = load_sweep("backbones", only=["network=pipeline-resnet18,cascade-resnet18", "modules=8"]).cells
-    assert kept == tuple(c for c in everything if c.network.endswith("resnet18") and c.modules == 8)
-    assert len(kept) > 10
-    narrowed = load_sweep("backbones", ["batch_size=4"], ["method=sid-streamed", "alpha=0.5"]).cells
+@pytest.fixture
+def two_grids(tmp_path: Path) -> str:
+    """Eight cells on each of two networks, and one cell of another method that needs batches of 8."""
+    cells = {"network": ["cascade-linear", "cascade-conv"], "depth": 4, "modules": [1, 2]}
+    methods = {"method": "sid-streamed", "alpha": [0.25, 0.5], "seed": [0, 1]}
+    micro_batches = {"network": "cascade-linear", "depth": 4, "method": "bp-microbatch", "micro_batches": 8}
+    return str(write_sweep(tmp_path / "sweep.toml", cells | methods, micro_batches))
+
+
+def test_only_keeps_the_cells_that_have_one_of_the_values(two_grids: str) -> None:
+    everything = load_sweep(two_grids).cells
+    assert len(everything) == 17
+    kept = load_sweep(two_grids, only=["network=cascade-conv", "alpha=0.25,0.5", "modules=2"]).cells
+    assert kept == tuple(cell for cell in everything if cell.network == "cascade-conv" and cell.modules == 2)
+    assert len(kept) == 4
+
+
+def test_an_override_need_only_be_legal_for_the_cells_that_are_kept(two_grids: str) -> None:
+    narrowed = load_sweep(two_grids, ["batch_size=4"], ["method=sid-streamed", "alpha=0.5"]).cells
     assert {(cell.method, cell.batch_size, cell.alpha) for cell in narrowed} == {("sid-streamed", 4, 0.5)}
-    with pytest.raises(ConfigError, match="micro_batches = 8 for batch_size = 4"):  # of a cell that is not kept above
-        load_sweep("backbones", ["batch_size=4"])
+    with pytest.raises(ConfigError, match="micro_batches = 8 for batch_size = 4"):
+        load_sweep(two_grids, ["batch_size=4"])
 
 
 @pytest.mark.parametrize(
     ("only", "message"),
     [
         (
-            "network=pipeline-resnet1",
-            "--only network=pipeline-resnet1: no cell of the sweep has it.*; legal: cascade-res",
+            "network=cascade-con",
+            "--only network=cascade-con: no cell of the sweep has it.*; legal: cascade-conv, cascade-linear",
         ),
-        ("modules=8,3", "--only modules=3: no cell of the sweep has it.*; legal: 1, 2, 4, 5, 8"),
-        ("module=8", "module"),
+        ("modules=1,3", "--only modules=3: no cell of the sweep has it.*; legal: 1, 2, 4"),
+        ("module=2", "module"),
         ("modules", "--only 'modules' is not AXIS=VALUE"),
     ],
 )
-def test_only_names_what_is_there(only: str, message: str) -> None:
+def test_only_refuses_values_that_no_cell_has(two_grids: str, only: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        load_sweep("backbones", only=[only])
+        load_sweep(two_grids, only=[only])
+
+
+def test_without_a_suite_every_method_that_takes_the_axes_has_a_cell() -> None:
+    sweep = load_sweep(None, ["network=pipeline-conv", "image_size=16", "depth=64"])
+    assert {cell.dataset for cell in sweep.cells} == {"random"}
+    assert {cell.depth for cell in sweep.cells} == {5}
+    ways = {(cell.method, cell.recompute, cell.micro_batches) for cell in sweep.cells}
+    assert {("bp", "none", None), ("bp", "modules", None), ("bp", "none", 4), ("sid-streamed", "none", None)} <= ways
+    left_out = dict(sweep.left_out)
+    assert "a pipeline; legal: cascade" in left_out["sid-vectorised"]
+    assert "legal: 2 or more" in left_out["bp-1f1b"]
+    assert not {cell.method for cell in sweep.cells} & left_out.keys()
+
+
+def test_without_a_suite_what_no_method_takes_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="image_size = 3 for network pipeline-conv; legal: 4 or more"):
+        load_sweep(None, ["network=pipeline-conv", "image_size=3"])
+
+
+def test_an_alias_keeps_the_cells_that_it_stands_for() -> None:
+    cells = load_sweep("memory", [], ["method=bp-checkpoint", "depth=4"]).cells
+    assert cells
+    assert {(cell.method, cell.recompute) for cell in cells} == {("bp", "modules")}

@@ -1,21 +1,23 @@
-"""``--threads`` and ``--pin``: what a cell computes with and where, seen from outside and in its record."""
+"""``--threads`` and ``--pin``: the threads and the CPUs of a cell, in its record and as other processes see them."""
 
 import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
-from harness_tools import RunCli, bench_environment, run_bench, sound_records, write_sweep
+from harness_tools import RunCli, UseExecutor, bench_environment, run_bench, sound_records, write_sweep
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.config.cell import Cell
 from bench.errors import BenchError
-from bench.execute.isolate import Isolation
+from bench.execute.fork_client import ForkServer
+from bench.execute.fork_executor import ForkServerExecutor
 from bench.machine.pin import choose_cpus
 from bench.machine.system import System
 
@@ -25,29 +27,25 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /
 
 @dataclass
 class Seen:
-    """What the cells of a server looked like: the CPUs of each of their threads, and the most threads of one."""
+    """The cells of a server: the sets of CPUs that their threads were bound to, and the most threads of one cell."""
 
     cpus: set[frozenset[int]] = field(default_factory=set)
     most_threads: int = 0
 
 
 @contextmanager
-def watching(isolation: Isolation) -> Iterator[Seen]:
-    """Looks at the children of the shared fork server again and again, in a thread."""
+def watching(server: ForkServer) -> Iterator[Seen]:
+    """Looks at the children of the fork server every few milliseconds, in a thread."""
     seen, is_over = Seen(), threading.Event()
-    assert isolation._server is not None
-    server = isolation._server.pid
+    process = psutil.Process(server.pid)
 
     def watch() -> None:
         while not is_over.wait(0.002):
-            try:
-                children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
-                for child in children:
-                    threads = [int(thread.name) for thread in Path(f"/proc/{child}/task").iterdir()]
+            with suppress(psutil.Error, OSError):  # a cell has just ended
+                for cell in process.children():
+                    threads = [thread.id for thread in cell.threads()]
                     seen.most_threads = max(seen.most_threads, len(threads))
                     seen.cpus |= {frozenset(os.sched_getaffinity(thread)) for thread in threads[-1:]}
-            except OSError:
-                continue  # it has just ended
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -60,7 +58,7 @@ def watching(isolation: Isolation) -> Iterator[Seen]:
 
 @pytest.fixture
 def busy_sweep(tmp_path: Path) -> Path:
-    """One cell with matrices large enough for OpenMP to share them out."""
+    """One cell with matrices that are large enough for OpenMP to use several threads."""
     axes = {"width": 128, "hidden": 128, "batch_size": 256, "passes": ["latency"], "latency_seconds": 0.1}
     return write_sweep(tmp_path / "busy.toml", method="bp", dataset="random", **axes)
 
@@ -69,9 +67,9 @@ def busy_sweep(tmp_path: Path) -> Path:
 @needs_binding
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_cell_computes_with_its_threads_on_its_cpus(
-    measuring_cli: RunCli, isolation: Isolation, busy_sweep: Path, results: Path, count: int
+    measuring_cli: RunCli, server: ForkServer, busy_sweep: Path, results: Path, count: int
 ) -> None:
-    with watching(isolation) as seen:
+    with watching(server) as seen:
         ended = measuring_cli("run", busy_sweep, "--out", results, "--threads", count, "--pin")
     assert ended.exit_code == 0, ended.stderr
     (record,) = sound_records(results)
@@ -85,7 +83,7 @@ def test_a_cell_computes_with_its_threads_on_its_cpus(
 
 
 @linux
-def test_more_threads_than_cpus_is_a_finding_and_no_error(measuring_cli: RunCli, sweep: Path, results: Path) -> None:
+def test_more_threads_than_cpus_is_a_warning_and_no_error(measuring_cli: RunCli, sweep: Path, results: Path) -> None:
     count = len(os.sched_getaffinity(0)) + 1
     assert measuring_cli("run", sweep, "--set", "method=bp", "--out", results, "--threads", count).exit_code == 0
     (record,) = sound_records(results)
@@ -96,7 +94,7 @@ def test_more_threads_than_cpus_is_a_finding_and_no_error(measuring_cli: RunCli,
 
 @linux
 @needs_binding
-def test_pinned_and_unpinned_cells_are_the_same_cell(measuring_cli: RunCli, sweep: Path, results: Path) -> None:
+def test_a_cell_has_the_same_id_with_and_without_pin(measuring_cli: RunCli, sweep: Path, results: Path) -> None:
     arguments = ("run", sweep, "--set", "method=bp", "--out", results)
     assert measuring_cli(*arguments, "--pin").exit_code == 0
     assert "0 cells measured, 1 stored before" in measuring_cli(*arguments).stdout
@@ -107,8 +105,8 @@ def test_pinned_and_unpinned_cells_are_the_same_cell(measuring_cli: RunCli, swee
 
 @linux
 @needs_binding
-def test_torch_takes_no_more_threads_than_it_is_pinned_to(tmp_path: Path) -> None:
-    """A run of its own that may use one CPU, on which OpenMP would start eight threads."""
+def test_a_pinned_cell_has_at_most_one_thread_per_cpu(tmp_path: Path) -> None:
+    """A run that may use one CPU, on which OpenMP would start eight threads."""
     sweep, results = write_sweep(tmp_path / "s.toml", method="bp", dataset="random"), tmp_path / "r.jsonl"
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(allowed)})
@@ -124,7 +122,7 @@ def test_torch_takes_no_more_threads_than_it_is_pinned_to(tmp_path: Path) -> Non
     assert record.environment["command"].endswith(f"run {sweep} --out {results} --pin")
 
 
-def test_the_record_says_how_torch_computes(measuring_cli: RunCli, sweep: Path, results: Path) -> None:
+def test_the_record_has_the_settings_of_torch(measuring_cli: RunCli, sweep: Path, results: Path) -> None:
     assert measuring_cli("run", sweep, "--set", "method=bp", "--out", results).exit_code == 0
     (record,) = sound_records(results)
     environment = record.environment
@@ -145,7 +143,7 @@ def test_the_record_says_how_torch_computes(measuring_cli: RunCli, sweep: Path, 
         (("--threads=0",), "threads = 0; legal: an integer of 1 or more"),
     ],
 )
-def test_threads_that_cannot_be_are_refused(
+def test_illegal_threads_are_refused(
     cli: RunCli, sweep: Path, results: Path, options: tuple[str, ...], message: str
 ) -> None:
     ended = cli("run", sweep, "--out", results, *options)
@@ -154,7 +152,7 @@ def test_threads_that_cannot_be_are_refused(
     assert not results.exists()
 
 
-def test_threads_is_the_axis_of_that_name(
+def test_the_option_threads_sets_the_axis(
     cli: RunCli, sweep: Path, results: Path, asked: list[tuple[str, Cell]]
 ) -> None:
     ended = cli("run", sweep, "--out", results, "--threads", 3, "--set", "threads = 3")
@@ -163,11 +161,11 @@ def test_threads_is_the_axis_of_that_name(
     assert "seed 0 threads 3" in ended.stdout
 
 
-def test_a_system_that_cannot_pin_says_so_before_anything_runs(
-    cli: RunCli, sweep: Path, results: Path, monkeypatch: pytest.MonkeyPatch
+def test_pin_is_refused_before_anything_runs_where_the_system_cannot_bind_processes(
+    cli: RunCli, sweep: Path, results: Path, monkeypatch: pytest.MonkeyPatch, use_executor: UseExecutor
 ) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr("bench.execute.isolate.this_system", System)
+    use_executor(lambda settings: ForkServerExecutor(settings, system=System()))
     ended = cli("run", sweep, "--out", results, "--pin")
     assert ended.exit_code == 2
     assert "--pin: this system cannot bind a process to CPUs" in ended.stderr
@@ -175,7 +173,7 @@ def test_a_system_that_cannot_pin_says_so_before_anything_runs(
 
 
 class Topology(System):
-    """CPUs in memory: the core and the memory node of each."""
+    """A machine given by the core and the memory node of each CPU."""
 
     def __init__(self, cores: dict[int, int], nodes: dict[int, int] | None = None) -> None:
         super().__init__(Path("/none"), {}, cores)
@@ -185,7 +183,7 @@ class Topology(System):
         return frozenset(other for other, core in self._cores.items() if core == self._cores[cpu])
 
     @property
-    def nodes(self) -> dict[int, int]:  # type: ignore[override]
+    def nodes(self) -> dict[int, int]:
         return self._nodes
 
 
@@ -211,7 +209,7 @@ def test_threads_stay_on_one_memory_node_where_they_fit() -> None:
     nodes=st.dictionaries(st.integers(0, 40), st.integers(0, 2)),
     threads=st.none() | st.integers(1, 50),
 )
-def test_whatever_the_machine_the_cpus_are_enough_and_cores_are_not_shared_without_need(
+def test_on_any_machine_enough_cpus_are_chosen_and_a_core_is_shared_only_if_there_are_too_few(
     cores: dict[int, int], nodes: dict[int, int], threads: int | None
 ) -> None:
     chosen = choose_cpus(Topology(cores, nodes), threads)
@@ -224,7 +222,7 @@ def test_whatever_the_machine_the_cpus_are_enough_and_cores_are_not_shared_witho
         assert cores[0] not in {cores[cpu] for cpu in chosen}
 
 
-def test_a_system_that_binds_nothing_chooses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cpus_cannot_be_chosen_where_the_system_cannot_bind_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     with pytest.raises(BenchError, match="cannot bind"):
         choose_cpus(System(), 1)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bench.config.cell import Cell
 from bench.config.check import make_cell
+from bench.execute.messages import Answer
 from bench.execute.run import measure_cell
 from bench.measure.accuracy import measure_accuracy
 from bench.store.record import Accuracy, Record
@@ -278,8 +279,8 @@ def test_a_diverged_run_gives_a_valid_record() -> None:
     cell = make("sid-streamed", learning_rate=1e30)
     accuracy, *_ = run(cell)
 
-    def measure(_cell: Cell) -> dict[str, Any]:
-        return {"status": "ok", "message": None, "work_seconds": 0.1, "accuracy": accuracy.model_dump(mode="json")}
+    def measure(_cell: Cell) -> Answer:
+        return Answer(status="ok", work_seconds=0.1, accuracy=accuracy)
 
     record = measure_cell(cell, "suite", measure)
     assert record.accuracy == accuracy

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bench.config.check import make_cell
 from bench.errors import ConfigError
+from bench.execute.messages import Limits, Request
 from bench.execute.worker import handle
 from bench.measure.latency.measure import measure_latency
 from bench.measure.trace.recorder import trace_step
@@ -129,12 +130,10 @@ def no_compiler() -> Iterator[None]:
 def test_a_missing_compiler_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"compile = True needs a C\+\+ compiler.*; legal: False"):
         require_compiler("cpu")
-    request = {"task": "check", "cell": COMPILED.model_dump(mode="json"), "latency_samples": []}
-    request |= {"data_root": None, "download": False, "cpus": None}
     monkeypatch.setattr("bench.execute.worker.flush_denormals", lambda: None)  # meant for a separate process
-    answer = handle(request)
-    assert (answer["status"], answer["final"]) == ("crashed", True)
-    assert "compile = True needs a C++ compiler" in answer["message"]
+    answer = handle(Request(task="check", cell=COMPILED, limits=Limits(timeout_seconds=60)))
+    assert (answer.status, answer.final) == ("crashed", True)
+    assert "compile = True needs a C++ compiler" in str(answer.message)
 
 
 @needs_compiler

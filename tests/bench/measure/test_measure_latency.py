@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from bench.config.check import make_cell
-from bench.measure.latency.measure import Sample, measure_latency, sample_latency
+from bench.measure.latency.measure import measure_latency, sample_latency
 from bench.measure.latency.measure import summarise as summarise_samples
+from bench.measure.latency.sample import Sample
 from bench.store.record import Latency
 from bench.train.rules.bp import train_end_to_end
 from bench.train.step import build_step

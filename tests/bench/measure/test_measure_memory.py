@@ -48,9 +48,9 @@ def activation_mib(method: str, depth: int) -> float:
         ("sid-published", 4, 4.48),
         ("sid-published", 16, 14.19),
         ("sid-published", 64, 53.00),
-        ("bp-checkpoint", 4, 2.37),
-        ("bp-checkpoint", 16, 2.60),
-        ("bp-checkpoint", 64, 3.54),
+        ("bp-checkpoint", 4, 2.35),
+        ("bp-checkpoint", 16, 2.58),
+        ("bp-checkpoint", 64, 3.52),
     ],
 )
 def test_peak_activations_have_the_expected_size(method: str, depth: int, mib: float) -> None:
@@ -62,7 +62,7 @@ def test_streamed_memory_is_constant_in_depth_and_below_checkpointing_at_64(meth
     at_4, at_16, at_64 = (activation_mib(method, depth) for depth in (4, 16, 64))
     assert at_16 == pytest.approx(at_4, rel=0.01)
     assert at_64 == pytest.approx(at_4, rel=0.01)
-    assert at_64 < 3.54  # bp-checkpoint, see above
+    assert at_64 < 3.52  # bp-checkpoint, see above
 
 
 def test_the_closed_form_needs_less_memory_than_autograd() -> None:

@@ -107,7 +107,8 @@ def test_a_network_in_a_file_is_measured_and_planned_to_the_byte(
     assert len(step.network.local_modules) == modules
     images, labels = torch.randn(6, 1, 4, 4), torch.arange(6)
     measured = measure_memory(step, images, labels, ask_allocator=False)
-    assert predict_memory(of, *shape_of(of)) == measured
+    predicted = predict_memory(of, *shape_of(of))
+    assert predicted.model_dump(exclude={"timeline"}) == measured.model_dump(exclude={"timeline"})
 
 
 def test_bp_plain_trains_units_through_their_last_head(networks: Path) -> None:

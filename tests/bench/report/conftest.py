@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from made_records import make_record
+from record_builder import make_record
 
 from bench.store.record import Record
 

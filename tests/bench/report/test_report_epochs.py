@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from made_records import make_record
+from record_builder import make_record
 
 from bench.analysis.accuracies import drawn_epochs
 from bench.analysis.frame import records_frame

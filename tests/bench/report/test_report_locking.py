@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_records import in_a_row, made_trace
+from record_builder import in_a_row, made_trace
 
 from bench.analysis.locking import ModuleWait, step_seconds, waiting_share, waits_by_module
 from bench.store.record import Trace

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from made_records import make_record
+from record_builder import make_record
 
 from bench.analysis.frame import records_frame
 from bench.report.figures.style import Figure

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from made_records import make_record
+from record_builder import make_record
 from typer.testing import CliRunner
 
 from bench.analysis.frame import records_frame

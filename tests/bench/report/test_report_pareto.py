@@ -3,7 +3,7 @@
 import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
-from made_records import made_ranks, make_record
+from record_builder import made_ranks, make_record
 
 from bench.analysis.frame import records_frame
 from bench.analysis.pareto import with_front

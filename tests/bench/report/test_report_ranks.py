@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from made_records import made_ranks, make_record
+from record_builder import made_ranks, make_record
 
 from bench.analysis.frame import records_frame
 from bench.report import write_report

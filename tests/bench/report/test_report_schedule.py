@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from made_records import in_a_row, made_ranks, made_trace, make_record
+from record_builder import in_a_row, made_ranks, made_trace, make_record
 
 from bench.analysis.frame import records_frame
 from bench.report.figures.schedule import draw_schedules

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from made_records import made_data, make_record
+from record_builder import made_data, make_record
 from scipy import stats
 
 from bench.analysis.frame import layout, records_frame

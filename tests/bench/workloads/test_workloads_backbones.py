@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from bench.config.catalog import BACKBONE_TRUNKS, BACKBONE_UNITS, batch_norm_sees_pixels
+from cells import refusal, run_method
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from bench.config.cell import Cell
 from bench.config.check import make_cell
-from bench.config.methods import refusal
+from bench.config.label import label
+from bench.config.networks import load_network
 from bench.config.sweep import load_sweep
 from bench.errors import ConfigError
 from bench.execute.frontier import is_beyond
@@ -21,13 +22,15 @@ from bench.measure.memory.measure import measure_memory
 from bench.measure.memory.predict import predict_memory
 from bench.plan.grid import lines_of, memory_cells, shape_of
 from bench.plan.tasks import Largest, largest_batch
-from bench.train.networks.backbones import build_units, unit_sizes
 from bench.train.networks.build import build_network
 from bench.train.networks.cuts import balanced_cut, even_cut
+from bench.train.networks.units import build_units, unit_sizes
 from bench.train.step import build_step
 from sid_core import BeliefNetwork, Cascade, Pipeline
 
 PLANNED_BY_DEFAULT = {("pipeline-resnet18", "sid-streamed"), ("pipeline-vit-tiny", "bp-checkpoint")}
+BACKBONE_TRUNKS = {f"cascade-{name}": f"pipeline-{name}" for name in ("resnet18", "vgg11", "vit-tiny")}
+BACKBONE_UNITS = {name: load_network(name).units for name in ("pipeline-conv", *BACKBONE_TRUNKS.values())}
 each_trunk = pytest.mark.parametrize("network", list(BACKBONE_TRUNKS))
 each_backbone = pytest.mark.parametrize("network", list(BACKBONE_UNITS))
 
@@ -50,7 +53,8 @@ def build(of: Cell) -> BeliefNetwork:
 @each_backbone
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 8, 8)])
 def test_a_backbone_has_its_units_and_their_sizes(network: str, shape: tuple[int, int, int]) -> None:
-    units, sizes = build_units(network, shape), unit_sizes(network, shape)
+    units = build_units(network.removeprefix("pipeline-"), shape)
+    sizes = unit_sizes(units, shape)
     assert len(units) == len(sizes) == BACKBONE_UNITS[network]
     features = torch.randn(2, *shape)
     for unit, size in zip(units, sizes, strict=True):
@@ -63,14 +67,14 @@ def test_large_images_get_the_large_stems() -> None:
     with torch.device("meta"):
         outputs = [
             build_units(network, (3, 224, 224))[0](torch.empty(1, 3, 224, 224)).shape[1:]
-            for network in ("pipeline-resnet18", "pipeline-vit-tiny")
+            for network in ("resnet18", "vit-tiny")
         ]
     assert outputs == [(64, 56, 56), (196, 192)]
 
 
 def test_resnet_keeps_what_its_blocks_need() -> None:
     """A block's two convolutions, two BatchNorms and two ReLUs keep four tensors; in place, none twice."""
-    first, second, *_ = unit_sizes("pipeline-resnet18", (3, 32, 32))
+    first, second, *_ = unit_sizes(build_units("resnet18", (3, 32, 32)), (3, 32, 32))
     one = first.output_bytes
     statistics = 4096
     assert 2 * one <= first.kept_bytes < 2 * one + statistics
@@ -253,20 +257,20 @@ def test_streamed_holds_a_part_of_what_bp_holds() -> None:
         assert peak("sid-streamed", **axes) <= most * peak("bp", **axes)
 
 
-def test_what_a_cell_leaves_open_is_settled() -> None:
+def test_what_a_cell_leaves_open_has_one_value() -> None:
     of = cell("pipeline-resnet18")
     assert (of.depth, of.modules, of.cut, of.width) == (9, 9, "even", 128)
     assert cell("pipeline-resnet18", width=7) == of
     assert cell("pipeline-resnet18", cut="balanced") == of  # nine stages of nine units: one way only
     assert cell("pipeline-resnet18", modules=5, cut="balanced").id != cell("pipeline-resnet18", modules=5).id
     assert cell("cascade-linear", cut="balanced") == cell("cascade-linear")
-    assert "modules 5 balanced " in cell("pipeline-resnet18", modules=5, cut="balanced").label()
+    assert cell("pipeline-resnet18", depth=64) == of  # the number of units fixes the depth
+    assert "modules 5 balanced cut " in label(cell("pipeline-resnet18", modules=5, cut="balanced"))
 
 
 @pytest.mark.parametrize(
     ("axes", "message"),
     [
-        ({"depth": 4}, "depth = 4 for network pipeline-conv; legal: 5, its number of units"),
         ({"modules": 6}, "modules = 6 for network pipeline-conv; legal: 1 to 5"),
         ({"modules": 2, "cut": "odd"}, "cut = 'odd'; legal: even or balanced"),
         ({"image_size": 3}, "image_size = 3 for network pipeline-conv; legal: 4 or more"),
@@ -302,7 +306,7 @@ def test_images_that_patches_do_not_tile_are_refused_before_anything_runs(networ
 def test_a_batch_of_one_value_a_channel_is_refused_where_batch_norm_would_see_it(
     axes: dict[str, Any], legal: str
 ) -> None:
-    with pytest.raises(ConfigError, match=f"BatchNorm would see one value a channel; legal: {legal}"):
+    with pytest.raises(ConfigError, match=f"BatchNorm would see one value per channel; legal: {legal}"):
         cell(**axes)
     cell(**axes, image_size=16)  # four pixels are left
     cell(**axes | {"batch_size": int(legal.split()[0])})
@@ -315,10 +319,11 @@ def test_a_batch_of_one_value_a_channel_is_refused_where_batch_norm_would_see_it
 def test_the_smallest_map_of_a_resnet_is_known(side: int) -> None:
     with torch.device("meta"):
         features = torch.empty(2, 3, side, side)
-        for unit in build_units("pipeline-resnet18", (3, side, side)):
+        for unit in build_units("resnet18", (3, side, side)):
             features = unit(features)
-    assert batch_norm_sees_pixels("pipeline-resnet18", side, side) == features.shape[2] * features.shape[3]
-    assert batch_norm_sees_pixels("pipeline-vgg11", side, side) is None
+    pixels = load_network("pipeline-resnet18").batch_norm_pixels
+    assert pixels is not None
+    assert pixels(side, side) == features.shape[2] * features.shape[3]
 
 
 def test_the_largest_batch_is_looked_for_from_the_smallest_legal_one_on() -> None:
@@ -348,28 +353,40 @@ def test_the_suite_has_even_cuts_and_a_balanced_one() -> None:
         for cut in ((1, "even"), (2, "even"), (4, "even"), (8, "even"), (5, "balanced"))
     }
     assert {cell.batch_size for cell in cells} == {32}
-    every = {"bp", "bp-plain", "bp-checkpoint", "bp-microbatch", "sid-published", "sid-streamed"}
+    every = {
+        ("bp", "none"),
+        ("bp-plain", "none"),
+        ("bp", "modules"),
+        ("sid-published", "none"),
+        ("sid-streamed", "none"),
+    }
     for network in {cell.network for cell in cells}:
         for modules in (1, 2, 4, 5, 8):
-            here = {cell.method for cell in cells if (cell.network, cell.modules) == (network, modules)}
-            assert here == (every if modules in (5, 8) else {"bp", "sid-streamed"})
+            here = [cell for cell in cells if (cell.network, cell.modules) == (network, modules)]
+            found = {(cell.method, cell.recompute) for cell in here}
+            assert found == (every if modules in (5, 8) else {("bp", "none"), ("sid-streamed", "none")})
+            assert (4 in {cell.micro_batches for cell in here}) == (modules in (5, 8))
 
 
 def test_the_suite_has_every_backbone_as_a_trunk_with_all_that_runs_it_again() -> None:
     cells = [cell for cell in load_sweep("backbones").cells if cell.network in BACKBONE_TRUNKS]
     assert {cell.network for cell in cells} == set(BACKBONE_TRUNKS)
     for network in BACKBONE_TRUNKS:
-        methods = {cell.method for cell in cells if cell.network == network}
-        assert {"bp", "bp-checkpoint-trunk", "bp-microbatch", "sid-streamed", "sid-streamed-recompute"} <= methods
+        here = {(cell.method, cell.recompute, cell.micro_batches) for cell in cells if cell.network == network}
+        assert {("bp", "all", None), ("bp", "none", 4), ("sid-streamed", "trunk", None)} <= here
 
 
 def test_the_suite_has_large_images_and_several_micro_batches() -> None:
     cells = load_sweep("backbones").cells
     large = [cell for cell in cells if cell.image_size == 224]
     assert {cell.network for cell in large} == {"pipeline-resnet18", "pipeline-vgg11", "pipeline-vit-tiny"}
-    assert {cell.method for cell in large} == {"bp", "bp-checkpoint", "bp-microbatch", "sid-streamed"}
-    parts = {cell.micro_batches for cell in cells if cell.method == "bp-microbatch" and cell.modules == 8}
-    assert parts == {None, 2, 8}
+    assert {(cell.method, cell.recompute, cell.micro_batches) for cell in large} == {
+        ("bp", "none", None),
+        ("bp", "modules", None),
+        ("bp", "none", 4),
+        ("sid-streamed", "none", None),
+    }
+    assert {cell.micro_batches for cell in cells if cell.method == "bp" and cell.modules == 8} == {None, 2, 4, 8}
 
 
 def test_a_stage_may_start_in_place() -> None:

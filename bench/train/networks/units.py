@@ -1,4 +1,4 @@
-"""What each unit of a backbone gives and holds, from a pass over tensors without contents."""
+"""Backbones by name as lists of units, and the sizes of units."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,11 +7,35 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bench.train.meta_tensors import hollow_tensors
+from bench.train.meta_tensors import meta_tensors
+from bench.train.networks.own_backbones import OWN_BACKBONES
 
-# One image would be too few for BatchNorm after the last stride. Bytes grow in proportion, so a cut does not depend on
-# the number.
+Shape = tuple[int, int, int]
+
+# One image would be too few for BatchNorm after the last stride. Bytes grow in proportion, so the cut does not depend
+# on the number.
 _IMAGES = 2
+
+
+def build_units(backbone: str, shape: Shape) -> list[nn.Module]:
+    """Build the units of ``backbone``, with weights from torch's generator.
+
+    Args:
+        backbone: a name in :data:`bench.config.backbones.BACKBONES`.
+        shape: ``(channels, height, width)`` of the images, of legal sides.
+
+    Returns:
+        Modules to run one after the other on images ``[B, channels, height, width]``, each with an output
+        ``[B, d, H, W]`` or ``[B, tokens, d]``.
+
+    Raises:
+        ValueError: there is no such backbone.
+    """
+    if backbone in OWN_BACKBONES:
+        return OWN_BACKBONES[backbone](shape)
+    from bench.train.networks.torchvision_models import units_of  # takes a second to import
+
+    return units_of(backbone, shape)
 
 
 @dataclass(frozen=True)
@@ -23,15 +47,22 @@ class UnitSizes:
     kept_bytes: int
 
 
-def unit_sizes(units: Sequence[nn.Module], shape: tuple[int, int, int]) -> list[UnitSizes]:
-    """The sizes of each of ``units`` for images of ``shape`` (channels, height, width); the units stay as they are."""
+def unit_sizes(units: Sequence[nn.Module], shape: Shape) -> list[UnitSizes]:
+    """Run ``units`` forward on tensors without contents, and return the sizes of each.
+
+    Args:
+        units: to run one after the other; they stay as they are.
+        shape: ``(channels, height, width)`` of the images.
+    """
     sizes = []
-    with hollow_tensors():
+    with meta_tensors():
         features = torch.empty(_IMAGES, *shape)
         counted = {features.untyped_storage()._cdata}
+        states = []  # kept until the end: storages are told apart by their addresses
         for unit in units:
             state = {name: _empty_like(tensor) for name, tensor in (*unit.named_parameters(), *unit.named_buffers())}
             counted |= {tensor.untyped_storage()._cdata for tensor in state.values()}
+            states.append(state)
             kept: list[Tensor] = []
             with torch.autograd.graph.saved_tensors_hooks(_keep_in(kept), lambda tensor: tensor):
                 features = functional_call(unit, state, (features,))

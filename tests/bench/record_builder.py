@@ -1,4 +1,4 @@
-"""Hand-made records, with numbers that a test can recompute."""
+"""Records for tests, with numbers that a test can recompute."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,21 +23,21 @@ def make_record(
     by_epoch: Sequence[float] = (),
     **fields: Any,
 ) -> Record:
-    """Return a record of ``cell``.
+    """Builds a record of ``cell``; a part whose argument is left out is None.
 
     Args:
-        cell: the axes that are not at their defaults.
-        memory: peak activation bytes; total bytes are twice as many, and a quarter of the peak is temporary.
-        latency: ratio to BP and its interval.
-        accuracy: test accuracy, in [0, 1].
-        kl: KL divergence of each module, in nats.
-        noisy_because: why the latency cannot be relied on.
+        cell: the axes that differ from their defaults.
+        memory: peak bytes of activations, a quarter of them temporary; the total is twice as much.
+        latency: the ratio to BP and both ends of its interval.
+        accuracy: every test accuracy.
+        kl: KL of each module; 1, 1/2, 1/3 ... if left out.
+        noisy_because: of the latency.
         step_shares: seconds forward, backward and in the optimizer.
-        status: status of the record.
-        message: message of the record.
-        disagreement: relative difference between the allocator's count and the exact one.
-        by_epoch: test accuracies by epoch; the last should be ``accuracy``.
-        fields: further fields of the record.
+        status: of the record.
+        message: of the record.
+        disagreement: between the allocator and the exact bytes.
+        by_epoch: test accuracies by epoch, of which the last is ``accuracy``.
+        fields: other fields of the record.
     """
     checked = make_cell(cell)
     modules = checked.modules
@@ -130,7 +130,7 @@ def _memory_in_detail(size: int, disagreement: float) -> dict[str, Any]:
 
 
 def made_trace(*spans: tuple[int, int | None, str, float, float], steps: int = 1) -> dict[str, Any]:
-    """Return a trace of spans (rank, module, phase, start, end)."""
+    """Builds a trace from spans (rank, module, phase, start, end)."""
     rank, module, phase, start, end = (list(column) for column in zip(*spans, strict=True))
     return {
         "steps": steps,
@@ -143,7 +143,7 @@ def made_trace(*spans: tuple[int, int | None, str, float, float], steps: int = 1
 
 
 def in_a_row(*spans: tuple[str, float], rank: int = 0, steps: int = 1) -> dict[str, Any]:
-    """Return a trace of one rank from consecutive spans: ``f2`` (forward, module 2) or ``s`` (no module), seconds."""
+    """Builds a trace of one rank from names such as ``f2`` (forward, module 2) or ``s`` (no module) and seconds."""
     now, columns = 0.0, []
     for name, seconds in spans:
         columns.append((rank, int(name[1:]) if name[1:] else None, name[0], now, now + seconds))
@@ -152,12 +152,12 @@ def in_a_row(*spans: tuple[str, float], rank: int = 0, steps: int = 1) -> dict[s
 
 
 def made_data(side: int) -> dict[str, Any]:
-    """Return the data of synthetic images with one channel and ``side`` by ``side`` pixels."""
+    """Builds the data of a record: synthetic images of one channel and ``side`` by ``side`` pixels."""
     samples = dict.fromkeys(("train_samples", "validation_samples", "test_samples"), 0)
     return {"classes": 10, "shape": [1, side, side], "fingerprint": "", **samples}
 
 
 def made_ranks(modules: list[int], **values: Any) -> dict[str, Any]:
-    """Return results of several ranks in which only ``values`` were measured."""
+    """Builds the ranks of a record, of which only ``values`` were measured."""
     names = ("ratio_to_one_rank", "ratio_to_one_rank_ci95", "bound", "busy_share", "peak_activation_bytes")
     return {"modules": modules} | dict.fromkeys((*names, "peak_total_bytes")) | values

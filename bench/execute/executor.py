@@ -1,0 +1,58 @@
+"""The interface of whatever runs cells, and the settings that every kind of it takes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from bench.config.cell import Cell
+from bench.execute.messages import Answer
+
+
+class Executor(Protocol):
+    """Runs cells. A sweep enters it, checks and measures cells in any order, and leaves it.
+
+    :class:`~bench.execute.fork_executor.ForkServerExecutor` runs cells on this machine, one at a time. Another executor
+    may run them elsewhere: its answers say where in ``environment``, which goes into the records.
+    """
+
+    def check(self, cell: Cell) -> Answer:
+        """Checks that the data, the device and the compiler of ``cell`` are there; measures nothing.
+
+        An answer that is ``final`` says what is missing. Any other failure says nothing about the cell.
+        """
+
+    def measure(self, cell: Cell) -> Answer:
+        """Runs the passes of ``cell``, in all of its processes, and waits for their end.
+
+        A failure of the cell is an answer, never an exception.
+        """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Ends what the executor has started, including a cell that runs."""
+
+
+@dataclass(frozen=True)
+class ExecutorSettings:
+    """What a sweep asks of its executor.
+
+    Attributes:
+        data_root: the directory with data sets, or None.
+        download: whether missing data sets are downloaded into it.
+        timeout_seconds: when the process of a cell is killed, with all processes that it has started.
+        memory_limit_bytes: how much a cell on the CPU may allocate; None for nine tenths of the memory that is free
+            when it starts.
+        pin: whether the process of each cell is bound to CPUs of its own, see :func:`bench.machine.pin.choose_cpus`.
+        preload: modules to import before the first cell, in addition to those that every cell needs.
+    """
+
+    data_root: Path | None = None
+    download: bool = False
+    timeout_seconds: float = 1800.0
+    memory_limit_bytes: int | None = None
+    pin: bool = False
+    preload: tuple[str, ...] = ()

@@ -1,0 +1,30 @@
+"""Failures that PyTorch tells apart by the text of an error only.
+
+Every such text of the harness is in this file. ``tests/bench/harness/test_harness_failures.py`` provokes each of them,
+so that a release of PyTorch that words one differently is noticed.
+"""
+
+# The CPU's allocator; a C++ container; CUDA where no tensor is allocated, as for pinned memory or a library's context.
+_OUT_OF_MEMORY = ("can't allocate memory", "std::bad_alloc", "out of memory")
+# Gloo's errors about another process begin with the source file that raised them; errors about wrong arguments do not.
+_GLOO_TRANSPORT = "gloo/transport/"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that memory ran out, on the CPU or on a GPU."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
+
+
+def is_caused_by_another_rank(error: BaseException) -> bool:
+    """Whether ``error`` says that another rank ended or did not respond, rather than that this one failed."""
+    import torch.distributed as dist
+
+    from sid_core import RankLostError
+
+    if isinstance(error, RankLostError | dist.DistError):
+        return True
+    return isinstance(error, RuntimeError) and _GLOO_TRANSPORT in str(error)

@@ -1,0 +1,92 @@
+"""The executor that runs each cell on this machine, in processes that are forked from a server."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Literal, Self
+
+from bench.config.cell import Cell
+from bench.execute.executor import ExecutorSettings
+from bench.execute.fork_client import ForkServer
+from bench.execute.messages import Answer, Limits, Request
+from bench.execute.processes import measure_in_processes
+from bench.machine.doctor import CellWatch
+from bench.machine.environment import machine_environment
+from bench.machine.pin import choose_cpus
+from bench.machine.system import System, this_system
+from bench.measure.latency.sample import Sample
+
+_CHECK_LIMITS = Limits(timeout_seconds=24 * 3600.0)  # long enough for a download
+_SPARE_SHARE = 0.1
+
+
+class ForkServerExecutor:
+    """Runs each process of a cell as a child of a fork server, so that no cell can end the sweep.
+
+    Args:
+        settings: see :class:`~bench.execute.executor.ExecutorSettings`.
+        server: a server to use, which stays open; None for one of its own.
+        system: the machine; None for the one that this process runs on.
+
+    Raises:
+        BenchError: ``settings.pin``, where the system cannot bind a process to CPUs.
+    """
+
+    def __init__(
+        self, settings: ExecutorSettings, server: ForkServer | None = None, system: System | None = None
+    ) -> None:
+        self._settings = settings
+        self._system = system or this_system()
+        self._server = server or ForkServer(settings.preload)
+        self._owns_server = server is None
+        if settings.pin:
+            choose_cpus(self._system, None)  # refused before anything is measured, not at the first cell
+
+    def check(self, cell: Cell) -> Answer:
+        """Checks the data, the device and the compiler of ``cell`` in a process without a cell's limits."""
+        return self._server.ask(self._request("check", cell, _CHECK_LIMITS))
+
+    def measure(self, cell: Cell) -> Answer:
+        """Runs the passes of ``cell``; the answer's environment also says what disturbed the machine meanwhile."""
+
+        def run_process(earlier: Sequence[Sample]) -> Answer:
+            return self._server.ask(self._request("measure", cell, self._limits_for(cell), earlier))
+
+        watch = CellWatch(self._system, own=[self._server.start()])
+        answer = measure_in_processes(cell.processes, run_process)
+        environment = machine_environment() | answer.environment
+        environment["doctor"] = watch.findings(environment)
+        return answer.model_copy(update={"environment": environment})
+
+    def _request(
+        self, task: Literal["check", "measure"], cell: Cell, limits: Limits, earlier: Sequence[Sample] = ()
+    ) -> Request:
+        threads = cell.threads and cell.threads * cell.ranks
+        return Request(
+            task=task,
+            cell=cell,
+            limits=limits,
+            earlier_samples=tuple(earlier),
+            data_root=self._settings.data_root,
+            download=self._settings.download,
+            cpus=tuple(choose_cpus(self._system, threads)) if self._settings.pin else None,
+        )
+
+    def _limits_for(self, cell: Cell) -> Limits:
+        timeout_seconds = self._settings.timeout_seconds
+        if cell.device != "cpu":  # CUDA maps far more memory than it uses
+            return Limits(timeout_seconds=timeout_seconds)
+        memory_bytes = self._settings.memory_limit_bytes
+        if memory_bytes is None:
+            available = self._system.available_memory_bytes()
+            memory_bytes = None if available is None else round(available * (1 - _SPARE_SHARE))
+        return Limits(timeout_seconds=timeout_seconds, memory_bytes=memory_bytes)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Ends the server, and the cell that it may be running, unless the server was passed in."""
+        if self._owns_server:
+            self._server.close()

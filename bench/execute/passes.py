@@ -1,0 +1,127 @@
+"""The passes of one cell in one process, as an answer. Imports torch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.config.cell import Cell
+from bench.config.check import is_baseline
+from bench.execute.messages import Answer
+from bench.execute.rank_context import RankContext
+from bench.machine.environment import torch_environment
+from bench.measure.accuracy import measure_accuracy
+from bench.measure.latency.measure import measure_latency, sample_latency
+from bench.measure.latency.sample import Sample
+from bench.measure.memory.measure import measure_memory
+from bench.measure.on_ranks import measure_on_ranks
+from bench.measure.trace.recorder import trace_step
+from bench.store.record import Data
+from bench.train.datasets.splits import Splits
+from bench.train.networks.build import build_network
+from bench.train.step import TrainingStep, build_step
+
+
+def run_passes(
+    cell: Cell,
+    dataset: Splits,
+    cpus: Sequence[int] | None,
+    earlier: Sequence[Sample],
+    context: RankContext | None,
+) -> Answer:
+    """Runs the passes of ``cell``.
+
+    Args:
+        cell: the cell.
+        dataset: its data.
+        cpus: the CPUs that the cell is bound to, or None.
+        earlier: latency samples of the cell's earlier processes. If there are any, only the latency pass runs.
+        context: this rank; None for a cell on one rank.
+
+    Returns:
+        The parts of the record. A process that is not the cell's last one answers with a latency sample in place of the
+        latency. Of several ranks, only rank 0 answers with measurements.
+    """
+    environment = _environment(cell, cpus, context)
+    answer = _measure(cell, dataset, earlier) if context is None else _measure_on_ranks(cell, dataset, context)
+    network = build_network(cell, dataset.shape, dataset.classes)
+    return answer.model_copy(
+        update={
+            "environment": environment,
+            "data": _describe(dataset),
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        }
+    )
+
+
+def _measure(cell: Cell, dataset: Splits, earlier: Sequence[Sample]) -> Answer:
+    """The passes of a cell on one rank, each with a network of its own."""
+    passes = {"latency"} if earlier else set(cell.passes)
+    memory = accuracy = latency = trace = sample = None
+    if {"memory", "latency"} & passes:
+        images, labels = _one_batch(cell, dataset)
+    if "memory" in passes:
+        memory = measure_memory(_fresh_step(cell, dataset), images, labels)
+    if "latency" in passes:
+        step = _fresh_step(cell, dataset)
+        baseline = step.baseline()
+        if len(earlier) + 1 < cell.processes:
+            loops = earlier[0].loops if earlier else None
+            sample = sample_latency(step, baseline, images, labels, cell.latency_seconds, loops, step.timed)
+        else:
+            latency = measure_latency(
+                *(step, baseline, images, labels, cell.latency_seconds),
+                is_baseline=is_baseline(cell),
+                earlier=earlier,
+                timed=step.timed,
+            )
+            trace = trace_step(step, images, labels)  # after the timed steps, which it must not disturb
+    if "accuracy" in passes:
+        accuracy = measure_accuracy(cell, _fresh_step(cell, dataset), dataset)
+    return Answer(status="ok", memory=memory, latency=latency, trace=trace, latency_sample=sample, accuracy=accuracy)
+
+
+def _measure_on_ranks(cell: Cell, dataset: Splits, context: RankContext) -> Answer:
+    """The passes of a cell on several ranks, which start them together."""
+    images, labels = _one_batch(cell, dataset)
+    control = context.join(cell.device)
+    measured = measure_on_ranks(cell, dataset.shape, dataset.classes, images, labels, control)
+    if measured is None:
+        return Answer(status="ok")
+    return Answer(
+        status="ok",
+        memory=measured.memory,
+        latency=measured.latency,
+        trace=measured.trace,
+        ranks=measured.ranks,
+    )
+
+
+def _environment(cell: Cell, cpus: Sequence[int] | None, context: RankContext | None) -> dict[str, Any]:
+    environment = torch_environment(cell.device)
+    environment["pinned_cpus"] = None if cpus is None else sorted(cpus)
+    if context is not None:
+        environment["ranks"] = context.ranks
+    return environment
+
+
+def _describe(dataset: Splits) -> Data:
+    return Data(
+        classes=dataset.classes,
+        shape=dataset.shape,
+        train_samples=len(dataset.train),
+        validation_samples=len(dataset.validation),
+        test_samples=len(dataset.test),
+        fingerprint=dataset.fingerprint,
+    )
+
+
+def _fresh_step(cell: Cell, dataset: Splits) -> TrainingStep:
+    return build_step(cell, dataset.shape, dataset.classes)
+
+
+def _one_batch(cell: Cell, dataset: Splits) -> tuple[Tensor, Tensor]:
+    """A batch of exactly ``batch_size`` training samples; a smaller data set is repeated to fill it."""
+    index = torch.arange(cell.batch_size) % len(dataset.train)
+    return dataset.train.images[index].to(cell.device), dataset.train.labels[index].to(cell.device)

@@ -1,0 +1,20 @@
+"""The latency sample of one process, as plain data that travels between processes. Does not import torch."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Sample(BaseModel):
+    """The timings of one process, for the process that computes the statistics of all of them.
+
+    Attributes:
+        blocks_seconds: for each block the seconds per step of (cell, BP, BP, cell), each the mean of ``loops`` steps;
+            the two of one leg are in the order in which they ran, and every second block ran BP first and last.
+        loops: steps per leg.
+        warm_up_steps: steps of both kinds that ran before the first block.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    blocks_seconds: list[tuple[float, float, float, float]]
+    loops: int
+    warm_up_steps: int
