@@ -168,6 +168,7 @@ def test_a_report_of_failures_only_is_a_page_without_figures(tmp_path: Path) -> 
     (tmp_path / "failed.jsonl").write_text(record.line() + "\n")
     write_report([tmp_path / "failed.jsonl"], tmp_path / "page.html")
     html = (tmp_path / "page.html").read_text()
+    assert "No cell has a result" in html
     assert "no result within 1 s" in html
     assert "<svg" not in html
 
