@@ -1,19 +1,19 @@
-"""The errors that end a command with a message instead of a traceback."""
+"""Errors that end a command with a message instead of a traceback."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class BenchError(Exception):
-    """Something the user can mend; the message says what is wrong and what is legal."""
+    """An error that the user can fix; the message says what is wrong and which values are legal."""
 
 
 class ConfigError(BenchError):
-    """A cell, a sweep or an option is not legal."""
+    """A cell, a sweep or an option has an illegal value."""
 
 
 class StoreError(BenchError):
-    """A results file cannot be read, or cannot be written."""
+    """A results file cannot be read or written."""
 
 
 class DataError(BenchError):
@@ -21,7 +21,7 @@ class DataError(BenchError):
 
 
 def unknown(kind: str, value: object, legal: Iterable[object]) -> str:
-    """The message for a name that is not known: the value, the nearest legal one, and all legal ones."""
+    """Return the message for an unknown name: the value, the closest legal value, and all legal values."""
     names = [str(name) for name in legal]
     near = difflib.get_close_matches(str(value), names, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
@@ -29,6 +29,6 @@ def unknown(kind: str, value: object, legal: Iterable[object]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The error's type and the first line of its text, as text that JSON can hold."""
+    """Return the type of ``error`` and the first line of its message, as text that JSON can encode."""
     lines = str(error).encode(errors="backslashreplace").decode().strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

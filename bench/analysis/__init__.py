@@ -1,1 +1,1 @@
-"""Numbers out of records: pairs, ratios, intervals, bounds. Measures nothing and draws nothing."""
+"""Statistics computed from records: pairs, ratios, intervals and bounds. Nothing here measures or draws."""

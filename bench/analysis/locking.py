@@ -1,4 +1,4 @@
-"""Update locking in figures: how long a module has run and waits for its gradient, by the spans of a trace."""
+"""Update locking: the time between a module's forward pass and its complete gradient, from the spans of a trace."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -8,7 +8,13 @@ from bench.store.record import Trace
 
 
 class ModuleWait(NamedTuple):
-    """A module in one step, in shares of the mean step: when its gradient is complete, how long it was locked."""
+    """Update locking of one module, as fractions of the mean step time.
+
+    Attributes:
+        module: number of the module, from 1.
+        complete: time from the start of the step until the module's gradient is complete.
+        locked: time that the module waits for other modules before its gradient is complete.
+    """
 
     module: int
     complete: float
@@ -23,12 +29,12 @@ class _Span(NamedTuple):
 
 
 def step_seconds(trace: Trace) -> float:
-    """The trace's length over its steps."""
+    """Return the seconds per step of ``trace``."""
     return max(trace.end_seconds, default=0.0) / trace.steps
 
 
 def waiting_share(trace: Trace) -> float | None:
-    """The share of all ranks' time in which they wait for each other; None where nobody says when it waits."""
+    """Return the fraction of all ranks' time spent waiting for other ranks; None if the trace has no waiting span."""
     waits = [end - start for _, phase, start, end in _spans(trace) if phase == "w"]
     if not waits:
         return None
@@ -36,11 +42,11 @@ def waiting_share(trace: Trace) -> float | None:
 
 
 def waits_by_module(trace: Trace) -> list[ModuleWait]:
-    """What each module waits between forward and gradient, means over the trace's steps, first module to last.
+    """Return the waiting time of each module, averaged over the steps of ``trace``, in order of the modules.
 
-    A module is locked from the end of its first forward span of a step to the end of its last backward span, its own
-    computing in between apart. Steps of several are told apart by each rank's optimizer. The list is empty where no
-    module is told apart (all run at once), or where several steps are not.
+    A module is locked from the end of its first forward span in a step to the end of its last backward span, except
+    while it computes. The optimizer's spans of each rank separate the steps. The list is empty if no span belongs to a
+    module (all modules run at once), or if the steps cannot be separated.
     """
     shares: dict[int, list[tuple[float, float]]] = {}
     length = step_seconds(trace)
@@ -68,9 +74,10 @@ def _spans(trace: Trace) -> Iterator[_Span]:
 
 
 def _cut_at_optimizer(spans: list[_Span]) -> list[list[_Span]]:
-    """The spans of each step, which ends with the optimizer's behind a module's backward; what follows is no step.
+    """Split ``spans`` into steps, and drop spans after the last step.
 
-    The optimizer's spans before that release old gradients, and belong to the step that they begin.
+    A step ends with the optimizer's spans that follow a module's backward span. Earlier optimizer spans release old
+    gradients and belong to the step that they start.
     """
     steps: list[list[_Span]] = [[]]
     for is_optimizer, part in groupby(spans, key=lambda span: span.phase == "s"):
@@ -81,7 +88,10 @@ def _cut_at_optimizer(spans: list[_Span]) -> list[list[_Span]]:
 
 
 def _complete_and_locked(spans: list[_Span]) -> tuple[float, float] | None:
-    """When the gradient of the module of ``spans`` is complete, and how long it waited for it, in seconds."""
+    """Return when the gradient of the module of ``spans`` is complete, and how long it was locked, in seconds.
+
+    None if the module has no forward or no backward span.
+    """
     forward = [span for span in spans if span.phase == "f"]
     backward = [span for span in spans if span.phase == "b"]
     if not forward or not backward:

@@ -1,4 +1,4 @@
-"""Which methods are worth their cost: the Pareto front of peak activation bytes and step latency, cell by cell."""
+"""The Pareto front of peak activation bytes and step latency, per cell."""
 
 from collections.abc import Iterator
 
@@ -8,11 +8,11 @@ ON_FRONT = "on the front"
 
 
 def with_front(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows with memory and latency, with columns ``on_front`` (by medians) and ``front`` (the same in words).
+    """Return the rows that have memory and latency, with columns ``on_front`` (by medians) and ``front`` (as text).
 
-    A row is on the front where no other method on the same cell needs at most as many activation bytes and at most as
-    much time, and less of one. Only rows on one rank are held against each other. ``front`` names who dominates a row,
-    and says where the intervals of the two latencies overlap: then the medians decide nothing.
+    A row is on the front if no other method on the same cell needs at most as many activation bytes and at most as much
+    time, and less of one of the two. Only rows on one rank are compared. ``front`` names the methods that dominate a
+    row, and the methods whose latency intervals overlap the row's; the medians cannot decide between those.
     """
     rows = frame[frame["has_memory"] & frame["has_latency"]]
     if rows.empty:
@@ -26,7 +26,7 @@ def with_front(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _places(cell: pd.DataFrame) -> Iterator[tuple[bool, str]]:
-    """Of each row of one cell: whether it is on the front, and that in words."""
+    """Yield, for each row of one cell, whether it is on the front, and the same as text."""
     costs = [
         (row["series"], row["memory.peak_activation_bytes"], row["latency.ratio_to_bp"], *row["latency.ratio_ci95"])
         for _, row in cell.iterrows()

@@ -1,4 +1,4 @@
-"""The statistics of a latency ratio: a median over blocks and its interval."""
+"""Latency ratios: the median over blocks and its confidence interval."""
 
 import math
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-# Blocks [n, 4]: seconds a step of (cell, BP, BP, cell); or numbers made of them.
+# Blocks [n, 4]: seconds per step of (cell, BP, BP, cell); or values computed from them.
 Seconds = NDArray[np.float64]
 
 _RESAMPLES = 2000
 _CONFIDENCE = 0.95
-# Neighbouring blocks are alike. An estimate from ten of them says little, so it counts between these bounds only. In
-# simulations (tests/bench/measure/test_measure_ratio.py) the interval then holds the true ratio in 96 % of runs or more
-# at an autocorrelation of 0.3, where the plain percentile bootstrap does in 85 to 91 %.
+# Adjacent blocks are correlated. Ten blocks estimate their autocorrelation poorly, so the estimate is clipped to this
+# range. In simulations (tests/bench/measure/test_measure_ratio.py) the interval then contains the true ratio in at
+# least 96 % of runs at an autocorrelation of 0.3, compared with 85 to 91 % for the plain percentile bootstrap.
 _AUTOCORRELATION = (0.2, 0.6)
 
 
@@ -32,23 +32,23 @@ class Ratio:
 
 
 def log_ratios(blocks: Seconds) -> Seconds:
-    """The mean of the two log-ratios of each block, ``[n]``, from ``[n, 4]``."""
+    """Return the mean of the two log-ratios of each block, ``[n]``, from blocks ``[n, 4]``."""
     ratios: Seconds = np.log(blocks[:, [0, 3]] / blocks[:, [1, 2]]).mean(axis=1)
     return ratios
 
 
 def ratio_of(processes: Sequence[Seconds]) -> Ratio:
-    """The median over processes of the median over a process's blocks of its log-ratios, as a ratio.
+    """Return the median over processes of each process's median log-ratio, as a ratio with a 95 % interval.
 
-    The interval is a hierarchical bootstrap with a fixed seed: 2000 times, as many processes are drawn with
-    replacement as there are, and in each of them as many blocks. Its quantiles are not those of 2.5 and 97.5 %, which
-    are too narrow for few or dependent parts, but lie further out by the factor by which a t interval of as many
-    independent parts would be wider than the normal interval (Hesterberg, The American Statistician 69, 2015: the
-    expanded percentile interval) and by that by which autocorrelation widens the error of a mean. The parts are the
-    processes; of one process its blocks, divided by the square of the latter factor.
+    The interval is a hierarchical bootstrap with a fixed seed and 2000 resamples; a resample draws processes with
+    replacement, then blocks within each process. Percentiles of 2.5 and 97.5 % would be too narrow for few or dependent
+    samples, so the tails are moved outwards by two factors: the ratio of the t quantile to the normal quantile (the
+    expanded percentile interval of Hesterberg, The American Statistician 69, 2015), and the inflation of the standard
+    error by autocorrelation. The samples of the t quantile are the processes; with one process they are its blocks,
+    their number divided by the square of the inflation.
 
     Args:
-        processes: for each process its blocks ``[n, 4]``.
+        processes: the blocks ``[n, 4]`` of each process.
     """
     samples = [log_ratios(blocks) for blocks in processes]
     generator = np.random.default_rng(0)
@@ -66,14 +66,17 @@ def ratio_of(processes: Sequence[Seconds]) -> Ratio:
 
 
 def _resampled_medians(sample: Seconds, generator: np.random.Generator) -> Seconds:
-    """Medians of resamples of ``sample`` ``[n]``, ``[resamples]``."""
+    """Return the medians ``[resamples]`` of bootstrap resamples of ``sample`` ``[n]``."""
     drawn = generator.integers(0, len(sample), (_RESAMPLES, len(sample)))
     medians: Seconds = np.median(sample[drawn], axis=1)
     return medians
 
 
 def _inflation(sample: Seconds) -> float:
-    """How many times wider autocorrelation makes the error of a mean, from the rank autocorrelation at lag 1."""
+    """Return the factor by which autocorrelation inflates the standard error of a mean.
+
+    The autocorrelation is that of ranks at lag 1.
+    """
     ranks = stats.rankdata(sample) - (len(sample) + 1) / 2
     variance = float(ranks @ ranks)
     unbiased = float(ranks[1:] @ ranks[:-1]) / variance + 1 / len(sample) if variance else 0.0
@@ -82,7 +85,7 @@ def _inflation(sample: Seconds) -> float:
 
 
 def _tail(parts: float, inflation: float) -> float:
-    """The share of resamples to leave out on each side."""
+    """Return the fraction of resamples to cut off at each end."""
     if parts <= 1:
         return 0.0
     quantile = math.sqrt(parts / (parts - 1)) * stats.t.ppf((1 + _CONFIDENCE) / 2, parts - 1)

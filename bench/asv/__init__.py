@@ -1,1 +1,1 @@
-"""asv's benchmarks: the same cells, steps and meters as the sweep's, followed over the project's history."""
+"""Benchmarks for asv: the cells, steps and instruments of a sweep, tracked over the history of the project."""

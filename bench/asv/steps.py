@@ -1,4 +1,4 @@
-"""Peak activation bytes, latency over BP's, and step times of every SID step and of BP with checkpoints."""
+"""Peak activation bytes, latency relative to BP, and step time of the SID steps and of BP with checkpoints."""
 
 import torch
 
@@ -17,7 +17,7 @@ RATIO_SECONDS = 2.0
 
 
 class _Steps:
-    """One batch of synthetic images, and the step of a method at a depth."""
+    """One batch of synthetic images, and the training step of a method at a depth."""
 
     param_names = ("method", "depth")
     timeout = 300
@@ -35,7 +35,7 @@ class _Steps:
 
 
 class Memory(_Steps):
-    """Exact bytes: any change is a change of the code."""
+    """Exact bytes, which change only with the code."""
 
     params = ([BASELINE, *METHODS], DEPTHS)
 
@@ -46,7 +46,7 @@ class Memory(_Steps):
 
 
 class LatencyRatio(_Steps):
-    """Step latency over BP's from interleaved blocks, so that the machine's mood cancels."""
+    """Step latency relative to BP from interleaved blocks, so that slow changes of the machine's speed cancel."""
 
     params = (METHODS, DEPTHS)
 
@@ -59,7 +59,7 @@ class LatencyRatio(_Steps):
 
 
 class Time(_Steps):
-    """Wall-clock time of one training step, for its history on one machine."""
+    """Wall-clock time of one training step, for comparisons on one machine."""
 
     params = ([BASELINE, *METHODS], DEPTHS)
 

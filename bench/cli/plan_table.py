@@ -1,4 +1,4 @@
-"""A plan's rows on a terminal."""
+"""The table of a plan on a terminal."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -29,14 +29,14 @@ _NUMBERS = (
 
 
 def print_rows(console: Console, rows: Sequence[Row]) -> None:
-    """Prints a table, as wide as it needs to be; axes with one value only are left out, but for the main ones."""
+    """Print ``rows`` as a table at its natural width; minor axes with a single value are left out."""
     numbers = [name for name in _NUMBERS if name in rows[0]]
     axes = [name for name in rows[0] if name in _ALWAYS or (not _is_result(name) and _varies(rows, name))]
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in [*axes, *numbers]:
         is_text = name in ("method", "network", "dataset", "optimizer")
         heading = _HEADINGS.get(name, name.replace("_", " "))
-        # A word a line, so that numbers keep to one.
+        # One word per line in the headings, so that numbers need no line break.
         table.add_column(
             heading.replace(" ", "\n").replace("/\n", "/ "), no_wrap=True, justify="left" if is_text else "right"
         )

@@ -1,4 +1,4 @@
-"""What a person sees of a running sweep: a bar on a terminal, a line a cell elsewhere."""
+"""The display of a running sweep: a progress bar on a terminal, otherwise one line per cell."""
 
 from types import TracebackType
 from typing import Self
@@ -15,7 +15,7 @@ from bench.store.record import Record
 
 
 class LineWatcher(Watcher):
-    """One line a finished cell, for logs and pipes."""
+    """Prints one line per finished cell, for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -23,12 +23,12 @@ class LineWatcher(Watcher):
         self._done = 0
 
     def begin(self, cells: int, stored: int) -> None:
-        """Says how much there is to do."""
+        """Print the number of cells, and how many are stored already."""
         self._cells, self._done = cells, stored
         self._print(f"{cells} cells, {stored} stored already, {cells - stored} to measure")
 
     def cell_ends(self, record: Record) -> None:
-        """Says how the cell went."""
+        """Print the status of the cell."""
         self._done += 1
         message = f": {record.message}" if record.message else ""
         self._print(f"[{self._done}/{self._cells}] {record.status} {label(record.cell)}{_seconds(record)}{message}")
@@ -38,12 +38,12 @@ class LineWatcher(Watcher):
 
 
 class BarWatcher(Watcher):
-    """A progress bar with the cell in flight, cells done, failures and time left; a context manager."""
+    """A progress bar with the current cell, the number of finished cells, failures and time left; a context manager."""
 
     def __init__(self, console: Console) -> None:
         self._failures = 0
         self._progress = Progress(
-            # Where a terminal is too narrow, the cell's line is cut short and not what says how far the sweep is.
+            # On a narrow terminal, the description of the cell is shortened rather than the counts.
             TextColumn(
                 "{task.fields[cell]}",
                 markup=False,
@@ -60,17 +60,17 @@ class BarWatcher(Watcher):
         self._task = self._progress.add_task("sweep", cell="starting", failures=0)
 
     def begin(self, cells: int, stored: int) -> None:
-        """Sets the length of the bar; what is stored does not count towards the time left."""
+        """Set the length of the bar; stored cells do not count, so that the time left is right."""
         if stored:
             self._progress.console.print(f"{stored} of {cells} cells are stored already", highlight=False)
         self._progress.reset(self._task, total=cells - stored, cell="loading torch", failures=0)
 
     def cell_begins(self, cell: Cell) -> None:
-        """Shows the cell in flight."""
+        """Show the current cell."""
         self._progress.update(self._task, cell=label(cell))
 
     def cell_ends(self, record: Record) -> None:
-        """Advances the bar; a failure or a skipped cell also leaves a line above it."""
+        """Advance the bar, and print a line above it for a failed or skipped cell."""
         if record.status != "ok":
             self._failures += record.status != "skipped"
             self._progress.console.print(escape(f"{record.status}: {label(record.cell)}: {record.message}"))
@@ -83,19 +83,19 @@ class BarWatcher(Watcher):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Takes the bar down."""
+        """Remove the bar."""
         self._progress.stop()
 
 
 def describe(summary: Summary) -> str:
-    """The sweep's result in one line."""
+    """Return the result of a sweep as one line."""
     parts = [f"{summary.measured} cells measured"]
     parts += [f"{count} {status}" for status, count in sorted(summary.statuses.items())]
     if summary.retries:
         parts.append(f"{summary.retries} retries")
     parts.append(f"{summary.stored_before} stored before")
     if summary.median_overhead_seconds is not None:
-        parts.append(f"{summary.median_overhead_seconds:.3f} s median overhead a cell")
+        parts.append(f"{summary.median_overhead_seconds:.3f} s median overhead per cell")
     return ", ".join(parts)
 
 

@@ -1,1 +1,1 @@
-"""The three passes over a cell, apart from each other: memory, latency, accuracy."""
+"""The three passes over a cell, which run separately: memory, latency and accuracy."""

@@ -1,4 +1,4 @@
-"""The accuracy pass: training for some epochs, with every module's belief followed."""
+"""The accuracy pass: trains for some epochs, and evaluates the belief of every module."""
 
 import math
 
@@ -11,20 +11,23 @@ from bench.train.datasets.splits import Split, Splits
 from bench.train.noise import corrupt_labels
 from bench.train.step import TrainingStep
 
-_EVALUATION_BATCH = 128  # 1000 take half as long again through convolutions on a CPU: their activations leave the cache
+_EVALUATION_BATCH = 128  # with 1000, convolutions on a CPU take 1.5 times as long: activations do not fit the cache
 _LAST_EPOCHS = 10
 
 
 def measure_accuracy(cell: Cell, step: TrainingStep, data: Splits) -> Accuracy:
-    """Trains on noisy labels and evaluates each epoch on clean ones.
+    """Train on noisy labels, and evaluate each epoch on clean labels.
 
-    The data order comes from a generator of its own, so that every method sees the same batches. Noise touches the
-    training labels only. Nothing is chosen by the test set, but ``test_best_optimistic``, which says so.
+    The order of the data comes from a separate generator, so every method sees the same batches. Only training labels
+    are noisy. The test set selects nothing, except for ``test_best_optimistic``.
 
     Args:
-        cell: its batch size, epochs, noise and seed are read.
-        step: the training step, freshly built.
+        cell: the cell; its batch size, epochs, schedule, noise, seed and device are used.
+        step: a newly built training step.
         data: the splits, on the CPU.
+
+    Raises:
+        RuntimeError: the method has no logits for the last module.
     """
     noisy_labels, realised_rate = corrupt_labels(
         data.train.labels, data.classes, cell.noise_kind, cell.noise_rate, cell.seed, data.asymmetric
@@ -64,7 +67,7 @@ def measure_accuracy(cell: Cell, step: TrainingStep, data: Splits) -> Accuracy:
 def _summarise(epochs: list[Epoch], realised_rate: float) -> Accuracy:
     last = epochs[-1]
     tail = [epoch.test for epoch in epochs[-_LAST_EPOCHS:]]
-    best_validated = max(epochs, key=lambda epoch: epoch.validation)  # the first of equals
+    best_validated = max(epochs, key=lambda epoch: epoch.validation)  # of equals, the first
     return Accuracy(
         test_last=last.test,
         test_mean_last10=sum(tail) / len(tail),
@@ -84,7 +87,7 @@ def _summarise(epochs: list[Epoch], realised_rate: float) -> Accuracy:
 
 @torch.no_grad()
 def _evaluate(step: TrainingStep, split: Split) -> tuple[list[float | None], list[float | None]]:
-    """The accuracy and the mean KL(p_y || p_i) in nats of every module, first to last; None where the rule has none."""
+    """Return the accuracy and the mean KL(p_y || p_i), in nats, of every module; None for modules without logits."""
     step.network.eval()
     modules = len(step.network.local_modules)
     correct = torch.zeros(modules, dtype=torch.int64, device=split.labels.device)
@@ -97,10 +100,10 @@ def _evaluate(step: TrainingStep, split: Split) -> tuple[list[float | None], lis
             by_module = dict(enumerate(step.logits_by_module(step.network, images)))
         read = {index: logits for index, logits in by_module.items() if logits is not None}
         trained = list(read)
-        logits = torch.stack(list(read.values()), dim=2)  # [B, C, modules that are trained]
+        logits = torch.stack(list(read.values()), dim=2)  # [B, C, trained modules]
         each_label = labels[:, None].expand(-1, len(trained))
         correct[trained] += (logits.argmax(dim=1) == each_label).sum(dim=0)
-        # KL from a one-hot p_y is the negative log-likelihood of the label.
+        # For a one-hot p_y, the divergence is the negative log-likelihood of the label.
         divergence[trained] += F.cross_entropy(logits.double(), each_label, reduction="none").sum(dim=0)
     shares, means = (correct.double() / len(split)).tolist(), (divergence / len(split)).tolist()
     return (
@@ -110,15 +113,15 @@ def _evaluate(step: TrainingStep, split: Split) -> tuple[list[float | None], lis
 
 
 def _of_last(accuracies: list[float | None]) -> float:
-    """The last module's accuracy: it makes the prediction, so every rule trains it."""
+    """Return the accuracy of the last module, which makes the prediction."""
     accuracy = accuracies[-1]
     if accuracy is None:
-        raise RuntimeError("the method's logits_by_module has none for the last module")
+        raise RuntimeError("the method's logits_by_module returned None for the last module; legal: a tensor")
     return accuracy
 
 
 def _finite(value: float) -> float | None:
-    """The value, or None where training has diverged: JSON has no NaN, and a record no made-up number."""
+    """Return ``value``, or None if training diverged: JSON has neither NaN nor infinities."""
     return value if math.isfinite(value) else None
 
 

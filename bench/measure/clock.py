@@ -1,4 +1,4 @@
-"""Clocks for steps on the CPU and on CUDA, and quiet while they run."""
+"""Clocks for steps on the CPU and on CUDA, and a pause of the garbage collector."""
 
 import gc
 import time
@@ -9,24 +9,24 @@ from typing import Any, Protocol
 
 import torch
 
-# "The resolution is approximately 0.5 microseconds", the CUDA runtime's reference says of elapsed times.
+# The CUDA runtime's reference on elapsed times: "The resolution is approximately 0.5 microseconds".
 _CUDA_EVENT_RESOLUTION_SECONDS = 5e-7
 
 
 class Clock(Protocol):
-    """Takes marks in a running program, and tells the seconds between them afterwards.
+    """Records marks while a program runs, and computes the seconds between them afterwards.
 
     Attributes:
-        resolution_seconds: the shortest time that it can tell from none.
+        resolution_seconds: the shortest time that the clock can resolve.
     """
 
     resolution_seconds: float
 
     def mark(self) -> Any:
-        """A mark at this point of the program."""
+        """Return a mark at this point of the program."""
 
     def seconds_between(self, marks: Sequence[Any]) -> list[float]:
-        """Seconds from each mark to the next, one fewer than there are marks."""
+        """Return the seconds from each mark to the next, one fewer than there are marks."""
 
 
 class CpuClock:
@@ -36,39 +36,42 @@ class CpuClock:
         self.resolution_seconds = time.get_clock_info("perf_counter").resolution
 
     def mark(self) -> float:
-        """The time now."""
+        """Return the current time."""
         return time.perf_counter()
 
     def seconds_between(self, marks: Sequence[float]) -> list[float]:
-        """Seconds from each mark to the next."""
+        """Return the seconds from each mark to the next."""
         return [end - start for start, end in pairwise(marks)]
 
 
 class CudaClock:
-    """Device time between events in the stream; the host waits once, for the last of them."""
+    """Device time between events in the stream; the host waits only for the last event."""
 
     resolution_seconds = _CUDA_EVENT_RESOLUTION_SECONDS
 
     def mark(self) -> torch.cuda.Event:
-        """An event behind all that was put into the stream so far."""
+        """Return an event after all work in the stream so far."""
         event = torch.cuda.Event(enable_timing=True)
         event.record()
         return event
 
     def seconds_between(self, marks: Sequence[torch.cuda.Event]) -> list[float]:
-        """Seconds from each event to the next, when the last has come."""
+        """Wait for the last event, and return the seconds from each event to the next."""
         marks[-1].synchronize()
-        return [start.elapsed_time(end) / 1000 for start, end in pairwise(marks)]  # events count milliseconds
+        return [start.elapsed_time(end) / 1000 for start, end in pairwise(marks)]  # elapsed_time is in milliseconds
 
 
 def clock_for(device: torch.device) -> Clock:
-    """The clock that tells how long ``device`` works."""
+    """Return the clock for work on ``device``."""
     return CudaClock() if device.type == "cuda" else CpuClock()
 
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Collects garbage, then keeps Python's collector from running in the middle of a measurement."""
+    """Collect garbage, then disable Python's garbage collector in the context.
+
+    A collection during a measurement would take time, and free cycles at a moment that depends on earlier work.
+    """
     was_enabled = gc.isenabled()
     gc.collect()
     gc.disable()

@@ -1,4 +1,4 @@
-"""Follows the phases of a training step: forward, backward, optimizer."""
+"""Reports the phases of a training step: forward, backward and optimizer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,17 +8,16 @@ import torch
 
 from sid_core.phases import Listener, Phase, enter, listen
 
-# As records name them.
+# The letters that records use.
 LETTERS: dict[Phase, str] = {"forward": "f", "backward": "b", "optimizer": "s", "wait": "w"}
 
 
 @contextmanager
 def follow_phases(listener: Listener) -> Iterator[None]:
-    """Calls ``listener`` with each phase (and module) that begins while the context is open.
+    """Call ``listener`` with each phase (and its module) that begins in the context.
 
-    A backward pass through autograd is seen because ``torch.autograd.backward``, which ``Tensor.backward`` calls too,
-    is wrapped meanwhile; one that is written out, and the optimizer's step, are told by who runs them
-    (:mod:`sid_core.phases`).
+    Backward passes of autograd are observed by wrapping ``torch.autograd.backward``, which ``Tensor.backward`` calls,
+    too. Hand-written backward passes and optimizer steps report themselves through :mod:`sid_core.phases`.
     """
     run_backward = torch.autograd.backward
 

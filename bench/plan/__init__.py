@@ -1,5 +1,5 @@
-"""Memory grids predicted to the byte, and the largest batch that fits a budget; nothing is run.
+"""Predicts memory to the byte, and the largest batch that fits a budget, without running a training step.
 
-The flow: ``grid`` (a sweep becomes the cells that differ in memory) -> ``tasks`` (what is asked of one cell) ->
-``pool`` (processes that have torch loaded) -> ``table`` and ``figure``. ``search`` finds a largest batch.
+Data flows from ``grid`` (a sweep becomes the cells that differ in memory) through ``tasks`` (the prediction for one
+cell) and ``pool`` (worker processes) to ``rows`` and ``figure``. ``search`` finds the largest batch.
 """

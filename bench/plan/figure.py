@@ -1,24 +1,32 @@
-"""The largest batch that fits a budget, against depth: one figure in the report's look, with its text alternative."""
+"""The figure of the largest batch that fits a memory budget, against depth."""
 
 from collections.abc import Iterator, Sequence
 from html import escape
 
 import pandas as pd
 
-from bench.analysis.frame import panel_axes, series_names, share_text
+from bench.analysis.panels import module_size_text, panel_axes
+from bench.analysis.series import series_names
 from bench.errors import ConfigError
 from bench.plan.rows import Row
 from bench.plan.tasks import BATCH_LIMIT
-from bench.report.figures.drawing import draw_lines
+from bench.report.figures.describe import ends_of_lines
+from bench.report.figures.panels import lines_in_panels
+from bench.report.figures.style import drawing, figure_svg
 
 
 def largest_batch_svg(rows: Sequence[Row], budget: str) -> str:
-    """The rows of :func:`bench.plan.rows.budget_rows` as SVG: a line a method, a panel a network, hidden size, layout.
+    """Draw the rows of :func:`bench.plan.rows.budget_rows`, with one line per method, as SVG with a text alternative.
 
-    Lines for which no batch fits are left out, and those beyond the search's limit are drawn at the limit.
+    There is one panel per network, hidden size and module size. Rows for which no batch fits are left out; a batch
+    beyond the limit of the search is drawn at the limit.
+
+    Args:
+        rows: the rows.
+        budget: the memory budget as text, such as ``2GiB``.
 
     Raises:
-        ConfigError: there is nothing to draw.
+        ConfigError: no batch of any row fits the budget.
     """
     frame = pd.DataFrame(rows)
     frame["y"] = pd.to_numeric(frame["largest_batch"].replace(f"> {BATCH_LIMIT}", BATCH_LIMIT), errors="coerce")
@@ -35,28 +43,24 @@ def largest_batch_svg(rows: Sequence[Row], budget: str) -> str:
         for layout, part in _layouts(group):
             title = f"{first['network']} on {first['dataset']}\nhidden {first['hidden']}, {layout}{extras}"
             panels.append(part.assign(panel=title))
-    figure = draw_lines(
-        pd.concat(panels, ignore_index=True),
-        "depth",
-        "largest batch",
-        {"depth": "depth", "y": "largest batch"},
-        _in_words,
-        name="largest-batch-against-depth",
-        title=f"Largest batch whose training step fits {budget}",
-        caption=f"Peak total bytes, planned exactly; {_in_words(BATCH_LIMIT)} is drawn at that number.",
-    )
-    description = (
-        f"<title>{escape(figure.title)}</title><desc>{escape(f'{figure.alternative} {figure.caption}')}</desc>"
-    )
-    opening, end, rest = figure.svg.partition(">")
-    return f'{opening} role="img"{end}{description}{rest}'
+    points = pd.concat(panels, ignore_index=True)
+    with drawing():
+        svg = figure_svg(lines_in_panels(points, "depth", "largest batch", log_y=True))
+    title = f"Largest batch whose training step fits {budget}"
+    lines = ends_of_lines(points, "depth", "largest batch", _batch_text)
+    limit = f"Peak total bytes are predicted exactly; {_batch_text(BATCH_LIMIT)} is drawn at that number."
+    opening, end, rest = svg.partition(">")
+    return f'{opening} role="img"{end}<title>{escape(title)}</title><desc>{escape(f"{lines} {limit}")}</desc>{rest}'
 
 
 def _layouts(group: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The ways in which ``modules`` follows depth in ``group``; one whose cells another one has, too, is left out."""
-    parts = [(share_text(part.iloc[0]), part) for _, part in group.groupby("layers", sort=True)]
+    """Split ``group`` by the size of a module, and yield each size with its rows.
+
+    Cells with one module form a part of their own. A part whose cells another part contains is left out.
+    """
+    parts = [(module_size_text(part.iloc[0]), part) for _, part in group.groupby("layers", sort=True)]
     parts.append(("one module", group[group["modules"] == 1]))
-    # The largest first, so that of two that hold the same cells the first stays.
+    # Largest first, so that of two parts with the same cells the first is kept.
     kept: list[set[object]] = []
     for layout, part in sorted(parts, key=lambda item: -len(item[1])):
         cells = set(part.index)
@@ -65,5 +69,5 @@ def _layouts(group: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
             yield layout, part
 
 
-def _in_words(batch: float) -> str:
+def _batch_text(batch: float) -> str:
     return f"more than {BATCH_LIMIT:,}" if batch >= BATCH_LIMIT else f"{batch:,.0f}"

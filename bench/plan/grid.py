@@ -1,4 +1,4 @@
-"""A sweep as the memory pass sees it: each cell once that can differ in bytes, and the lines that its batches form."""
+"""The distinct memory cells of a sweep, and its lines: cells that differ only in the batch size."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -16,15 +16,15 @@ from bench.errors import ConfigError
 
 
 def memory_axes() -> tuple[str, ...]:
-    """The axes that the bytes of a step depend on."""
+    """Return the axes that the bytes of a step depend on."""
     return bearing_on(["memory"])
 
 
 def memory_cells(cells: Iterable[Cell], data_root: Path | None = None) -> list[Cell]:
-    """``cells`` with every axis at its default that memory does not depend on, each once, in order.
+    """Return the distinct ``cells``, in order, with axes that memory does not depend on at their defaults.
 
     Raises:
-        ConfigError: the sizes of a cell's images are not known without its files, or it runs on several ranks.
+        ConfigError: the image sizes of a cell are not known without its files, or a cell runs on several ranks.
     """
     distinct = list(dict.fromkeys(_changed(cell) for cell in cells))
     for cell in distinct:
@@ -35,17 +35,17 @@ def memory_cells(cells: Iterable[Cell], data_root: Path | None = None) -> list[C
 
 
 def baseline_of(cell: Cell) -> Cell:
-    """Plain BP on the same cell."""
+    """Return the plain BP cell that ``cell`` is compared with."""
     return _changed(plain_bp(cell))
 
 
 def at_batch(cell: Cell, batch_size: int) -> Cell:
-    """The same cell at another batch size."""
+    """Return the same cell with another batch size."""
     return _changed(cell, batch_size=batch_size)
 
 
 def lines_of(cells: Iterable[Cell]) -> list[Cell]:
-    """One memory cell, of the smallest legal batch, for all that differ in nothing but the batch size, in order."""
+    """Return one cell, of the smallest legal batch, for all ``cells`` that differ only in the batch size, in order."""
     return list(dict.fromkeys(map(_at_smallest_batch, cells)))
 
 
@@ -53,18 +53,18 @@ def _at_smallest_batch(cell: Cell) -> Cell:
     for batch_size in range(1, cell.batch_size):
         try:
             return at_batch(cell, batch_size)
-        except ConfigError:  # too few for the network, or for the parts that the batch is cut into
+        except ConfigError:  # too few samples for the network or for the number of micro-batches
             continue
     return cell
 
 
 def shape_of(cell: Cell, data_root: Path | None = None) -> tuple[tuple[int, int, int], int]:
-    """``(channels, height, width)`` of the images of ``cell``, and the number of classes.
+    """Return ``(channels, height, width)`` of the images of ``cell``, and the number of classes.
 
-    A data set of somebody's own is loaded where its row does not say; this loads torch.
+    A data set from a plug-in whose row does not state them is loaded, which imports torch.
 
     Raises:
-        ConfigError: only files can tell, as with an image folder.
+        ConfigError: they are only known from files, as for an image folder.
         DataError: the data cannot be loaded.
     """
     known = known_shape(cell)
@@ -73,8 +73,8 @@ def shape_of(cell: Cell, data_root: Path | None = None) -> tuple[tuple[int, int,
     if load_dataset_row(cell.dataset).source != "sid-bench":
         return _loaded_shape(cell, data_root)
     raise ConfigError(
-        f"dataset = {cell.dataset!r} cannot be planned: only its files tell the number of classes. Synthetic images of "
-        f"the same sizes take the same bytes: --set dataset=random --set image_size={cell.image_size or 'N'} "
+        f"dataset = {cell.dataset!r} cannot be planned: the number of classes is only known from its files. Synthetic "
+        f"images of the same sizes need the same bytes: --set dataset=random --set image_size={cell.image_size or 'N'} "
         f"--set channels={cell.channels or 3} --set classes=N"
     )
 
@@ -88,5 +88,5 @@ def _loaded_shape(cell: Cell, data_root: Path | None) -> tuple[tuple[int, int, i
 def _changed(cell: Cell, **values: object) -> Cell:
     kept = {name: value for name, value in cell.model_dump().items() if name in memory_axes()}
     if load_method(cell.method).not_planned is not None:
-        kept["device"] = cell.device  # it says why when it is asked; until then it has to be a legal cell
+        kept["device"] = cell.device  # keeps the cell legal; the prediction then refuses it with the reason
     return make_cell(kept | {"passes": ["latency" if cell.compile else "memory"]} | values)

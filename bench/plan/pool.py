@@ -1,4 +1,4 @@
-"""Processes that have torch loaded; the one that plans loads none."""
+"""Worker processes for predictions. They import torch; the process of the command does not."""
 
 import gc
 import logging
@@ -16,17 +16,18 @@ from bench.errors import BenchError
 
 Answer = TypeVar("Answer")
 
-# Loaded once and not in each process: what a first prediction would load, torch._dynamo with every optimizer's step.
+# Modules that a first prediction would import (torch._dynamo comes with every optimizer step). The fork server imports
+# them once, instead of once per process.
 _PRELOADED = ["bench.measure.memory.predict", "torch._dynamo", "torch.utils.checkpoint"]
 
 
 def ask_all(task: Callable[[Cell], Answer], cells: Sequence[Cell], jobs: int | None = None) -> Iterator[Answer]:
-    """Yields ``task(cell)`` for each of ``cells``, in order.
+    """Yield ``task(cell)`` for each of ``cells``, in order.
 
     Args:
-        task: what to ask; travels to other processes by its name.
-        cells: may be none.
-        jobs: processes; by default one a core that this process may use.
+        task: a function that can be pickled by name.
+        cells: the cells; may be empty.
+        jobs: number of processes; by default one per core that this process may use.
 
     Raises:
         BenchError: a process of the pool was killed.
@@ -39,21 +40,21 @@ def ask_all(task: Callable[[Cell], Answer], cells: Sequence[Cell], jobs: int | N
     try:
         yield from pool.map(task, cells)
     except BrokenProcessPool:
-        raise BenchError("a process of the plan was killed; with fewer --jobs it needs less memory") from None
+        raise BenchError("a process of the plan was killed; fewer --jobs need less memory") from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def usable_cores() -> int:
-    """How many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _prepare() -> None:
-    """Makes a fresh process of the pool ready."""
+    """Initialise a new process of the pool."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the plan, which then ends the pool
-    logging.getLogger("torch").setLevel(logging.CRITICAL)  # a cell's error is its row's, not a traceback
+    logging.getLogger("torch").setLevel(logging.CRITICAL)  # the row of a cell reports its error
     import bench.measure.memory.predict  # noqa: F401 (loads torch)
 
     gc.collect()
-    gc.freeze()  # a prediction collects garbage, and need not look at all of torch for it
+    gc.freeze()  # predictions collect garbage; frozen objects, such as torch's, are not visited

@@ -1,4 +1,4 @@
-"""A plan's results as rows: plain columns for the table, for CSV and for the figure."""
+"""The rows of a plan, for the table, the CSV file and the figure."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from bench.plan.tasks import BATCH_LIMIT, Failure, largest_batch, predict
 from bench.store.record import Memory
 
 Row = dict[str, Any]
-# Wraps the answers as they come, to show how far the plan is: answers and their number, to answers.
+# Wraps an iterator of a known number of answers, to show progress.
 Follow = Callable[[Iterator[Any], int], Iterable[Any]]
 
 _BYTES = [name for name in Memory.model_fields if name.endswith("_bytes")]
@@ -24,10 +24,20 @@ _BYTES = [name for name in Memory.model_fields if name.endswith("_bytes")]
 def grid_rows(
     cells: Iterable[Cell], round_to: int, jobs: int | None, follow: Follow, data_root: Path | None = None
 ) -> list[Row]:
-    """A row for each distinct memory cell: its axes, the bytes of :class:`bench.store.record.Memory`, ratios to BP.
+    """Return one row per distinct memory cell: its axes, the bytes of :class:`bench.store.record.Memory`, ratios to BP.
 
-    BP is planned with every cell, also where the sweep leaves it out. What is not known is None, and ``message`` says
-    why.
+    BP is predicted for every cell, even if the sweep does not contain it. Unknown values are None, and ``message``
+    gives the reason.
+
+    Args:
+        cells: the cells of a sweep.
+        round_to: storage sizes are rounded up to a multiple of this number of bytes.
+        jobs: number of processes; None uses one per core.
+        follow: wraps the answers to show progress.
+        data_root: the directory of data sets from files.
+
+    Raises:
+        ConfigError: a cell cannot be planned; see :func:`bench.plan.grid.memory_cells`.
     """
     distinct = memory_cells(cells, data_root)
     asked = list(dict.fromkeys([*distinct, *map(baseline_of, distinct)]))
@@ -44,10 +54,21 @@ def budget_rows(
     follow: Follow,
     data_root: Path | None = None,
 ) -> list[Row]:
-    """A row for each line of cells that differ in nothing but the batch size: the largest batch within ``budget``.
+    """Return one row per line of cells that differ only in the batch size, with the largest batch within ``budget``.
 
-    ``largest_batch`` is a number, ``none`` or ``> LIMIT``; ``peak_total_bytes`` are the bytes at that batch and
-    ``next_peak_total_bytes`` those with one sample more.
+    ``largest_batch`` is a number, ``none`` or ``> LIMIT``; ``peak_total_bytes`` are the bytes at that batch, and
+    ``next_peak_total_bytes`` those of a batch with one more sample.
+
+    Args:
+        cells: the cells of a sweep.
+        budget: bytes.
+        round_to: storage sizes are rounded up to a multiple of this number of bytes.
+        jobs: number of processes; None uses one per core.
+        follow: wraps the answers to show progress.
+        data_root: the directory of data sets from files.
+
+    Raises:
+        ConfigError: a cell cannot be planned; see :func:`bench.plan.grid.memory_cells`.
     """
     lines = lines_of(memory_cells(cells, data_root))
     task = partial(largest_batch, round_to=round_to, budget=budget, data_root=data_root)
@@ -65,7 +86,7 @@ def budget_rows(
 
 
 def to_csv(rows: Sequence[Row]) -> str:
-    """The rows as CSV, their columns' names on the first line."""
+    """Return the rows as CSV; the first line has the names of the columns."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
     writer.writeheader()

@@ -1,4 +1,4 @@
-"""The largest batch that fits a budget, found with few looks at a cost that never falls."""
+"""Search for the largest batch that fits a budget, with few evaluations of a non-decreasing cost."""
 
 from collections.abc import Callable
 
@@ -8,17 +8,17 @@ Point = tuple[int, int]  # a batch and its cost
 
 
 def largest_fitting(cost: Callable[[int], int], budget: int, limit: int) -> int:
-    """The largest ``batch`` of 1 to ``limit`` with ``cost(batch) <= budget``; 0 where not even 1 fits.
+    """Return the largest ``batch`` in 1 to ``limit`` with ``cost(batch) <= budget``; 0 if even 1 does not fit.
 
-    Memory is affine in the batch, in pieces: which moment is the worst changes with it. So the next look goes where a
-    straight line through two known points meets the budget. Where lines get nowhere, the batch is multiplied, or the
-    interval halved: the number of looks grows with the logarithm of ``limit`` in the worst case. No batch is looked at
-    twice; the answer and the batch after it are always looked at.
+    Memory is piecewise affine in the batch, because the moment of the peak changes with it. So the next batch to
+    evaluate is where the line through two known points reaches the budget. If that converges slowly, the batch is
+    multiplied by 16 or the interval is halved, so that the number of evaluations is O(log ``limit``). No batch is
+    evaluated twice. The result and the batch after it are always evaluated, unless they are 0 or above ``limit``.
 
     Args:
-        cost: bytes at a batch; never falls as the batch grows.
+        cost: bytes at a batch; must not decrease as the batch grows.
         budget: bytes.
-        limit: the largest batch of interest.
+        limit: the largest batch to consider.
     """
     smallest = (1, cost(1))
     if smallest[1] > budget:
@@ -37,7 +37,7 @@ def largest_fitting(cost: Callable[[int], int], budget: int, limit: int) -> int:
 
 
 def _bracket(cost: Callable[[int], int], budget: int, limit: int, low: Point) -> tuple[Point, Point | None]:
-    """A point that fits and a larger one that does not, None where even ``limit`` fits; ``low`` is known to fit."""
+    """Return a point that fits and a larger one that does not, or None if ``limit`` fits; ``low`` must fit."""
     before: Point | None = None
     while low[0] < limit:
         lines_help = before is not None and low[0] >= 2 * before[0] and low[1] > before[1]
@@ -51,6 +51,6 @@ def _bracket(cost: Callable[[int], int], budget: int, limit: int, low: Point) ->
 
 
 def _crossing(first: Point, second: Point, budget: int) -> int:
-    """The last batch within ``budget`` on the rising line through two points."""
+    """Return the last batch within ``budget`` on the rising line through two points."""
     rise, run = second[1] - first[1], second[0] - first[0]
     return first[0] + (budget - first[1]) * run // rise

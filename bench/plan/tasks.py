@@ -1,4 +1,4 @@
-"""What a process of the pool is asked: the bytes of a cell, or the largest batch of a line. Loads torch when called."""
+"""The tasks of a worker process: the bytes of a cell, and the largest batch of a line. Calling them imports torch."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +14,19 @@ BATCH_LIMIT = 2**24
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a cell cannot be planned."""
+    """The reason why a cell cannot be planned."""
 
     message: str
 
 
 @dataclass(frozen=True)
 class Largest:
-    """The largest batch that fits, 0 if none does, and :data:`BATCH_LIMIT` if that fits, too.
+    """The largest batch that fits a budget.
 
-    ``total_bytes`` is its peak of total bytes, None where there is no such batch; ``next_total_bytes`` the peak with
-    one sample more, None where that was not looked at.
+    Attributes:
+        batch: the batch; 0 if none fits, and :data:`BATCH_LIMIT` if the limit of the search fits.
+        total_bytes: peak total bytes at the batch; None if no batch fits.
+        next_total_bytes: peak total bytes with one more sample; None if that was not evaluated.
     """
 
     batch: int
@@ -33,7 +35,7 @@ class Largest:
 
 
 def predict(cell: Cell, round_to: int, data_root: Path | None = None) -> Memory | Failure:
-    """The bytes of ``cell``; whatever goes wrong in its step becomes a failure, so that a plan goes on."""
+    """Return the predicted bytes of ``cell``; an error in its step is returned as a failure, so that a plan goes on."""
     from bench.measure.memory.predict import predict_memory
 
     try:
@@ -45,7 +47,10 @@ def predict(cell: Cell, round_to: int, data_root: Path | None = None) -> Memory 
 
 
 def largest_batch(line: Cell, round_to: int, budget: int, data_root: Path | None = None) -> Largest | Failure:
-    """The largest batch of ``line`` whose peak of total bytes is at most ``budget``; the line's own is its smallest."""
+    """Return the largest batch of ``line`` with at most ``budget`` peak total bytes.
+
+    The batch size of ``line`` is the smallest legal one; smaller batches count as that one.
+    """
     totals: dict[int, int] = {}
 
     def total_bytes(batch: int) -> int:

@@ -1,8 +1,7 @@
-"""The page: reads results files, renders tables and figures into one HTML file."""
+"""The page: reads results files and renders tables and figures into one HTML file."""
 
 import base64
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,56 +11,58 @@ from markupsafe import Markup
 
 from bench.analysis.frame import records_frame
 from bench.errors import StoreError
-from bench.report.figures.costs import draw_figures
-from bench.report.figures.drawing import with_own_ids
-from bench.report.figures.ranks import draw_ranks, ranks_table
-from bench.report.figures.schedule import draw_schedules, locking_table
+from bench.report.environments import count_machines, distinct_environments, doctor_findings
+from bench.report.figures.accuracy import draw_accuracies
+from bench.report.figures.costs import draw_costs
+from bench.report.figures.ranks import draw_ranks
+from bench.report.figures.schedule import draw_schedules
+from bench.report.figures.style import Figure, drawing, with_own_ids
 from bench.report.figures.timeline import draw_timelines
+from bench.report.figures.tradeoff import draw_tradeoff
+from bench.report.tables.accuracy import accuracy_table
+from bench.report.tables.costs import DISAGREEMENT_LIMIT, cost_table, unreliable_latency_table
+from bench.report.tables.failures import failure_table
 from bench.report.tables.layouts import layouts_table
-from bench.report.tables.measured import (
-    DISAGREEMENT_LIMIT,
-    accuracy_table,
-    category_table,
-    cost_table,
-    failure_table,
-    growth_table,
-    noise_table,
-)
+from bench.report.tables.locking import locking_table
+from bench.report.tables.memory import category_table, growth_table
+from bench.report.tables.ranks import ranks_table
 from bench.report.tables.summary import summary_table
 from bench.store.file import read_records
 from bench.store.record import Record
 from bench.store.text_file import write_text
 
-# What says who measured, when and with what luck, but does not make it another machine.
-_NOT_THE_MACHINE = ("commit", "sid_bench", "command", "doctor")
-
 
 def write_report(
     files: Sequence[Path], page: Path, figures_folder: Path | None = None, markdown: Path | None = None
 ) -> pd.DataFrame:
-    """Writes the report on ``files`` to ``page``, and on wish its figures and its summary table.
+    """Write the report on ``files`` to ``page``.
+
+    Args:
+        files: results files; of records with one id, the latest is used.
+        page: the HTML file to write.
+        figures_folder: a folder for the figures as SVG files; None writes none.
+        markdown: a file for the summary table as Markdown; None writes none.
 
     Returns:
-        The summary table, a row a network and method.
+        The summary table, with one row per network and method.
 
     Raises:
-        StoreError: a file cannot be read or is not a results file, there is no record, or nothing can be written.
+        StoreError: a file cannot be read, is not a results file, or cannot be written; or there is no record.
     """
     records, warnings = _read(files)
     frame = records_frame(records)
     measured = frame[frame["status"] == "ok"]
-    warnings += _contradictions(measured)
+    warnings += _disagreements(measured)
     summary, summary_note = summary_table(measured)
-    figures = [*draw_figures(measured), *draw_timelines(measured)]
+    figures = draw_figures(measured)
     schedules = draw_schedules(measured)
-    over_ranks = draw_ranks(measured)
-    rank_figures = [] if over_ranks is None else [over_ranks]
+    rank_figures = draw_ranks(measured)
     html = _template().render(
         title=", ".join(sorted({record.suite for record in records})),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         files=[str(file) for file in files],
         warnings=warnings,
-        findings=_findings(records),
+        findings=doctor_findings(records),
         records_count=len(records),
         counts=frame["status"].value_counts().to_dict(),
         summary=summary,
@@ -76,10 +77,10 @@ def write_report(
         ranks=ranks_table(measured),
         costs=cost_table(measured),
         categories=category_table(measured),
-        noisy=noise_table(measured),
+        unreliable=unreliable_latency_table(measured),
         accuracies=accuracy_table(measured),
         failures=failure_table(frame),
-        environments=_environments(records),
+        environments=distinct_environments(records),
         records_base64=base64.b64encode("".join(f"{record.line()}\n" for record in records).encode()).decode(),
     )
     write_text(page, html)
@@ -91,15 +92,28 @@ def write_report(
     return summary
 
 
+def draw_figures(frame: pd.DataFrame) -> list[Figure]:
+    """Return the figures of costs and accuracies that ``frame`` has data for, in the order of the page."""
+    if frame.empty:
+        return []
+    with drawing():
+        return [
+            *draw_costs(frame),
+            *draw_tradeoff(frame),
+            *draw_accuracies(frame),
+            *draw_timelines(frame),
+        ]
+
+
 def _read(files: Sequence[Path]) -> tuple[list[Record], list[str]]:
-    """The records of all files, each id once, and what a reader should know of them."""
+    """Return the latest record of each id in all files, and warnings for the reader."""
     warnings = []
     latest: dict[str, Record] = {}
     superseded = 0
     for file in files:
         contents = read_records(file)
         if contents.damaged_tail:
-            warnings.append(f"The last line of {file} was cut short and is left out.")
+            warnings.append(f"The last line of {file} is incomplete and was left out.")
         for record in contents.records:
             known = latest.get(record.id)
             superseded += known is not None
@@ -108,77 +122,30 @@ def _read(files: Sequence[Path]) -> tuple[list[Record], list[str]]:
     if not latest:
         raise StoreError(f"no record in {', '.join(str(file) for file in files)}: nothing to report")
     if superseded:
-        warnings.append(f"{superseded} records are left out because their cell was measured again later.")
-    if len({json.dumps(_machine(record), sort_keys=True) for record in latest.values()}) > 1:
+        warnings.append(f"{superseded} records were left out because their cells were measured again later.")
+    if count_machines(latest.values()) > 1:
         warnings.append(
-            "The records come from more than one machine or set-up: absolute times are not comparable between them, "
-            "ratios to BP are taken within one process and are."
+            "The records come from more than one machine or configuration. Absolute times cannot be compared between "
+            "them; ratios to BP can, because each was measured within one process."
         )
     return list(latest.values()), warnings
 
 
-def _contradictions(measured: pd.DataFrame) -> list[str]:
-    """Says how often the two memory instruments contradict each other."""
+def _disagreements(measured: pd.DataFrame) -> list[str]:
+    """Return a warning with the number of records in which the two memory instruments disagree."""
     if "memory.allocator.disagreement" not in measured:
         return []
     differing = int((measured["memory.allocator.disagreement"].abs() > DISAGREEMENT_LIMIT).sum())
     if not differing:
         return []
     return [
-        f"In {differing} records the allocator counts {100 * DISAGREEMENT_LIMIT:g} % more or less than the exact "
-        "instrument, workspaces inside operators apart; the table of costs shows where."
+        f"In {differing} records, the allocator's count without workspaces differs from the exact count by more than "
+        f"{100 * DISAGREEMENT_LIMIT:g} %; the table of memory and latency shows which."
     ]
 
 
-def _machine(record: Record) -> dict[str, object]:
-    """The part of the environment that times depend on.
-
-    Threads that the cell asks for, and so the CPUs that they are bound to, belong to the cell and not to the machine.
-    """
-    machine = {name: value for name, value in record.environment.items() if name not in _NOT_THE_MACHINE}
-    if record.cell.threads is not None:
-        machine.pop("threads", None)
-    return machine | {"pinned_cpus": bool(record.environment.get("pinned_cpus"))}
-
-
-def _findings(records: Iterable[Record]) -> list[tuple[str, int, str]]:
-    """What warned while cells ran: the name of each check, on how many records, and what it found first."""
-    counted: dict[str, tuple[int, str]] = {}
-    for record in records:
-        found = record.environment.get("doctor")
-        for name, text in found.items() if isinstance(found, dict) else ():
-            count, first = counted.get(name, (0, _show(text)))
-            counted[name] = (count + 1, first)
-    return [(name, count, first) for name, (count, first) in counted.items()]
-
-
-def _environments(records: Iterable[Record]) -> list[tuple[dict[str, str], int]]:
-    """The distinct environments, each with the number of its records; what the doctor found is summed up in one."""
-    groups: dict[str, list[Record]] = {}
-    for record in records:
-        shown = {name: _show(value) for name, value in record.environment.items() if name != "doctor"}
-        groups.setdefault(json.dumps(shown), []).append(record)
-    return [(json.loads(key) | _doctor(group), len(group)) for key, group in groups.items()]
-
-
-def _doctor(records: Sequence[Record]) -> dict[str, str]:
-    """The line of an environment that says what the doctor found; none where no record says."""
-    if not any("doctor" in record.environment for record in records):
-        return {}
-    found = [f"{name}: {first} ({count} of {len(records)})" for name, count, first in _findings(records)]
-    return {"doctor": "; ".join(found) or "no warning"}
-
-
-def _show(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name}={_show(part)}" for name, part in value.items()) or "none"
-    if isinstance(value, list):
-        return ", ".join(map(_show, value)) or "none"
-    return "unknown" if value is None else f"{value:,}" if isinstance(value, int) and value > 9999 else str(value)
-
-
 def to_markdown(table: pd.DataFrame) -> str:
-    """A table as Markdown."""
+    """Return ``table`` as Markdown."""
     rows = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows)
 

@@ -1,1 +1,1 @@
-"""Records and the results files that hold them."""
+"""Records, and the results files that store them."""

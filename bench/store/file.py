@@ -1,8 +1,8 @@
-"""The results file: JSON Lines, appended to, one record a line.
+"""The results file: JSON Lines with one record per line, to which a sweep appends.
 
-A record is written with one ``write`` and flushed to the disk, so a sweep that is killed loses at most the cell in
-flight. A line that a kill or a full disk has cut short can only be the last one: it is skipped, and before the next
-record is appended it is moved to ``FILE.damaged``. Damage anywhere else is an error, and so is a file that is not ours.
+Each record is written with one ``write`` and flushed to the disk, so a killed sweep loses at most the current cell.
+Only the last line can be incomplete, after a kill or on a full disk. Readers skip it, and before the next record is
+appended it is moved to ``FILE.damaged``. Any other damage is an error, and so is a file that sid-bench did not write.
 """
 
 import fcntl
@@ -24,9 +24,12 @@ _FIRST_KEY = b'{"schema":'
 
 @dataclass(frozen=True)
 class Contents:
-    """What a results file holds: its records in order, and its damaged last line, if it has one.
+    """The contents of a results file.
 
-    ``intact_bytes`` is the length of the file without the damaged line.
+    Attributes:
+        records: the records in order.
+        damaged_tail: the incomplete last line, or empty.
+        intact_bytes: length of the file without the incomplete line.
     """
 
     records: tuple[Record, ...]
@@ -35,16 +38,16 @@ class Contents:
 
     @property
     def latest(self) -> dict[str, Record]:
-        """The records by id; of several with one id (a cell that was run again), the last."""
+        """The last record of each id; a cell that was run again has several."""
         return {record.id: record for record in self.records}
 
 
 def read_records(path: Path) -> Contents:
-    """Reads a results file.
+    """Read a results file.
 
     Raises:
         StoreError: the file cannot be read, is not a results file, was written by a newer version, or is damaged
-            before its last line; the message names file and line.
+            before its last line. The message names the file and the line.
     """
     try:
         content = path.read_bytes()
@@ -58,12 +61,12 @@ def read_records(path: Path) -> Contents:
             is_last = number == len(lines)
             try:
                 parsed = json.loads(line, parse_constant=_refuse_constant)
-            except (ValueError, RecursionError) as error:  # JSON errors, UTF-8 errors, and nesting without end
-                is_cut = is_last and not isinstance(error, _NotJsonError)  # what we write, and so its start, is JSON
+            except (ValueError, RecursionError) as error:  # invalid JSON, invalid UTF-8, or too deep nesting
+                is_cut = is_last and not isinstance(error, _NotJsonError)  # sid-bench never writes NaN or infinities
                 if is_cut and (records or line.startswith(_FIRST_KEY) or _FIRST_KEY.startswith(line)):
                     return Contents(tuple(records), line, position)
                 raise StoreError(
-                    f"{path}, line {number} is damaged: {error}. Nothing was changed; mend or remove the line."
+                    f"{path}, line {number} is damaged: {error}. Nothing was changed; repair or remove the line."
                 ) from None
             records.append(_check(parsed, path, number))
         position += len(line)
@@ -71,7 +74,7 @@ def read_records(path: Path) -> Contents:
 
 
 class _NotJsonError(ValueError):
-    """NaN or an infinity, which Python's parser takes for a number."""
+    """NaN or an infinity, which Python's parser accepts although JSON has neither."""
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -97,18 +100,21 @@ def _check(parsed: object, path: Path, number: int) -> Record:
         field = ".".join(str(part) for part in first["loc"])
         raise StoreError(f"{place} is not a legal record: {field}: {first['msg']}") from None
     if record.id != record.cell.id:
-        raise StoreError(f"{place} has id {record.id}, but its cell's hash is {record.cell.id}: it was edited")
+        raise StoreError(f"{place} has id {record.id}, but the hash of its cell is {record.cell.id}: it was edited")
     return record
 
 
 class Store:
-    """A results file that one sweep appends to, under a lock.
+    """A results file to which one sweep appends, under a lock; a context manager.
+
+    Args:
+        path: the results file; it is created if it does not exist.
 
     Attributes:
-        contents: what the file held when it was opened.
+        contents: the contents of the file when it was opened.
 
     Raises:
-        StoreError: the file cannot be read or written, or another sweep writes it.
+        StoreError: the file cannot be read or written, or another sweep is writing it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -138,7 +144,7 @@ class Store:
             ) from None
 
     def _repair(self) -> int:
-        """Moves a damaged last line aside and ends the last good one; returns the length of the file."""
+        """Move an incomplete last line to ``FILE.damaged``, end the last record with a line feed; return the length."""
         size = self.contents.intact_bytes
         if self.contents.damaged_tail:
             aside = self.path.with_name(f"{self.path.name}.damaged")
@@ -147,17 +153,17 @@ class Store:
                     file.write(self.contents.damaged_tail.rstrip(b"\n") + b"\n")
                 os.ftruncate(self._file, size)
             except OSError as error:
-                raise StoreError(f"cannot set the damaged line of {self.path} aside: {error.strerror}") from None
+                raise StoreError(f"cannot move the damaged line of {self.path} to {aside}: {error.strerror}") from None
         if size and os.pread(self._file, 1, size - 1) != b"\n":
             self._write(b"\n", size)
             size += 1
         return size
 
     def append(self, record: Record) -> None:
-        """Writes ``record`` and waits until it is on the disk.
+        """Write ``record``, and return when it is on the disk.
 
         Raises:
-            StoreError: the disk is full, say; the file then holds what it held before.
+            StoreError: the record cannot be written, for example because the disk is full. The file is then unchanged.
         """
         line = record.line().encode() + b"\n"
         self._write(line, self._size)
@@ -167,12 +173,13 @@ class Store:
         try:
             written = os.write(self._file, data)
             if written < len(data):
-                os.write(self._file, data[written:])  # says why the rest did not fit
+                os.write(self._file, data[written:])  # raises the reason why the rest was not written
             os.fsync(self._file)
         except OSError as error:
             os.ftruncate(self._file, size)
             raise StoreError(
-                f"cannot write {self.path}: {error.strerror}. All earlier records are safe; run again to go on."
+                f"cannot write {self.path}: {error.strerror}. All earlier records are safe; run the command again to "
+                "continue."
             ) from None
 
     def __enter__(self) -> Self:
@@ -181,7 +188,7 @@ class Store:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Closes the file and frees the lock; a file that was made for nothing goes."""
+        """Close the file and release the lock; remove a new file to which nothing was written."""
         if self._is_new and self._size == 0:
             self.path.unlink(missing_ok=True)
         os.close(self._file)

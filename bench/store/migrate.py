@@ -1,8 +1,8 @@
-"""Brings records of earlier schemas up to the present one, so that old results files stay readable.
+"""Migrates records of earlier schemas to the current one, so that old results files stay readable.
 
-Schema 2 (from 1): memory by category, its timeline and the allocator's view, unknown in old records; the verdict,
-throughput and processes of a latency; the number of attempts. Schema 3 (from 2): who computes when, and several
-ranks, unknown in old records.
+Schema 2 added memory by category, the memory timeline and the allocator's count (unknown in older records), the check
+of reliability, throughput and processes of a latency, and the number of attempts. Schema 3 added traces and results of
+several ranks (unknown in older records).
 """
 
 from collections.abc import Callable
@@ -14,10 +14,13 @@ Content = dict[str, Any]
 
 
 def migrate(content: Content) -> Content:
-    """``content``, a record of schema 1 to :data:`bench.store.record.SCHEMA`, in the present schema; it stays as it is.
+    """Return ``content`` in the current schema, :data:`bench.store.record.SCHEMA`; ``content`` is not changed.
+
+    Args:
+        content: a record of any schema from 1 to the current one.
 
     Raises:
-        KeyError, TypeError, AttributeError, ArithmeticError: the content is not what its schema promises.
+        KeyError, TypeError, AttributeError, ArithmeticError: ``content`` does not follow its schema.
     """
     while content["schema"] < SCHEMA:
         content = _STEPS[content["schema"]](content)

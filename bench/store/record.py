@@ -1,7 +1,7 @@
-"""The record of a cell: versioned, with raw values and units in its names.
+"""The record of a cell: versioned, with raw values, and with units in the names of its fields.
 
-Bytes are integers, times are in seconds, accuracies and rates are shares in [0, 1], KL is in nats. What was not
-measured is None (``null``), never 0.
+Bytes are integers, times are in seconds, accuracies and rates are fractions in [0, 1], KL divergences are in nats. A
+value that was not measured is None (``null``), never 0.
 """
 
 from typing import Annotated, Any, Final, Literal, Self
@@ -21,10 +21,10 @@ class _Frozen(BaseModel):
 
 
 class CreatedBytes(_Frozen):
-    """Bytes of storages that the step has created, by what they are for and where they were made.
+    """Bytes of storages that the step created, by purpose and by the part of the network that created them.
 
-    An activation was made in a forward part of the step and was still held when the next backward part began;
-    everything else is temporary. The trunk's are those that its operators made, forward and backward.
+    An activation was created in a forward phase of the step and still existed when the next backward phase began; all
+    other storages are temporary. Storages of the trunk are those that its operators created, forward and backward.
     """
 
     activation_trunk: int
@@ -34,9 +34,15 @@ class CreatedBytes(_Frozen):
 
 
 class Timeline(_Frozen):
-    """Live bytes that the step has created, after ``at[i]`` of its ``operators`` operators, peaks of each stretch kept.
+    """Live bytes of storages that the step created, as columns of one length.
 
-    ``phase`` has a letter a point: ``f`` forward, ``b`` backward, ``s`` optimizer step, ``w`` waiting for another rank.
+    Point ``i`` is the moment with the most live bytes in an interval of the step.
+
+    Attributes:
+        operators: number of operators in the step.
+        at: number of operators that ran before each point.
+        phase: one letter per point: ``f`` forward, ``b`` backward, ``s`` optimizer step, ``w`` waiting for a rank.
+        activation_trunk: bytes at each point; likewise the other categories of :class:`CreatedBytes`.
     """
 
     operators: int
@@ -49,13 +55,16 @@ class Timeline(_Frozen):
 
 
 class Allocator(_Frozen):
-    """The same step in the eyes of the allocator, the second instrument.
+    """Bytes of the same step as counted by the allocator, the second instrument.
 
-    ``peak_bytes`` is the largest sum of what was allocated since the step began, workspaces inside operators included;
-    ``between_operators_bytes`` the largest sum at the end of an operator, which is what the exact instrument can see;
-    ``workspace_bytes`` their difference. ``disagreement`` is the share by which ``between_operators_bytes`` differs
-    from the exact instrument. ``reserved_bytes`` (CUDA's caching allocator) and ``device_bytes`` (the process on the
-    device, by NVML) are None where there is no such thing.
+    Attributes:
+        source: the instrument.
+        peak_bytes: peak of the bytes allocated since the step began, workspaces inside operators included.
+        between_operators_bytes: peak at the ends of operators, which is all that the exact instrument can observe.
+        workspace_bytes: the difference of the two.
+        disagreement: relative difference of ``between_operators_bytes`` from the exact count.
+        reserved_bytes: bytes reserved by CUDA's caching allocator; None on the CPU.
+        device_bytes: bytes of the process on the device, by NVML; None on the CPU or if NVML does not report them.
     """
 
     source: Literal["cpu-profiler", "cuda-caching-allocator"]
@@ -68,9 +77,9 @@ class Allocator(_Frozen):
 
 
 class Memory(_Frozen):
-    """Bytes in one training step; the total is the peak of activations plus everything persistent.
+    """Bytes in one training step; the total is the peak of activations plus all persistent bytes.
 
-    ``at_peak`` sums up to ``peak_activation_bytes``. ``at_peak``, ``timeline`` and ``allocator`` are None in records
+    The sum of ``at_peak`` is ``peak_activation_bytes``. ``at_peak``, ``timeline`` and ``allocator`` are None in records
     of schema 1, which did not measure them.
     """
 
@@ -87,9 +96,10 @@ class Memory(_Frozen):
 
 
 class Shares(_Frozen):
-    """Seconds that a step spends forward, backward and in the optimizer, timed apart from the ratio.
+    """Seconds per step in the forward, backward and optimizer phases, measured separately from the ratio.
 
-    ``backward_seconds`` is None where a rule works gradients out by hand and does not say when: that counts as forward.
+    ``backward_seconds`` is None for a rule that computes gradients by hand without reporting the phase; the time then
+    counts as forward.
     """
 
     forward_seconds: float
@@ -98,12 +108,12 @@ class Shares(_Frozen):
 
 
 class Latency(_Frozen):
-    """Seconds a step, and the ratio to BP from the same interleaved blocks.
+    """Seconds per step, and the ratio to BP from the same interleaved blocks.
 
-    ``blocks_seconds`` holds the raw samples: for each ABBA block the seconds a step of (cell, BP, BP, cell), each the
-    mean of ``loops`` steps. ``blocks_by_process`` says how many of them each fresh process ran, in order;
-    ``warm_up_steps`` are those of all. ``ratio_ci95`` is a bootstrap interval over processes and blocks.
-    ``noisy_because`` says why the ratio is not to be relied on, and is None where it is.
+    ``blocks_seconds`` holds the raw samples: for each ABBA block, the seconds per step of (cell, BP, BP, cell), each
+    the mean of ``loops`` steps. ``blocks_by_process`` is the number of blocks of each process, in order;
+    ``warm_up_steps`` is the sum over processes. ``ratio_ci95`` is a bootstrap interval over processes and blocks.
+    ``noisy_because`` is the reason why the ratio cannot be relied on, or None.
     """
 
     median_seconds: float
@@ -122,7 +132,7 @@ class Latency(_Frozen):
 
 
 class Epoch(_Frozen):
-    """After one epoch: mean training loss (nats), shares correct, KL(p_y || p_i) of each module on the test set."""
+    """Results after one epoch: mean training loss (nats), accuracies, and KL(p_y || p_i) per module on the test set."""
 
     train_loss: float | None
     validation: Share
@@ -132,9 +142,10 @@ class Epoch(_Frozen):
 
 
 class Accuracy(_Frozen):
-    """Shares of correct labels, on clean labels. The test set chooses nothing, except for ``test_best_optimistic``.
+    """Fractions of correct predictions, on clean labels.
 
-    What is told by module is None for a module that the rule does not train.
+    The test set selects nothing, except for ``test_best_optimistic``. Values per module are None for a module that the
+    rule does not train.
     """
 
     test_last: Share
@@ -150,12 +161,17 @@ class Accuracy(_Frozen):
 
 
 class Trace(_Frozen):
-    """Who computes when: spans of time of ``steps`` training steps, as columns of one length.
+    """The spans of ``steps`` training steps, as columns of one length: which module computes when.
 
-    ``rank`` is 0 where there is one process. ``module`` counts from 1; None is the trunk, or what belongs to no one
-    module. ``phase`` has a letter a span: ``f`` forward, ``b`` backward, ``s`` optimizer step, ``w`` waiting for
-    another rank. ``start_seconds`` and ``end_seconds`` count from the first span's start, on one clock for all ranks. A
-    record has no trace where that would have more than 1,000 spans.
+    A record has no trace if it would have more than 1,000 spans.
+
+    Attributes:
+        steps: number of steps.
+        rank: rank of each span; 0 with one process.
+        module: module of each span, from 1; None for the trunk and for work that belongs to no single module.
+        phase: one letter per span: ``f`` forward, ``b`` backward, ``s`` optimizer step, ``w`` waiting for another rank.
+        start_seconds: start of each span after that of the first span, on one clock for all ranks.
+        end_seconds: end of each span, on the same clock.
     """
 
     steps: int
@@ -167,12 +183,17 @@ class Trace(_Frozen):
 
 
 class Ranks(_Frozen):
-    """What several ranks give and cost, a number a rank in each list, in order of the ranks.
+    """Results of several ranks; lists have one value per rank, in order of the ranks.
 
-    ``ratio_to_one_rank`` is the time of a step over that of the same rule on one rank with the same threads, from
-    interleaved blocks of one run. ``bound`` is the least that the schedule allows, from phases timed on one rank; None
-    where no bound is known. ``busy_share`` is the share of a step's time that a rank does not wait. Bytes are None
-    where the memory pass was not asked for.
+    Attributes:
+        modules: number of modules of each rank.
+        ratio_to_one_rank: step time divided by that of the same rule on one rank with the same number of threads per
+            rank, from interleaved blocks of one run.
+        ratio_to_one_rank_ci95: 95 % interval of the ratio.
+        bound: the smallest ratio that the schedule allows, from phases timed on one rank; None if unknown.
+        busy_share: fraction of the step time in which a rank does not wait.
+        peak_activation_bytes: None without the memory pass.
+        peak_total_bytes: None without the memory pass.
     """
 
     modules: list[int]
@@ -185,7 +206,7 @@ class Ranks(_Frozen):
 
 
 class Data(_Frozen):
-    """The data that the cell saw."""
+    """The data of the cell."""
 
     classes: int
     shape: tuple[int, int, int]
@@ -196,7 +217,7 @@ class Data(_Frozen):
 
 
 class Timing(_Frozen):
-    """Seconds of the harness itself: the work (data, network, passes) and what the cell cost besides."""
+    """Seconds of the harness: the work (data, network, passes) and the overhead of the cell."""
 
     work_seconds: float
     overhead_seconds: float
@@ -205,9 +226,9 @@ class Timing(_Frozen):
 class Record(_Frozen):
     """One line of a results file.
 
-    ``id`` is the hash of ``cell``; ``created`` is the time in UTC (ISO 8601); ``attempts`` says how often the cell was
-    started, 0 where it was skipped. ``ranks`` is None where there is one. Of several ranks, ``memory`` is that of the
-    rank which needs most.
+    ``id`` is the hash of ``cell``; ``created`` is the time in UTC (ISO 8601); ``attempts`` is the number of times the
+    cell was started, 0 if it was skipped. ``ranks`` is None for a cell on one rank. On several ranks, ``memory`` is
+    that of the rank that needs most.
     """
 
     schema_version: Literal[3] = Field(alias="schema")
@@ -231,7 +252,7 @@ class Record(_Frozen):
     @field_validator("cell", mode="before")
     @classmethod
     def _is_complete(cls, cell: Any) -> Any:
-        """A default of today must not fill a hole in a stored cell, unless its axis came later."""
+        """Reject a stored cell that lacks an axis, unless the axis was added later and so has a default."""
         if isinstance(cell, dict):
             missing = [name for name, row in BUILT_IN_AXES.items() if not row.later and name not in cell]
             if missing:
@@ -240,13 +261,13 @@ class Record(_Frozen):
 
     @classmethod
     def parse(cls, content: dict[str, Any]) -> Self:
-        """A record from plain data; its cell may name methods and data that this machine does not know.
+        """Return a record from plain data; its cell may name methods and data sets that are not installed.
 
         Raises:
-            pydantic.ValidationError: a part is missing or not legal.
+            pydantic.ValidationError: a field is missing or illegal.
         """
         return cls.model_validate(content)
 
     def line(self) -> str:
-        """The record as one line of JSON, without the line feed."""
+        """Return the record as one line of JSON, without a line feed."""
         return self.model_dump_json(by_alias=True)

@@ -1,4 +1,4 @@
-"""Text files that a command makes."""
+"""Text files that a command writes."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from bench.errors import StoreError
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes ``text`` to ``path`` as UTF-8, and makes the folders above it.
+    """Write ``text`` to ``path`` as UTF-8, and create its parent directories.
 
     Raises:
         StoreError: the file cannot be written.

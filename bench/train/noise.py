@@ -1,7 +1,7 @@
-"""Label noise: wrong training labels, drawn from a generator of their own.
+"""Label noise: wrong training labels, drawn from a separate generator.
 
-Each kind changes a label with probability ``rate`` (``symmetric-inclusive`` may draw the true class again, so fewer
-labels end up wrong: the realised rate is recorded). Kinds as in Patrini et al., arXiv 1609.03683, and Han et al.,
+Each kind redraws a label with probability ``rate``. ``symmetric-inclusive`` may draw the true class again, so fewer
+labels are wrong; the realised rate is recorded. The kinds follow Patrini et al., arXiv 1609.03683, and Han et al.,
 arXiv 1804.06872.
 """
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from bench.config.cell import NoiseKind
 from bench.errors import DataError
 
-# Keeps the noise's generator apart from those of the weights and of the data order, which start from the same seed.
+# Distinguishes the seed of this generator from those of the weights and the data order, which use the cell's seed.
 _STREAM = 0x1ABE1
 
 
@@ -23,25 +23,26 @@ def corrupt_labels(
     seed: int,
     asymmetric: tuple[tuple[int, int], ...] | None = None,
 ) -> tuple[Tensor, float]:
-    """Wrong labels, and how many.
+    """Return noisy labels and the realised noise rate.
 
     Args:
-        labels: ``[N]``, int64, the true labels; left as they are.
-        classes: C.
-        kind: ``none``; ``symmetric-exclusive``: one of the other C - 1 classes, uniformly; ``symmetric-inclusive``: one
-            of all C, uniformly; ``pairflip``: class c to c + 1 mod C; ``asymmetric``: by the data set's class map.
-        rate: the probability that a label is drawn anew, in [0, 1].
-        seed: of the generator.
-        asymmetric: pairs (class, class it moves to); classes without a pair keep their labels.
+        labels: the true labels, ``[N]``, int64; not changed.
+        classes: C, the number of classes.
+        kind: how a redrawn label is chosen. ``none``: it stays as it is. ``symmetric-exclusive``: uniformly from the
+            other C - 1 classes. ``symmetric-inclusive``: uniformly from all C classes. ``pairflip``: c becomes
+            (c + 1) mod C. ``asymmetric``: by the data set's class map.
+        rate: the probability that a label is redrawn, in [0, 1].
+        seed: seed of the generator.
+        asymmetric: the class map, as pairs (true class, noisy class); classes without a pair keep their labels.
 
     Returns:
-        The labels ``[N]`` and the realised rate: the share of them that now differs from the truth.
+        The noisy labels ``[N]``, and the fraction of them that differs from ``labels``.
 
     Raises:
         DataError: ``kind`` is ``asymmetric`` and there is no class map.
     """
     generator = torch.Generator().manual_seed((seed ^ _STREAM) % 2**63)
-    # Both draws are made for every label and kind, so that a higher rate corrupts a superset of the labels.
+    # Both numbers are drawn for every label and kind, so that a higher rate corrupts a superset of the labels.
     is_drawn = torch.rand(len(labels), generator=generator) < rate
     draw = torch.rand(len(labels), generator=generator, dtype=torch.float64)
     if kind == "none":
@@ -54,7 +55,7 @@ def corrupt_labels(
         moved = (labels + 1) % classes
     else:
         if asymmetric is None:
-            raise DataError("asymmetric noise has no class map for this data set; legal: another noise_kind")
+            raise DataError("noise_kind = 'asymmetric': the data set has no class map; legal: another noise_kind")
         target = torch.arange(classes)
         for source, destination in asymmetric:
             target[source] = destination

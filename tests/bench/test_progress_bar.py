@@ -18,7 +18,7 @@ def run_on_a_terminal(arguments: list[str]) -> tuple[int, str]:
     while True:
         try:
             chunk = os.read(terminal, 4096)
-        except OSError:  # how Linux says that the other end is closed
+        except OSError:  # on Linux: the other end is closed
             break
         if not chunk:
             break
@@ -29,7 +29,7 @@ def run_on_a_terminal(arguments: list[str]) -> tuple[int, str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs pseudo-terminals")
-def test_it_shows_the_cell_in_flight_cells_done_and_failures(tmp_path: Path) -> None:
+def test_the_bar_shows_the_current_cell_finished_cells_and_failures(tmp_path: Path) -> None:
     out = str(tmp_path / "out.jsonl")
     tiny = ["--set", "passes=memory", "--set", "method=bp,sid-streamed", "--set", "batch_size=64,1000000000"]
     code, output = run_on_a_terminal(["run", "smoke", "--out", out, "--memory-limit", "300MiB", *tiny])

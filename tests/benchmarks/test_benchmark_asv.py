@@ -1,4 +1,4 @@
-"""asv finds its benchmarks, and a quick run of them ends without a failure."""
+"""asv finds its benchmarks, and a quick run of them succeeds."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ ASV = [sys.executable, "-m", "asv"]
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """Asv's view of the project: the configuration and the benchmarks in a repository of their own."""
+    """A separate repository with the configuration and the benchmarks of asv."""
     shutil.copy(ROOT / "asv.conf.json", tmp_path)
     shutil.copytree(ROOT / "bench" / "asv", tmp_path / "bench" / "asv", ignore=shutil.ignore_patterns("__pycache__"))
     for command in (

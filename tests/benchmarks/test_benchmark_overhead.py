@@ -1,4 +1,4 @@
-"""Benchmark of the harness itself: what a cell costs besides its work."""
+"""Benchmark of the harness: the overhead per cell."""
 
 import statistics
 from pathlib import Path
@@ -31,7 +31,7 @@ def test_overhead_of_a_cell(benchmark: Any, tmp_path: Path) -> None:
         Store(tmp_path / "tiny.jsonl") as store,
         ForkServerExecutor(ExecutorSettings(timeout_seconds=60)) as executor,
     ):
-        executor.check(sweep.cells[0])  # loads torch, which is paid once a sweep
+        executor.check(sweep.cells[0])  # loads torch, which happens once per sweep
         summary = benchmark.pedantic(run_sweep, args=(sweep, store, executor, Watcher()), rounds=1)
     benchmark.extra_info["overhead_seconds"] = summary.overhead_seconds
     benchmark.extra_info["median_overhead_seconds"] = statistics.median(summary.overhead_seconds)

@@ -1,6 +1,6 @@
-"""Benchmarks of the steps: a round is one interleaved block of BP and the method, so that the ratio is fair.
+"""Benchmarks of the steps: a round is one interleaved block of the method and BP, so that drift cancels.
 
-``pytest tests/benchmarks --benchmark-json=out.json`` writes the pair ratios and the exact bytes as ``extra_info``.
+``pytest tests/benchmarks --benchmark-json=out.json`` writes the ratios and the exact bytes as ``extra_info``.
 """
 
 import statistics
@@ -29,7 +29,7 @@ def flushed_denormals() -> Iterator[None]:
 
 @pytest.mark.parametrize("depth", [4, 16])
 @pytest.mark.parametrize("method", ["bp-checkpoint", "sid-published", "sid-streamed-autograd", "sid-streamed"])
-def test_step_beside_bp(benchmark: Any, method: str, depth: int) -> None:
+def test_step_compared_with_bp(benchmark: Any, method: str, depth: int) -> None:
     cell = make_cell({"method": method, "dataset": "random", "depth": depth, "batch_size": 128, "passes": ["latency"]})
     data = load_splits(cell, None)
     images, labels = data.train.images[: cell.batch_size], data.train.labels[: cell.batch_size]
@@ -56,4 +56,6 @@ def test_step_beside_bp(benchmark: Any, method: str, depth: int) -> None:
         "bp_peak_activation_bytes": bp_bytes,
     }
     assert len(measured) == ROUNDS
-    assert (own_bytes > bp_bytes) == (method == "sid-published"), "published SID holds more than BP, the others less"
+    assert (own_bytes > bp_bytes) == (method == "sid-published"), (
+        "published SID needs more memory than BP, the others less"
+    )

@@ -1,4 +1,4 @@
-"""The page in a real browser: headless Chromium, driven by playwright."""
+"""The page in headless Chromium, controlled by playwright."""
 
 import os
 import shutil
@@ -41,7 +41,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The records of a real run: two methods, two depths, two rates of noise; and one made of it, on two ranks."""
+    """The records of a real run with two methods, two depths and two noise rates, and one record made on two ranks."""
     folder = tmp_path_factory.mktemp("results")
     suite = folder / "tiny.toml"
     suite.write_text(
@@ -81,9 +81,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def on_two_ranks(record: Record) -> Record:
-    """``record`` as if its modules had run on two ranks, of which the second waits for the first."""
+    """Return ``record`` as if its modules had run on two ranks, the second waiting for the first."""
     content = record.model_dump(mode="json", by_alias=True)
-    content["cell"]["latency_seconds"] *= 2  # a results file holds a cell once
+    content["cell"]["latency_seconds"] *= 2  # a results file holds each cell once
     content["id"] = Cell.model_validate(content["cell"]).id
     content["ranks"] = {
         "modules": [2, 2],
@@ -121,7 +121,7 @@ def page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
-def test_it_opens_offline_without_an_error_or_a_request(page: Page, page_file: Path) -> None:
+def test_the_page_opens_offline_without_errors_or_requests(page: Page, page_file: Path) -> None:
     problems: list[str] = []
     requests: list[str] = []
     page.on("console", lambda message: problems.append(message.text))
@@ -132,7 +132,7 @@ def test_it_opens_offline_without_an_error_or_a_request(page: Page, page_file: P
     assert requests == [page_file.as_uri()]
 
 
-def test_every_figure_is_drawn_and_every_mark_lies_inside_it(page: Page, page_file: Path) -> None:
+def test_every_figure_is_drawn_with_marks_and_text(page: Page, page_file: Path) -> None:
     page.goto(page_file.as_uri())
     figures = page.locator("figure svg")
     assert figures.count() == 12
@@ -149,9 +149,9 @@ def test_every_figure_is_drawn_and_every_mark_lies_inside_it(page: Page, page_fi
         assert figure.locator("text").count() > 5
 
 
-def test_who_computes_when_has_a_lane_a_module_and_ranks_a_section(page: Page, page_file: Path) -> None:
+def test_module_schedules_have_lanes_and_ranks_have_a_section(page: Page, page_file: Path) -> None:
     page.goto(page_file.as_uri())
-    lanes = page.locator("figure[aria-labelledby^='who-computes-when'] svg")
+    lanes = page.locator("figure[aria-labelledby^='module-schedule'] svg")
     texts = [text.strip() for text in lanes.locator("text").all_text_contents()]
     for text in ("bp", "sid-streamed", "sid-streamed, 2 ranks", "rank 1: 4", "forward", "backward", "optimizer", "ms"):
         assert text in texts
@@ -173,7 +173,7 @@ def test_the_records_download_as_they_were_stored(page: Page, page_file: Path, r
     assert Path(download.value.path()).read_bytes() == results.read_bytes()
 
 
-def test_links_lead_to_sections_and_figures_have_names(page: Page, page_file: Path) -> None:
+def test_links_lead_to_sections_and_figures_have_text_alternatives(page: Page, page_file: Path) -> None:
     page.goto(page_file.as_uri())
     for link in page.locator("nav a").all():
         target = link.get_attribute("href")

@@ -1,4 +1,4 @@
-"""How a step's time is shared out between forward, backward and optimizer."""
+"""The time of a step by phase: forward, backward and optimizer."""
 
 import statistics
 from collections import defaultdict
@@ -15,11 +15,11 @@ _STEPS = 9  # odd, so that a median is one of them
 
 
 def measure_shares(step: TrainingStep, images: Tensor, labels: Tensor) -> Shares:
-    """Medians over a few steps of the seconds in each phase; on CUDA device time between events.
+    """Return the median seconds in each phase over a few steps; on CUDA, device time between events.
 
-    Backward is what autograd runs backward, recomputation included, and what a rule says is backward
-    (:func:`sid_core.phases.enter`). A rule that works gradients out by hand and does not say so counts as forward.
-    The optimizer's part includes the release of the old gradients.
+    Backward is the time in autograd's backward pass, recomputation included, and the time that a rule reports as
+    backward (:func:`sid_core.phases.enter`). Gradients that a rule computes by hand without reporting it count as
+    forward. The optimizer's time includes the release of the old gradients.
 
     Args:
         step: the training step, warm; its weights change.
@@ -38,7 +38,7 @@ def measure_shares(step: TrainingStep, images: Tensor, labels: Tensor) -> Shares
 
 
 def _seconds_by_phase(step: TrainingStep, images: Tensor, labels: Tensor, clock: Clock) -> dict[Phase, float]:
-    """Seconds that one step spends in each phase that it enters."""
+    """Return the seconds of one step in each phase that it enters."""
     phases: list[Phase] = ["optimizer"]  # a step begins with the release of the old gradients
     marks = [clock.mark()]
 

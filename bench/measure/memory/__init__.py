@@ -1,1 +1,1 @@
-"""The memory pass: exact bytes by category, the allocator's view, and the prediction of both."""
+"""The memory pass: exact bytes by category, the allocator's count, and the prediction of the exact bytes."""

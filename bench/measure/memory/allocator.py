@@ -1,4 +1,4 @@
-"""The second instrument: what the allocator itself counts in a step, with the workspaces inside operators."""
+"""The second memory instrument: bytes counted by the allocator, which include workspaces inside operators."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,17 +19,17 @@ _CUDA_ROUNDS_TO = 512
 
 
 def measure_allocator(step: Step, images: Tensor, labels: Tensor, exact_bytes: int) -> Allocator:
-    """Runs one step with gradients zeroed in place and sums up what the allocator gives out and takes back.
+    """Run one step with gradients zeroed in place, and count the bytes that the allocator hands out and takes back.
 
     Args:
         step: the training step, which has run before; its weights change.
         images: one batch, ``[B, channels, H, W]``, on the step's device.
         labels: ``[B]``, int64, on the step's device.
-        exact_bytes: the peak by the exact instrument; on CUDA it is metered again, in the allocator's units.
+        exact_bytes: the peak by the exact instrument. On CUDA it is measured again, in the allocator's units.
     """
     if images.device.type == "cuda":
-        return _ask_cuda(step, images, labels)
-    # torch.profiler, which wraps this one, takes a second and a half to load.
+        return _measure_cuda(step, images, labels)
+    # This profiler, because importing torch.profiler, which wraps it, takes 1.5 s.
     with profile(profile_memory=True) as profiler, _AtOperators(_marked):
         step(images, labels, gradients="zero")
     peak, between_operators = sum_up(allocations(profiler))
@@ -45,9 +45,10 @@ def measure_allocator(step: Step, images: Tensor, labels: Tensor, exact_bytes: i
 
 
 def allocations(profiler: profile) -> Iterator[tuple[int, int] | None]:
-    """What the profiler has seen of the CPU's allocator: (address, bytes given out or, negative, taken back), in order.
+    """Yield the CPU allocations that the profiler recorded, in order.
 
-    None stands for the end of an operator that was marked. Everything private of the profiler is used here.
+    An item is (address, bytes), where bytes are negative for a deallocation; None marks the end of a marked operator.
+    This is the only function that uses private interfaces of the profiler.
     """
     yield from _walk(cast(Any, profiler.kineto_results).experimental_event_tree())
 
@@ -63,7 +64,7 @@ def _walk(events: Iterable[Any]) -> Iterator[tuple[int, int] | None]:
 
 
 def sum_up(allocated: Iterable[tuple[int, int] | None]) -> tuple[int, int]:
-    """The peak of the bytes given out, at any moment and at the ends of operators; see :func:`allocations`."""
+    """Return the peak of allocated bytes at any moment, and the peak at ends of operators; see :func:`allocations`."""
     held: dict[int, int] = {}
     live = peak = between_operators = 0
     for event in allocated:
@@ -76,7 +77,7 @@ def sum_up(allocated: Iterable[tuple[int, int] | None]) -> tuple[int, int]:
             live += size
             peak = max(peak, live)
         else:
-            live -= held.pop(address, 0)  # what was given out before is not the step's
+            live -= held.pop(address, 0)  # an address that is not known was allocated before the step
     return peak, between_operators
 
 
@@ -101,7 +102,7 @@ def _marked(operator: Callable[[], Any]) -> Any:
         return operator()
 
 
-def _ask_cuda(step: Step, images: Tensor, labels: Tensor) -> Allocator:
+def _measure_cuda(step: Step, images: Tensor, labels: Tensor) -> Allocator:
     device = images.device
     between_operators = 0
 
@@ -131,7 +132,7 @@ def _ask_cuda(step: Step, images: Tensor, labels: Tensor) -> Allocator:
 
 
 def _process_bytes(device: torch.device) -> int | None:
-    """What NVML says that this process holds on the device, matched by UUID; None where NVML does not say."""
+    """Return the bytes of this process on the device, by NVML; None if NVML does not report them."""
     import pynvml
 
     try:

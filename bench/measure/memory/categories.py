@@ -1,4 +1,4 @@
-"""What the exact instrument's events say: bytes by category at the peak, and their course through the step."""
+"""Bytes by category, from the events of the exact instrument: at the peak, and over the course of the step."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,18 +16,19 @@ _POINTS = 100
 
 
 class _Moment(NamedTuple):
-    """After ``operator`` operators: live bytes by (is activation, region)."""
+    """Live bytes by category after ``operator`` operators."""
 
     operator: int
     phase: Phase
-    live: tuple[int, int, int, int]  # in the order of _COLUMNS
+    live: tuple[int, int, int, int]  # in the order of _CATEGORIES
 
     @property
     def total(self) -> int:
         return sum(self.live)
 
 
-_COLUMNS: dict[tuple[bool, Region], str] = {
+# Names of the categories by (whether it is an activation, region).
+_CATEGORIES: dict[tuple[bool, Region], str] = {
     (True, "trunk"): "activation_trunk",
     (True, "modules"): "activation_modules",
     (False, "trunk"): "temporary_trunk",
@@ -36,10 +37,11 @@ _COLUMNS: dict[tuple[bool, Region], str] = {
 
 
 @contextmanager
-def told_phase_and_region(meter: StorageMeter, trunk: nn.Module) -> Iterator[None]:
-    """Tells ``meter`` which phase of the step runs, and whether the trunk's part of it.
+def phase_and_region_for(meter: StorageMeter, trunk: nn.Module) -> Iterator[None]:
+    """Set the phase and the region of ``meter`` while a step runs in the context.
 
-    The trunk's backward pass begins when the gradient of its output is complete, and lasts until that of the step ends.
+    The trunk's backward pass begins when the gradient of its output is complete, and ends with the backward pass of the
+    step.
     """
 
     def enter(phase: Phase, _module: int | None) -> None:
@@ -59,7 +61,7 @@ def told_phase_and_region(meter: StorageMeter, trunk: nn.Module) -> Iterator[Non
         meter.region = "trunk"
 
     regions: list[Region] = []
-    # A rule that recomputes may call the trunk part by part, and as a whole where the trunk itself has a hook.
+    # A rule that recomputes may call the children of the trunk instead of the trunk, so the hooks are on the children.
     parts = list(trunk) if type(trunk) is nn.Sequential and len(trunk) else [trunk]
     hooks = []
     for part in parts:
@@ -73,20 +75,20 @@ def told_phase_and_region(meter: StorageMeter, trunk: nn.Module) -> Iterator[Non
 
 
 def at_peak(events: Sequence[Event]) -> CreatedBytes:
-    """The bytes of each category at the first moment of the peak."""
+    """Return the bytes of each category at the first moment of the peak."""
     peak = max(_moments(events), key=lambda moment: moment.total, default=None)
     live = peak.live if peak is not None else (0, 0, 0, 0)
-    return CreatedBytes(**dict(zip(_COLUMNS.values(), live, strict=True)))
+    return CreatedBytes(**dict(zip(_CATEGORIES.values(), live, strict=True)))
 
 
 def timeline(events: Sequence[Event], operators: int) -> Timeline:
-    """The course of live bytes in at most about 100 stretches of equal length, each by its largest moment."""
-    stretch = max(1, -(-operators // _POINTS))
+    """Return live bytes over the step, in up to about 100 intervals of equal length, at the peak of each interval."""
+    interval = max(1, -(-operators // _POINTS))
     points = [
         max(moments, key=lambda moment: moment.total)
-        for _, moments in groupby(_moments(events), key=lambda moment: moment.operator // stretch)
+        for _, moments in groupby(_moments(events), key=lambda moment: moment.operator // interval)
     ]
-    series = {name: [point.live[index] for point in points] for index, name in enumerate(_COLUMNS.values())}
+    series = {name: [point.live[index] for point in points] for index, name in enumerate(_CATEGORIES.values())}
     return Timeline(
         operators=operators,
         at=[point.operator for point in points],
@@ -96,8 +98,8 @@ def timeline(events: Sequence[Event], operators: int) -> Timeline:
 
 
 def _moments(events: Sequence[Event]) -> Iterator[_Moment]:
-    """Live bytes after each event."""
-    live = dict.fromkeys(_COLUMNS, 0)
+    """Yield the live bytes after each event."""
+    live = dict.fromkeys(_CATEGORIES, 0)
     for event in events:
         live[event.storage.is_activation, event.storage.region] += event.bytes
         yield _Moment(event.operator, event.phase, (*live.values(),))  # type: ignore[arg-type]

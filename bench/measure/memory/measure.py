@@ -1,32 +1,29 @@
-"""The memory pass: the bytes of one training step, by category, and what the allocator says of the same step."""
-
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""The memory pass: the bytes of one training step by category, and the allocator's count of the same step."""
 
 import torch
 from torch import Tensor
 
+from bench.measure.clock import collector_paused
 from bench.measure.memory.allocator import measure_allocator
-from bench.measure.memory.categories import at_peak, timeline, told_phase_and_region
+from bench.measure.memory.categories import at_peak, phase_and_region_for, timeline
 from bench.measure.memory.storages import StorageMeter, bytes_of
 from bench.store.record import Memory
 from bench.train.step import Step
 
 
 def measure_memory(step: Step, images: Tensor, labels: Tensor, round_to: int = 1, ask_allocator: bool = True) -> Memory:
-    """Runs three steps: the first for what persists, the second metered, the third under the allocator's eyes.
+    """Run three steps: one to create persistent tensors, one with the exact instrument, one with the allocator's.
 
-    The first step brings gradients and optimizer state into being. In the others, gradient buffers are zeroed in
-    place, so everything that they allocate is activations and temporaries. Gradients that a rule frees within its step
-    do not persist, and are temporaries, too. Deterministic.
+    The first step creates gradients and optimizer state. In the other steps, gradient buffers are zeroed in place, so
+    all bytes that they allocate are activations or temporary. Gradients that a rule frees within its step are
+    temporary. The result is deterministic.
 
     Args:
         step: the training step; its weights change.
         images: one batch, ``[B, channels, H, W]``, on the step's device.
         labels: ``[B]``, int64, on the step's device.
-        round_to: each storage counts with its bytes rounded up to a multiple of this.
-        ask_allocator: whether the third step is run; tensors without contents have no allocator.
+        round_to: the bytes of each storage are rounded up to a multiple of this.
+        ask_allocator: whether to run the third step; tensors without contents have no allocator.
     """
     step(images, labels)
     parameters = list(step.network.parameters())
@@ -46,9 +43,9 @@ def measure_memory(step: Step, images: Tensor, labels: Tensor, round_to: int = 1
     }
     if images.device.type == "cuda":
         torch.cuda.synchronize(images.device)
-    with _no_collection():
+    with collector_paused():
         meter = StorageMeter(images.device, round_to)
-        with told_phase_and_region(meter, step.network.trunk), meter:
+        with phase_and_region_for(meter, step.network.trunk), meter:
             step(images, labels, gradients="zero")
         allocator = measure_allocator(step, images, labels, meter.peak) if ask_allocator else None
     return Memory(
@@ -59,16 +56,3 @@ def measure_memory(step: Step, images: Tensor, labels: Tensor, round_to: int = 1
         timeline=timeline(meter.events, meter.operators),
         allocator=allocator,
     )
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """No garbage collection in mid-step: it would free cycles at a moment that depends on what ran before."""
-    gc.collect()
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

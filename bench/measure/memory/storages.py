@@ -1,4 +1,4 @@
-"""The exact instrument: follows every tensor storage from the operator that makes it to its death."""
+"""The exact memory instrument: tracks every tensor storage from the operator that creates it until it is freed."""
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -22,9 +22,10 @@ Region = Literal["trunk", "modules"]
 
 @dataclass(eq=False)
 class Storage:
-    """A storage that was created under the meter.
+    """A storage that was created while the meter was active.
 
-    ``is_activation`` turns true when a backward part begins while a storage from a forward part is still held.
+    ``is_activation`` becomes true if the storage was created in a forward phase and still exists when the next backward
+    phase begins.
     """
 
     bytes: int
@@ -34,7 +35,14 @@ class Storage:
 
 @dataclass(frozen=True)
 class Event:
-    """A change of live bytes: after how many operators, in which phase, of which storage, by how much."""
+    """A change of live bytes.
+
+    Attributes:
+        operator: number of operators that ran before.
+        phase: phase of the step.
+        storage: the storage that was created, resized or freed.
+        bytes: the change; negative if live bytes fall.
+    """
 
     operator: int
     phase: Phase
@@ -45,22 +53,22 @@ class Event:
 class StorageMeter(TorchDispatchMode):
     """Counts the bytes of storages created while it is active, on one kind of device.
 
-    An operator's output whose storage was not seen before is new; an operator's input whose storage was not seen
-    before existed already and never counts (parameters, inputs, gradient buffers, optimizer state). Views and in-place
-    results share a storage that is known, so each storage counts once. A storage leaves the sum when it is freed. The
-    instrument is deterministic and the same on every device; it does not see workspaces inside an operator.
+    An unknown storage in the output of an operator is new. An unknown storage in the input of an operator existed
+    before, and is never counted (parameters, inputs, gradient buffers, optimizer state). Views and in-place results
+    share a known storage, so each storage is counted once, until it is freed. The instrument is deterministic and works
+    alike on every device. It does not see workspaces inside an operator.
 
     Args:
-        device: storages on this kind of device count.
-        round_to: each storage counts with its bytes rounded up to a multiple of this, as an allocator would.
+        device: only storages on devices of this type are counted.
+        round_to: the bytes of each storage are rounded up to a multiple of this, as an allocator does.
 
     Attributes:
-        live: bytes alive now.
-        peak: the largest value of ``live`` so far, in bytes.
-        operators: operators run so far.
+        live: bytes of counted storages that exist now.
+        peak: the largest value of ``live`` so far.
+        operators: number of operators so far.
         events: every change of ``live``, in order.
-        phase: the phase of the step; whoever knows it sets it with :meth:`enter`.
-        region: the part of the network that runs; whoever knows it sets it.
+        phase: the phase of the step, set by the caller with :meth:`enter`.
+        region: the part of the network that runs, set by the caller.
     """
 
     def __init__(self, device: torch.device, round_to: int = 1) -> None:
@@ -73,81 +81,86 @@ class StorageMeter(TorchDispatchMode):
         self.region: Region = "modules"
         self._device_type = device.type
         self._round_to = round_to
-        # By the address of the storage: what it counts as (None: it existed before), and a weak reference that tells
-        # of its death.
+        # By address: the counted storage (None if it existed before), and a weak reference whose callback runs when the
+        # storage is freed.
         self._known: dict[int, tuple[Storage | None, weakref.ref[Any]]] = {}
-        self._made_forward: list[weakref.ref[Storage]] = []
+        self._created_forward: list[weakref.ref[Storage]] = []
         self._patches = ExitStack()
 
     def enter(self, phase: Phase) -> None:
-        """Says that ``phase`` begins; what a forward part has made and is still held then is an activation."""
+        """Begin ``phase``; unless it is forward, storages that a forward phase created become activations."""
         if phase != "forward":
-            self._settle_activations()
+            self._mark_activations()
         self.phase = phase
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Runs the operator and books its storages."""
+        """Run the operator, and count its storages."""
         kwargs = kwargs or {}
         if any(is_traceable_wrapper_subclass(leaf) for leaf in tree_leaves((args, kwargs))):
-            return NotImplemented  # the wrapper takes it apart into operators on what it wraps, which come here
+            return NotImplemented  # the subclass runs the operator on the tensors that it wraps, which come here
         self.operators += 1
-        made_forward = self._is_forward()
-        if not made_forward:
-            self._settle_activations()
-        book_output = partial(self._count, made_forward=made_forward)
-        # torch.tensor(...) fills its storage outside of any operator, then lifts it: that input is new, and the output
-        # is the same storage, or takes its place where tensors are fake.
+        is_forward = self._is_forward()
+        if not is_forward:
+            self._mark_activations()
+        count_output = partial(self._count, is_forward=is_forward)
+        # torch.tensor(...) fills its storage outside of any operator, then calls lift_fresh. So its input is new, and
+        # its output has the same storage, or replaces it if tensors are fake.
         if func is not _LIFT_FRESH:
             self._for_each_storage((args, kwargs), self._exclude)
         output = func(*args, **kwargs)
-        self._for_each_storage(output, book_output)
+        self._for_each_storage(output, count_output)
         return output
 
     def __enter__(self) -> Self:
-        """Starts counting."""
-        self._patches.enter_context(_told_of_what_is_no_operator(self))
+        """Start counting."""
+        self._patches.enter_context(_changes_below_the_dispatcher(self))
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stops counting; storages that live on are forgotten."""
+        """Stop counting, and stop tracking the storages that still exist."""
         super().__exit__(kind, error, traceback)  # type: ignore[no-untyped-call]
         self._patches.close()
         self._known.clear()
-        self._made_forward.clear()
+        self._created_forward.clear()
 
-    def book(self, storage: torch.UntypedStorage) -> None:
-        """Counts ``storage``, which something other than an operator has made or resized."""
+    def count_created(self, storage: torch.UntypedStorage) -> None:
+        """Count ``storage``, which was created or resized by something other than an operator."""
         if storage.device.type == self._device_type:
-            self._count(storage, made_forward=self._is_forward())
+            self._count(storage, is_forward=self._is_forward())
+
+    def count_resized(self, storage: torch.UntypedStorage) -> None:
+        """Count the new size of ``storage`` if it is tracked."""
+        if storage._cdata in self._known:
+            self.count_created(storage)
 
     def _is_forward(self) -> bool:
-        """Whether a forward part runs; a checkpoint recomputes in the backward phase, with gradients enabled."""
+        """Return whether a forward part runs; a checkpoint recomputes in the backward phase, with gradients enabled."""
         return self.phase == "forward" or (self.phase == "backward" and torch.is_grad_enabled())
 
-    def _settle_activations(self) -> None:
-        for reference in self._made_forward:
+    def _mark_activations(self) -> None:
+        for reference in self._created_forward:
             storage = reference()
             if storage is not None and storage.bytes:
                 storage.is_activation = True
-        self._made_forward.clear()
+        self._created_forward.clear()
 
-    def _for_each_storage(self, tree: Any, book: Callable[[torch.UntypedStorage], None]) -> None:
+    def _for_each_storage(self, tree: Any, visit: Callable[[torch.UntypedStorage], None]) -> None:
         for leaf in tree_leaves(tree):
             if isinstance(leaf, Tensor) and leaf.device.type == self._device_type and leaf.layout is torch.strided:
-                book(leaf.untyped_storage())
+                visit(leaf.untyped_storage())
             elif isinstance(leaf, torch.UntypedStorage) and leaf.device.type == self._device_type:
-                book(leaf)
+                visit(leaf)
 
     def _exclude(self, storage: torch.UntypedStorage) -> None:
         if storage._cdata not in self._known:
-            self._follow(storage, None)
+            self._track(storage, None)
 
-    def _count(self, storage: torch.UntypedStorage, made_forward: bool) -> None:
+    def _count(self, storage: torch.UntypedStorage, is_forward: bool) -> None:
         size = rounded_up(storage.nbytes(), self._round_to)
         address = storage._cdata
         if address in self._known:
@@ -156,12 +169,12 @@ class StorageMeter(TorchDispatchMode):
                 self._change(known, size - known.bytes)
             return
         created = Storage(0, self.region)
-        self._follow(storage, created)
-        if made_forward:
-            self._made_forward.append(weakref.ref(created))
+        self._track(storage, created)
+        if is_forward:
+            self._created_forward.append(weakref.ref(created))
         self._change(created, size)
 
-    def _follow(self, storage: torch.UntypedStorage, entry: Storage | None) -> None:
+    def _track(self, storage: torch.UntypedStorage, entry: Storage | None) -> None:
         address = storage._cdata
         self._known[address] = (entry, weakref.ref(storage, partial(self._forget, address)))
 
@@ -179,24 +192,23 @@ class StorageMeter(TorchDispatchMode):
 
 
 @contextmanager
-def _told_of_what_is_no_operator(meter: StorageMeter) -> Iterator[None]:
-    """Has ``meter`` told of what changes storages below the dispatcher, where no mode sees it."""
+def _changes_below_the_dispatcher(meter: StorageMeter) -> Iterator[None]:
+    """Report to ``meter`` functions that create or resize storages without an operator, so that no mode sees them."""
     resize = torch.UntypedStorage.resize_
     get_state = torch.get_rng_state
 
-    def resize_and_tell(storage: torch.UntypedStorage, size: int) -> torch.UntypedStorage:
+    def resize_and_count(storage: torch.UntypedStorage, size: int) -> torch.UntypedStorage:
         resized: torch.UntypedStorage = resize(storage, size)
-        if storage._cdata in meter._known:
-            meter.book(storage)
+        meter.count_resized(storage)
         return resized
 
-    def get_state_and_tell() -> Tensor:
+    def get_state_and_count() -> Tensor:
         state = get_state()
-        meter.book(state.untyped_storage())
+        meter.count_created(state.untyped_storage())
         return state
 
-    torch.UntypedStorage.resize_ = resize_and_tell  # type: ignore[method-assign,assignment]
-    torch.get_rng_state = get_state_and_tell
+    torch.UntypedStorage.resize_ = resize_and_count  # type: ignore[method-assign,assignment]
+    torch.get_rng_state = get_state_and_count
     try:
         yield
     finally:
@@ -205,11 +217,11 @@ def _told_of_what_is_no_operator(meter: StorageMeter) -> Iterator[None]:
 
 
 def bytes_of(tensors: Sequence[Tensor | None], round_to: int = 1) -> int:
-    """The bytes of the storages behind ``tensors``, each storage once and rounded up; None counts nothing."""
+    """Return the bytes of the storages of ``tensors``, each storage once and rounded up; None counts as 0."""
     storages = {tensor.untyped_storage()._cdata: tensor.untyped_storage() for tensor in tensors if tensor is not None}
     return sum(rounded_up(storage.nbytes(), round_to) for storage in storages.values())
 
 
 def rounded_up(size: int, multiple: int) -> int:
-    """The smallest multiple of ``multiple`` that is not below ``size``."""
+    """Return the smallest multiple of ``multiple`` that is not less than ``size``."""
     return -(-size // multiple) * multiple

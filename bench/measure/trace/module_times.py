@@ -1,4 +1,4 @@
-"""How long each module takes in a step on one rank, from a trace of it."""
+"""The time of each module in a step on one rank, from a trace."""
 
 from collections import defaultdict
 
@@ -12,10 +12,10 @@ from sid_core import module_cost
 
 
 def time_modules(step: TrainingStep, images: Tensor, labels: Tensor) -> StepTimes | None:
-    """Times of the modules of ``step``'s network; None where the trace has more spans than a trace may have.
+    """Return the times of the modules of ``step``; None if the trace would have more than 1,000 spans.
 
-    What belongs to no module is the trunk's. The optimizer's time is shared out by numbers of parameters, and the part
-    of a forward pass that needs no belief by :func:`sid_core.module_cost`.
+    Time that belongs to no module counts as the trunk's. The optimizer's time is divided in proportion to the numbers
+    of parameters. The part of a forward pass that needs no belief is estimated by :func:`sid_core.module_cost`.
 
     Args:
         step: the training step, warm; its weights change.
@@ -33,8 +33,8 @@ def time_modules(step: TrainingStep, images: Tensor, labels: Tensor) -> StepTime
     network = step.network
     modules = list(network.local_modules)
     update = sum(time for (_, phase), time in seconds.items() if phase == LETTERS["optimizer"])
-    a_parameter = update / sum(parameter.numel() for parameter in network.parameters())
-    updates = [a_parameter * sum(parameter.numel() for parameter in module.parameters()) for module in modules]
+    per_parameter = update / sum(parameter.numel() for parameter in network.parameters())
+    updates = [per_parameter * sum(parameter.numel() for parameter in module.parameters()) for module in modules]
     costs = [module_cost(module, network.classes) for module in modules]
     numbers = range(1, len(modules) + 1)
     forward, backward = LETTERS["forward"], LETTERS["backward"]

@@ -1,10 +1,9 @@
-"""Who computes when: a few steps followed span by span, apart from every step that is timed.
+"""Records which module computes when, in a few steps that are separate from the timed ones.
 
-A rule that runs its modules itself says which module it is at (:func:`sid_core.phases.enter`). Where one network runs
-end to end through autograd, nobody says so; then the module of a forward span is seen where the network runs it
-(``run_module``), and that of a backward span by hooks on the tensors that go in and out. Neither touches a module: a
-hook on one would keep the hand-written backward pass from running, and compiled code from being used as it is, and the
-trace would show another step.
+A rule that runs its modules itself reports the current module (:func:`sid_core.phases.enter`). When a network runs end
+to end through autograd, no rule reports it; then the module of a forward span is observed in ``run_module`` of the
+network, and that of a backward span by hooks on the tensors that enter and leave a module. No module itself has a hook:
+a hook would disable the hand-written backward pass and compiled code, so the trace would show another step.
 """
 
 import time
@@ -24,14 +23,14 @@ from sid_core import BeliefNetwork
 from sid_core.phases import Phase
 
 _STEPS = 5  # odd, so that a median is one of them
-_MOST_SPANS = 1000  # a record is one line of a file: more spans than that no figure shows
-_DIGITS = 7  # of seconds
+_MOST_SPANS = 1000  # limits the length of a record; a figure could not show more spans
+_DIGITS = 7  # decimals of seconds
 
 
 class Span(NamedTuple):
-    """A stretch of time in which ``rank`` was in one phase of one module: a row of :class:`bench.store.record.Trace`.
+    """A time span of one rank in one phase of one module: a row of :class:`bench.store.record.Trace`.
 
-    Seconds are those of a clock that all processes of a machine share.
+    Seconds are those of ``time.perf_counter``, which the processes of a machine share.
     """
 
     rank: int
@@ -42,16 +41,17 @@ class Span(NamedTuple):
 
 
 class TraceRecorder:
-    """Collects the spans of the steps that run while it is open; what runs before the first phase is told is left out.
+    """Collects the spans of steps that run in its context; work before the first reported phase is left out.
 
-    A module's span lasts until the next begins: the softmax and the loss behind a module count as the module's, what is
-    recomputed in a backward pass as backward. On CUDA every change of phase waits for the device, so a step is slower
-    here than elsewhere.
+    A span lasts until the next one begins, so the softmax and the loss after a module belong to the module.
+    Recomputation in a backward pass counts as backward. On CUDA, every change of phase waits for the device, so traced
+    steps are slower than others.
 
     Args:
         network: the network whose modules run in this process.
-        rank: of this process.
-        first_module: the number of ``network``'s first module in the whole network, whose numbers a rule tells.
+        rank: the rank of this process.
+        first_module: the number of ``network``'s first module in the whole network; rules report numbers in the whole
+            network.
     """
 
     def __init__(self, network: BeliefNetwork, rank: int = 0, first_module: int = 1) -> None:
@@ -67,36 +67,39 @@ class TraceRecorder:
         self._closing = ExitStack()
 
     def __enter__(self) -> Self:
-        """Starts to collect."""
+        """Start collecting."""
         run_module = self._network.run_module
         first_module = min(self._numbers.values())
 
-        def run_and_tell(module: nn.Module, belief: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        def run_and_record(module: nn.Module, belief: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
             number = self._numbers.get(module)
             self._enter("backward" if self._at[0] == "backward" else "forward", number)
-            if number == first_module and not features.is_leaf:  # the trunk's, with its graph
-                self._tell_backward(features, None)
+            if number == first_module and not features.is_leaf:  # features of the trunk, with a graph
+                self._enter_backward_at(features, None)
             logits, new_features = run_module(module, belief, features)
             for output in (logits, new_features):
-                if output is not features:  # a cascade's features are the trunk's
-                    self._tell_backward(output, number)
+                if output is not features:  # in a cascade, these are the trunk's features
+                    self._enter_backward_at(output, number)
             return logits, new_features
 
-        # In the instance's own dictionary, which comes before the class; nothing in a module is touched.
-        self._network.__dict__["run_module"] = run_and_tell
+        # An attribute of the instance, which overrides the method of the class.
+        self._network.__dict__["run_module"] = run_and_record
         self._closing.callback(self._network.__dict__.pop, "run_module")
-        self._closing.enter_context(follow_phases(self._hear))
+        self._closing.enter_context(follow_phases(self._on_phase))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Ends the last span."""
+        """End the last span."""
         self._closing.close()
         self._mark("", None)
 
     def spans(self) -> list[Span]:
-        """What was collected, in order of time, once the recorder is closed; neighbours that are alike are one span."""
+        """Return the collected spans in order of time; adjacent spans of one module and phase are merged.
+
+        Call it after the context has ended.
+        """
         spans: list[Span] = []
         for (start, phase, module), (end, _, _) in zip(self._marks, self._marks[1:], strict=False):
             if spans and (spans[-1].module, spans[-1].phase) == (module, phase):
@@ -105,8 +108,8 @@ class TraceRecorder:
                 spans.append(Span(self._rank, module, phase, start, end))
         return spans
 
-    def _hear(self, phase: Phase, module: int | None) -> None:
-        """A phase was told. Autograd that begins within a module's backward pass is a part of it."""
+    def _on_phase(self, phase: Phase, module: int | None) -> None:
+        """Enter a reported phase, unless autograd begins within a module's backward pass and so is a part of it."""
         if module is not None or phase != "backward" or self._at[0] != "backward":
             self._enter(phase, module)
 
@@ -119,14 +122,14 @@ class TraceRecorder:
             torch.cuda.synchronize(self._device)
         self._marks.append((time.perf_counter(), letter, module))
 
-    def _tell_backward(self, output: Any, number: int | None) -> None:
-        """Has the backward pass of the module called ``number`` begin when the gradient of ``output`` is complete."""
+    def _enter_backward_at(self, output: Any, number: int | None) -> None:
+        """Begin the backward pass of module ``number`` when the gradient of ``output`` is complete."""
         if isinstance(output, Tensor) and output.requires_grad:
             output.register_hook(lambda _gradient: self._enter("backward", number))
 
 
 def trace_step(step: TrainingStep, images: Tensor, labels: Tensor) -> Trace | None:
-    """The step of median length out of a few; None where it has more than 1,000 spans.
+    """Trace a few steps, and return the one of median length; None if it has more than 1,000 spans.
 
     Args:
         step: the training step, warm; its weights change.
@@ -144,13 +147,13 @@ def trace_step(step: TrainingStep, images: Tensor, labels: Tensor) -> Trace | No
 
 
 def merge_traces(ranks: Iterable[Sequence[Span]], steps: int = 1) -> Trace | None:
-    """The spans of all ranks as one trace, counted from the earliest start; None where they are more than 1,000.
+    """Merge the spans of all ranks into one trace that starts at 0 s; None if there are more than 1,000 spans.
 
-    Spans too short for seven digits of a second are left out.
+    Times are rounded to seven decimals, and spans of length 0 are left out.
 
     Args:
         ranks: the spans of each rank, all of the same steps.
-        steps: how many steps they are of.
+        steps: number of steps.
     """
     spans = [span for spans in ranks for span in spans]
     zero = min((span.start_seconds for span in spans), default=0.0)

@@ -1,1 +1,1 @@
-"""The figures of the report."""
+"""The figures of the report, one file per kind."""

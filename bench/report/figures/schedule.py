@@ -1,108 +1,42 @@
-"""Who computes when: a lane a module, a panel a method, and how long modules wait for their gradients."""
+"""The figures of module schedules: which module computes when, and how long modules wait for their gradients."""
 
-import matplotlib.pyplot as plt
+from collections import Counter
+from dataclasses import replace
+
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.patches import Rectangle
 
-from bench.analysis.frame import data_text, modules_text, ordered_series
-from bench.analysis.locking import step_seconds, waiting_share, waits_by_module
-from bench.config.methods import BASELINE
-from bench.report.figures.drawing import Figure, drawing, figure_svg
-from bench.report.tables.measured import without_the_same
+from bench.analysis.locking import step_seconds, waits_by_module
+from bench.analysis.panels import data_text, modules_text
+from bench.analysis.series import ordered_series
+from bench.analysis.traced import traced_cells
+from bench.report.figures.style import Figure, drawing, figure_svg
 from bench.store.record import Trace
 
 _PHASES = {
     "f": ("forward", "#56b4e9"),
     "b": ("backward", "#d55e00"),
     "s": ("optimizer", "#009e73"),
-    "w": ("waits for another rank", "#dddddd"),
+    "w": ("waiting for another rank", "#dddddd"),
 }
-_MOST_MODULES = 16  # that lanes of readable height can show
-_FEWEST_LANES = 4  # that a panel has room for, so that a single one is no wall
+_FEWEST_LANES = 4  # a panel has room for at least this many, so that a single lane is not too high
 _COLUMNS = 2
 _PANEL_WIDTH = 5.8
 _LANE_HEIGHT = 0.15
 _FRAME_HEIGHT = 0.75
-_NO_MODULES = "not told apart"
-
-
-def traced_rows(frame: pd.DataFrame) -> list[pd.DataFrame]:
-    """The rows to draw: for each network one cell, traced with BP and as many methods as there are.
-
-    Of several such cells it is the one with the most modules up to 16. Where several ranks were traced on another cell,
-    that is drawn, too.
-    """
-    if frame.empty:
-        return []
-    traced = frame[frame["trace"].notna() & (frame["modules"] > 1)]
-    chosen = []
-    for _, part in traced.groupby("network", sort=True):
-        several_ranks = part[part["pair"].isin(part.loc[part["ranks"] > 1, "pair"])]
-        pairs = [_best_pair(candidates) for candidates in (part, several_ranks) if not candidates.empty]
-        chosen += [part[part["pair"] == pair].drop_duplicates("series") for pair in dict.fromkeys(pairs)]
-    return chosen
-
-
-def _best_pair(rows: pd.DataFrame) -> str:
-    def worth(group: pd.DataFrame) -> tuple[bool, int, int, int]:
-        modules = int(group["modules"].iloc[0])
-        has_bp = BASELINE in set(group["method"])
-        shown = modules if modules <= _MOST_MODULES else -modules
-        return has_bp, shown, group["series"].nunique(), int(group["batch_size"].iloc[0])
-
-    best = max(rows.groupby("pair", sort=True), key=lambda item: worth(item[1]))
-    return str(best[0])
 
 
 def draw_schedules(frame: pd.DataFrame) -> list[Figure]:
-    """A figure for each part of :func:`traced_rows`."""
+    """Return one figure per cell of :func:`bench.analysis.traced.traced_cells`; figures of one network are numbered."""
     with drawing():
-        figures = [_draw(rows) for rows in traced_rows(frame)]
-    names = [figure.name for figure in figures]
-    return [figure if names.count(figure.name) == 1 else _apart(figure, at) for at, figure in enumerate(figures)]
-
-
-def locking_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """For each method that :func:`draw_schedules` draws: when gradients are complete, and how long modules wait."""
-    rows = []
-    for part in traced_rows(frame):
-        for series in ordered_series(part):
-            row = part[part["series"] == series].iloc[0]
-            trace: Trace = row["trace"]
-            waits = waits_by_module(trace)
-            waiting = waiting_share(trace)
-            rows.append(
-                {
-                    "network": row["network"],
-                    "layout": row["layout"],
-                    "data": row["dataset"],
-                    "image": row["image"],
-                    "method": series,
-                    "modules": row["modules"],
-                    "cut": row["cut"],
-                    "batch": row["batch_size"],
-                    "ranks": row["ranks"],
-                    "step traced, ms": f"{1000 * step_seconds(trace):.3f}",
-                    "module 1's gradient complete, % of the step": _percent(waits[0].complete if waits else None),
-                    "module 1 locked, % of the step": _percent(waits[0].locked if waits else None),
-                    "locked, mean over modules, %": _percent(
-                        sum(wait.locked for wait in waits) / len(waits) if waits else None
-                    ),
-                    "ranks wait, % of their time": _percent(
-                        waiting, "does not say" if row["ranks"] > 1 else "one rank"
-                    ),
-                }
-            )
-    return without_the_same(pd.DataFrame(rows))
-
-
-def _percent(share: float | None, otherwise: str = _NO_MODULES) -> str:
-    return otherwise if share is None else f"{100 * share:.1f}"
-
-
-def _apart(figure: Figure, at: int) -> Figure:
-    return Figure(f"{figure.name}-{at + 1}", figure.title, figure.caption, figure.svg, figure.data, figure.alternative)
+        figures = [_draw(rows) for rows in traced_cells(frame)]
+    names = Counter(figure.name for figure in figures)
+    return [
+        figure if names[figure.name] == 1 else replace(figure, name=f"{figure.name}-{number}")
+        for number, figure in enumerate(figures, start=1)
+    ]
 
 
 def _draw(rows: pd.DataFrame) -> Figure:
@@ -114,15 +48,14 @@ def _draw(rows: pd.DataFrame) -> Figure:
     lines = -(-len(series) // _COLUMNS)
     columns = min(_COLUMNS, len(series))
     height = _FRAME_HEIGHT + _LANE_HEIGHT * max(map(len, lanes.values()))
-    figure, axes = plt.subplots(
-        lines, columns, figsize=(_PANEL_WIDTH * columns, height * lines), squeeze=False, layout="constrained"
-    )
+    figure = MatplotlibFigure(figsize=(_PANEL_WIDTH * columns, height * lines), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False)
     lengths = {name: 1000 * max(trace.end_seconds) for name, trace in traces.items()}
     longest = max((lengths[name] for name, trace in traces.items() if trace.steps == 1), default=0.0)
     for panel, (name, trace) in zip(axes.flat, traces.items(), strict=False):
         _draw_panel(panel, trace, lanes[name], layout)
         panel.set_title(name if trace.steps == 1 else f"{name}: {trace.steps} steps")
-        # One scale for all, so that a longer step looks longer; several steps have one of their own.
+        # All single steps share a scale, so that a longer step looks longer; a trace of several steps has its own.
         panel.set_xlim(0, longest if trace.steps == 1 else lengths[name])
     for panel in axes.flat[len(series) :]:
         panel.set_visible(False)
@@ -130,21 +63,21 @@ def _draw(rows: pd.DataFrame) -> Figure:
     handles = [Rectangle((0, 0), 1, 1, color=_PHASES[letter][1]) for letter in used]
     figure.legend(handles, [_PHASES[letter][0] for letter in used], loc="outside upper left", ncol=4, frameon=False)
     return Figure(
-        f"who-computes-when-{first['network']}",
-        f"Who computes when, {first['network']} ({layout}), {modules_text(first)}, batch {first['batch_size']}",
+        f"module-schedule-{first['network']}",
+        f"Module schedule of {first['network']} ({layout}), {modules_text(first)}, batch {first['batch_size']}",
         f"Depth {first['depth']}, {modules_text(first)}, hidden {first['hidden']}, batch {first['batch_size']} on "
-        f"{data_text(first)}. A lane is a module, time runs to the right on one scale for all single steps. What is "
-        "empty between a module's forward and backward is a module that has run and waits for its gradient (update "
-        "locking). The dotted line is where module 1's gradient is complete. The step of median length of a few, "
-        "followed apart from the timed ones.",
+        f"{data_text(first)}. There is one panel per method and one lane per module. Time runs to the right, on one "
+        "scale for all single steps. In a gap between its forward and its backward pass, a module waits for its "
+        "gradient (update locking). The dotted line marks the time at which the gradient of module 1 is complete. Each "
+        "panel shows the step of median length out of a few traced steps, which are not the timed ones.",
         figure_svg(figure),
         pd.concat([_data(name, trace, layout) for name, trace in traces.items()], ignore_index=True),
-        " ".join(_in_words(name, trace) for name, trace in traces.items()),
+        " ".join(_sentence(name, trace) for name, trace in traces.items()),
     )
 
 
 def _lanes(trace: Trace) -> list[tuple[int, int | None]]:
-    """(Rank, module) from top to bottom; what is no one module's below its rank's modules."""
+    """Return (rank, module) of each lane from top to bottom; spans without a module come below the rank's modules."""
     pairs = set(zip(trace.rank, trace.module, strict=True))
     return sorted(pairs, key=lambda lane: (lane[0], lane[1] is None, lane[1] or 0))
 
@@ -176,7 +109,7 @@ def _lane_name(module: int | None, trace: Trace, layout: str) -> str:
     if module is not None:
         return str(module)
     if set(trace.module) == {None}:
-        return "all at once"
+        return "all modules"
     return "rest" if layout == "pipeline" else "trunk, rest"
 
 
@@ -201,12 +134,12 @@ def _data(name: str, trace: Trace, layout: str) -> pd.DataFrame:
     )
 
 
-def _in_words(name: str, trace: Trace) -> str:
+def _sentence(name: str, trace: Trace) -> str:
     waits = waits_by_module(trace)
-    length = f"{name}: {1000 * step_seconds(trace):.3g} ms a step"
+    length = f"{name}: {1000 * step_seconds(trace):.3g} ms per step"
     if not waits:
-        return f"{length}, modules {_NO_MODULES}."
+        return f"{length}; modules are not separate."
     return (
-        f"{length}, module 1's gradient complete at {100 * waits[0].complete:.0f} % of it after waiting "
-        f"{100 * waits[0].locked:.0f} %."
+        f"{length}; the gradient of module 1 is complete after {100 * waits[0].complete:.0f} % of the step, and the "
+        f"module is locked for {100 * waits[0].locked:.0f} % of the step."
     )

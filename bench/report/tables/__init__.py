@@ -1,1 +1,1 @@
-"""The tables of the report."""
+"""The tables of the report, one file per kind."""

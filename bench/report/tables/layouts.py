@@ -1,17 +1,18 @@
-"""One backbone in both layouts: as the trunk of a cascade, as published, and cut into stages that learn at once."""
+"""The table of backbones in both layouts: as the trunk of a cascade (as published), and cut into stages."""
 
 import pandas as pd
 
-from bench.analysis.frame import data_text, modules_text, ordered_series
+from bench.analysis.headline import headline_costs
+from bench.analysis.panels import data_text, modules_text
+from bench.analysis.series import ordered_series
 from bench.config.networks import known_network
-from bench.report.tables.measured import NOT_MEASURED, mebibytes, ratio_text
-from bench.report.tables.summary import headline_costs
+from bench.report.tables.text import NOT_MEASURED, latency_ratio, mebibytes, ratio
 
 
 def layouts_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row a backbone and method, with both layouts beside each other; empty where no backbone has both.
+    """Return one row per backbone and method, with columns for both layouts; empty if no backbone has both.
 
-    Of each layout it is the cell that the summary shows, where both have images and batches of the same size.
+    For each layout it shows the cell of the summary, provided that both have the same image size and batch size.
     """
     rows = []
     for backbone, by_layout in _networks_by_backbone(frame).items():
@@ -23,9 +24,9 @@ def layouts_table(frame: pd.DataFrame) -> pd.DataFrame:
         first, other = cascade.iloc[0], pipeline.iloc[0]
         if (first["pixels"], first["batch_size"]) != (other["pixels"], other["batch_size"]):
             continue
-        what = {"backbone": backbone, "data": data_text(first), "batch": first["batch_size"]}
+        shared = {"backbone": backbone, "data": data_text(first), "batch": first["batch_size"]}
         rows += [
-            what
+            shared
             | {"method": method}
             | _cells(cascade, method, f"as trunk, {modules_text(first)}")
             | _cells(pipeline, method, f"in stages, {modules_text(other)}")
@@ -35,7 +36,7 @@ def layouts_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _networks_by_backbone(frame: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """The networks in ``frame`` that have a backbone: by its name and their layout."""
+    """Return the networks in ``frame`` that have a backbone, by backbone and layout."""
     found: dict[str, dict[str, str]] = {}
     for name in sorted(frame["network"].unique()) if len(frame) else ():
         row = known_network(name)
@@ -50,12 +51,12 @@ def _headline(frame: pd.DataFrame, network: str) -> pd.DataFrame:
 
 
 def _cells(rows: pd.DataFrame, method: str, where: str) -> dict[str, str]:
-    """What ``method`` costs in one layout."""
+    """Return the columns of ``method`` in one layout."""
     own = rows[rows["series"] == method]
     names = (f"{where}: activations, MiB", f"{where}: / BP", f"{where}: latency / BP [95 %]")
     if own.empty:
         return dict.fromkeys(names, NOT_MEASURED)
     row = own.iloc[0]
-    latency = ratio_text(row) if row["has_latency"] else NOT_MEASURED
-    values = (mebibytes(row["memory.peak_activation_bytes"]), f"{row['memory.activation_ratio']:.3f}", latency)
+    latency = latency_ratio(row) if row["has_latency"] else NOT_MEASURED
+    values = (mebibytes(row["memory.peak_activation_bytes"]), ratio(row["memory.activation_ratio"]), latency)
     return dict(zip(names, values, strict=True))

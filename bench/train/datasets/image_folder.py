@@ -1,4 +1,4 @@
-"""Image folders: ``ROOT/train/CLASS/*`` and ``ROOT/test/CLASS/*`` with JPEG or PNG files."""
+"""Image folders: JPEG or PNG files in ``ROOT/train/CLASS/`` and ``ROOT/test/CLASS/``."""
 
 from pathlib import Path
 
@@ -16,20 +16,21 @@ _MODES = {1: "L", 3: "RGB"}
 def load_image_folder(
     root: Path, image_size: int | None, channels: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[str, ...]]:
-    """Reads both splits of an image folder, in the order of sorted names.
+    """Read both splits of an image folder, in the order of sorted names.
 
     Args:
-        root: the directory with ``train`` and ``test``.
-        image_size: height and width in pixels to resize to (bilinear); None keeps the size, which must then be the
-            same for all images.
-        channels: 1 for grey, 3 for colour; files are converted.
+        root: the directory that contains ``train`` and ``test``.
+        image_size: height and width in pixels, to which images are resized (bilinear); None keeps the size, which must
+            be the same for all images.
+        channels: 1 for grey, 3 for colour; images are converted.
 
     Returns:
         Training images ``[N, channels, H, W]`` (uint8), training labels ``[N]`` (int64), the same for the test split,
         and the names of the classes.
 
     Raises:
-        DataError: a directory is missing or empty, the splits differ in their classes, or a file is not an image.
+        DataError: a directory is missing or has no images, the splits have different classes, a file is not an image,
+            or images differ in size.
     """
     classes = _class_names(root / "train")
     if _class_names(root / "test") != classes:
@@ -45,8 +46,8 @@ def _class_names(split: Path) -> tuple[str, ...]:
         names = tuple(sorted(entry.name for entry in split.iterdir() if entry.is_dir()))
     except OSError as error:
         raise DataError(
-            f"no image folder at {split}: {error.strerror}. It needs {split.parent}/train/CLASS/*.jpg and "
-            f"{split.parent}/test/CLASS/*.jpg; give --data-root, and image-folder:NAME for a folder in it."
+            f"no image folder at {split}: {error.strerror}. It must contain {split.parent}/train/CLASS/*.jpg and "
+            f"{split.parent}/test/CLASS/*.jpg; set --data-root, and name a folder in it as image-folder:NAME."
         ) from None
     if len(names) < 2:
         raise DataError(f"{split} has {len(names)} class directories; legal: 2 or more")
@@ -64,14 +65,14 @@ def _read_split(
     for label, name in enumerate(classes):
         files = sorted(path for path in (split / name).iterdir() if path.suffix.lower() in _SUFFIXES)
         if not files:
-            raise DataError(f"{split / name} has no images; legal: files that end in {', '.join(sorted(_SUFFIXES))}")
+            raise DataError(f"{split / name} has no images; legal: files ending in {', '.join(sorted(_SUFFIXES))}")
         for path in files:
             picture = _read_image(path, image_size, _MODES[channels])
             expected = expected or picture.size
             if picture.size != expected:
                 raise DataError(
-                    f"{path} is {picture.size[0]}x{picture.size[1]} pixels where others are {expected[0]}x"
-                    f"{expected[1]}; set image_size to resize all"
+                    f"{path} has {picture.size[0]}x{picture.size[1]} pixels, other images have {expected[0]}x"
+                    f"{expected[1]}; set image_size to resize all images"
                 )
             images.append(np.asarray(picture).reshape(expected[1], expected[0], channels))
             labels.append(label)

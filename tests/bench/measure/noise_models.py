@@ -1,4 +1,4 @@
-"""Machines that disturb a measurement: blocks of (cell, BP, BP, cell) in seconds a step, ``[n, 4]``."""
+"""Simulated machines that disturb a measurement: blocks ``[n, 4]`` of (cell, BP, BP, cell) in seconds per step."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ from scipy import signal
 Blocks = NDArray[np.float64]
 
 SPREAD = 0.03  # of a block's log-ratio; the reference machine's is 0.02 to 0.05
-# The place of (cell, BP, BP, cell) in a block and in its mirror image.
+# The position of (cell, BP, BP, cell) in a block and in its mirror image.
 _PLACES = np.array([[0, 1, 2, 3], [1, 0, 3, 2]])
 
 
@@ -18,7 +18,7 @@ def steady(
     autocorrelation: float = 0.3,
     heavy_tails: bool = False,
 ) -> Blocks:
-    """A machine that only jitters; the log-ratios of neighbouring blocks have the autocorrelation given."""
+    """Return blocks with jitter only; the log-ratios of neighbouring blocks have the given autocorrelation."""
     size = count + 50
     noise = generator.standard_t(3, size) / np.sqrt(3) if heavy_tails else generator.standard_normal(size)
     scale = SPREAD * np.sqrt(1 - autocorrelation**2)
@@ -31,7 +31,7 @@ def steady(
 
 
 def drifting(blocks: Blocks, log_rate: float) -> Blocks:
-    """The machine slows down by ``log_rate`` a leg, all through the run."""
+    """Slow the machine down by ``log_rate`` per step time, throughout the run."""
     index = np.arange(len(blocks))
     legs = 4 * index[:, None] + _PLACES[index % 2]
     drifted: Blocks = blocks * np.exp(log_rate * legs)
@@ -39,14 +39,14 @@ def drifting(blocks: Blocks, log_rate: float) -> Blocks:
 
 
 def stalling(generator: np.random.Generator, blocks: Blocks, share: float) -> Blocks:
-    """Now and then a leg takes up to several times as long."""
+    """Make a fraction ``share`` of the step times up to several times as long."""
     stalls = (generator.random(blocks.shape) < share) * generator.exponential(2.0, blocks.shape)
     stalled: Blocks = blocks * (1 + stalls)
     return stalled
 
 
 def contended(blocks: Blocks, first: float, last: float, slower: float) -> Blocks:
-    """From the share ``first`` to the share ``last`` of the run, something slows down the cell's step but not BP's."""
+    """Slow down the cell's step, but not BP's, from the fraction ``first`` to the fraction ``last`` of the run."""
     position = np.arange(len(blocks)) / len(blocks)
     factor = np.where((position >= first) & (position < last), 1 + slower, 1.0)
     slowed = blocks.copy()

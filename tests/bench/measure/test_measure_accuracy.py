@@ -1,4 +1,4 @@
-"""The accuracy pass on the real digits."""
+"""The accuracy pass on the digits data set."""
 
 import dataclasses
 import statistics
@@ -34,13 +34,13 @@ METHODS = [
 
 
 def make(method: str = "bp", **axes: Any) -> Cell:
-    """A small cell on 200 digits."""
+    """Return a small cell on 200 digits."""
     small = {"dataset": "digits", "passes": ["accuracy"], "depth": 3, "width": 16, "hidden": 24, "batch_size": 32}
     return make_cell(small | {"method": method, "epochs": 2, "train_samples": 200} | axes)
 
 
 def run(cell: Cell, wrap: Callable[[Rule], Rule] = lambda rule: rule) -> tuple[Accuracy, TrainingStep, Splits]:
-    """Runs the pass with the cell's rule, or with one made from it."""
+    """Run the pass with the cell's rule, or with ``wrap`` of the rule."""
     data = load_splits(cell, None)
     step = build_step(cell, data.shape, data.classes)
     step = dataclasses.replace(step, rule=wrap(step.rule))
@@ -53,7 +53,7 @@ def idle(_network: Any, images: Tensor, _labels: Tensor, _alpha: Any) -> Tensor:
 
 
 class Recorder:
-    """Keeps the batches that a rule is given, and trains on them or not."""
+    """Records the batches that a rule receives, and optionally trains on them."""
 
     def __init__(self, trains: bool = True) -> None:
         self.images: list[Tensor] = []
@@ -62,7 +62,7 @@ class Recorder:
         self._trains = trains
 
     def __call__(self, rule: Rule) -> Rule:
-        """A rule that records."""
+        """Return a rule that records its batches."""
 
         def record(network: Any, images: Tensor, labels: Tensor, alpha: Any) -> Tensor:
             self.images.append(images)
@@ -85,14 +85,14 @@ def test_the_same_cell_gives_identical_accuracies(method: str) -> None:
     assert not first.diverged
 
 
-def test_training_learns_the_digits() -> None:
+def test_training_reaches_a_high_accuracy_on_digits() -> None:
     accuracy, *_ = run(make("sid-streamed", epochs=5, train_samples=None))
     assert accuracy.test_last > 0.8
     losses = [epoch.train_loss for epoch in accuracy.epochs]
     assert losses == sorted(losses, reverse=True)
 
 
-def test_another_seed_gives_another_run() -> None:
+def test_another_seed_gives_other_results() -> None:
     assert run(make(seed=0))[0] != run(make(seed=1))[0]
 
 
@@ -107,7 +107,7 @@ def test_all_methods_see_the_same_batches() -> None:
         assert same(other.images, first.images)
 
 
-def test_a_rule_that_draws_random_numbers_sees_the_same_batches() -> None:
+def test_random_numbers_drawn_by_a_rule_do_not_change_the_batches() -> None:
     def draw(_rule: Rule) -> Rule:
         def rule(*arguments: Any) -> Tensor:
             torch.rand(1)
@@ -121,7 +121,7 @@ def test_a_rule_that_draws_random_numbers_sees_the_same_batches() -> None:
     assert same(drawing.images, plain.images)
 
 
-def test_an_epoch_goes_once_through_the_training_split_in_a_new_order() -> None:
+def test_each_epoch_visits_every_training_sample_once_in_a_new_order() -> None:
     recorder = Recorder(trains=False)
     cell = make()
     _, _, data = run(cell, recorder)
@@ -147,14 +147,14 @@ def test_streamed_and_published_give_nearly_the_same_accuracies() -> None:
 
 
 @pytest.mark.parametrize(("depth", "modules"), [(1, 1), (4, 4), (6, 2)])
-def test_there_is_one_accuracy_and_one_divergence_for_each_module(depth: int, modules: int) -> None:
+def test_each_module_has_an_accuracy_and_a_divergence(depth: int, modules: int) -> None:
     accuracy, *_ = run(make("sid-streamed", depth=depth, modules=modules))
     for epoch in accuracy.epochs:
         assert len(epoch.kl_by_module) == len(epoch.test_by_module) == modules
     assert len(accuracy.kl_by_module) == len(accuracy.test_by_module) == modules
 
 
-def test_accuracies_and_divergences_are_those_of_each_module_on_the_clean_test_set() -> None:
+def test_values_per_module_are_computed_on_the_clean_test_set() -> None:
     accuracy, step, data = run(make("sid-streamed", noise_rate=0.4))
     with torch.no_grad():
         all_logits = list(step.network.logits_by_module(data.test.images))
@@ -168,7 +168,7 @@ def test_accuracies_and_divergences_are_those_of_each_module_on_the_clean_test_s
     assert accuracy.validation_last == pytest.approx(float(clean), abs=1e-12)
 
 
-def test_the_training_loss_is_the_mean_over_samples_not_batches() -> None:
+def test_the_training_loss_is_averaged_over_samples_rather_than_batches() -> None:
     def loss_is_batch_size(_rule: Rule) -> Rule:
         return lambda _network, images, _labels, _alpha: torch.tensor(float(len(images)))
 
@@ -186,7 +186,7 @@ def test_noise_changes_training_labels_only() -> None:
         assert float(changed.double().mean()) == pytest.approx(accuracy.realised_noise_rate)
     assert 0.3 < accuracy.realised_noise_rate < 0.5
     assert clean_accuracy.realised_noise_rate == 0
-    # The same untrained weights, so any difference would come from the labels of evaluation.
+    # The weights are the same and untrained, so only the labels of the evaluation could differ.
     assert accuracy.epochs == clean_accuracy.epochs
     for split in ("train", "validation", "test"):
         assert torch.equal(getattr(noisy_data, split).labels, getattr(clean_data, split).labels)
@@ -231,7 +231,7 @@ def test_a_cosine_schedule_drives_the_optimizers_of_all_modules() -> None:
     )
 
 
-def test_accuracy_in_bfloat16_is_near_that_in_float32() -> None:
+def test_accuracy_in_bfloat16_is_close_to_float32() -> None:
     narrow, wide = (run(make("sid-streamed", precision=name))[0] for name in ("bfloat16", "float32"))
     assert narrow.test_by_module == pytest.approx(wide.test_by_module, abs=0.05)
     assert narrow.epochs[-1].train_loss != wide.epochs[-1].train_loss
@@ -243,7 +243,7 @@ def test_a_constant_schedule_keeps_the_learning_rate() -> None:
     assert step.optimizer.param_groups[0]["lr"] == 1e-3
 
 
-def test_the_summary_agrees_with_the_epochs() -> None:
+def test_the_summary_is_computed_from_the_epochs() -> None:
     accuracy, *_ = run(make("sid-streamed", epochs=13, train_samples=60))
     tests = [epoch.test for epoch in accuracy.epochs]
     assert len(tests) == 13
@@ -267,7 +267,7 @@ def test_fewer_than_ten_epochs_are_averaged_over_all_of_them() -> None:
 
 
 @pytest.mark.parametrize("method", ["bp", "sid-published", "sid-streamed", "sid-streamed-autograd"])
-def test_a_diverging_run_is_marked_and_has_no_made_up_numbers(method: str) -> None:
+def test_a_diverged_run_is_marked_and_has_no_divergence_values(method: str) -> None:
     accuracy, *_ = run(make(method, learning_rate=1e30))
     assert accuracy.diverged
     assert accuracy.epochs[-1].train_loss is None
@@ -275,7 +275,7 @@ def test_a_diverging_run_is_marked_and_has_no_made_up_numbers(method: str) -> No
     assert 0 <= accuracy.test_last <= 1
 
 
-def test_a_diverging_run_makes_a_valid_record() -> None:
+def test_a_diverged_run_gives_a_valid_record() -> None:
     cell = make("sid-streamed", learning_rate=1e30)
     accuracy, *_ = run(cell)
 
@@ -288,7 +288,7 @@ def test_a_diverging_run_makes_a_valid_record() -> None:
     assert Record.model_validate_json(record.line()) == record
 
 
-def test_a_run_that_does_not_diverge_is_not_marked() -> None:
+def test_a_converging_run_is_not_marked_as_diverged() -> None:
     accuracy, *_ = run(make())
     assert not accuracy.diverged
     assert all(epoch.train_loss is not None for epoch in accuracy.epochs)

@@ -1,4 +1,4 @@
-"""The allocator's view: what the private interface promises, and agreement with the exact instrument."""
+"""The allocator's count: the contract of the private profiler interface, and agreement with the exact instrument."""
 
 import pytest
 import torch
@@ -15,8 +15,8 @@ from bench.train.step import build_step
 KIB = 1024
 
 
-def test_the_profiler_tells_of_every_allocation_in_order() -> None:
-    """The contract of the private interface: addresses, sizes, signs and order."""
+def test_the_profiler_reports_every_allocation_in_order() -> None:
+    """Check addresses, sizes, signs and order, which are private to the profiler and may change."""
     with profile(profile_memory=True) as profiler:
         first = torch.empty(KIB, dtype=torch.uint8)
         second = torch.empty(3 * KIB, dtype=torch.uint8)
@@ -32,17 +32,17 @@ def test_the_profiler_tells_of_every_allocation_in_order() -> None:
     ]
 
 
-def test_a_workspace_is_what_comes_and_goes_within_an_operator() -> None:
+def test_bytes_freed_within_an_operator_are_a_workspace() -> None:
     assert sum_up([(1, 10), None, (2, 30), (2, -30), (3, 5), None, (1, -10), (3, -5)]) == (40, 15)
 
 
-def test_what_was_there_before_is_not_taken_off() -> None:
+def test_freeing_earlier_allocations_is_not_subtracted() -> None:
     assert sum_up([(9, -100), (1, 10), None, (1, -10), None]) == (10, 10)
 
 
 @settings(derandomize=True)
 @given(st.lists(st.integers(1, 100)))
-def test_without_workspaces_the_peak_is_that_between_operators(sizes: list[int]) -> None:
+def test_without_workspaces_both_peaks_are_equal(sizes: list[int]) -> None:
     events = [event for address, size in enumerate(sizes) for event in ((address, size), None)]
     assert sum_up(events) == (sum(sizes), sum(sizes))
 
@@ -60,7 +60,7 @@ def ask(method: str, network: str, depth: int) -> Allocator:
 
 @pytest.mark.parametrize("network", ["cascade-linear", "cascade-conv"])
 @pytest.mark.parametrize("method", ["bp", "bp-checkpoint", "sid-published", "sid-streamed-autograd", "sid-streamed"])
-def test_both_instruments_agree_but_for_workspaces(method: str, network: str) -> None:
+def test_both_instruments_agree_apart_from_workspaces(method: str, network: str) -> None:
     allocator = ask(method, network, 8)
     assert allocator.source == "cpu-profiler"
     assert abs(allocator.disagreement) <= 0.01

@@ -1,4 +1,4 @@
-"""Bytes by category and by part of the network, against counts by hand."""
+"""Bytes by category and by part of the network, compared with counts by hand."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from bench.config.check import make_cell
-from bench.measure.memory.categories import at_peak, timeline, told_phase_and_region
+from bench.measure.memory.categories import at_peak, phase_and_region_for, timeline
 from bench.measure.memory.measure import measure_memory
 from bench.measure.memory.storages import StorageMeter
 from bench.store.record import CreatedBytes, Memory
@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 
 class _Doubling(torch.nn.Module):
-    """A trunk that keeps its result for the backward pass."""
+    """A trunk that saves its result for the backward pass."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,9 +32,9 @@ class _Doubling(torch.nn.Module):
 
 
 def metered(work: object) -> StorageMeter:
-    """``work(trunk, images)`` under the meter, with the trunk told apart."""
+    """Run ``work(trunk, images)`` under the meter, which distinguishes the trunk."""
     trunk, images = _Doubling(), torch.zeros(256)
-    with StorageMeter(CPU) as meter, told_phase_and_region(meter, trunk):
+    with StorageMeter(CPU) as meter, phase_and_region_for(meter, trunk):
         work(trunk, images)  # type: ignore[operator]
     return meter
 
@@ -43,14 +43,14 @@ def created(**parts: int) -> CreatedBytes:
     return CreatedBytes(**{name: parts.get(name, 0) for name in CreatedBytes.model_fields})
 
 
-def test_what_is_freed_before_a_backward_part_is_temporary() -> None:
+def test_storages_freed_before_a_backward_phase_are_temporary() -> None:
     meter = metered(lambda _trunk, images: images.exp() + 1)
     assert at_peak(meter.events) == created(temporary_modules=2 * KIB)
 
 
-def test_what_the_trunk_keeps_is_an_activation_of_the_trunk_and_its_gradient_a_temporary_one() -> None:
-    # Forward the trunk holds the sum and the exponential (2 KiB), backward the exponential, the one that the backward
-    # pass starts from (a KiB, of no part of the network) and the gradient of the sum (a KiB, of the trunk).
+def test_tensors_saved_by_the_trunk_are_activations_and_its_gradients_temporary() -> None:
+    # In the forward pass the trunk holds the sum and the exponential (2 KiB). In the backward pass there are the
+    # exponential, the initial gradient (1 KiB, not of the trunk) and the gradient of the sum (1 KiB, of the trunk).
     def work(trunk: _Doubling, images: Tensor) -> None:
         features = trunk(images)
         features.backward(torch.ones_like(features))
@@ -60,26 +60,26 @@ def test_what_the_trunk_keeps_is_an_activation_of_the_trunk_and_its_gradient_a_t
     assert at_peak(meter.events) == created(activation_trunk=KIB, activation_modules=KIB, temporary_trunk=KIB)
 
 
-def test_what_a_checkpoint_computes_again_is_an_activation() -> None:
+def test_recomputed_tensors_of_a_checkpoint_are_activations() -> None:
     def work(trunk: _Doubling, images: Tensor) -> None:
         result = checkpoint(lambda: trunk.weight.exp().exp(), use_reentrant=False, preserve_rng_state=False)
         del images
         result.backward(trunk.weight.detach())
 
-    # The result and, computed again, two exponentials; the gradient of the second.
+    # The result and two recomputed exponentials; the gradient of the second.
     assert at_peak(metered(work).events) == created(activation_modules=3 * KIB, temporary_modules=KIB)
 
 
-def test_what_the_optimizer_makes_is_temporary() -> None:
+def test_storages_of_the_optimizer_step_are_temporary() -> None:
     trunk = _Doubling()
     optimizer = torch.optim.SGD(trunk.parameters(), lr=0.1, weight_decay=0.1, foreach=False, fused=False)
-    with StorageMeter(CPU) as meter, told_phase_and_region(meter, trunk):
+    with StorageMeter(CPU) as meter, phase_and_region_for(meter, trunk):
         meter.enter("optimizer")
         optimizer.step()
     assert at_peak(meter.events) == created(temporary_modules=KIB)
 
 
-def test_no_event_is_no_byte() -> None:
+def test_without_events_all_categories_are_zero() -> None:
     assert at_peak([]) == created()
     empty = timeline([], 3)
     assert (empty.operators, empty.at, empty.phase) == (3, [], "")
@@ -98,7 +98,7 @@ def measure(method: str, depth: int = 4, network: str = "cascade-linear", batch_
 
 @pytest.mark.parametrize("network", ["cascade-linear", "cascade-conv"])
 @pytest.mark.parametrize("method", methods_taking(make_cell({})))
-def test_the_categories_sum_up_to_the_peak_and_the_timeline_reaches_it(method: str, network: str) -> None:
+def test_the_categories_sum_to_the_peak_and_the_timeline_contains_it(method: str, network: str) -> None:
     memory = measure(method, network=network)
     assert memory.at_peak is not None
     assert memory.timeline is not None
@@ -116,7 +116,7 @@ def test_the_categories_sum_up_to_the_peak_and_the_timeline_reaches_it(method: s
     assert (course.phase.count("fb") > 2) == goes_back_and_forth
 
 
-def test_a_trunk_that_is_run_again_holds_less_at_the_peak() -> None:
+def test_recomputing_the_trunk_reduces_its_bytes_at_the_peak() -> None:
     peaks = {
         method: measure(method, network="cascade-conv", batch_size=128).peak_activation_bytes
         for method in ("bp-checkpoint", "sid-streamed", "sid-streamed-recompute")
@@ -127,7 +127,7 @@ def test_a_trunk_that_is_run_again_holds_less_at_the_peak() -> None:
     assert at_peak.activation_trunk + at_peak.temporary_trunk > 0.9 * peaks["sid-streamed-recompute"]
 
 
-def test_the_convolutional_trunk_holds_nearly_all_and_the_linear_one_nothing() -> None:
+def test_the_convolutional_trunk_holds_most_bytes_and_the_linear_trunk_none() -> None:
     conv = measure("bp", network="cascade-conv").at_peak
     linear = measure("bp").at_peak
     assert conv is not None
@@ -138,11 +138,11 @@ def test_the_convolutional_trunk_holds_nearly_all_and_the_linear_one_nothing() -
 
 @settings(deadline=None, derandomize=True, max_examples=30)
 @given(st.integers(1, 500), st.lists(st.integers(1, 9), max_size=300))
-def test_a_timeline_keeps_the_largest_moment_of_every_stretch(operators: int, sizes: list[int]) -> None:
+def test_a_timeline_keeps_the_peak_of_every_interval(operators: int, sizes: list[int]) -> None:
     with StorageMeter(CPU) as meter:
         for index, size in enumerate(sizes):
             meter.operators = index * operators // len(sizes)
-            meter.book(torch.UntypedStorage(size))
+            meter.count_created(torch.UntypedStorage(size))
     course = timeline(meter.events, operators)
     assert max(course.temporary_modules, default=0) == max(sizes, default=0)
     assert len(course.at) <= 100

@@ -1,4 +1,4 @@
-"""Compiled cells: the same numbers, compiled wherever a rule calls the network, and never while time is taken."""
+"""Compiled cells: equal results for every rule, and no compilation while steps are timed."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ METHODS = methods_taking(COMPILED)
 
 @pytest.fixture
 def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[torch.fx.GraphModule]]:
-    """What is compiled, by a backend that needs no compiler."""
+    """Collect the compiled graphs, with a backend that needs no compiler."""
     from torch._dynamo import config as dynamo
 
     found: list[torch.fx.GraphModule] = []
@@ -41,7 +41,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[torch.fx.GraphModul
 
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     torch._dynamo.reset()
-    with dynamo.patch(recompile_limit=8, fail_on_recompile_limit_hit=False):  # both are set back at the end
+    with dynamo.patch(recompile_limit=8, fail_on_recompile_limit_hit=False):  # restores both at the end
         yield found
     torch._dynamo.reset()
 
@@ -59,7 +59,9 @@ def build(method: str, *, compiled: bool, precision: str = "float32") -> tuple[T
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("method", METHODS)
-def test_a_compiled_step_computes_the_same(method: str, precision: str, graphs: list[torch.fx.GraphModule]) -> None:
+def test_a_compiled_step_gives_the_same_results(
+    method: str, precision: str, graphs: list[torch.fx.GraphModule]
+) -> None:
     plain, images, labels = build(method, compiled=False, precision=precision)
     compiled, *_ = build(method, compiled=True, precision=precision)
     for _ in range(3):
@@ -67,14 +69,14 @@ def test_a_compiled_step_computes_the_same(method: str, precision: str, graphs: 
     assert len(graphs) >= 2  # of the trunk and of a module
 
 
-def test_what_is_compiled_has_no_closed_form_that_would_pass_it_by(graphs: list[torch.fx.GraphModule]) -> None:
+def test_a_compiled_module_does_not_use_the_closed_form(graphs: list[torch.fx.GraphModule]) -> None:
     step, images, labels = build("sid-streamed", compiled=True)
     assert not any(map(has_closed_form, step.network.local_modules))
     step(images, labels)
     assert any("relu" in str(graph.code) for graph in graphs)
 
 
-def test_compiling_while_time_is_taken_is_an_error(graphs: list[torch.fx.GraphModule]) -> None:
+def test_compilation_while_steps_are_timed_is_an_error(graphs: list[torch.fx.GraphModule]) -> None:
     step, images, labels = build("sid-streamed", compiled=True)
     step(images, labels)
     known = len(graphs)
@@ -86,7 +88,7 @@ def test_compiling_while_time_is_taken_is_an_error(graphs: list[torch.fx.GraphMo
     assert len(graphs) > known
 
 
-def test_both_legs_of_a_latency_are_compiled_before_the_first_block(graphs: list[torch.fx.GraphModule]) -> None:
+def test_both_steps_of_a_latency_are_compiled_before_the_first_block(graphs: list[torch.fx.GraphModule]) -> None:
     step, images, labels = build("sid-published", compiled=True)
     entered: list[int] = []
 
@@ -97,18 +99,18 @@ def test_both_legs_of_a_latency_are_compiled_before_the_first_block(graphs: list
             yield
 
     latency = measure_latency(step, step.baseline(), images, labels, seconds=0.001, timed=timed)
-    assert entered == [len(graphs)] * 2  # the blocks, and the shares of a step
+    assert entered == [len(graphs)] * 2  # for the blocks, and for the times of the phases
     assert step.baseline().is_compiled
     assert len(latency.blocks_seconds) >= 10
     assert graphs
 
 
 @pytest.mark.parametrize("method", ["bp", "sid-streamed", "deep-supervision"])
-def test_a_compiled_step_is_followed_as_it_is(method: str, graphs: list[torch.fx.GraphModule]) -> None:
+def test_a_compiled_step_is_traced_without_recompilation(method: str, graphs: list[torch.fx.GraphModule]) -> None:
     step, images, labels = build(method, compiled=True)
     step(images, labels)
     known = len(graphs)
-    with step.timed():  # nothing is compiled for the trace's sake
+    with step.timed():  # tracing must not cause compilation
         trace = trace_step(step, images, labels)
     assert len(graphs) == known
     assert trace is not None
@@ -125,17 +127,17 @@ def no_compiler() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_compiler")
-def test_a_machine_without_a_compiler_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_compiler_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"compile = True needs a C\+\+ compiler.*; legal: False"):
         require_compiler("cpu")
-    monkeypatch.setattr("bench.execute.worker.flush_denormals", lambda: None)  # which is for a process of its own
+    monkeypatch.setattr("bench.execute.worker.flush_denormals", lambda: None)  # meant for a separate process
     answer = handle(Request(task="check", cell=COMPILED, limits=Limits(timeout_seconds=60)))
     assert (answer.status, answer.final) == ("crashed", True)
     assert "compile = True needs a C++ compiler" in str(answer.message)
 
 
 @needs_compiler
-def test_a_machine_with_a_compiler_will_do() -> None:
+def test_an_installed_compiler_is_accepted() -> None:
     require_compiler("cpu")  # raises nothing
 
 
@@ -143,7 +145,7 @@ def test_a_machine_with_a_compiler_will_do() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("method", ["bp", "sid-streamed"])
-def test_the_compiler_itself(method: str) -> None:
+def test_a_step_with_the_real_compiler(method: str) -> None:
     plain, images, labels = build(method, compiled=False)
     compiled, *_ = build(method, compiled=True)
     for _ in range(3):

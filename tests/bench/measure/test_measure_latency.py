@@ -1,4 +1,4 @@
-"""The latency pass: its statistics on synthetic blocks, and the order in which it runs the two steps."""
+"""The latency pass: its statistics on synthetic blocks, and the order of the two steps."""
 
 import gc
 import json
@@ -33,20 +33,20 @@ BATCH = (torch.zeros(1, 1, 2, 2), torch.zeros(1, dtype=torch.int64))
 
 
 def summarise(blocks: list[Block], loops: int = 1, warm_up_steps: int = 0, batch_size: int = 1) -> Latency:
-    """The latency of one process."""
+    """Return the latency of one process."""
     return summarise_samples([Sample(blocks_seconds=blocks, loops=loops, warm_up_steps=warm_up_steps)], batch_size)
 
 
 def block(drift: Callable[[int], float], mirrored: bool = False, bp_seconds: float = 0.01) -> Block:
-    """(step, BP, BP, step) where the leg at position 0 to 3 takes ``drift(position)`` times as long as it should."""
+    """Return a block (step, BP, BP, step) in which the time at position 0 to 3 is multiplied by ``drift(position)``."""
     own, baseline = RATIO * bp_seconds, bp_seconds
-    if mirrored:  # run in the order BP, step, step, BP
+    if mirrored:  # order BP, step, step, BP
         return own * drift(1), baseline * drift(0), baseline * drift(3), own * drift(2)
     return own * drift(0), baseline * drift(1), baseline * drift(2), own * drift(3)
 
 
 def noisy_blocks(seed: int, ratio: float, count: int = 20) -> list[Block]:
-    """Blocks with log-normal noise on each leg, a random level for each block and now and then a leg that stalls."""
+    """Return blocks with log-normal noise on each time, a random level per block, and occasional stalls."""
     generator = np.random.default_rng(seed)
     level = 0.01 * np.exp(0.2 * generator.standard_normal((count, 1)))
     noise = np.exp(0.03 * generator.standard_normal((count, 4)))
@@ -55,21 +55,21 @@ def noisy_blocks(seed: int, ratio: float, count: int = 20) -> list[Block]:
     return [(a, b, c, d) for a, b, c, d in seconds.tolist()]
 
 
-def test_the_ratio_of_constant_legs_is_exact() -> None:
+def test_the_ratio_of_constant_times_is_exact() -> None:
     summary = summarise([block(lambda _: 1)] * 10)
     assert summary.ratio_to_bp == pytest.approx(RATIO, rel=1e-12)
     assert summary.ratio_ci95 == pytest.approx((RATIO, RATIO), rel=1e-12)
 
 
 @pytest.mark.parametrize("rate", [-0.2, 0.01, 0.5])
-def test_drift_at_a_constant_rate_cancels_in_every_block(rate: float) -> None:
+def test_exponential_drift_cancels_in_every_block(rate: float) -> None:
     summary = summarise([block(lambda position: math.exp(rate * position))] * 10)
     assert summary.ratio_to_bp == pytest.approx(RATIO, rel=1e-12)
 
 
 @pytest.mark.parametrize("slope", [-0.1, 0.01, 0.1])
-def test_drift_linear_in_time_cancels_over_mirrored_blocks(slope: float) -> None:
-    # In one block a term of second order is left (slope squared); the mirrored block has it with the other sign.
+def test_linear_drift_cancels_over_mirrored_blocks(slope: float) -> None:
+    # A block leaves a term of second order in the slope; the mirrored block has it with the opposite sign.
     blocks = [block(lambda position: 1 + slope * position, mirrored=index % 2 == 1) for index in range(10)]
     summary = summarise(blocks)
     assert summary.ratio_to_bp == pytest.approx(RATIO, rel=1e-12)
@@ -77,17 +77,17 @@ def test_drift_linear_in_time_cancels_over_mirrored_blocks(slope: float) -> None
 
 
 @pytest.mark.parametrize("slope", [0.01, 0.1])
-def test_drift_linear_in_time_leaves_less_than_its_square_in_plain_blocks(slope: float) -> None:
+def test_linear_drift_in_plain_blocks_leaves_an_error_of_second_order(slope: float) -> None:
     summary = summarise([block(lambda position: 1 + slope * position)] * 10)
     assert summary.ratio_to_bp == pytest.approx(RATIO, rel=slope**2)
 
 
-def test_blocks_of_different_speeds_count_alike() -> None:
+def test_fast_and_slow_blocks_have_equal_weight() -> None:
     blocks = [block(lambda _: 1, bp_seconds=0.001 * 2**index) for index in range(10)]
     assert summarise(blocks).ratio_to_bp == pytest.approx(RATIO, rel=1e-12)
 
 
-def test_a_stalled_block_does_not_move_the_ratio() -> None:
+def test_a_stalled_block_does_not_change_the_ratio() -> None:
     blocks = [block(lambda _: 1)] * 10
     blocks[4] = (1.0, 0.01, 0.01, 0.0105)
     assert summarise(blocks).ratio_to_bp == pytest.approx(RATIO, rel=1e-12)
@@ -101,7 +101,7 @@ def test_the_interval_contains_the_true_ratio_in_nine_of_ten_noisy_runs() -> Non
     assert hits >= 90
 
 
-def test_the_interval_of_a_against_a_contains_one() -> None:
+def test_the_interval_of_a_step_compared_with_itself_contains_one() -> None:
     summary = summarise(noisy_blocks(0, 1.0, count=60))
     low, high = summary.ratio_ci95
     assert low < 1 < high
@@ -114,7 +114,7 @@ def test_a_clear_difference_has_an_interval_without_one() -> None:
     assert 1.1 < low < high < 1.3
 
 
-def test_the_summary_of_the_same_blocks_is_the_same() -> None:
+def test_equal_blocks_give_equal_summaries() -> None:
     blocks = noisy_blocks(3, RATIO)
     assert summarise(blocks, 2, 5, 1) == summarise(blocks, 2, 5, 1)
 
@@ -126,7 +126,7 @@ def test_raw_samples_and_counts_are_kept() -> None:
     assert (summary.loops, summary.warm_up_steps) == (7, 30)
 
 
-def test_median_and_spread_are_those_of_each_leg() -> None:
+def test_median_and_interquartile_range_are_computed_per_step() -> None:
     blocks = [(1.0, 10.0, 20.0, 2.0), (3.0, 30.0, 40.0, 4.0), (5.0, 50.0, 60.0, 6.0), (7.0, 70.0, 80.0, 8.0)]
     summary = summarise(blocks)
     assert (summary.median_seconds, summary.bp_median_seconds) == (4.5, 45.0)
@@ -134,14 +134,14 @@ def test_median_and_spread_are_those_of_each_leg() -> None:
 
 
 class FakeTime:
-    """A clock that only fake steps move on, and the order in which they ran."""
+    """A clock that only fake steps advance, and the order in which they ran."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self.calls: list[str] = []
 
     def step(self, name: str, seconds: float, first_calls: tuple[float, ...] = ()) -> Callable[..., None]:
-        """A step of so many seconds, and other times in its first calls."""
+        """Return a step that takes ``seconds``, except for its first calls."""
         slow = list(first_calls)
 
         def run(_images: Tensor, _labels: Tensor) -> None:
@@ -151,7 +151,7 @@ class FakeTime:
         return run
 
     def blocks(self, measured: Sample) -> list[str]:
-        """The order of the legs of each block, after the warm-up."""
+        """Return the order of the steps of each block, after the warm-up."""
         calls = self.calls[measured.warm_up_steps :]
         legs = [calls[start : start + measured.loops] for start in range(0, len(calls), measured.loops)]
         assert all(len(set(leg)) == 1 for leg in legs)
@@ -170,19 +170,19 @@ def run_fake(step: Any, baseline: Any, seconds: float, loops: int | None = None)
     return sample_latency(step, baseline, *BATCH, seconds, loops)
 
 
-def test_blocks_are_abba_and_every_second_one_mirrored(fake_time: FakeTime) -> None:
+def test_blocks_are_abba_and_every_second_block_is_mirrored(fake_time: FakeTime) -> None:
     measured = run_fake(fake_time.step("A", 0.002), fake_time.step("B", 0.001), seconds=1e-6)
     assert fake_time.blocks(measured) == ["ABBA", "BAAB"] * 5
 
 
-def test_raw_samples_name_the_right_leg_in_mirrored_blocks(fake_time: FakeTime) -> None:
+def test_raw_samples_of_mirrored_blocks_are_reordered(fake_time: FakeTime) -> None:
     measured = run_fake(fake_time.step("A", 0.002), fake_time.step("B", 0.001), seconds=1e-6)
     np.testing.assert_allclose(measured.blocks_seconds, [(0.002, 0.001, 0.001, 0.002)] * 10, rtol=1e-6)
     assert summarise_samples([measured], batch_size=1).ratio_to_bp == pytest.approx(2)
 
 
-def test_raw_samples_pair_the_legs_that_ran_next_to_each_other(fake_time: FakeTime) -> None:
-    # Each call takes a microsecond longer than the one before, so that a sample tells when it was taken.
+def test_raw_samples_pair_steps_that_ran_consecutively(fake_time: FakeTime) -> None:
+    # Each call takes a microsecond longer than the previous one, so that a sample shows when it was taken.
     def step(name: str) -> Callable[..., None]:
         def run(_images: Tensor, _labels: Tensor) -> None:
             fake_time.calls.append(name)
@@ -198,18 +198,18 @@ def test_raw_samples_pair_the_legs_that_ran_next_to_each_other(fake_time: FakeTi
         assert positions == ([1, 0, 3, 2] if index % 2 else [0, 1, 2, 3])
 
 
-def test_a_leg_runs_its_step_until_it_takes_five_milliseconds(fake_time: FakeTime) -> None:
+def test_a_fast_step_is_repeated_for_five_milliseconds(fake_time: FakeTime) -> None:
     measured = run_fake(fake_time.step("A", 0.002), fake_time.step("B", 0.0011), seconds=1e-6)
-    assert measured.loops == 5  # the faster of the two decides
+    assert measured.loops == 5  # determined by the faster step
 
 
-def test_a_slow_step_runs_once_a_leg(fake_time: FakeTime) -> None:
+def test_a_slow_step_runs_once_per_sample(fake_time: FakeTime) -> None:
     measured = run_fake(fake_time.step("A", 0.5), fake_time.step("B", 0.25), seconds=1e-6)
     assert measured.loops == 1
 
 
-def test_sampling_ends_when_the_time_is_up(fake_time: FakeTime) -> None:
-    # A block takes 4 * 0.1 seconds: the one that begins before the end is finished.
+def test_sampling_ends_after_the_given_seconds(fake_time: FakeTime) -> None:
+    # A block takes 4 * 0.1 seconds; a block that begins before the end is completed.
     measured = run_fake(fake_time.step("A", 0.1), fake_time.step("B", 0.1), seconds=7.9)
     assert len(measured.blocks_seconds) == 20
 
@@ -219,14 +219,14 @@ def test_at_most_sixty_blocks_are_run(fake_time: FakeTime) -> None:
     assert len(measured.blocks_seconds) == 60
 
 
-def test_the_warm_up_runs_both_steps_apart_before_any_block(fake_time: FakeTime) -> None:
+def test_the_warm_up_runs_the_steps_separately_before_any_block(fake_time: FakeTime) -> None:
     measured = run_fake(fake_time.step("A", 0.01), fake_time.step("B", 0.02), seconds=1e-6)
     warm_up = fake_time.calls[: measured.warm_up_steps]
     # One step first, then doubled until two halves take 0.1 s: 2 * (1 + 2 + 4 + 8) more of A, 2 * (1 + 2 + 4) of B.
     assert [(name, len(list(run))) for name, run in groupby(warm_up)] == [("A", 31), ("B", 15)]
 
 
-def test_slow_first_steps_stay_out_of_the_samples(fake_time: FakeTime) -> None:
+def test_slow_first_steps_are_not_sampled(fake_time: FakeTime) -> None:
     step = fake_time.step("A", 0.1, first_calls=(1.0, 0.5, 0.3))
     measured = run_fake(step, fake_time.step("B", 0.1), seconds=1e-6)
     assert max(max(seconds) for seconds in measured.blocks_seconds) == pytest.approx(0.1)
@@ -248,17 +248,17 @@ def test_steps_that_take_seconds_get_fewer_blocks_in_a_minute(fake_time: FakeTim
     assert because == "only 4 blocks ran, fewer than 10"
 
 
-def test_a_later_process_runs_as_many_steps_a_leg_as_the_first(fake_time: FakeTime) -> None:
+def test_a_later_process_runs_as_many_steps_per_sample_as_the_first(fake_time: FakeTime) -> None:
     measured = run_fake(fake_time.step("A", 0.002), fake_time.step("B", 0.001), seconds=1e-6, loops=3)
     assert measured.loops == 3
     assert fake_time.blocks(measured) == ["ABBA", "BAAB"] * 5
 
 
-def test_a_coarse_clock_makes_legs_longer(fake_time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_coarse_clock_increases_the_steps_per_sample(fake_time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> None:
     coarse = types.SimpleNamespace(resolution=1e-4)
     monkeypatch.setattr(time, "get_clock_info", lambda _name: coarse)
     measured = run_fake(fake_time.step("A", 0.01), fake_time.step("B", 0.01), seconds=1e-6)
-    assert measured.loops == 10  # a leg takes 0.1 s, of which a tick is 0.1 %
+    assert measured.loops == 10  # takes 0.1 s, of which the resolution is 0.1 %
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -290,7 +290,7 @@ def test_garbage_is_collected_before_and_between_blocks_only(enabled: bool) -> N
         assert len({before for _, before in in_blocks[start : start + legs_of_a_block]}) == 1
 
 
-def test_what_a_block_leaves_in_cycles_is_freed(fake_time: FakeTime) -> None:
+def test_reference_cycles_of_a_block_are_freed(fake_time: FakeTime) -> None:
     class Node:
         def __init__(self) -> None:
             self.itself = self
@@ -318,7 +318,7 @@ def test_the_blocks_of_all_processes_are_kept_and_counted() -> None:
     assert summary.samples_per_second == pytest.approx(50 / summary.median_seconds)
 
 
-def test_a_sample_travels_as_json() -> None:
+def test_a_sample_can_be_encoded_as_json() -> None:
     sample = Sample(blocks_seconds=noisy_blocks(0, RATIO), loops=3, warm_up_steps=10)
     assert Sample.model_validate(json.loads(json.dumps(sample.model_dump(mode="json")))) == sample
 
@@ -352,7 +352,7 @@ print(torch.get_num_threads(), int((tiny * 1).count_nonzero()), torch_environmen
 
 
 @pytest.mark.parametrize(("flush", "printed"), [("flush_denormals()", "2 0 True"), ("", "2 1000000 False")])
-def test_denormals_are_flushed_in_every_thread_and_the_environment_says_what_is_true(flush: str, printed: str) -> None:
+def test_denormals_are_flushed_in_every_thread_and_the_environment_records_it(flush: str, printed: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", DENORMALS.replace("FLUSH", flush)],
         env=os.environ | {"OMP_NUM_THREADS": "2"},

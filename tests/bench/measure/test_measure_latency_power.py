@@ -1,4 +1,4 @@
-"""The latency pass on real steps: it tells a method that is 5 % slower from BP, and BP from nothing."""
+"""The latency pass on real steps: it detects a slowdown of 5 %, and no difference between BP and itself."""
 
 import time
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Delayed:
-    """A training rule and a rest."""
+    """A training rule followed by a delay."""
 
     rule: Any
     seconds: float
@@ -60,7 +60,7 @@ def measured(step: TrainingStep, baseline: TrainingStep, batch: tuple[Tensor, Te
 
 
 @pytest.mark.slow
-def test_bp_against_itself_is_one_within_its_interval(batch: tuple[Tensor, Tensor]) -> None:
+def test_the_interval_of_bp_compared_with_itself_contains_one(batch: tuple[Tensor, Tensor]) -> None:
     inside = 0
     for _ in range(RUNS):
         step = bp_step()
@@ -70,7 +70,7 @@ def test_bp_against_itself_is_one_within_its_interval(batch: tuple[Tensor, Tenso
 
 
 @pytest.mark.slow
-def test_a_method_that_is_five_percent_slower_is_told_from_bp(batch: tuple[Tensor, Tensor]) -> None:
+def test_a_slowdown_of_five_percent_is_detected(batch: tuple[Tensor, Tensor]) -> None:
     told = 0
     for _ in range(RUNS):
         baseline = bp_step()

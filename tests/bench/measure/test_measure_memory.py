@@ -1,4 +1,4 @@
-"""The memory pass: the figures that are known, what persists, and the profiler's opinion."""
+"""The memory pass: known peaks, persistent bytes, and reproducibility."""
 
 import gc
 from typing import Any
@@ -19,7 +19,7 @@ METHODS = ["bp", "bp-checkpoint", "sid-published", "sid-streamed", "sid-streamed
 
 
 def make(method: str, depth: int, batch_size: int = 64, **axes: Any) -> Cell:
-    """A cell on the linear trunk 784 -> 128, hidden 256, one hidden layer a module."""
+    """Return a cell on the linear trunk 784 -> 128, with hidden size 256 and one hidden layer per module."""
     axes = {"dataset": "random", "passes": ["memory"], "depth": depth, "batch_size": batch_size, **axes}
     return make_cell({"method": method, **axes})
 
@@ -53,19 +53,19 @@ def activation_mib(method: str, depth: int) -> float:
         ("bp-checkpoint", 64, 3.52),
     ],
 )
-def test_the_peak_of_activations_is_the_known_one(method: str, depth: int, mib: float) -> None:
+def test_peak_activations_have_the_expected_size(method: str, depth: int, mib: float) -> None:
     assert activation_mib(method, depth) == pytest.approx(mib, abs=0.01)
 
 
 @pytest.mark.parametrize("method", ["sid-streamed", "sid-streamed-autograd"])
-def test_streaming_holds_the_same_at_every_depth_and_less_than_checkpoints_at_64(method: str) -> None:
+def test_streamed_memory_is_constant_in_depth_and_below_checkpointing_at_64(method: str) -> None:
     at_4, at_16, at_64 = (activation_mib(method, depth) for depth in (4, 16, 64))
     assert at_16 == pytest.approx(at_4, rel=0.01)
     assert at_64 == pytest.approx(at_4, rel=0.01)
     assert at_64 < 3.52  # bp-checkpoint, see above
 
 
-def test_the_closed_form_holds_less_than_autograd() -> None:
+def test_the_closed_form_needs_less_memory_than_autograd() -> None:
     cells = [make(method, 4, batch_size=512) for method in ("sid-streamed", "sid-streamed-autograd")]
     closed_form, autograd = (measure(cell).peak_activation_bytes for cell in cells)
     assert closed_form < autograd
@@ -76,14 +76,14 @@ def test_repeated_runs_give_identical_numbers(method: str) -> None:
     step, images, labels = step_and_batch(make(method, 3))
     memory = measure_memory(step, images, labels)
     assert measure_memory(step, images, labels) == memory  # the same step again
-    assert measure(make(method, 3)) == memory  # a fresh one
+    assert measure(make(method, 3)) == memory  # a new step
 
 
-def test_no_garbage_is_collected_in_mid_step() -> None:
+def test_garbage_is_not_collected_during_a_step() -> None:
     step, images, labels = step_and_batch(make("bp", 2))
 
     def leave_cycles(*arguments: Any) -> Tensor:
-        for _ in range(2000):  # more than the collector's usual threshold of 700 objects
+        for _ in range(2000):  # more than the collector's default threshold of 700 objects
             cycle: list[Any] = [torch.empty(256)]
             cycle.append(cycle)
         return step.rule(*arguments)
@@ -95,7 +95,7 @@ def test_no_garbage_is_collected_in_mid_step() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("optimizer", "states"), [("adam", 2), ("sgd", 1)])
-def test_what_persists_has_the_bytes_counted_by_hand(method: str, optimizer: str, states: int) -> None:
+def test_persistent_bytes_equal_a_count_by_hand(method: str, optimizer: str, states: int) -> None:
     depth, width, hidden, batch_size = 3, 20, 30, 16
     axes = {"width": width, "hidden": hidden, "optimizer": optimizer}
     memory = measure(make(method, depth, batch_size, **axes))
@@ -112,7 +112,7 @@ def test_what_persists_has_the_bytes_counted_by_hand(method: str, optimizer: str
 
 
 @pytest.mark.parametrize("method", ["bp", "sid-streamed"])
-def test_the_total_is_activations_and_all_that_persists(method: str) -> None:
+def test_the_total_is_the_sum_of_activations_and_persistent_bytes(method: str) -> None:
     memory = measure(make(method, 3))
     persistent = memory.parameter_bytes + memory.buffer_bytes + memory.gradient_bytes + memory.optimizer_bytes
     assert memory.peak_total_bytes == memory.peak_activation_bytes + persistent + memory.input_bytes
@@ -134,12 +134,12 @@ def test_a_frozen_parameter_has_no_gradient_and_no_optimizer_state() -> None:
     assert memory.optimizer_bytes == whole.optimizer_bytes - 2 * bias.nbytes - 4
 
 
-def test_measuring_leaves_the_garbage_collector_on() -> None:
+def test_the_garbage_collector_is_enabled_after_a_measurement() -> None:
     measure(make("bp", 2))
     assert gc.isenabled()
 
 
-def test_a_failing_step_leaves_the_garbage_collector_on() -> None:
+def test_the_garbage_collector_is_enabled_after_a_failed_step() -> None:
     step, images, labels = step_and_batch(make("bp", 2))
     calls: list[int] = []
 

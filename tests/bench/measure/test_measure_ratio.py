@@ -1,4 +1,4 @@
-"""The interval of a latency ratio holds what it should, in simulations with fixed seeds."""
+"""The coverage of the interval of a latency ratio, in simulations with fixed seeds."""
 
 import math
 from functools import partial
@@ -14,7 +14,7 @@ RUNS = 120
 
 
 def share_inside(make: partial[Blocks]) -> float:
-    """The share of runs whose interval holds the true ratio."""
+    """Return the fraction of runs whose interval contains the true ratio."""
     inside = 0
     for seed in range(RUNS):
         ratio = ratio_of([make(np.random.default_rng(seed))])
@@ -25,12 +25,12 @@ def share_inside(make: partial[Blocks]) -> float:
 @pytest.mark.parametrize("count", [10, 40])
 @pytest.mark.parametrize("heavy_tails", [False, True])
 @pytest.mark.parametrize("autocorrelation", [0.0, 0.3])
-def test_the_interval_holds_the_true_ratio(count: int, heavy_tails: bool, autocorrelation: float) -> None:
+def test_the_interval_contains_the_true_ratio(count: int, heavy_tails: bool, autocorrelation: float) -> None:
     make = partial(steady, count=count, ratio=RATIO, heavy_tails=heavy_tails, autocorrelation=autocorrelation)
     assert share_inside(make) >= 0.93
 
 
-def test_the_interval_holds_the_true_ratio_where_legs_stall() -> None:
+def test_the_interval_contains_the_true_ratio_despite_stalls() -> None:
     def make(generator: np.random.Generator) -> Blocks:
         return stalling(generator, steady(generator, 30, RATIO), share=0.05)
 
@@ -44,7 +44,7 @@ def test_the_interval_of_many_blocks_is_narrow() -> None:
 
 @pytest.mark.parametrize("processes", [3, 5])
 @pytest.mark.parametrize("between", [0.0, 0.03])
-def test_the_interval_over_processes_holds_what_differs_between_them(processes: int, between: float) -> None:
+def test_the_interval_covers_differences_between_processes(processes: int, between: float) -> None:
     inside = 0
     for seed in range(RUNS):
         generator = np.random.default_rng(seed)

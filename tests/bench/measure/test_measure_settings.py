@@ -1,4 +1,4 @@
-"""The choices that a cell has in how a method works: modules at once, parts of a batch, what is run again."""
+"""The settings of a method: chunk size, micro-batches and recomputation."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -9,7 +9,7 @@ import torch
 from cells import rule_names
 from torch import Tensor
 
-from bench.analysis.frame import series_names
+from bench.analysis.series import series_names
 from bench.config.cell import Cell
 from bench.config.check import make_cell
 from bench.config.methods import load_method
@@ -50,25 +50,25 @@ def assert_same_gradients(cell: Cell, other: Cell) -> None:
         torch.testing.assert_close(parameter.grad, expected.grad)
 
 
-def test_smaller_chunks_hold_less_and_give_the_same_gradients() -> None:
+def test_smaller_chunks_need_less_memory_and_give_the_same_gradients() -> None:
     peaks = [peak(a_cell("sid-vectorised", chunk=chunk)) for chunk in (1, 2, 4, None)]
     assert all(smaller < larger for smaller, larger in pairwise(peaks))
     for chunk in (1, 3):
         assert_same_gradients(a_cell("sid-vectorised", chunk=chunk), a_cell("sid-published", alpha=0.5))
 
 
-def test_more_micro_batches_hold_less_and_give_the_same_gradients() -> None:
+def test_more_micro_batches_need_less_memory_and_give_the_same_gradients() -> None:
     peaks = [peak(a_cell("bp-microbatch", micro_batches=parts)) for parts in (12, None, 2, 1)]
     assert all(smaller < larger for smaller, larger in pairwise(peaks))
     for method in ("bp", "sid-streamed", "sid-vectorised", "deep-supervision"):
-        for parts in (1, 5, 12):  # 12 samples in 5 parts that differ in size; one by one
+        for parts in (1, 5, 12):  # one part; 5 parts of different sizes; 12 parts of one sample
             assert_same_gradients(a_cell(method, micro_batches=parts), a_cell(method))
     with pytest.raises(ConfigError, match="micro_batches = 30 for batch_size = 12; legal: 1 to 12"):
         a_cell("bp-microbatch", micro_batches=30)
 
 
 @pytest.mark.parametrize(("samples", "parts"), [(5, [2, 1, 1, 1]), (8, [2] * 4), (3, [1] * 3)])
-def test_a_batch_is_cut_into_as_many_parts_as_the_cell_says(
+def test_a_batch_is_split_into_the_given_number_of_micro_batches(
     samples: int, parts: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step, images, labels = built(a_cell("bp-microbatch", batch_size=samples))
@@ -91,7 +91,7 @@ def test_chunk_is_kept_by_the_method_that_reads_it_and_micro_batches_by_all(meth
         assert a_cell(method, micro_batches=1, **sizes) == a_cell(method, **sizes)
 
 
-def test_an_alias_is_the_method_that_it_stands_for() -> None:
+def test_an_alias_is_replaced_by_its_method() -> None:
     assert a_cell("bp-microbatch") == a_cell("bp", micro_batches=4)
     assert a_cell("bp-microbatch", micro_batches=2) == a_cell("bp", micro_batches=2)
     assert a_cell("bp-checkpoint") == a_cell("bp", recompute="modules")
@@ -101,7 +101,7 @@ def test_an_alias_is_the_method_that_it_stands_for() -> None:
     )
 
 
-def test_cells_that_mean_the_same_are_equal() -> None:
+def test_equivalent_cells_are_equal() -> None:
     assert a_cell("sid-vectorised", chunk=8) == a_cell("sid-vectorised", chunk=64) == a_cell("sid-vectorised")
     assert a_cell("bp-microbatch", micro_batches=4) == a_cell("bp-microbatch")
     assert a_cell("bp-microbatch", micro_batches=4).id == a_cell("bp-microbatch").id
@@ -126,7 +126,7 @@ def test_a_plan_keeps_settings_apart_at_every_batch_size_and_compares_them_with_
     assert len({baseline_of(cell) for cell in cells}) == 1
 
 
-def test_the_name_of_a_series_tells_its_settings() -> None:
+def test_the_name_of_a_series_contains_its_settings() -> None:
     import pandas as pd
 
     cells = [
@@ -138,7 +138,7 @@ def test_the_name_of_a_series_tells_its_settings() -> None:
     assert list(series_names(frame)) == expected
 
 
-def test_a_suite_sweeps_a_setting_beside_methods_without_it(tmp_path: Path) -> None:
+def test_a_suite_can_sweep_a_setting_that_some_methods_lack(tmp_path: Path) -> None:
     suite = tmp_path / "chunks.toml"
     axes = 'method = ["bp", "sid-vectorised"]\ndepth = 8\nchunk = [1, 2, 8]\npasses = ["memory"]\n'
     suite.write_text(f"[[grid]]\n{axes}")

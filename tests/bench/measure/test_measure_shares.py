@@ -1,4 +1,4 @@
-"""How a step's time is shared out, on a clock that only the tested code moves on, and on real steps."""
+"""Times of the phases of a step, with a clock that only the tested code advances, and of real steps."""
 
 import time
 from typing import Any
@@ -14,18 +14,18 @@ from sid_core.phases import enter
 
 
 class FakeTime:
-    """A clock that stands still unless somebody passes time."""
+    """A clock that advances only when told to."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
         monkeypatch.setattr(time, "perf_counter", lambda: self.now)
 
-    def pass_by(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self.now += seconds
 
 
 class SlowBackward(torch.autograd.Function):
-    """The identity, whose backward pass takes its time."""
+    """The identity, with a slow backward pass."""
 
     @staticmethod
     def forward(context: Any, values: Tensor, clock: FakeTime, seconds: float) -> Tensor:
@@ -34,7 +34,7 @@ class SlowBackward(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Any:
-        context.clock.pass_by(context.seconds)
+        context.clock.advance(context.seconds)
         return gradient, None, None
 
 
@@ -44,11 +44,11 @@ class SlowOptimizer(torch.optim.SGD):
     clock: FakeTime
 
     def step(self, closure: Any = None) -> Any:
-        self.clock.pass_by(4)
+        self.clock.advance(4)
         return super().step(closure)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        self.clock.pass_by(0.5)
+        self.clock.advance(0.5)
         super().zero_grad(set_to_none)
 
 
@@ -69,14 +69,14 @@ def slow_step(clock: FakeTime, rule: Any) -> TrainingStep:
     return TrainingStep(network, optimizer, rule, None)
 
 
-def test_the_shares_are_the_seconds_of_each_phase_and_add_up_to_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_times_of_the_phases_sum_to_the_time_of_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeTime(monkeypatch)
 
     def rule(network: Any, images: Tensor, _labels: Tensor, _alpha: object) -> Tensor:
-        clock.pass_by(1)
+        clock.advance(1)
         loss: Tensor = SlowBackward.apply(network.trunk(images).sum(), clock, 2)
         loss.backward()
-        clock.pass_by(0.25)  # what comes behind a backward pass is forward again
+        clock.advance(0.25)  # work after a backward pass is forward again
         return loss.detach()
 
     shares = measure_shares(slow_step(clock, rule), *BATCH)
@@ -85,13 +85,13 @@ def test_the_shares_are_the_seconds_of_each_phase_and_add_up_to_the_step(monkeyp
     assert steps == int(steps) > 1
 
 
-def test_a_backward_pass_that_is_written_out_counts_where_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reported_backward_pass_counts_as_backward(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeTime(monkeypatch)
 
     def rule(*_: object) -> Tensor:
-        clock.pass_by(1)
+        clock.advance(1)
         enter("backward")
-        clock.pass_by(2)
+        clock.advance(2)
         enter("forward")
         return torch.zeros(())
 
@@ -99,11 +99,11 @@ def test_a_backward_pass_that_is_written_out_counts_where_it_says_so(monkeypatch
     assert (shares.forward_seconds, shares.backward_seconds, shares.optimizer_seconds) == (1, 2, 4.5)
 
 
-def test_gradients_worked_out_by_hand_count_as_forward(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreported_gradients_computed_by_hand_count_as_forward(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeTime(monkeypatch)
 
     def rule(network: Any, *_: object) -> Tensor:
-        clock.pass_by(3)
+        clock.advance(3)
         for parameter in network.parameters():
             parameter.grad = torch.zeros_like(parameter)
         return torch.zeros(())

@@ -1,4 +1,4 @@
-"""A training step hands the cell's objective to methods that have one, and to no other."""
+"""A training step passes the cell's objective to the methods that have one, and to no other."""
 
 from typing import Any
 
@@ -63,7 +63,7 @@ def test_every_method_of_sid_has_an_objective() -> None:
 @pytest.mark.parametrize(
     "axes", [{}, {"network": "pipeline-conv", "depth": 5, "modules": 3}], ids=["cascade", "pipeline"]
 )
-def test_updates_in_turn_are_those_at_the_end(optimizer: str, axes: dict[str, Any]) -> None:
+def test_updating_module_by_module_gives_the_same_weights(optimizer: str, axes: dict[str, Any]) -> None:
     in_turn, images, labels = built("sid-streamed-in-turn", optimizer=optimizer, **axes)
     at_the_end, *_ = built("sid-streamed-autograd" if axes else "sid-streamed", optimizer=optimizer, **axes)
     assert len(in_turn.optimizers) == 1 + len(in_turn.network.local_modules)
@@ -75,7 +75,7 @@ def test_updates_in_turn_are_those_at_the_end(optimizer: str, axes: dict[str, An
             assert torch.equal(parameter, twin)
 
 
-def test_bp_beside_a_method_in_turn_updates_the_whole_network() -> None:
+def test_the_baseline_of_a_module_by_module_method_updates_the_whole_network() -> None:
     step, images, labels = built("sid-streamed-in-turn")
     reference, *_ = built("bp")
     baseline = step.baseline()
@@ -89,7 +89,7 @@ def test_bp_beside_a_method_in_turn_updates_the_whole_network() -> None:
     back(images, labels)
 
 
-def test_memory_in_turn_has_the_gradients_of_one_module() -> None:
+def test_updating_module_by_module_holds_the_gradients_of_one_module() -> None:
     memories = {}
     for method in ("sid-streamed", "sid-streamed-in-turn"):
         step, images, labels = built(method, hidden=64)
@@ -102,7 +102,7 @@ def test_memory_in_turn_has_the_gradients_of_one_module() -> None:
     assert in_turn.peak_total_bytes < usual.peak_total_bytes
 
 
-def test_a_rule_without_settings_gets_four_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rule_without_settings_is_called_with_four_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     step, images, labels = built("sid-streamed", direction="reverse", loss_reduction="mean")
     seen: list[tuple[Any, ...]] = []
 
@@ -117,7 +117,7 @@ def test_a_rule_without_settings_gets_four_arguments(monkeypatch: pytest.MonkeyP
     assert seen == [(step.network, images, labels, Objective(0.5, "reverse", 0.1, "mean"))]
 
 
-def test_a_step_comes_back_to_its_objective_from_another_method() -> None:
+def test_a_step_uses_its_own_objective_after_another_method_ran() -> None:
     step, images, labels = built("sid-streamed", direction="reverse")
     again, *_ = built("sid-streamed", direction="reverse")
     assert torch.equal(step.baseline().for_cell(step.cell)(images, labels), again(images, labels))

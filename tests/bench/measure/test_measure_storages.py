@@ -1,6 +1,6 @@
-"""The storage meter against bytes counted by hand.
+"""The storage meter, compared with bytes counted by hand.
 
-``N`` floats make a KiB, so that most counts read as multiples of ``KIB``.
+``N`` floats are 1 KiB, so most counts are multiples of ``KIB``.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ KIB = 1024
 
 @dataclass(frozen=True)
 class Bytes:
-    """What the meter said while the result of the work was still alive."""
+    """The state of the meter while the result of the work still existed."""
 
     live: int
     peak: int
@@ -40,7 +40,7 @@ def meter(work: Callable[[], object]) -> Bytes:
 
 @pytest.fixture
 def existing() -> Tensor:
-    """A tensor of a KiB from before the metered work, with values that no operation turns into infinities."""
+    """A tensor of 1 KiB that exists before the metered work; its values stay finite under all operators used here."""
     return torch.full((N,), 0.01)
 
 
@@ -67,26 +67,26 @@ def test_an_operator_on_a_list_counts_every_result(existing: Tensor) -> None:
     assert meter(lambda: torch._foreach_mul([existing, existing[:64]], 2.0)) == Bytes(KIB + 256, KIB + 256)
 
 
-def test_a_composite_operator_counts_what_it_makes_on_the_way(existing: Tensor) -> None:
+def test_a_composite_operator_counts_its_intermediate_results(existing: Tensor) -> None:
     # cross_entropy of 16 samples: the log-softmax (1 KiB), the loss (4 bytes) and nll_loss's sum of weights (4 bytes).
     labels = torch.zeros(16, dtype=torch.int64)
     assert meter(lambda: F.cross_entropy(existing.view(16, 16), labels)) == Bytes(4, KIB + 8)
 
 
-def test_an_expression_holds_its_unnamed_parts_until_they_are_used(existing: Tensor) -> None:
+def test_an_expression_holds_temporary_results_until_they_are_used(existing: Tensor) -> None:
     # The deviations and their squares (1 KiB each), with the mean gone; then the squares and their mean (4 bytes).
     assert meter(lambda: (existing - existing.mean()).square().mean()) == Bytes(4, 2 * KIB)
 
 
-def test_reading_a_result_out_counts_nothing_more(existing: Tensor) -> None:
+def test_reading_the_value_of_a_result_counts_nothing(existing: Tensor) -> None:
     assert meter(lambda: existing.sum().item()) == Bytes(0, 4)
 
 
-def test_results_on_another_kind_of_device_count_nothing(existing: Tensor) -> None:
+def test_results_on_another_type_of_device_count_nothing(existing: Tensor) -> None:
     assert meter(lambda: existing.to("meta") + 1) == Bytes(0, 0)
 
 
-def test_an_operator_that_fails_leaves_nothing_behind(existing: Tensor) -> None:
+def test_a_failed_operator_counts_nothing(existing: Tensor) -> None:
     def fail() -> None:
         temporary = existing + 1
         with pytest.raises(RuntimeError, match="size"):
@@ -95,7 +95,7 @@ def test_an_operator_that_fails_leaves_nothing_behind(existing: Tensor) -> None:
     assert meter(fail) == Bytes(0, KIB + 12)
 
 
-# What is not new
+# Storages that existed before
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_an_operator_on_a_view_of_an_existing_parameter_counts_its_result_only()
     assert meter(lambda: parameter.view(-1)[:64] * 2) == Bytes(256, 256)
 
 
-def test_an_existing_tensor_that_dies_in_the_step_counts_nothing() -> None:
+def test_freeing_an_existing_tensor_counts_nothing() -> None:
     held = [torch.zeros(N)]
 
     def replace() -> Tensor:
@@ -164,7 +164,7 @@ def test_a_view_keeps_the_whole_storage_alive(existing: Tensor) -> None:
     assert meter(lambda: (existing + 1)[:1]) == Bytes(KIB, KIB)
 
 
-def test_two_views_keep_one_storage_until_the_last_has_gone(existing: Tensor) -> None:
+def test_a_storage_is_counted_until_its_last_view_is_freed(existing: Tensor) -> None:
     with StorageMeter(torch.device("cpu")) as storages:
         first, second = (existing + 1).split(N // 2)
         assert storages.live == KIB
@@ -174,7 +174,7 @@ def test_two_views_keep_one_storage_until_the_last_has_gone(existing: Tensor) ->
         assert storages.live == 0
 
 
-def test_the_chunks_of_a_new_tensor_count_once_and_their_copies_again(existing: Tensor) -> None:
+def test_chunks_of_a_new_tensor_count_once_and_their_copies_separately(existing: Tensor) -> None:
     def split() -> list[Tensor]:
         first, second, _, _ = (existing + 1).chunk(4)
         return [first, second.clone()]
@@ -198,7 +198,7 @@ def test_a_new_storage_that_grows_counts_with_its_new_size() -> None:
     assert meter(lambda: torch.empty(N).resize_(3 * N)) == Bytes(3 * KIB, 3 * KIB)
 
 
-def test_a_new_storage_that_grew_is_gone_when_it_dies() -> None:
+def test_a_new_storage_that_grew_counts_nothing_after_it_is_freed() -> None:
     assert meter(lambda: torch.empty(N).resize_(3 * N).sum().item()) == Bytes(0, 3 * KIB + 4)
 
 
@@ -210,7 +210,7 @@ def test_a_result_in_a_new_empty_tensor_counts(existing: Tensor) -> None:
     assert meter(lambda: torch.mul(existing, existing, out=torch.empty(0))) == Bytes(KIB, KIB)
 
 
-def test_a_new_storage_that_is_emptied_counts_no_more() -> None:
+def test_a_new_storage_resized_to_zero_counts_nothing() -> None:
     def release() -> Tensor:
         tensor = torch.empty(N)
         tensor.untyped_storage().resize_(0)
@@ -223,10 +223,10 @@ def test_a_tensor_set_to_an_existing_storage_counts_nothing(existing: Tensor) ->
     assert meter(lambda: torch.empty(0).set_(existing.untyped_storage())) == Bytes(0, 0)
 
 
-# Time
+# Lifetimes
 
 
-def test_a_chain_that_frees_as_it_goes_holds_two_at_a_time(existing: Tensor) -> None:
+def test_a_chain_that_frees_intermediate_results_holds_two_at_a_time(existing: Tensor) -> None:
     def chain() -> Tensor:
         result = existing
         for _ in range(10):
@@ -236,7 +236,7 @@ def test_a_chain_that_frees_as_it_goes_holds_two_at_a_time(existing: Tensor) -> 
     assert meter(chain) == Bytes(KIB, 2 * KIB)
 
 
-def test_a_chain_that_keeps_everything_holds_everything(existing: Tensor) -> None:
+def test_a_chain_that_keeps_intermediate_results_holds_all_of_them(existing: Tensor) -> None:
     def chain() -> list[Tensor]:
         results = [existing]
         for _ in range(10):
@@ -246,18 +246,18 @@ def test_a_chain_that_keeps_everything_holds_everything(existing: Tensor) -> Non
     assert meter(chain) == Bytes(10 * KIB, 10 * KIB)
 
 
-def test_the_peak_stays_when_it_lies_before_the_end(existing: Tensor) -> None:
+def test_the_peak_can_be_before_the_end(existing: Tensor) -> None:
     def hill() -> Tensor:
         large = existing.repeat(8)
         small = large[:1].clone()
         del large
         return existing + small
 
-    # 8 KiB and 4 bytes at the top; then 4 bytes (gone when the function returns) and the result.
+    # 8 KiB and 4 bytes at the peak; then 4 bytes (freed when the function returns) and the result.
     assert meter(hill) == Bytes(KIB, 8 * KIB + 4)
 
 
-def test_live_falls_at_once_when_a_tensor_dies(existing: Tensor) -> None:
+def test_live_bytes_fall_when_a_tensor_is_freed(existing: Tensor) -> None:
     with StorageMeter(torch.device("cpu")) as storages:
         tensor = existing + 1
         assert (storages.live, storages.peak) == (KIB, KIB)
@@ -275,14 +275,14 @@ def test_a_freed_address_that_is_used_again_counts_again(existing: Tensor) -> No
         assert (storages.live, storages.peak) == (0, KIB)
 
 
-def test_what_happens_outside_is_not_counted(existing: Tensor) -> None:
+def test_work_outside_of_the_context_is_not_counted(existing: Tensor) -> None:
     storages = StorageMeter(torch.device("cpu"))
     before = existing + 1
     with storages:
         inside = before + 1
     outside = inside + 1
     assert (storages.live, storages.peak) == (KIB, KIB)
-    del inside, outside  # after the end nothing is followed any more
+    del inside, outside  # nothing is tracked after the end
     assert (storages.live, storages.peak) == (KIB, KIB)
 
 
@@ -308,7 +308,7 @@ def test_a_linear_layer_with_relu_forward_and_backward() -> None:
     assert meter(step) == Bytes(4, 1032)
 
 
-def test_a_gradient_without_a_buffer_lives_on_and_counts(existing: Tensor) -> None:
+def test_a_gradient_without_a_buffer_is_counted(existing: Tensor) -> None:
     weight = nn.Parameter(existing)
 
     def step() -> None:
@@ -335,7 +335,7 @@ class _Square(torch.autograd.Function):
         return gradient * doubled
 
 
-def test_what_a_custom_function_saves_lives_until_its_backward_pass(existing: Tensor) -> None:
+def test_tensors_saved_by_a_custom_function_are_held_until_its_backward_pass(existing: Tensor) -> None:
     x = existing.requires_grad_()
     x.grad = torch.zeros(N)
     with StorageMeter(torch.device("cpu")) as storages:
@@ -351,7 +351,7 @@ def two_exponentials(x: Tensor) -> Tensor:
 
 
 def backward_of_sum(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[int, int]:
-    """Live bytes after the forward pass, and the peak of both."""
+    """Return the live bytes after the forward pass, and the peak of forward and backward pass."""
     x.requires_grad_()
     x.grad = torch.zeros_like(x)
     with StorageMeter(torch.device("cpu")) as storages:
@@ -361,13 +361,13 @@ def backward_of_sum(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[in
         return after_forward, storages.peak
 
 
-def test_without_a_checkpoint_everything_saved_is_held(existing: Tensor) -> None:
+def test_without_a_checkpoint_all_saved_tensors_are_held(existing: Tensor) -> None:
     # exp saves its output: two KiB, and the second is the result, held by name. Backward adds the sum and the one that
     # it starts from (8 bytes), then the gradients of the second and the first exp (2 KiB).
     assert backward_of_sum(two_exponentials, existing) == (2 * KIB, 4 * KIB + 8)
 
 
-def test_a_checkpoint_holds_its_result_only_and_computes_the_rest_again(existing: Tensor) -> None:
+def test_a_checkpoint_holds_only_its_result_and_recomputes_the_rest(existing: Tensor) -> None:
     def with_checkpoint(x: Tensor) -> Tensor:
         return checkpoint(two_exponentials, x, use_reentrant=False, preserve_rng_state=False)
 
@@ -385,7 +385,7 @@ def test_a_checkpoint_counts_the_generator_state_that_it_keeps(existing: Tensor)
     assert after_forward == KIB + torch.get_rng_state().nbytes
 
 
-def test_torch_is_as_it_was_after_metering(existing: Tensor) -> None:
+def test_metering_restores_the_patched_functions_of_torch(existing: Tensor) -> None:
     before = (torch.UntypedStorage.resize_, torch.get_rng_state)
     meter(lambda: existing + 1)
     assert (torch.UntypedStorage.resize_, torch.get_rng_state) == before
@@ -395,12 +395,12 @@ def test_an_existing_storage_that_is_resized_counts_nothing(existing: Tensor) ->
     assert meter(lambda: existing.untyped_storage().resize_(2 * KIB)) == Bytes(0, 0)
 
 
-def test_what_a_wrapper_subclass_holds_counts_once(existing: Tensor) -> None:
+def test_the_tensor_inside_a_wrapper_subclass_counts_once(existing: Tensor) -> None:
     wrapped = TwoTensor(existing, existing.clone())
     assert meter(lambda: wrapped.exp()) == Bytes(2 * KIB, 2 * KIB)
 
 
-def test_every_storage_is_rounded_up_by_itself() -> None:
+def test_each_storage_is_rounded_up_separately() -> None:
     with StorageMeter(torch.device("cpu"), round_to=512) as storages:
         kept = [torch.empty(size, dtype=torch.uint8) for size in (1, 512, 513, 0)]
         assert storages.live == 512 + 512 + 1024
@@ -439,7 +439,7 @@ def test_fake_tensors_give_the_same_bytes(step: Callable[..., Tensor]) -> None:
     assert fake == real
 
 
-# Bytes of what exists
+# Bytes of existing tensors
 
 
 def test_bytes_of_counts_each_storage_once_and_skips_none(existing: Tensor) -> None:

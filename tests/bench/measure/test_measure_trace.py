@@ -1,4 +1,4 @@
-"""Who computes when: spans in the order of the rule, nothing else changed, and sound columns."""
+"""Traces: spans in the order of the rule, no effect on the step, and consistent columns."""
 
 import itertools
 from typing import Any
@@ -17,7 +17,7 @@ from sid_core.phases import enter
 from sid_core.steps.closed_form import has_closed_form
 
 BATCH = (torch.rand(8, 1, 8, 8), torch.arange(8))
-# The phases of modules, without what belongs to none.
+# The phases of modules, without spans that belong to no module.
 ORDERS = {
     "bp": "f1 f2 f3 b3 b2 b1",
     "bp-checkpoint": "f1 f2 f3 b3 b2 b1",
@@ -61,7 +61,7 @@ def test_a_trace_has_the_order_of_the_rule(method: str, network: str) -> None:
     assert covered == pytest.approx(length, abs=1e-5)
 
 
-def test_the_trunk_runs_backward_as_no_module() -> None:
+def test_the_backward_pass_of_the_trunk_belongs_to_no_module() -> None:
     trace = trace_step(made_step("bp"), *BATCH)
     assert trace is not None
     backward = [module for letter, module in zip(trace.phase, trace.module, strict=True) if letter == "b"]
@@ -69,12 +69,14 @@ def test_the_trunk_runs_backward_as_no_module() -> None:
 
 
 @pytest.mark.parametrize(("method", "network"), CASES)
-def test_following_a_step_changes_no_gradient_and_leaves_nothing_behind(method: str, network: str) -> None:
+def test_tracing_a_step_changes_no_gradient_and_removes_its_hooks(method: str, network: str) -> None:
     plain, followed = made_step(method, network), made_step(method, network)
     followed.network.load_state_dict(plain.network.state_dict())
     plain(*BATCH)
+    has_form = [*map(has_closed_form, followed.network.local_modules)]
+    assert all(has_form) == (network == "cascade-linear" and method != "bp-checkpoint")
     with TraceRecorder(followed.network):
-        assert all(map(has_closed_form, followed.network.local_modules)) == (network == "cascade-linear")
+        assert [*map(has_closed_form, followed.network.local_modules)] == has_form
         followed(*BATCH)
     for expected, parameter in zip(plain.network.parameters(), followed.network.parameters(), strict=True):
         assert torch.equal(expected, parameter)
@@ -82,7 +84,7 @@ def test_following_a_step_changes_no_gradient_and_leaves_nothing_behind(method: 
     assert not followed.network.trunk._forward_hooks
 
 
-def test_a_recorder_lets_go_when_the_step_fails() -> None:
+def test_a_recorder_removes_its_hooks_after_a_failed_step() -> None:
     step = made_step("bp")
     with pytest.raises(IndexError), TraceRecorder(step.network) as recorder:
         step(BATCH[0], BATCH[1] + 100)
@@ -92,7 +94,7 @@ def test_a_recorder_lets_go_when_the_step_fails() -> None:
     assert recorder.spans() == before != []
 
 
-def test_modules_are_numbered_within_the_whole_network_and_a_wait_is_a_span() -> None:
+def test_modules_have_their_number_in_the_whole_network_and_waiting_is_a_span() -> None:
     step = made_step("bp")
 
     def waits(network: Any, images: Tensor, labels: Tensor, alpha: Any) -> Tensor:
@@ -109,7 +111,7 @@ def test_modules_are_numbered_within_the_whole_network_and_a_wait_is_a_span() ->
 
 
 @given(st.data())
-def test_ranks_are_put_on_one_clock(data: st.DataObject) -> None:
+def test_traces_of_ranks_are_merged_on_one_clock(data: st.DataObject) -> None:
     times = st.floats(1e3, 2e3).map(lambda value: round(value, 6))
     ranks = []
     for rank in range(data.draw(st.integers(1, 3))):
@@ -125,7 +127,7 @@ def test_ranks_are_put_on_one_clock(data: st.DataObject) -> None:
     assert trace.end_seconds == pytest.approx([span.end_seconds - zero for span in spans], abs=1e-7)
 
 
-def test_a_trace_that_is_too_long_is_none_and_spans_of_no_length_are_left_out() -> None:
+def test_too_many_spans_give_no_trace_and_empty_spans_are_left_out() -> None:
     spans = [Span(0, at % 2, "f", at, at + 1) for at in range(1000)]
     nothing = Span(0, 5, "b", 1000.0, 1000.00000001)
     trace = merge_traces([[*spans, nothing]])

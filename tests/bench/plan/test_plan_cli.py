@@ -1,4 +1,4 @@
-"""``sid-bench plan``: its table, its CSV, its budget, its figure, its errors."""
+"""``sid-bench plan``: table, CSV, budget, figure and errors."""
 
 import csv
 import json
@@ -44,7 +44,7 @@ def write_suite(folder: Path, **axes: Any) -> Path:
 
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
-    """Two methods, two depths, two batch sizes; two seeds and the accuracy pass, which bytes do not depend on."""
+    """Two methods, two depths, two batch sizes, and two seeds and the accuracy pass, on which bytes do not depend."""
     return write_suite(tmp_path)
 
 
@@ -78,7 +78,7 @@ def test_each_distinct_cell_has_a_row_with_its_bytes(suite: Path, tmp_path: Path
     assert "accuracy" not in ended.stdout
 
 
-def test_the_ratio_to_bp_is_there_without_bp_in_the_suite_and_jobs_change_nothing(suite: Path, tmp_path: Path) -> None:
+def test_ratios_to_bp_need_no_bp_in_the_suite_and_do_not_depend_on_jobs(suite: Path, tmp_path: Path) -> None:
     for jobs in (1, 2):
         assert plan(suite, "--jobs", jobs, "--out", tmp_path / f"{jobs}.csv").exit_code == 0
     assert plan(suite, "--set", "method=sid-streamed", "--out", tmp_path / "alone.csv").exit_code == 0
@@ -98,7 +98,7 @@ def test_storages_are_rounded_up(suite: Path, tmp_path: Path) -> None:
         assert int(rounded["peak_total_bytes"]) > int(exact["peak_total_bytes"])
 
 
-def test_the_largest_batch_fits_the_budget_and_one_more_does_not(suite: Path, tmp_path: Path) -> None:
+def test_the_largest_batch_fits_the_budget_and_one_more_sample_does_not(suite: Path, tmp_path: Path) -> None:
     budget = 3_000_000
     ended = plan(suite, "--budget", "3MB", "--out", tmp_path / "plan.csv")
     assert ended.exit_code == 0, ended.output
@@ -113,19 +113,19 @@ def test_the_largest_batch_fits_the_budget_and_one_more_does_not(suite: Path, tm
 
 
 @pytest.mark.parametrize(("budget", "answer"), [("1kB", "none"), ("900TB", "> 16777216")])
-def test_a_budget_that_is_too_small_or_has_no_end(suite: Path, tmp_path: Path, budget: str, answer: str) -> None:
+def test_budgets_that_are_too_small_or_above_the_limit(suite: Path, tmp_path: Path, budget: str, answer: str) -> None:
     ended = plan(suite, "--set", "depth=2", "--budget", budget, "--out", tmp_path / "plan.csv")
     assert ended.exit_code == 0, ended.output
     rows = read(tmp_path / "plan.csv")
     assert {row["largest_batch"] for row in rows} == {answer}
     assert answer in ended.stdout
-    for row in rows:  # what was not looked at has no number
+    for row in rows:  # batches that were not evaluated have no number
         at_one, at_limit = (bytes_of(row, batch_size=size).peak_total_bytes for size in (1, 2**24))
         expected = ("", str(at_one)) if answer == "none" else (str(at_limit), "")
         assert (row["peak_total_bytes"], row["next_peak_total_bytes"]) == expected
 
 
-def test_the_figure_says_in_words_what_it_shows(tmp_path: Path) -> None:
+def test_the_figure_has_a_text_alternative(tmp_path: Path) -> None:
     suite = write_suite(tmp_path, modules=["depth", 1], hidden=[8, 16])
     ended = plan(suite, "--budget", "3MB", "--figure", tmp_path / "figures" / "plan.svg", "--out", tmp_path / "p.csv")
     assert ended.exit_code == 0, ended.output
@@ -155,17 +155,17 @@ def test_the_figure_says_in_words_what_it_shows(tmp_path: Path) -> None:
         (["memory", "--budget", "8 gigs"], "--budget '8 gigs'; legal: a number above 0"),
         (["memory", "--figure", "x.svg"], "--figure x.svg; legal: a file that ends in .svg, together with --budget"),
         (["memory", "--budget", "1GiB", "--figure", "x.png"], "--figure x.png; legal: a file that ends in .svg"),
-        (["default", "--set", "dataset=image-folder"], "dataset = 'image-folder' cannot be planned: only its files"),
+        (["default", "--set", "dataset=image-folder"], "dataset = 'image-folder' cannot be planned: the number"),
     ],
 )
-def test_what_is_wrong_is_said(arguments: list[str], message: str) -> None:
+def test_illegal_arguments_are_refused_with_a_message(arguments: list[str], message: str) -> None:
     ended = plan(*arguments)
     assert ended.exit_code == 2
     assert message in ended.stderr
     assert ended.stdout == ""
 
 
-def test_a_figure_without_anything_to_show_and_a_file_that_cannot_be_written(suite: Path, tmp_path: Path) -> None:
+def test_an_empty_figure_and_an_unwritable_file_are_errors(suite: Path, tmp_path: Path) -> None:
     ended = plan(suite, "--budget", "1kB", "--figure", tmp_path / "plan.svg")
     assert ended.exit_code == 2
     assert "--figure has nothing to draw: no batch fits --budget 1kB" in ended.stderr
@@ -175,7 +175,7 @@ def test_a_figure_without_anything_to_show_and_a_file_that_cannot_be_written(sui
 
 
 @pytest.mark.parametrize("option", ["--round-to", "--jobs"])
-def test_counts_start_at_one(suite: Path, option: str) -> None:
+def test_counts_must_be_at_least_one(suite: Path, option: str) -> None:
     assert plan(suite, option, 0).exit_code == 2
 
 

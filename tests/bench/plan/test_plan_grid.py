@@ -1,4 +1,4 @@
-"""Which cells a plan holds: once for all that memory does not depend on, with sizes that need no files."""
+"""The cells of a plan: distinct in memory, with sizes that are known without files."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from bench.errors import ConfigError
 from bench.plan.grid import baseline_of, lines_of, memory_cells, shape_of
 
 
-def test_cells_that_differ_only_in_what_memory_does_not_depend_on_are_one() -> None:
+def test_cells_with_equal_memory_are_merged() -> None:
     base = {"method": "sid-streamed", "dataset": "digits"}
     changes = [
         {},
@@ -50,17 +50,17 @@ def test_cells_that_differ_only_in_what_memory_does_not_depend_on_are_one() -> N
         {"precision": "bfloat16"},
     ],
 )
-def test_cells_that_differ_in_what_memory_may_depend_on_are_two(change: dict[str, object]) -> None:
+def test_cells_whose_memory_may_differ_are_kept_apart(change: dict[str, object]) -> None:
     base: dict[str, object] = {"method": "sid-streamed", "depth": 4, "modules": 4}
     assert len(memory_cells([make_cell(base), make_cell(base | change)])) == 2
 
 
-def test_a_compiled_cell_stays_one_so_that_the_plan_can_refuse_it() -> None:
+def test_a_compiled_cell_stays_compiled_so_that_the_plan_can_refuse_it() -> None:
     cells = [make_cell({"passes": ["latency"], "compile": compiled}) for compiled in (False, True)]
     assert [(cell.compile, cell.passes) for cell in memory_cells(cells)] == [(False, ("memory",)), (True, ("latency",))]
 
 
-def test_the_suites_of_accuracy_have_memory_cells_too() -> None:
+def test_suites_of_accuracy_have_memory_cells() -> None:
     cells = memory_cells(load_sweep("noise").cells)
     assert 0 < len(cells) < len(load_sweep("noise").cells) / 10
     assert {cell.passes for cell in cells} == {("memory",)}
@@ -80,7 +80,7 @@ def test_sizes_are_known_without_files(axes: dict[str, object], shape: tuple[int
     assert shape_of(make_cell(axes | {"passes": ["memory"]})) == (shape, classes)
 
 
-def test_an_image_folder_is_refused_with_the_way_out() -> None:
+def test_an_image_folder_is_refused_with_an_alternative() -> None:
     cell = make_cell({"dataset": "image-folder:birds", "image_size": 64})
     with pytest.raises(ConfigError, match=r"dataset = 'image-folder:birds' .* --set image_size=64 --set channels=3"):
         memory_cells([cell])
@@ -92,7 +92,7 @@ def test_the_baseline_is_bp_on_the_same_cell() -> None:
     assert changed == {"method", "alpha", "passes"}
 
 
-def test_a_line_is_all_that_differs_in_the_batch_only() -> None:
+def test_cells_that_differ_only_in_the_batch_are_one_line() -> None:
     cells = memory_cells(load_sweep("memory").cells)
     batches = {cell.batch_size for cell in cells}
     assert len(lines_of(cells)) * len(batches) == len(cells)

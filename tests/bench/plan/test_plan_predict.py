@@ -1,4 +1,4 @@
-"""A prediction is the measurement, to the byte, and takes neither time nor memory in proportion to the cell."""
+"""Predictions equal measurements to the byte, and need neither time nor memory in proportion to the cell."""
 
 import gc
 import subprocess
@@ -43,13 +43,13 @@ METHODS = [
 ]
 
 
-# Real allocations, and points that are counted in operators, of which a constant takes one more or fewer.
+# Real allocations, and points counted in operators, of which a constant may need one more or one fewer.
 NOT_PREDICTED = {"allocator", "timeline"}
 
 
 @pytest.fixture(autouse=True, scope="module")
-def few_objects_to_look_at() -> Iterator[None]:
-    """Each measurement collects garbage; what pytest and torch have loaded is none, and takes long to look at."""
+def frozen_objects() -> Iterator[None]:
+    """Freeze the objects of pytest and torch, which each garbage collection of a measurement would visit."""
     gc.collect()
     gc.freeze()
     yield
@@ -100,7 +100,7 @@ def small_cells(draw: st.DrawFn) -> Cell:
 
 @settings(max_examples=50, deadline=None)
 @given(cell=small_cells(), round_to=st.sampled_from([1, 512]))
-def test_any_cell_is_predicted_to_the_byte(cell: Cell, round_to: int) -> None:
+def test_every_cell_is_predicted_to_the_byte(cell: Cell, round_to: int) -> None:
     assert predicted(cell, round_to) == measured(cell, round_to)
 
 
@@ -112,7 +112,7 @@ def test_a_cell_in_bfloat16_is_predicted_to_the_byte(method: str, network: str) 
     assert predicted(cell) != predicted(tiny(method, network=network, batch_size=9))
 
 
-def test_cells_of_the_memory_suite_with_small_batches() -> None:
+def test_cells_of_the_memory_suite_with_small_batches_are_predicted_to_the_byte() -> None:
     cells = [cell for cell in load_sweep("memory", ["batch_size=32"]).cells if cell.depth <= 16]
     assert len(cells) >= 50
     assert [label(cell) for cell in cells if predicted(cell) != measured(cell)] == []
@@ -121,26 +121,26 @@ def test_cells_of_the_memory_suite_with_small_batches() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("network", ["cascade-linear", "cascade-conv"])
-def test_the_whole_memory_suite(network: str) -> None:
+def test_the_whole_memory_suite_is_predicted_to_the_byte(network: str) -> None:
     cells = [cell for cell in load_sweep("memory").cells if cell.network == network]
     assert len(cells) >= 45
     assert [label(cell) for cell in cells if predicted(cell) != measured(cell)] == []
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_the_real_measurement_leaves_behind_is_not_changed(method: str) -> None:
+def test_a_prediction_does_not_affect_a_later_measurement(method: str) -> None:
     before = measured(tiny(method))
     predicted(tiny(method))
     assert measured(tiny(method)) == before
     assert torch.zeros(2).tolist() == [0.0, 0.0]
     parameter = torch.zeros(1, device="meta").requires_grad_()
     parameter.grad = torch.zeros(1, device="meta")
-    with pytest.raises(RuntimeError, match="fused"):  # hollow tensors are for predictions only
+    with pytest.raises(RuntimeError, match="fused"):  # tensors without contents are for predictions only
         torch.optim.Adam([parameter], fused=True).step()
 
 
 def use_rule(patch: pytest.MonkeyPatch, rule: Callable[..., Tensor]) -> None:
-    """Has the method ``bp`` follow another rule, as a plug-in would."""
+    """Make the method ``bp`` use another rule, as a plug-in would."""
     method = Method(name="bp", summary="", rule=rule)
     patch.setattr(bench.train.step, "load_method", lambda _: method)
 
@@ -157,7 +157,7 @@ def local_label(network: Any, images: Tensor, labels: Tensor, _alpha: object) ->
     return loss.detach()  # type: ignore[no-any-return]
 
 
-def all_sorts(network: Any, images: Tensor, labels: Tensor, _alpha: object) -> Tensor:
+def many_operators(network: Any, images: Tensor, labels: Tensor, _alpha: object) -> Tensor:
     """Constants, random numbers, views, in-place operators, sorting, tensors made on the CPU by default."""
     scale = torch.tensor([0.5, 2.0]).sum()
     noise = torch.rand_like(images).mul_(0.1).clamp_(min=0.01)
@@ -186,7 +186,7 @@ def normalised(network: Any, images: Tensor, labels: Tensor, _alpha: object) -> 
 
 
 def by_hand(network: Any, images: Tensor, labels: Tensor, _alpha: object) -> Tensor:
-    """Gradients for some parameters only, one of them a part of a larger storage."""
+    """Compute gradients for some parameters only, one of them a part of a larger storage."""
     with torch.no_grad():
         loss = F.cross_entropy(network(images), labels)
         for parameter in list(network.parameters())[:3]:
@@ -194,9 +194,9 @@ def by_hand(network: Any, images: Tensor, labels: Tensor, _alpha: object) -> Ten
     return loss
 
 
-@pytest.mark.parametrize("rule", [local_label, all_sorts, normalised, by_hand])
+@pytest.mark.parametrize("rule", [local_label, many_operators, normalised, by_hand])
 @pytest.mark.parametrize("axes", [{"optimizer": "adam"}, {"optimizer": "sgd"}, {"precision": "bfloat16"}])
-def test_a_rule_of_another_package(
+def test_a_rule_of_another_package_is_predicted_to_the_byte(
     rule: Callable[..., Tensor], axes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_rule(monkeypatch, rule)
@@ -221,7 +221,7 @@ def goes_through_numpy(network: Any, images: Tensor, labels: Tensor, alpha: Any)
 
 @pytest.mark.parametrize("rule", [reads_a_number, chooses_by_contents, goes_through_numpy])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_rule_that_needs_contents_is_refused(
+def test_a_rule_that_reads_tensor_values_is_refused(
     rule: Callable[..., Tensor], precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_rule(monkeypatch, rule)
@@ -239,7 +239,7 @@ def _mistaken(*_arguments: object) -> Tensor:
     raise ValueError("a mistake of its own")
 
 
-def test_an_error_of_the_method_itself_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_raised_by_the_rule_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     use_rule(monkeypatch, _mistaken)
     with pytest.raises(ValueError, match="a mistake of its own"):
         predicted(tiny())
@@ -257,7 +257,7 @@ print(memory.peak_total_bytes, next(line.split()[1] for line in status if line.s
 
 
 @pytest.mark.parametrize("method", ["bp", pytest.param("sid-streamed", marks=pytest.mark.slow)])
-def test_a_cell_of_a_hundred_gigabytes_is_planned_in_a_process_of_one(method: str) -> None:
+def test_a_cell_of_a_hundred_gigabytes_is_planned_with_one_gigabyte(method: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", HUGE.replace("METHOD", method)], capture_output=True, text=True, check=False
     )
@@ -267,7 +267,7 @@ def test_a_cell_of_a_hundred_gigabytes_is_planned_in_a_process_of_one(method: st
     assert resident_kib < 2**20
 
 
-def test_time_does_not_grow_with_the_batch() -> None:
+def test_the_time_of_a_prediction_does_not_grow_with_the_batch() -> None:
     def seconds(batch_size: int) -> float:
         cell = tiny("sid-published", depth=8, modules=8, batch_size=batch_size)
         predicted(cell)

@@ -1,4 +1,4 @@
-"""The search for the largest batch: exact for every cost that never falls, with few looks."""
+"""The search for the largest batch: exact for every non-decreasing cost, with few evaluations."""
 
 from bisect import bisect_right
 from collections.abc import Callable
@@ -14,7 +14,7 @@ LIMITS = st.one_of(st.integers(1, 50), st.sampled_from([1000, 2**24]))
 
 
 def search(cost: Callable[[int], int], budget: int, limit: int) -> tuple[int, list[int]]:
-    """The answer, and where the search looked."""
+    """Return the result, and the batches that the search evaluated."""
     looks: list[int] = []
 
     def watched(batch: int) -> int:
@@ -39,7 +39,7 @@ def assert_exact(cost: Callable[[int], int], budget: int, limit: int) -> list[in
     steps=st.lists(st.tuples(st.integers(1, 2**22), st.integers(0, 2**30)), max_size=20),
     budget=st.integers(0, 2**32),
 )
-def test_any_rising_steps(limit: int, steps: list[tuple[int, int]], budget: int) -> None:
+def test_the_search_is_exact_for_step_functions(limit: int, steps: list[tuple[int, int]], budget: int) -> None:
     starts = list(accumulate(width for width, _ in steps))
     heights = list(accumulate((rise for _, rise in steps), initial=0))
     looks = assert_exact(lambda batch: heights[bisect_right(starts, batch)], budget, limit)
@@ -52,7 +52,7 @@ def test_any_rising_steps(limit: int, steps: list[tuple[int, int]], budget: int)
     round_to=st.sampled_from([1, 512]),
     budget=st.integers(0, 2**36),
 )
-def test_pieces_of_lines_as_memory_has_them(
+def test_the_search_is_exact_for_piecewise_affine_costs(
     limit: int, pieces: list[tuple[int, int]], round_to: int, budget: int
 ) -> None:
     assert_exact(
@@ -61,12 +61,12 @@ def test_pieces_of_lines_as_memory_has_them(
 
 
 @given(base=st.integers(0, 2**30), slope=st.integers(1, 2**20), budget=st.integers(0, 2**36))
-def test_a_straight_line_takes_six_looks_at_most(base: int, slope: int, budget: int) -> None:
+def test_an_affine_cost_needs_at_most_six_evaluations(base: int, slope: int, budget: int) -> None:
     assert len(assert_exact(lambda batch: base + slope * batch, budget, 2**24)) <= 6
 
 
 @pytest.mark.parametrize(("budget", "expected"), [(99, 0), (100, 2**24), (10**12, 2**24)])
-def test_a_cost_that_does_not_depend_on_the_batch(budget: int, expected: int) -> None:
+def test_a_constant_cost_fits_for_all_batches_or_none(budget: int, expected: int) -> None:
     answer, looks = search(lambda _: 100, budget, 2**24)
     assert answer == expected
     assert len(looks) <= 8

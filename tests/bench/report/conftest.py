@@ -1,4 +1,4 @@
-"""A results file in which every figure has data."""
+"""A results file that has data for every figure."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from bench.store.record import Record
 
 @pytest.fixture(scope="session")
 def made_records() -> list[Record]:
-    """Cost over depth, batch size and module count, and accuracy over noise, three seeds: every figure has data."""
+    """Costs at several depths, batch sizes and numbers of modules, and accuracies at two noise rates, three seeds."""
     records = []
     costs = {"bp": (1000, 1.0), "sid-published": (1103, 1.5), "sid-streamed": (100, 0.9)}
     for method, (size, ratio) in costs.items():
@@ -40,7 +40,7 @@ def made_records() -> list[Record]:
 
 @pytest.fixture(scope="session")
 def made_file(made_records: list[Record], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A results file with the made records."""
+    """A results file with :func:`made_records`."""
     path = tmp_path_factory.mktemp("made") / "made.jsonl"
     path.write_text("".join(f"{record.line()}\n" for record in made_records))
     return path

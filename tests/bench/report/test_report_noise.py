@@ -1,4 +1,4 @@
-"""What is noisy is called noisy beside every number that it touches."""
+"""Every number that comes from a noisy latency is marked."""
 
 from typing import Any
 
@@ -7,16 +7,16 @@ import pytest
 from record_builder import make_record
 
 from bench.analysis.frame import records_frame
-from bench.report.figures.costs import draw_figures
-from bench.report.figures.drawing import Figure
-from bench.report.tables.measured import cost_table, noise_table
+from bench.report.figures.style import Figure
+from bench.report.page import draw_figures
+from bench.report.tables.costs import cost_table, unreliable_latency_table
 from bench.report.tables.summary import summary_table
 
-WHY = "the times of BP spread by 40% of their median, more than 25%"
+WHY = "the interquartile range of the times of BP is 40% of their median, more than 25%"
 
 
 def made_frame(noisy_method: str | None) -> pd.DataFrame:
-    """BP and SID at two depths; one of them noisy at the larger."""
+    """Return BP and SID at two depths; ``noisy_method`` is noisy at the larger depth."""
     records = []
     for depth in (4, 8):
         for method, ratio in (("bp", 1.0), ("sid-streamed", 0.9)):
@@ -32,13 +32,13 @@ def ratios(frame: pd.DataFrame) -> dict[tuple[str, int], str]:
     return dict(zip(zip(table["method"], table["depth"], strict=True), table["latency / BP [95 %]"], strict=True))
 
 
-def test_nothing_is_marked_on_a_quiet_machine() -> None:
+def test_reliable_latencies_are_not_marked() -> None:
     frame = made_frame(None)
     assert not any("noisy" in text for text in ratios(frame).values())
-    assert noise_table(frame).empty
+    assert unreliable_latency_table(frame).empty
 
 
-def test_a_noisy_cell_is_marked_alone() -> None:
+def test_a_noisy_cell_of_another_method_marks_only_itself() -> None:
     frame = made_frame("sid-streamed")
     assert ratios(frame) == {
         ("bp", 4): "1.00 [0.95, 1.05]",
@@ -46,30 +46,30 @@ def test_a_noisy_cell_is_marked_alone() -> None:
         ("bp", 8): "1.00 [0.95, 1.05]",
         ("sid-streamed", 8): "0.90 [0.85, 0.95] noisy",
     }
-    assert noise_table(frame)["noisy because"].tolist() == [WHY]
+    assert unreliable_latency_table(frame)["reason"].tolist() == [WHY]
 
 
-def test_a_noisy_cell_of_bp_marks_the_others_on_the_same_cell() -> None:
+def test_a_noisy_cell_of_bp_marks_the_other_methods_on_the_same_cell() -> None:
     frame = made_frame("bp")
     assert [key for key, text in ratios(frame).items() if text.endswith(" noisy")] == [("bp", 8), ("sid-streamed", 8)]
-    assert noise_table(frame)["noisy because"].tolist() == [WHY, f"BP's own cell is noisy: {WHY}"]
+    assert unreliable_latency_table(frame)["reason"].tolist() == [WHY, f"BP's own cell is noisy: {WHY}"]
     summary, _ = summary_table(frame)
     assert all(text.endswith("] noisy") for text in summary["step latency / BP [95 %]"])
 
 
 @pytest.mark.parametrize("name", ["latency-against-depth", "memory-against-latency"])
-def test_noisy_points_are_hollow_and_the_figure_says_so(name: str) -> None:
+def test_noisy_points_have_open_markers_that_the_caption_explains(name: str) -> None:
     def drawn(frame: pd.DataFrame) -> Figure:
         return next(figure for figure in draw_figures(frame) if figure.name == name)
 
     quiet, noisy = drawn(made_frame(None)), drawn(made_frame("sid-streamed"))
-    assert "Hollow points" in noisy.caption
+    assert "Open markers" in noisy.caption
     assert noisy.svg != quiet.svg
     assert noisy.data["verdict"].tolist().count("noisy") == 1
     assert "noisy" not in quiet.data["verdict"].tolist()
 
 
-def test_costs_show_throughput_and_the_shares_of_a_step() -> None:
+def test_costs_show_throughput_and_the_time_of_each_phase() -> None:
     cell = {"method": "bp", "batch_size": 128, "passes": ["latency"]}
     by_hand = {"method": "bp", "batch_size": 64, "passes": ["latency"]}
     records = [

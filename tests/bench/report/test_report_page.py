@@ -1,4 +1,4 @@
-"""The page: what it says, what it escapes, what it refuses."""
+"""The page: its contents, its escaping, and its errors."""
 
 import base64
 import re
@@ -11,9 +11,8 @@ from typer.testing import CliRunner
 from bench.analysis.frame import records_frame
 from bench.errors import StoreError
 from bench.report import write_report
-from bench.report.figures.costs import draw_figures
-from bench.report.page import to_markdown
-from bench.report.tables.measured import accuracy_table
+from bench.report.page import draw_figures, to_markdown
+from bench.report.tables.accuracy import accuracy_table
 from bench.store.record import Record
 
 HOSTILE = "<script>alert('x')</script>&\"<img src=x onerror=alert(1)>"
@@ -26,7 +25,7 @@ def page(made_file: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return path.read_text()
 
 
-def test_every_figure_is_there_with_its_data_and_a_text_alternative(page: str) -> None:
+def test_every_figure_has_its_data_and_a_text_alternative(page: str) -> None:
     names = re.findall(r'<h3 id="([a-z-]+)">', page)
     assert names == [
         "memory-against-depth",
@@ -38,31 +37,31 @@ def test_every_figure_is_there_with_its_data_and_a_text_alternative(page: str) -
         "memory-against-latency",
         "accuracy-against-noise",
         "kl-by-module",
-        "bytes-through-a-step-cascade-linear",
+        "live-bytes-cascade-linear",
     ]
-    assert page.count("<svg") == page.count('role="img"') == page.count("The figure's data") == len(names)
+    assert page.count("<svg") == page.count('role="img"') == page.count("Data of the figure") == len(names)
     assert all(len(text) > 40 for text in re.findall(r'role="img" aria-label="([^"]+)"', page))
 
 
-def test_the_data_of_a_memory_figure_is_exact_to_the_byte(page: str) -> None:
+def test_the_data_of_a_memory_figure_shows_exact_bytes(page: str) -> None:
     section = page[page.index('id="memory-against-depth"') : page.index('id="memory-against-batch-size"')]
     for size in (1000 * 4 * 32, 1103 * 16 * 32, 100 * 32):
         assert f">{size:,}</td>" in section
 
 
-def test_identifiers_are_unique_over_all_figures(page: str) -> None:
+def test_identifiers_are_unique_across_figures(page: str) -> None:
     identifiers = re.findall(r'\bid="([^"]+)"', page)
     assert len(identifiers) == len(set(identifiers))
     references = set(re.findall(r'(?:url\(#|href="#)([^")]+)', page))
     assert references <= set(identifiers)
 
 
-def test_nothing_is_fetched_from_outside(page: str) -> None:
+def test_the_page_loads_no_external_resource(page: str) -> None:
     for address in re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?([^"\')\s>]+)', page):
         assert address.startswith(("#", "data:")), address
 
 
-def test_the_records_can_be_taken_from_the_page(page: str, made_file: Path) -> None:
+def test_the_page_contains_the_records_for_download(page: str, made_file: Path) -> None:
     encoded = re.search(r'download="records.jsonl" href="data:application/jsonl;base64,([^"]+)"', page)
     assert encoded is not None
     assert base64.b64decode(encoded[1]).decode() == made_file.read_text()
@@ -81,7 +80,7 @@ def test_text_from_records_is_escaped(tmp_path: Path) -> None:
     assert "&lt;script&gt;" in html
 
 
-def test_what_the_doctor_found_is_counted_at_the_top_and_escaped(tmp_path: Path) -> None:
+def test_doctor_findings_are_counted_at_the_top_and_escaped(tmp_path: Path) -> None:
     found = [{"turbo": "on", HOSTILE: HOSTILE}, {"turbo": "on", "other processes": "0.31 of 2"}, {}]
     lines = []
     for seed, doctor in enumerate(found):
@@ -96,7 +95,7 @@ def test_what_the_doctor_found_is_counted_at_the_top_and_escaped(tmp_path: Path)
     assert "<li><strong>other processes</strong> (1 of 3 records), first found: 0.31 of 2</li>" in header
     assert "more than one machine" not in header
     environment_section = html[html.index('<section id="environment">') :]
-    assert "<h3>3 records</h3>" in environment_section, "findings do not make it another machine"
+    assert "<h3>3 records</h3>" in environment_section, "findings of the doctor do not count as another machine"
     assert "<dt>pinned cpus</dt><dd>1, 3</dd>" in environment_section
     assert "turbo: on (2 of 3); " in environment_section
     assert "other processes: 0.31 of 2 (1 of 3)" in environment_section
@@ -104,9 +103,9 @@ def test_what_the_doctor_found_is_counted_at_the_top_and_escaped(tmp_path: Path)
     assert "<img" not in html
 
 
-def test_without_a_finding_there_is_no_badge(page: str, tmp_path: Path) -> None:
+def test_without_findings_the_page_shows_no_warning_of_the_doctor(page: str, tmp_path: Path) -> None:
     assert 'id="doctor"' not in page
-    assert "<dt>doctor</dt>" not in page, "these records were made before there was a doctor"
+    assert "<dt>doctor</dt>" not in page, "these records were made without the doctor"
     calm = make_record({"passes": ["memory"]}, 1000, environment={"cpu": "a test's", "doctor": {}})
     (tmp_path / "calm.jsonl").write_text(calm.line() + "\n")
     write_report([tmp_path / "calm.jsonl"], tmp_path / "page.html")
@@ -116,7 +115,7 @@ def test_without_a_finding_there_is_no_badge(page: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("threads", "environments", "are_apart"),
+    ("threads", "environments", "warns"),
     [
         ((None, None), ({"threads": 1}, {"threads": 2}), True),
         ((1, 2), ({"threads": 1, "pinned_cpus": [1]}, {"threads": 2, "pinned_cpus": [0, 1]}), False),
@@ -125,8 +124,8 @@ def test_without_a_finding_there_is_no_badge(page: str, tmp_path: Path) -> None:
         ((None, None), ({"kernel": "6.1"}, {"kernel": "6.2"}), True),
     ],
 )
-def test_records_of_different_set_ups_are_told_apart(
-    tmp_path: Path, threads: tuple[int | None, ...], environments: tuple[dict[str, object], ...], are_apart: bool
+def test_records_of_different_machines_give_a_warning(
+    tmp_path: Path, threads: tuple[int | None, ...], environments: tuple[dict[str, object], ...], warns: bool
 ) -> None:
     lines = []
     for seed, (count, environment) in enumerate(zip(threads, environments, strict=True)):
@@ -134,10 +133,10 @@ def test_records_of_different_set_ups_are_told_apart(
         lines.append(make_record(cell, 1000, environment=environment).line())
     (tmp_path / "two.jsonl").write_text("\n".join(lines) + "\n")
     write_report([tmp_path / "two.jsonl"], tmp_path / "page.html")
-    assert ("more than one machine or set-up" in (tmp_path / "page.html").read_text()) == are_apart
+    assert ("more than one machine or configuration" in (tmp_path / "page.html").read_text()) == warns
 
 
-def test_thread_counts_are_lines_of_their_own(tmp_path: Path) -> None:
+def test_each_number_of_threads_is_a_separate_series(tmp_path: Path) -> None:
     lines = []
     for count in (1, 2, None):
         for depth in (2, 4):
@@ -150,7 +149,7 @@ def test_thread_counts_are_lines_of_their_own(tmp_path: Path) -> None:
         assert f">{name}</td>" in html
 
 
-def test_a_strange_method_name_is_escaped_in_the_figures(made_records: list[Record], tmp_path: Path) -> None:
+def test_method_names_with_markup_are_escaped_in_figures(made_records: list[Record], tmp_path: Path) -> None:
     lines = []
     for record in made_records:
         if record.cell.method == "sid-streamed":
@@ -169,28 +168,29 @@ def test_a_report_of_failures_only_is_a_page_without_figures(tmp_path: Path) -> 
     (tmp_path / "failed.jsonl").write_text(record.line() + "\n")
     write_report([tmp_path / "failed.jsonl"], tmp_path / "page.html")
     html = (tmp_path / "page.html").read_text()
+    assert "No cell has a result" in html
     assert "no result within 1 s" in html
     assert "<svg" not in html
 
 
-def test_several_files_are_merged_and_the_later_record_of_a_cell_counts(made_file: Path, tmp_path: Path) -> None:
+def test_of_records_in_several_files_the_latest_of_a_cell_is_used(made_file: Path, tmp_path: Path) -> None:
     cell = {"method": "bp", "depth": 64, "modules": 64, "batch_size": 512, "passes": ["memory", "latency"]}
     later: Record = make_record(cell, 77 * 2**20, (1.0, 0.9, 1.1), created="2026-02-01T00:00:00+00:00")
     (tmp_path / "later.jsonl").write_text(later.line() + "\n")
     for order in ([made_file, tmp_path / "later.jsonl"], [tmp_path / "later.jsonl", made_file]):
         summary = write_report(order, tmp_path / "page.html").set_index("method")
         assert summary.loc["bp", "peak activations, MiB"] == "77.0"
-    assert "1 records are left out" in (tmp_path / "page.html").read_text()
+    assert "1 records were left out" in (tmp_path / "page.html").read_text()
 
 
-def test_a_cut_last_line_is_said_on_the_page(made_file: Path, tmp_path: Path) -> None:
+def test_the_page_reports_an_incomplete_last_line(made_file: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.jsonl"
     cut.write_text(made_file.read_text()[:-20])
     write_report([cut], tmp_path / "page.html")
-    assert "was cut short" in (tmp_path / "page.html").read_text()
+    assert "is incomplete and was left out" in (tmp_path / "page.html").read_text()
 
 
-def test_files_that_hold_no_record_are_errors(tmp_path: Path) -> None:
+def test_a_file_without_records_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").touch()
     with pytest.raises(StoreError, match="nothing to report"):
         write_report([tmp_path / "empty.jsonl"], tmp_path / "page.html")
@@ -205,9 +205,7 @@ def test_a_page_that_cannot_be_written_is_an_error(made_file: Path, tmp_path: Pa
         write_report([made_file], tmp_path / "file" / "page.html")
 
 
-def test_the_command_prints_the_table_and_the_path_and_writes_figures_and_markdown(
-    made_file: Path, tmp_path: Path
-) -> None:
+def test_the_report_command_prints_the_summary_and_writes_all_files(made_file: Path, tmp_path: Path) -> None:
     from bench.cli.app import app
 
     arguments = ["report", str(made_file), "--out", str(tmp_path / "page.html")]
@@ -227,40 +225,43 @@ def test_the_same_records_give_the_same_figures(made_file: Path, tmp_path: Path)
         assert figure.read_text() == (tmp_path / "second" / figure.name).read_text()
 
 
-def test_markdown_escapes_bars(made_file: Path, tmp_path: Path) -> None:
+def test_markdown_escapes_vertical_bars(made_file: Path, tmp_path: Path) -> None:
     summary = write_report([made_file], tmp_path / "page.html")
     summary["method"] = "a|b"
     assert "a\\|b" in to_markdown(summary)
 
 
-def test_the_page_says_where_the_two_memory_instruments_contradict_each_other(tmp_path: Path, page: str) -> None:
-    assert "exact instrument, workspaces" not in page
+def test_the_page_reports_records_in_which_the_memory_instruments_disagree(tmp_path: Path, page: str) -> None:
+    assert "differs from the exact count" not in page
     cells = [{"method": "bp", "depth": depth, "passes": ["memory"]} for depth in (2, 4, 8)]
     records = [make_record(cell, 1000, disagreement=share) for cell, share in zip(cells, (0, 0.02, -0.3), strict=True)]
     results = tmp_path / "results.jsonl"
     results.write_text("".join(f"{record.line()}\n" for record in records))
     write_report([results], tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
-    assert "In 2 records the allocator counts 1 % more or less" in text
+    assert (
+        "In 2 records, the allocator&#39;s count without workspaces differs from the exact count by more than 1 %"
+        in text
+    )
     assert "differs by +2.0 %" in text
     assert "differs by -30.0 %" in text
     assert text.count(">agrees<") == 1
 
 
-def test_the_timeline_is_drawn_with_its_peak_in_words(page: str) -> None:
-    section = page[page.index('id="bytes-through-a-step-cascade-linear"') :]
+def test_the_text_alternative_of_live_bytes_states_the_peak(page: str) -> None:
+    section = page[page.index('id="live-bytes-cascade-linear"') :]
     assert "operators run" in section
     size = 1000 * 64 * 512
     assert f"bp: peak {size / 2**20:.1f} MiB (activations, trunk 0.000, activations, modules" in section
     assert f">{size - size // 4}</td>" in section
 
 
-def test_without_traces_and_several_ranks_these_sections_are_not_there(page: str) -> None:
+def test_sections_of_traces_and_ranks_are_absent_without_data(page: str) -> None:
     assert 'id="schedule"' not in page
     assert 'id="ranks"' not in page
 
 
-def test_noise_on_two_networks_is_two_panels() -> None:
+def test_accuracies_of_two_networks_have_two_panels() -> None:
     cells = [
         {"network": network, "method": method, "modules": 5, "depth": 5, "noise_rate": rate, "passes": ["accuracy"]}
         for network in ("cascade-linear", "pipeline-conv")
@@ -279,11 +280,9 @@ def test_noise_on_two_networks_is_two_panels() -> None:
 @pytest.mark.parametrize(
     ("networks", "are_explained"), [(["cascade-linear", "pipeline-conv"], True), (["cascade-linear"], False)]
 )
-def test_cascade_and_pipeline_are_told_apart_where_both_are_there(
-    networks: list[str], are_explained: bool, tmp_path: Path
-) -> None:
+def test_the_page_explains_the_layouts_if_both_occur(networks: list[str], are_explained: bool, tmp_path: Path) -> None:
     records = [make_record({"network": network, "passes": ["memory"]}, 1000) for network in networks]
     (tmp_path / "two.jsonl").write_text("".join(f"{record.line()}\n" for record in records))
     summary = write_report([tmp_path / "two.jsonl"], tmp_path / "page.html")
     assert summary["layout"].tolist() == [network.partition("-")[0] for network in networks]
-    assert ("There are two layouts here" in (tmp_path / "page.html").read_text()) == are_explained
+    assert ("The records contain two layouts" in (tmp_path / "page.html").read_text()) == are_explained

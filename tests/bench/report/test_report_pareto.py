@@ -1,4 +1,4 @@
-"""The Pareto front of memory and latency, by hand and against its definition."""
+"""The Pareto front of memory and latency, compared with examples by hand and with its definition."""
 
 import pandas as pd
 from hypothesis import given
@@ -7,8 +7,8 @@ from record_builder import made_ranks, make_record
 
 from bench.analysis.frame import records_frame
 from bench.analysis.pareto import with_front
-from bench.report.figures.costs import draw_figures
-from bench.report.tables.measured import cost_table
+from bench.report.page import draw_figures
+from bench.report.tables.costs import cost_table
 from bench.store.record import Record
 
 METHODS = ["bp", "bp-checkpoint", "bp-microbatch", "sid-published", "sid-streamed", "sid-vectorised"]
@@ -24,7 +24,7 @@ def fronts(*records: Record) -> dict[str, str]:
     return dict(zip(rows["series"], rows["front"], strict=True))
 
 
-def test_a_method_is_on_the_front_where_none_beats_it_in_both() -> None:
+def test_a_method_is_on_the_front_if_none_is_better_in_both() -> None:
     records = [costs("bp", 1000, 1.0), costs("bp-checkpoint", 200, 1.3), costs("sid-published", 1100, 1.5)]
     assert fronts(*records) == {
         "bp": "on the front",
@@ -42,7 +42,7 @@ def test_overlapping_intervals_are_named() -> None:
     }
 
 
-def test_cells_are_not_held_against_each_other_and_neither_are_several_ranks() -> None:
+def test_only_methods_on_the_same_cell_and_one_rank_are_compared() -> None:
     several = make_record(
         {"method": "sid-streamed", "passes": ["memory", "latency"]}, 10, (0.5, 0.4, 0.6), ranks=made_ranks([2, 2])
     )
@@ -54,7 +54,7 @@ def test_cells_are_not_held_against_each_other_and_neither_are_several_ranks() -
 
 
 @given(st.lists(st.tuples(st.integers(1, 20), st.integers(80, 120)), min_size=1, max_size=len(METHODS)))
-def test_the_front_is_what_it_is_defined_as(points: list[tuple[int, int]]) -> None:
+def test_the_front_follows_its_definition(points: list[tuple[int, int]]) -> None:
     frame = pd.DataFrame(
         [
             {
@@ -72,12 +72,12 @@ def test_the_front_is_what_it_is_defined_as(points: list[tuple[int, int]]) -> No
     )
     rows = with_front(frame)
     for own, is_on, text in zip(points, rows["on_front"], rows["front"], strict=True):
-        is_beaten = any(other != own and other[0] <= own[0] and other[1] <= own[1] for other in points)
-        assert is_on == (not is_beaten)
+        is_dominated = any(other != own and other[0] <= own[0] and other[1] <= own[1] for other in points)
+        assert is_on == (not is_dominated)
         assert text.startswith("on the front" if is_on else "no")
 
 
-def test_the_figure_shows_a_panel_a_cell_and_says_who_is_on_the_front() -> None:
+def test_the_figure_has_one_panel_per_cell_and_its_alternative_names_the_front() -> None:
     records = [
         costs(method, size, ratio, **axes)
         for axes in ({}, {"network": "pipeline-conv"}, {"depth": 8})
@@ -92,7 +92,7 @@ def test_the_figure_shows_a_panel_a_cell_and_says_who_is_on_the_front() -> None:
     assert figure.svg.count("cascade-linear on digits") == 2
 
 
-def test_of_many_cells_the_figure_shows_four_a_network() -> None:
+def test_the_figure_shows_at_most_four_cells_per_network() -> None:
     records = [costs(method, 10, 1.0, depth=depth) for depth in (2, 3, 4, 5, 6) for method in ("bp", "sid-streamed")]
     figure = next(figure for figure in draw_figures(records_frame(records)) if figure.name == "memory-against-latency")
     assert len(figure.data) == 8
@@ -100,7 +100,7 @@ def test_of_many_cells_the_figure_shows_four_a_network() -> None:
     assert len(cost_table(records_frame(records))) == 10
 
 
-def test_cells_that_differ_in_something_rare_have_panels_of_their_own() -> None:
+def test_cells_that_differ_in_threads_have_separate_panels() -> None:
     records = [costs(method, 10, 1.0, threads=count) for count in (1, 2) for method in ("bp", "sid-streamed")]
     figure = next(figure for figure in draw_figures(records_frame(records)) if figure.name == "memory-against-latency")
     assert sorted(set(figure.data["where"])) == [

@@ -1,4 +1,4 @@
-"""Several ranks in the report: the table's numbers, the bound beside the measurement, nothing made up."""
+"""Several ranks in the report: the table, the figure with the bound, and missing measurements."""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +7,9 @@ from record_builder import made_ranks, make_record
 
 from bench.analysis.frame import records_frame
 from bench.report import write_report
-from bench.report.figures.ranks import draw_ranks, ranks_table
+from bench.report.figures.ranks import draw_ranks
 from bench.report.figures.timeline import draw_timelines
+from bench.report.tables.ranks import ranks_table
 from bench.store.record import Record
 
 MEASURED = {
@@ -22,12 +23,12 @@ MEASURED = {
 
 
 def on_ranks(modules: list[int], latency_seconds: float = 2.0, **values: Any) -> Record:
-    # The cell differs in what bears on no figure: one results file holds each cell once.
+    # latency_seconds distinguishes the cells and affects no figure; a results file holds each cell once.
     cell = {"method": "sid-streamed", "depth": 8, "passes": ["memory", "latency"], "latency_seconds": latency_seconds}
     return make_record(cell, 3000, (0.8, 0.7, 0.9), ranks=made_ranks(modules, **values))
 
 
-def test_the_table_puts_bound_and_measurement_together() -> None:
+def test_the_table_shows_bound_and_measurement() -> None:
     (row,) = ranks_table(records_frame([on_ranks([5, 3], **MEASURED)])).to_dict("records")
     assert row == {
         "network": "cascade-linear",
@@ -40,7 +41,7 @@ def test_the_table_puts_bound_and_measurement_together() -> None:
         "hidden": 256,
         "batch": 128,
         "ranks": 2,
-        "threads a rank": "unset",
+        "threads per rank": "unset",
         "modules by rank": "5, 3",
         "time / one rank's [95 %]": "0.70 [0.65, 0.75]",
         "bound": "0.60",
@@ -55,25 +56,24 @@ def test_the_table_puts_bound_and_measurement_together() -> None:
 
 
 def test_total_bytes_are_those_of_the_rank_that_needs_most() -> None:
-    totals = MEASURED | {"peak_total_bytes": [7000, 8000]}  # not the one with most activations
+    totals = MEASURED | {"peak_total_bytes": [7000, 8000]}  # the rank with fewer activations has more bytes in all
     on_one = make_record({"method": "bp", "depth": 8, "passes": ["memory"]}, 4000)
     frame = records_frame([on_ranks([5, 3], **totals), on_one])
     assert frame["memory.peak_total_bytes"].tolist() == [8000, 8000]
     assert frame["memory.total_ratio"].tolist() == [1.0, 1.0]
 
 
-def test_what_was_not_measured_is_not_made_up() -> None:
+def test_missing_measurements_are_shown_as_not_measured() -> None:
     frame = records_frame([on_ranks([4, 4])])
     (row,) = ranks_table(frame).to_dict("records")
     names = ("time / one rank's [95 %]", "bound", "busy by rank, %", "peak activation bytes, largest rank")
     assert {row[name] for name in names} == {"not measured"}
-    assert draw_ranks(frame) is None
+    assert draw_ranks(frame) == []
 
 
-def test_the_figure_has_a_line_and_a_bound_against_the_number_of_ranks() -> None:
+def test_the_figure_shows_ratio_and_bound_against_the_number_of_ranks() -> None:
     four = MEASURED | {"ratio_to_one_rank": 0.5, "ratio_to_one_rank_ci95": None, "bound": None}
-    figure = draw_ranks(records_frame([on_ranks([4, 4], **MEASURED), on_ranks([2, 2, 2, 2], 3.0, **four)]))
-    assert figure is not None
+    (figure,) = draw_ranks(records_frame([on_ranks([4, 4], **MEASURED), on_ranks([2, 2, 2, 2], 3.0, **four)]))
     assert figure.data[["method", "ranks", "time / one rank's", "95 % from"]].to_numpy().tolist() == [
         ["sid-streamed", 2, "0.7", "0.65"],
         ["sid-streamed, bound", 2, "0.6", "no interval"],
@@ -83,7 +83,7 @@ def test_the_figure_has_a_line_and_a_bound_against_the_number_of_ranks() -> None
     assert ">sid-streamed, bound<" in figure.svg
 
 
-def test_a_rank_that_waits_shows_in_the_course_of_its_bytes() -> None:
+def test_waiting_is_a_phase_in_the_figure_of_live_bytes() -> None:
     record = on_ranks([4, 4])
     assert record.memory is not None
     assert record.memory.timeline is not None
@@ -91,13 +91,13 @@ def test_a_rank_that_waits_shows_in_the_course_of_its_bytes() -> None:
     on_one = make_record(record.cell.model_dump() | {"method": "bp", "latency_seconds": 2.0}, 4000, (1, 0.9, 1.1))
     several = record.model_copy(update={"memory": record.memory.model_copy(update={"timeline": waiting})})
     (alone,) = draw_timelines(records_frame([on_one]))
-    (beside,) = draw_timelines(records_frame([on_one, several]))
-    assert "waits for another rank" not in alone.svg
-    assert "waits for another rank" in beside.svg
-    assert set(beside.data["phase"]) == {"forward", "backward", "optimizer", "waits for another rank"}
+    (both,) = draw_timelines(records_frame([on_one, several]))
+    assert "waiting for another rank" not in alone.svg
+    assert "waiting for another rank" in both.svg
+    assert set(both.data["phase"]) == {"forward", "backward", "optimizer", "waiting for another rank"}
 
 
-def test_ranks_are_lines_of_their_own_everywhere(tmp_path: Path) -> None:
+def test_cells_on_several_ranks_are_separate_series(tmp_path: Path) -> None:
     cell = {"depth": 8, "passes": ["memory", "latency"]}
     one_rank = [make_record(cell | {"method": method}, 4000, (1, 0.9, 1.1)) for method in ("bp", "sid-streamed")]
     records = [on_ranks([4, 4], 3.0, **MEASURED), *one_rank]

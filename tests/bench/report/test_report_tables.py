@@ -1,4 +1,4 @@
-"""The report's numbers against numbers computed by hand."""
+"""The numbers of the report, compared with numbers computed by hand."""
 
 import numpy as np
 import pandas as pd
@@ -6,19 +6,17 @@ import pytest
 from record_builder import made_data, make_record
 from scipy import stats
 
-from bench.analysis.frame import layout, ordered_series, records_frame, slices
+from bench.analysis.frame import layout, records_frame
+from bench.analysis.panels import slices
+from bench.analysis.series import ordered_series
 from bench.config.networks import network_names
+from bench.report.tables.accuracy import accuracy_table
+from bench.report.tables.costs import cost_table
+from bench.report.tables.failures import failure_table
 from bench.report.tables.layouts import layouts_table
-from bench.report.tables.measured import (
-    accuracy_table,
-    category_table,
-    cost_table,
-    difference_text,
-    failure_table,
-    growth_table,
-    mebibytes,
-)
+from bench.report.tables.memory import category_table, growth_table
 from bench.report.tables.summary import summary_table
+from bench.report.tables.text import difference_text, mebibytes
 from bench.store.record import Record
 
 
@@ -33,10 +31,10 @@ def test_memory_is_compared_with_bp_on_the_same_cell(frame: pd.DataFrame) -> Non
     assert set(frame.loc[(frame["method"] == "bp") & frame["has_memory"], "memory.activation_ratio"]) == {1.0}
 
 
-def test_a_cell_without_bps_twin_has_no_ratio() -> None:
-    lonely = records_frame([make_record({"method": "sid-streamed", "passes": ["memory"]}, 100)])
-    assert lonely["memory.activation_ratio"].isna().all()
-    assert cost_table(lonely)["activations / BP"].tolist() == ["not measured"]
+def test_without_bp_on_the_same_cell_there_is_no_ratio() -> None:
+    alone = records_frame([make_record({"method": "sid-streamed", "passes": ["memory"]}, 100)])
+    assert alone["memory.activation_ratio"].isna().all()
+    assert cost_table(alone)["activations / BP"].tolist() == ["not measured"]
 
 
 def test_the_summary_shows_the_largest_configuration_and_names_it(frame: pd.DataFrame) -> None:
@@ -57,7 +55,7 @@ def test_accuracy_differences_are_paired_by_seed(frame: pd.DataFrame) -> None:
     assert len(detailed) == 6
 
 
-def test_the_interval_of_a_difference_is_students() -> None:
+def test_the_interval_of_a_difference_is_a_t_interval() -> None:
     differences = np.array([1.0, 2.0, 4.0])
     low, high = stats.t.interval(0.95, 2, loc=differences.mean(), scale=stats.sem(differences))
     assert difference_text(differences) == f"+2.3 [{low:+.1f}, {high:+.1f}]"
@@ -65,7 +63,7 @@ def test_the_interval_of_a_difference_is_students() -> None:
     assert difference_text(np.array([])) == "not measured"
 
 
-def test_growth_is_taken_between_the_smallest_and_the_largest_depth(frame: pd.DataFrame) -> None:
+def test_growth_compares_the_smallest_with_the_largest_depth(frame: pd.DataFrame) -> None:
     table = growth_table(frame).set_index("method")
     assert table.loc["sid-streamed", "growth"] == "1.000"
     assert table.loc["bp", "growth"] == "16.000"
@@ -75,30 +73,30 @@ def test_growth_is_taken_between_the_smallest_and_the_largest_depth(frame: pd.Da
 @pytest.mark.parametrize(
     ("axis", "points"), [("depth", [4, 16, 64]), ("batch_size", [32, 512]), ("modules", [1, 16, 64])]
 )
-def test_a_figure_varies_one_axis_only(frame: pd.DataFrame, axis: str, points: list[int]) -> None:
+def test_a_figure_varies_only_one_axis(frame: pd.DataFrame, axis: str, points: list[int]) -> None:
     rows = slices(frame[frame["has_memory"]], axis)
     assert sorted(rows[axis].unique()) == points
-    held = {
+    fixed = {
         "depth": ["layers_per_module", "batch_size"],
         "batch_size": ["depth", "modules"],
         "modules": ["depth", "batch_size"],
     }
-    assert all(rows[name].nunique() == 1 for name in held[axis])
+    assert all(rows[name].nunique() == 1 for name in fixed[axis])
 
 
-def test_a_single_point_is_no_figure(frame: pd.DataFrame) -> None:
+def test_a_single_point_is_not_drawn(frame: pd.DataFrame) -> None:
     single = frame[frame["has_memory"] & (frame["depth"] == 4)]
     assert slices(single, "depth").empty
 
 
-def test_a_method_with_several_alphas_has_a_line_for_each() -> None:
+def test_each_alpha_of_a_method_is_a_separate_series() -> None:
     records = [
         make_record({"method": "sid-streamed", "alpha": alpha, "passes": ["memory"]}, 100) for alpha in (0.5, 1.0)
     ]
     assert ordered_series(records_frame(records)) == ["sid-streamed alpha 0.5", "sid-streamed alpha 1"]
 
 
-def test_another_objective_stands_in_the_name_of_the_line() -> None:
+def test_the_series_names_objectives_that_are_not_the_default() -> None:
     cells: list[dict[str, object]] = [
         {},
         {"direction": "reverse", "smoothing": 0.1},
@@ -116,12 +114,18 @@ def test_another_objective_stands_in_the_name_of_the_line() -> None:
         "sid-streamed loss-reduction mean",
         "bp",
     ]
-    assert frame["memory.activation_ratio"].tolist() == [0.25, 0.25, 0.25, 0.25, 1.0]  # all paired with the one BP
+    assert frame["memory.activation_ratio"].tolist() == [
+        0.25,
+        0.25,
+        0.25,
+        0.25,
+        1.0,
+    ]  # all are compared with the same BP cell
     alone = records_frame([make_record(base | {"direction": "reverse"}, 100)])
     assert alone["series"].tolist() == ["sid-streamed direction reverse"]
 
 
-def test_another_precision_is_a_line_of_its_own_and_held_against_bp_in_the_same() -> None:
+def test_each_precision_is_compared_with_bp_in_the_same_precision() -> None:
     records = [
         make_record({"method": method, "precision": precision, "passes": ["memory"]}, bytes_)
         for method, precision, bytes_ in [
@@ -141,7 +145,7 @@ def test_another_precision_is_a_line_of_its_own_and_held_against_bp_in_the_same(
     assert frame["memory.activation_ratio"].tolist() == [1.0, 1.0, 0.25, 0.5]
 
 
-def test_alpha_over_depth_is_one_line_at_all_depths() -> None:
+def test_an_alpha_schedule_is_one_series_at_all_depths() -> None:
     records = [
         make_record({"method": "sid-streamed", "depth": depth, "alpha": alpha, "passes": ["memory"]}, 100)
         for depth in (2, 3)
@@ -150,7 +154,7 @@ def test_alpha_over_depth_is_one_line_at_all_depths() -> None:
     assert ordered_series(records_frame(records)) == ["sid-streamed alpha 0.5", "sid-streamed alpha 0.9..0.1"]
 
 
-def test_failures_are_listed_with_their_message_and_measured_nowhere() -> None:
+def test_failures_are_listed_with_their_message_and_have_no_measurement() -> None:
     failed = records_frame([make_record({"passes": ["memory"]}, status="oom", message="no memory")])
     assert failure_table(failed)["message"].tolist() == ["no memory"]
     assert cost_table(failed).empty
@@ -160,11 +164,11 @@ def test_failures_are_listed_with_their_message_and_measured_nowhere() -> None:
 @pytest.mark.parametrize(
     ("size", "text"), [(2**20, "1.00"), (150 * 2**20, "150"), (2**20 // 20, "0.050"), (12.34 * 2**20, "12.3")]
 )
-def test_mebibytes_have_three_digits(size: float, text: str) -> None:
+def test_mebibytes_have_three_significant_digits(size: float, text: str) -> None:
     assert mebibytes(size) == text
 
 
-def test_categories_and_workspaces_stand_in_bytes(frame: pd.DataFrame) -> None:
+def test_categories_and_workspaces_are_shown_in_bytes(frame: pd.DataFrame) -> None:
     table = category_table(frame)
     row = table[(table["method"] == "bp") & (table["depth"] == 16)].iloc[0]
     size = 1000 * 16 * 32
@@ -176,7 +180,7 @@ def test_categories_and_workspaces_stand_in_bytes(frame: pd.DataFrame) -> None:
     assert len(table) == frame["has_memory"].sum()
 
 
-def test_measured_bytes_stand_over_their_bound_where_the_data_s_shape_is_known() -> None:
+def test_measured_bytes_are_divided_by_their_bound_if_one_is_known() -> None:
     data = {
         "classes": 3,
         "shape": (1, 1, 1),
@@ -193,7 +197,7 @@ def test_measured_bytes_stand_over_their_bound_where_the_data_s_shape_is_known()
 
 
 @pytest.mark.parametrize("network", [*network_names(), "elsewhere"])
-def test_every_network_is_told_by_its_layout(network: str) -> None:
+def test_every_network_has_the_layout_that_its_name_states(network: str) -> None:
     assert layout(network) == ("unknown" if network == "elsewhere" else network.partition("-")[0])
 
 
@@ -202,8 +206,8 @@ def staged(size: int, side: int = 16, **axes: object) -> Record:
     return make_record(cell, size, data=made_data(side))
 
 
-def test_stages_of_a_backbone_are_lines_of_their_own() -> None:
-    """Five units a module, and four: neither is one layer a module."""
+def test_stages_of_a_backbone_are_not_layers_per_module() -> None:
+    """Stages of a backbone may hold different numbers of units, so the title counts stages."""
     frame = records_frame(
         [staged(100 * modules, modules=modules, batch_size=batch) for modules in (5, 6, 9) for batch in (8, 16)]
     )
@@ -212,7 +216,7 @@ def test_stages_of_a_backbone_are_lines_of_their_own() -> None:
     assert rows["panel"].iloc[0] == "pipeline-resnet18 on random 1x16x16\ndepth 9, 9 even stages, hidden 256"
 
 
-def test_cuts_have_panels_of_their_own_and_rows_that_say_so() -> None:
+def test_different_cuts_have_separate_panels_and_a_column() -> None:
     methods = ("bp", "sid-streamed")
     frame = records_frame(
         [staged(9, modules=m, cut=cut, method=x) for m in (2, 4) for cut in ("even", "balanced") for x in methods]
@@ -225,7 +229,7 @@ def test_cuts_have_panels_of_their_own_and_rows_that_say_so() -> None:
     assert note.endswith("on random 1x16x16, balanced cut")
 
 
-def test_the_summary_takes_the_largest_image_in_whatever_order_records_come() -> None:
+def test_the_summary_takes_the_largest_image_in_any_order_of_records() -> None:
     records = [staged(side, side) for side in (16, 32, 24)]
     for order in (records, records[::-1]):
         table, note = summary_table(records_frame(order))
@@ -246,7 +250,7 @@ def test_accuracies_of_different_configurations_are_not_averaged() -> None:
     assert accuracy_table(records_frame(records))["samples"].tolist() == ["100", "300"]
 
 
-def test_a_backbone_stands_in_both_layouts_beside_each_other() -> None:
+def test_a_backbone_in_both_layouts_is_one_row_per_method() -> None:
     sizes = {"dataset": "random", "image_size": 16, "passes": ["memory", "latency"]}
     cells = [
         {"network": network, "method": method, "modules": modules, "depth": depth} | sizes
@@ -265,7 +269,7 @@ def test_a_backbone_stands_in_both_layouts_beside_each_other() -> None:
     assert layouts_table(records_frame(records[:3])).empty
 
 
-def test_rows_say_what_tells_them_apart_only() -> None:
+def test_secondary_columns_are_shown_only_if_their_values_differ() -> None:
     frame = records_frame([make_record({"width": width, "passes": ["memory"]}, width) for width in (8, 16)])
     assert cost_table(frame)["width"].tolist() == [8, 16]
     assert "width" not in cost_table(frame.iloc[:1])

@@ -1,0 +1,36 @@
+"""Growth of peak activation memory with depth."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pandas as pd
+
+from bench.analysis.series import ordered_series
+
+# What a line of depths has in common, besides one hidden layer per module.
+_FIXED = ["network", "dataset", "image", "classes", "width", "hidden", "batch_size"]
+
+
+class Growth(NamedTuple):
+    """The rows of one series at its smallest and its largest depth, with one hidden layer per module."""
+
+    series: str
+    shallowest: pd.Series
+    deepest: pd.Series
+
+    @property
+    def factor(self) -> float:
+        """Peak activation bytes at the largest depth divided by those at the smallest."""
+        return float(self.deepest["memory.peak_activation_bytes"] / self.shallowest["memory.peak_activation_bytes"])
+
+
+def growth_with_depth(frame: pd.DataFrame) -> Iterator[Growth]:
+    """Yield the growth of every series that was measured at two depths or more."""
+    if frame.empty or not frame["has_memory"].any():
+        return
+    measured = frame[frame["has_memory"] & (frame["layers_per_module"] == 1)]
+    for _, part in measured.groupby(_FIXED, dropna=False):
+        for series in ordered_series(part):
+            line = part[part["series"] == series].sort_values("depth")
+            if line["depth"].nunique() > 1:
+                yield Growth(series, line.iloc[0], line.iloc[-1])

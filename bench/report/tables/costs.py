@@ -1,0 +1,64 @@
+"""The tables of memory and latency per cell, and of latencies that cannot be relied on."""
+
+import pandas as pd
+
+from bench.analysis.pareto import with_front
+from bench.report.tables.cells import cell_columns, in_order, without_constant_columns
+from bench.report.tables.text import NOT_MEASURED, bytes_text, latency_ratio, milliseconds, ratio
+
+# The largest relative difference between the two memory instruments that counts as agreement.
+DISAGREEMENT_LIMIT = 0.01
+
+
+def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per cell with memory or latency; cells that have both also show the Pareto front."""
+    rows = []
+    fronts = with_front(frame)["front"].to_dict()
+    for index, row in in_order(frame[frame["has_memory"] | frame["has_latency"]]).iterrows():
+        columns = cell_columns(row)
+        if row["has_memory"]:
+            columns |= {
+                "peak activation bytes": bytes_text(row["memory.peak_activation_bytes"]),
+                "activations / BP": ratio(row.get("memory.activation_ratio")),
+                "peak total bytes": bytes_text(row["memory.peak_total_bytes"]),
+                "total / BP": ratio(row.get("memory.total_ratio")),
+                "activations / bound": ratio(row["memory.over_bound"]),
+                "allocator": _agreement(row),
+            }
+        if row["has_latency"]:
+            columns |= {
+                "step, ms": milliseconds(row["latency.median_seconds"]),
+                "IQR, ms": milliseconds(row["latency.iqr_seconds"]),
+                "BP in the same run, ms": milliseconds(row["latency.bp_median_seconds"]),
+                "latency / BP [95 %]": latency_ratio(row),
+                "samples/s": f"{row['latency.samples_per_second']:,.0f}",
+            }
+            columns |= {
+                f"{phase}, ms": milliseconds(row[f"latency.{phase}_seconds"])
+                for phase in ("forward", "backward", "optimizer")
+                if pd.notna(row.get(f"latency.{phase}_seconds"))
+            }
+        if index in fronts:
+            columns["Pareto front"] = fronts[index]
+        rows.append(columns)
+    return without_constant_columns(pd.DataFrame(rows).fillna(NOT_MEASURED))
+
+
+def _agreement(row: pd.Series) -> str:
+    """Return whether the allocator's count without workspaces agrees with the exact count."""
+    disagreement = row["memory.allocator.disagreement"]
+    if pd.isna(disagreement):
+        return NOT_MEASURED
+    return "agrees" if abs(disagreement) <= DISAGREEMENT_LIMIT else f"differs by {100 * disagreement:+.1f} %"
+
+
+def unreliable_latency_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per cell whose latency cannot be relied on, with the reason."""
+    if frame.empty or not frame["has_latency"].any():
+        return pd.DataFrame()
+    noisy = frame[frame["has_latency"] & frame["latency.noisy_because"].notna()]
+    rows = [
+        cell_columns(row) | {"latency / BP [95 %]": latency_ratio(row), "reason": row["latency.noisy_because"]}
+        for _, row in in_order(noisy).iterrows()
+    ]
+    return without_constant_columns(pd.DataFrame(rows))

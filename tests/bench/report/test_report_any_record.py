@@ -1,0 +1,141 @@
+"""Every legal record gives a page, and figures do not depend on matplotlib's configuration."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from record_builder import made_data, make_record
+
+from bench.analysis.frame import records_frame
+from bench.report import write_report
+from bench.report.figures.style import with_own_ids
+from bench.report.page import draw_figures
+from bench.store.record import Record
+
+SEVERAL = st.integers(1, 2)
+WRITE_FIGURES = """
+import pathlib, sys
+from bench.report import write_report
+
+results, folder = map(pathlib.Path, sys.argv[1:])
+write_report([results], folder / "page.html", folder)
+"""
+
+
+def page_of(records: list[Record], folder: Path) -> str:
+    results = folder / "results.jsonl"
+    results.write_text("".join(f"{record.line()}\n" for record in records))
+    write_report([results], folder / "page.html")
+    return (folder / "page.html").read_text()
+
+
+@st.composite
+def any_record(draw: st.DrawFn) -> Record:
+    """A record of a small cell with any of the three parts, or a failure."""
+    modules = draw(SEVERAL)
+    cell = {
+        "method": draw(st.sampled_from(["bp", "sid-streamed"])),
+        "network": draw(st.sampled_from(["cascade-linear", "cascade-conv"])),
+        "modules": modules,
+        "depth": modules * draw(SEVERAL),
+        "noise_rate": draw(st.sampled_from([0.0, 0.4])),
+        "epochs": draw(SEVERAL),
+        "seed": draw(SEVERAL),
+    }
+    if draw(st.booleans()):
+        return make_record(cell, status="crashed", message="exit code 1")
+    size = draw(st.none() | st.integers(0, 2**40))
+    ratio = draw(st.none() | st.floats(0.01, 100))
+    accuracy = draw(st.none() | st.floats(0, 1))
+    return make_record(
+        cell,
+        memory=size,
+        latency=None if ratio is None else (ratio, ratio, ratio),
+        accuracy=accuracy,
+        kl=draw(st.none() | st.lists(st.none() | st.floats(0, 1e30), min_size=modules, max_size=modules)),
+        by_epoch=[] if accuracy is None else [accuracy] * draw(st.integers(1, 3)),
+        data=draw(st.none() | st.just(made_data(8))),
+    )
+
+
+@settings(deadline=None, derandomize=True, max_examples=25)
+@given(st.lists(any_record(), min_size=1, max_size=8, unique_by=lambda record: record.id))
+def test_any_records_give_a_page(tmp_path_factory: pytest.TempPathFactory, records: list[Record]) -> None:
+    page = page_of(records, tmp_path_factory.mktemp("any"))
+    assert all(f"{count} {status}" in page for status, count in counts(records).items())
+
+
+def counts(records: list[Record]) -> dict[str, int]:
+    statuses = [record.status for record in records]
+    return {status: statuses.count(status) for status in set(statuses)}
+
+
+@pytest.mark.parametrize("accuracy", [5 / 9, 1 / 3, 0.1, 1.0])
+def test_seeds_with_equal_accuracies_are_drawn(accuracy: float) -> None:
+    """The mean of equal numbers can differ from them by rounding, which must not give a negative error bar."""
+    cells = [
+        {"seed": seed, "noise_rate": rate, "epochs": 2, "passes": ["accuracy"]}
+        for seed in range(3)
+        for rate in (0.0, 0.4)
+    ]
+    records = [make_record(cell, accuracy=accuracy, by_epoch=[accuracy] * 2) for cell in cells]
+    names = [figure.name for figure in draw_figures(records_frame(records))]
+    assert names == ["accuracy-against-noise", "accuracy-by-epoch", "kl-by-module"]
+
+
+@pytest.mark.parametrize("name", [r"a$\foo$b", "$x_1$", "50 % {} _^", "a <b> & 'c'"])
+def test_names_of_data_sets_are_drawn_as_they_are(name: str, tmp_path: Path) -> None:
+    cells: list[dict[str, Any]] = [
+        {"dataset": f"image-folder:{name}", "depth": depth, "noise_rate": rate}
+        for depth in (2, 4)
+        for rate in (0.0, 0.4)
+    ]
+    records = [make_record(cell, 1000, (1, 0.9, 1.1), accuracy=0.5) for cell in cells]
+    figures = draw_figures(records_frame(records))
+    assert {figure.name for figure in figures} >= {"memory-against-depth", "memory-against-latency", "kl-by-module"}
+    drawn = name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for figure in figures:
+        assert f"image-folder:{drawn}" in figure.svg or figure.name.startswith("live-bytes"), figure.name
+    assert "image-folder:" in page_of(records, tmp_path)
+
+
+def test_a_page_without_bp_says_that_there_is_nothing_to_compare(tmp_path: Path) -> None:
+    record = make_record({"method": "sid-streamed", "passes": ["memory"]}, 1000)
+    assert "no measurement of BP to compare with" in page_of([record], tmp_path)
+
+
+def test_a_method_without_bps_memory_has_no_ratio_in_the_summary(tmp_path: Path) -> None:
+    records = [make_record({"method": "bp"}, latency=(1, 0.9, 1.1)), make_record({"method": "sid-streamed"}, 1000)]
+    page = page_of(records, tmp_path)
+    assert ">nan<" not in page
+    assert "not measured" in page
+
+
+def test_identifiers_in_text_are_not_changed() -> None:
+    svg = '<svg width="1"><g id="a"><text>id="a" url(#a)</text><use href="#a" clip-path="url(#a)"/></g></svg>'
+    assert with_own_ids(svg, "b") == (
+        '<svg aria-hidden="true" width="1"><g id="b-a"><text>id="a" url(#a)</text>'
+        '<use href="#b-a" clip-path="url(#b-a)"/></g></svg>'
+    )
+
+
+def test_figures_do_not_depend_on_the_users_configuration(made_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "matplotlibrc").write_text("font.size: 30\nlines.linewidth: 9\ntext.usetex: True\naxes.grid: False\n")
+    configured = os.environ | {"MATPLOTLIBRC": str(tmp_path / "matplotlibrc"), "MPLBACKEND": "tkagg", "DISPLAY": ""}
+    for folder, environment in (("plain", dict(os.environ)), ("configured", configured)):
+        (tmp_path / folder).mkdir()
+        subprocess.run(
+            [sys.executable, "-c", WRITE_FIGURES, str(made_file), str(tmp_path / folder)],
+            env=environment,
+            check=True,
+            timeout=200,
+        )
+    drawn = sorted((tmp_path / "plain").glob("*.svg"))
+    assert drawn
+    for figure in drawn:
+        assert figure.read_text() == (tmp_path / "configured" / figure.name).read_text()
