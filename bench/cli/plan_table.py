@@ -29,7 +29,7 @@ _NUMBERS = (
 
 
 def print_rows(console: Console, rows: Sequence[Row]) -> None:
-    """Print ``rows`` as a table at its natural width; minor axes with a single value are left out."""
+    """Print ``rows`` as a table at its natural width; minor axes with one value in all rows are left out."""
     numbers = [name for name in _NUMBERS if name in rows[0]]
     axes = [name for name in rows[0] if name in _ALWAYS or (not _is_result(name) and _varies(rows, name))]
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -51,7 +51,7 @@ def _is_result(name: str) -> bool:
 
 
 def _varies(rows: Sequence[Row], name: str) -> bool:
-    return len({row[name] for row in rows} - {None}) > 1
+    return len({row[name] for row in rows}) > 1
 
 
 def _show(value: Any) -> str:
