@@ -9,7 +9,7 @@ LEGAL_ALPHA = (
 
 
 def alpha_by_module(schedule: str, modules: int) -> tuple[float, ...]:
-    """The numbers that ``FIRST..LAST`` stands for, one a module.
+    """The numbers that ``FIRST..LAST`` stands for, one per module.
 
     They are rounded to twelve digits, so that ``0.9..0.1`` for five modules is 0.9, 0.7, 0.5, 0.3, 0.1 and nothing
     besides.

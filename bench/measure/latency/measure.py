@@ -1,4 +1,4 @@
-"""The latency pass: a step against BP's, interleaved in one process."""
+"""The latency pass: a step compared with BP's, interleaved in one process."""
 
 import gc
 import math
@@ -22,9 +22,9 @@ _WARM_UP_SECONDS = 0.1
 _WARM_UP_LIMIT_SECONDS = 1.0
 _HALVES_AGREE = 0.1
 _LEG_SECONDS = 0.005
-_RESOLUTION_SHARE = 0.001  # of a leg: what the clock cannot tell is then far below any ratio of interest
+_RESOLUTION_SHARE = 0.001  # the clock's resolution as a share of a leg: far below any ratio of interest
 _MOST_BLOCKS = 60
-# Steps so slow that the usual number of blocks takes longer than this get fewer, and the verdict says so.
+# Where the usual number of blocks would take longer than this, fewer are run, and the record says so.
 _SLOW_SECONDS = 60.0
 _FEWEST_SLOW_BLOCKS = 4
 
@@ -41,14 +41,14 @@ def sample_latency(
     loops: int | None = None,
     timed: Timed = nullcontext,
 ) -> Sample:
-    """Times ``step`` and ``baseline`` in ABBA blocks: what drifts, drifts for both.
+    """Times ``step`` and ``baseline`` in ABBA blocks, so that a drift of the machine affects both alike.
 
     Each leg of a block runs its step several times, so that the clock's resolution is below 0.1 % of it. Blocks come
     in pairs, the second mirrored (BAAB), so both kinds of step run equally often at each place of a block. Python's
     garbage collector runs between blocks only.
 
-    The two steps had better share one network and one optimizer (:meth:`TrainingStep.baseline`). Where in memory a
-    network lies is worth 1 to 4 % of a step: of two equal networks in one process, the one built first was the slower.
+    The two steps should share one network and one optimizer (:meth:`TrainingStep.baseline`). The place of a network in
+    memory changes a step by 1 to 4 %: of two equal networks in one process, the one built first was slower.
 
     Args:
         step: the training step to measure; its weights change.
@@ -57,7 +57,7 @@ def sample_latency(
         labels: ``[B]``, int64.
         seconds: how long to sample. At least 10 blocks are run, or as many as a minute allows and at least 4; at most
             60.
-        loops: steps a leg; None: as many as it takes for 5 ms.
+        loops: steps per leg; None: as many as take 5 ms.
         timed: makes the context of all that is timed (:meth:`TrainingStep.timed`).
     """
     legs = (_leg(partial(step, images, labels)), _leg(partial(baseline, images, labels)))
@@ -79,7 +79,7 @@ def sample_legs(
             first, second = legs[mirrored], legs[not mirrored]
             a, b, b_again, a_again = _time(clock, [first, second, second, first], loops)
             blocks.append((b, a, a_again, b_again) if mirrored else (a, b, b_again, a_again))
-            gc.collect(0)  # what the block left in cycles, lest memory grows; older objects are not looked at
+            gc.collect(0)  # frees cycles that the block has left; older objects are not examined
     return Sample(blocks_seconds=blocks, loops=loops, warm_up_steps=sum(steps for steps, _ in warm))
 
 
@@ -120,7 +120,7 @@ def summarise(
     See :func:`bench.analysis.ratio.ratio_of` and :func:`bench.analysis.reliability.noisy_because`.
 
     Args:
-        samples: one a process.
+        samples: one per process.
         batch_size: labels a step.
         shares: goes into the result as it is.
         is_baseline: whether the cell is BP's, whose ratio should be 1.
@@ -177,7 +177,7 @@ def _time(clock: Clock, legs: Sequence[Leg], loops: int) -> list[float]:
 
 
 def _warm_up(leg: Leg, clock: Clock) -> tuple[int, float]:
-    """Doubles the steps until they take 0.1 s and their halves agree; returns steps run and seconds a step."""
+    """Doubles the steps until they take 0.1 s and their halves agree; returns the steps run and seconds per step."""
     leg(1)  # the first step allocates optimizer state and loads kernels, which the limit is not for
     steps, loops = 1, 1
     give_up = time.perf_counter() + _WARM_UP_LIMIT_SECONDS

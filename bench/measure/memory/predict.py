@@ -1,4 +1,4 @@
-"""The memory pass foretold: the same two steps on tensors that have sizes and no contents."""
+"""The memory pass, predicted: the same two steps on tensors that have sizes and no contents."""
 
 import warnings
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,7 @@
-"""The least time that a schedule over ranks allows, as a ratio to one rank, from times measured on one.
+"""The least time that a schedule over ranks allows, as a ratio to one rank, computed from times measured on one rank.
 
-Handing on and adding up take no time here, and every core is as fast beside others as alone. So each bound is what can
-be reached at best; how far a measurement lies above is what communication and shared memory cost.
+Communication takes no time here, and a core is as fast when others are busy as when it is alone. So each bound is the
+best that can be reached. The difference to a measurement is the cost of communication and of shared memory.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ def parallel_bound(times: StepTimes, sizes: Sequence[int]) -> float:
 
 
 def pipelined_bound(times: StepTimes, owners: Sequence[int], batches: int) -> float:
-    """Batch after batch through stages that wait for none behind them: the slowest rank, once its first input is there.
+    """Batches in a row through stages that wait for no later stage: the slowest rank, once its first input has come.
 
     Args:
         times: of one batch.

@@ -28,7 +28,7 @@ class RankShare:
 
     Attributes:
         network: what this rank trains: its parameters are those that its optimizer gets.
-        followed: the network whose ``run_module`` the rank calls, for whoever follows what is computed when.
+        followed: the network whose ``run_module`` the rank calls; a trace is recorded there.
         first_module: the number, from 1, of the first module of ``followed`` in the whole network.
         modules_by_rank: how many modules each rank has.
         train: what it does.

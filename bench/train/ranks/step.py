@@ -1,4 +1,4 @@
-"""One rank's side of a training step that several ranks share, and the steps on one rank that it is held against."""
+"""One rank's part of a training step on several ranks, and the steps on one rank that it is compared with."""
 
 from dataclasses import dataclass
 
@@ -15,15 +15,15 @@ from bench.train.step import Gradients, TrainingStep, autocast_to, build_optimiz
 from sid_core import Objective
 from sid_core.phases import enter
 
-# With fewer, a rule that works on several batches at once would not show what it holds when all ranks are busy.
+# A rule that works on several batches at once holds most when all ranks are busy, which takes so many batches.
 _BATCHES_IN_FLIGHT = 8
 
 
 @dataclass(frozen=True)
 class RankStep:
-    """A rank's share with its optimizer and what the cell chooses; all ranks call it at once.
+    """A rank's share, its optimizer, and the choices of the cell; all ranks call it together.
 
-    Calling it trains on one batch, or on the same one several times where the rule works on several at once.
+    A call trains on one batch. A rule that works on several batches at once gets the same batch several times.
     """
 
     share: RankShare
