@@ -7,7 +7,7 @@ from bench.analysis.panels import cell_titles
 from bench.analysis.pareto import with_front
 from bench.report.figures.costs import with_ratio_interval
 from bench.report.figures.describe import data_table
-from bench.report.figures.panels import draw_series, make_panels, use_logarithmic_y
+from bench.report.figures.panels import Linestyle, draw_series, make_panels, use_logarithmic_y
 from bench.report.figures.style import GREY, RED, Figure, figure_svg, look_of
 
 _CELLS_PER_NETWORK = 4
@@ -32,7 +32,8 @@ def draw_tradeoff(frame: pd.DataFrame) -> list[Figure]:
     rows = with_ratio_interval(most_compared_cells(rows, _CELLS_PER_NETWORK))
     rows = rows.assign(panel=cell_titles(rows), x=rows["y"], y=rows["memory.activation_ratio"])
     look = look_of(rows)
-    figure, axes_by_panel = make_panels(list(dict.fromkeys(rows["panel"])), look)
+    unjoined: dict[str, Linestyle] = dict.fromkeys(look.order, "none")
+    figure, axes_by_panel = make_panels(list(dict.fromkeys(rows["panel"])), look, unjoined)
     for panel, axes in axes_by_panel.items():
         shown = rows[rows["panel"] == panel]
         for series in look.order:

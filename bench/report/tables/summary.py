@@ -42,6 +42,8 @@ def summary_table(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
             | _accuracy_cells(accuracies, series, rates)
             for series in ordered_series(pd.concat([costs, accuracies]))
         ]
+    if not rows:
+        return pd.DataFrame(columns=["network", "layout", "method"]), "There is nothing to compare with BP"
     table = pd.DataFrame(rows).fillna(NOT_MEASURED)
     return table.loc[:, (table != NOT_MEASURED).any()], "; ".join(notes)
 

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from record_builder import made_data, make_record
+from typer.testing import CliRunner
 
 from bench.analysis.frame import records_frame
+from bench.cli.app import app
 from bench.report import write_report
 from bench.report.figures.style import with_own_ids
 from bench.report.page import draw_figures
@@ -102,6 +104,16 @@ def test_names_of_data_sets_are_drawn_as_they_are(name: str, tmp_path: Path) -> 
     for figure in figures:
         assert f"image-folder:{drawn}" in figure.svg or figure.name.startswith("live-bytes"), figure.name
     assert "image-folder:" in page_of(records, tmp_path)
+
+
+@pytest.mark.parametrize("status", ["oom", "crashed", "timeout", "skipped"])
+def test_the_command_reports_records_without_a_result(status: str, tmp_path: Path) -> None:
+    (tmp_path / "failed.jsonl").write_text(make_record({}, status=status, message="why").line() + "\n")
+    arguments = ["report", str(tmp_path / "failed.jsonl"), "--out", str(tmp_path / "page.html")]
+    result = CliRunner().invoke(app, [*arguments, "--markdown", str(tmp_path / "table.md")])
+    assert result.exit_code == 0, result.output
+    assert "No cell has a result" in (tmp_path / "page.html").read_text()
+    assert "There is nothing to compare with BP." in (tmp_path / "table.md").read_text()
 
 
 def test_a_page_without_bp_says_that_there_is_nothing_to_compare(tmp_path: Path) -> None:
