@@ -5,24 +5,24 @@ from functools import cache
 
 
 def even_cut(units: int, stages: int) -> list[int]:
-    """Where each stage ends, as a number of units: stages differ by one unit at most, and the later are the larger."""
+    """Return where each stage ends, as a number of units. Stages differ by at most one unit; later ones are larger."""
     return [units * (stage + 1) // stages for stage in range(stages)]
 
 
 def balanced_cut(kept: Sequence[int], outputs: Sequence[int], stages: int) -> list[int]:
-    """Where each stage ends, such that the stage which holds most holds as little as can be.
+    """Return where each stage ends, as a number of units, so that the largest stage is as small as possible.
 
-    A stage holds its input, and what its units keep for their backward pass.
+    A stage holds its input and what its units keep for their backward pass.
 
     Args:
-        kept: for each unit the bytes that it keeps.
-        outputs: for each unit the bytes that it puts out.
-        stages: from 1 to the number of units.
+        kept: the bytes that each unit keeps.
+        outputs: the bytes of each unit's output.
+        stages: the number of stages, from 1 to the number of units.
     """
 
     @cache
     def best(start: int, left: int) -> tuple[int, tuple[int, ...]]:
-        """The bytes of the largest of ``left`` stages from unit ``start`` on, and their ends."""
+        """Return the bytes of the largest of ``left`` stages from unit ``start`` on, and their ends."""
         if left == 1:
             return held(start, len(kept)), (len(kept),)
         candidates = []
