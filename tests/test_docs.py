@@ -2,68 +2,22 @@
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from docs_pages import LONGEST, PAGES, ROOT, assert_commands_run, blocks, write_files
 
-from bench.config.sweep import load_sweep, suite_names
-
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-# Suites that take minutes or hours: their commands are checked cell by cell and not run.
-LONG = set(suite_names()) - {"smoke"}
+from bench.config.sweep import load_sweep
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-
-
-def commands(page: Path) -> list[list[str]]:
-    """The arguments of every sid-bench command on ``page``."""
-    lines = "\n".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
-    found = [shlex.split(line, comments=True) for line in lines]
-    return [words[1:] for words in found if words and words[0].endswith("sid-bench")]
-
-
-def sid_bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bench", *arguments],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=250,
-        check=False,
-    )
-
-
-def write_files(page: Path, folder: Path) -> None:
-    """Writes the examples that begin with the name of a file."""
-    for example in blocks(page, "python"):
-        name = re.match(r"# ([\w/]+\.py)\n", example)
-        if name is not None:
-            (folder / name[1]).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name[1]).write_text(example, encoding="utf-8")
-
-
-@each_page
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in LONGEST], ids=lambda page: page.name)
 def test_its_commands_run(page: Path, tmp_path: Path) -> None:
-    """One after the other, in a folder with the examples of the page; long sweeps are listed instead of measured."""
-    write_files(page, tmp_path)
-    for command, *rest in commands(page):
-        is_long = command == "run" and rest[0] in LONG and "latency_seconds=0.3" not in rest
-        if command == "report" and not (tmp_path / rest[0]).exists():
-            assert rest[0].startswith(("results/reference/", "results/mine")), rest
-            continue
-        ended = sid_bench(tmp_path, command, *rest, *(["--dry-run"] if is_long and "--dry-run" not in rest else []))
-        assert ended.returncode == 0, (command, rest, ended.stdout, ended.stderr)
-        assert not re.search(r"\b(crashed|oom|timeout)\b", ended.stdout), (command, rest, ended.stdout)
+    assert_commands_run(page, tmp_path)
 
 
 @each_page

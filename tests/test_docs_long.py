@@ -1,0 +1,15 @@
+"""The commands of the pages that take longest."""
+
+from pathlib import Path
+
+import pytest
+from docs_pages import LONGEST, assert_commands_run
+
+
+@pytest.mark.parametrize("page", LONGEST, ids=lambda page: page.name)
+def test_its_commands_run(page: Path, tmp_path: Path) -> None:
+    assert_commands_run(page, tmp_path)
+
+
+def test_the_pages_are_there() -> None:
+    assert len(LONGEST) == 3
