@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from bench.config.cell import Cell
+from bench.config.cell import RECOMPUTED_PARTS, Cell
 from bench.config.check import changed
 from bench.config.methods import load_method, method_names, rule_of
 from bench.errors import ConfigError
@@ -44,7 +44,7 @@ def run_method(
     rule: Any = partial(rule_of(method), **method.keywords, **keywords)
     if "micro_batches" in chosen:
         rule = in_micro_batches(rule, chosen["micro_batches"])
-    parts = {"none": (), "all": ("trunk", "modules")}.get(chosen.get("recompute", "none"), (chosen.get("recompute"),))
+    parts = RECOMPUTED_PARTS[chosen.get("recompute", "none")]
     if parts:
         network = recomputed(network, trunk="trunk" in parts, modules="modules" in parts)
     loss: Tensor = rule(network, images, labels, Objective(alpha) if method.uses_alpha else None)

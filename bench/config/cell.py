@@ -19,6 +19,13 @@ NoiseKind = Literal["none", "symmetric-exclusive", "symmetric-inclusive", "pairf
 Recompute = Literal["none", "trunk", "modules", "all"]
 
 PASSES: tuple[Pass, ...] = ("memory", "latency", "accuracy")
+# The parts of a network that each value of ``recompute`` runs again.
+RECOMPUTED_PARTS: dict[Recompute, tuple[str, ...]] = {
+    "none": (),
+    "trunk": ("trunk",),
+    "modules": ("modules",),
+    "all": ("trunk", "modules"),
+}
 
 _TRAINING = frozenset({"latency", "accuracy"})
 _ACCURACY = frozenset({"accuracy"})

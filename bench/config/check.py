@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from bench.config.alpha import alpha_by_module
 from bench.config.axes import added_axes, axes, unpaired, value_of
 from bench.config.axis import Axis
-from bench.config.cell import Cell
+from bench.config.cell import RECOMPUTED_PARTS, Cell
 from bench.config.datasets import asymmetric_names, is_image_folder, load_dataset_row
 from bench.config.methods import BASELINE, Method, load_method
 from bench.config.networks import Network, describe, load_network
@@ -285,7 +285,7 @@ def _micro_batches(cell: Cell, method: Method, _network: Network) -> Changes:
 
 
 def _recompute(cell: Cell, method: Method, network: Network) -> Changes:
-    asked = {"none": set(), "all": {"trunk", "modules"}}.get(cell.recompute, {cell.recompute})
+    asked = set(RECOMPUTED_PARTS[cell.recompute])
     if network.layout == "pipeline":
         if cell.recompute == "trunk":
             raise ValueError(f"recompute = 'trunk' for network {cell.network}, which has none; legal: none, modules")

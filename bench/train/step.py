@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from bench.config.cell import Cell, Precision
+from bench.config.cell import RECOMPUTED_PARTS, Cell, Precision
 from bench.config.check import baseline_of
 from bench.config.methods import load_method, rule_of
 from bench.config.plugins import resolve
@@ -211,10 +211,8 @@ def _of_rule(cell: Cell, network: BeliefNetwork, in_turn: Sequence[torch.optim.O
     rule: Rule = partial(rule_of(method), **keywords) if keywords else rule_of(method)
     if cell.micro_batches is not None:
         rule = in_micro_batches(rule, cell.micro_batches)
-    view = network
-    if cell.recompute != "none":
-        parts = {"all": ("trunk", "modules")}.get(cell.recompute, (cell.recompute,))
-        view = recomputed(network, trunk="trunk" in parts, modules="modules" in parts)
+    parts = RECOMPUTED_PARTS[cell.recompute]
+    view = recomputed(network, trunk="trunk" in parts, modules="modules" in parts) if parts else network
     return {
         "network": view,
         "plain_network": network,
