@@ -4,6 +4,9 @@ from bench.config.axes import axes, value_of
 from bench.config.cell import Cell
 from bench.config.check import OPTIMIZER_PRESETS
 
+# Axes that tell cells apart in every pass.
+_IDENTITY = ("seed", "alpha", "optimizer")
+
 
 def label(cell: Cell) -> str:
     """What ``cell`` is: its sizes, whatever bears on its passes, and every axis that is not at its usual value."""
@@ -16,7 +19,3 @@ def label(cell: Cell) -> str:
         if value is not None and ((row.shown == "always" and bears) or value != usual[name]):
             words.append(row.words(value))
     return " ".join(words)
-
-
-# Axes that tell cells apart in every pass.
-_IDENTITY = ("seed", "alpha", "optimizer")
