@@ -5,6 +5,7 @@ which module it is. Such a pass says so here. Without a listener, :func:`enter` 
 :func:`phase` about 0.4.
 """
 
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Literal
@@ -16,7 +17,15 @@ Phase = Literal["forward", "backward", "optimizer", "wait"]
 Listener = Callable[[Phase, int | None], None]
 
 _listeners: list[Listener] = []
-_current: tuple[Phase, int | None] = ("forward", None)
+
+
+class _Current(threading.local):
+    """The phase of each thread."""
+
+    phase: tuple[Phase, int | None] = ("forward", None)
+
+
+_current = _Current()
 _UNHEARD = nullcontext()
 
 
@@ -30,15 +39,14 @@ def enter(phase: Phase, module: int | None = None) -> None:
         phase: ``wait`` is time in which this rank waits for another.
         module: the number of the module that runs, from 1; None where that is not known, or for the trunk.
     """
-    global _current
     if _listeners:
-        _current = phase, module
+        _current.phase = phase, module
         for listener in _listeners:
             listener(phase, module)
 
 
 def phase(name: Phase, module: int | None = None) -> AbstractContextManager[None]:
-    """Returns a context in which the phase ``name`` runs; at its end the phase before goes on.
+    """Returns a context in which the phase ``name`` runs; at its end the phase before goes on in this thread.
 
     Args:
         name: as ``phase`` of :func:`enter`, and so is ``module``.
@@ -53,7 +61,7 @@ class _Interruption:
         self._module = module
 
     def __enter__(self) -> None:
-        self._before = _current
+        self._before = _current.phase
         enter(self._name, self._module)
 
     def __exit__(self, *_exception: object) -> None:
@@ -68,8 +76,7 @@ def enter_backward_at(output: "Tensor", module: int) -> None:
 
 def listen(listener: Listener) -> Callable[[], None]:
     """Calls ``listener`` at each change of phase from now on; returns the function that ends this."""
-    global _current
     if not _listeners:
-        _current = "forward", None
+        _current.phase = "forward", None
     _listeners.append(listener)
     return lambda: _listeners.remove(listener)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Literal, Self
 
-from bench.config.cell import Cell
+from bench.config.cell import Cell, Pass
 from bench.execute.executor import ExecutorSettings
 from bench.execute.fork_client import ForkServer
 from bench.execute.messages import Answer, Limits, Request
@@ -48,23 +48,29 @@ class ForkServerExecutor:
     def measure(self, cell: Cell) -> Answer:
         """Runs the passes of ``cell``; the answer's environment also says what disturbed the machine meanwhile."""
 
-        def run_process(earlier: Sequence[Sample]) -> Answer:
-            return self._server.ask(self._request("measure", cell, self._limits_for(cell), earlier))
+        def run_process(passes: Sequence[Pass], earlier: Sequence[Sample]) -> Answer:
+            return self._server.ask(self._request("measure", cell, self._limits_for(cell), passes, earlier))
 
         watch = CellWatch(self._system, own=[self._server.start()])
-        answer = measure_in_processes(cell.processes, run_process)
+        answer = measure_in_processes(cell, run_process)
         environment = machine_environment() | answer.environment
         environment["doctor"] = watch.findings(environment)
         return answer.model_copy(update={"environment": environment})
 
     def _request(
-        self, task: Literal["check", "measure"], cell: Cell, limits: Limits, earlier: Sequence[Sample] = ()
+        self,
+        task: Literal["check", "measure"],
+        cell: Cell,
+        limits: Limits,
+        passes: Sequence[Pass] = (),
+        earlier: Sequence[Sample] = (),
     ) -> Request:
         threads = cell.threads and cell.threads * cell.ranks
         return Request(
             task=task,
             cell=cell,
             limits=limits,
+            passes=tuple(passes),
             earlier_samples=tuple(earlier),
             data_root=self._settings.data_root,
             download=self._settings.download,

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bench.config.cell import Cell
+from bench.config.cell import Cell, Pass
 from bench.measure.latency.sample import Sample
 from bench.store.record import Accuracy, Data, Latency, Memory, Ranks, Status, Trace
 
@@ -62,6 +62,7 @@ class Request(_Message):
         task: ``check`` loads the data and looks for the device and the compiler; ``measure`` also runs the passes.
         cell: the cell.
         limits: of the process; several ranks share them.
+        passes: the passes of the cell that this process runs; none for a check.
         earlier_samples: latency samples of the cell's earlier processes. A process that is not the cell's last one
             answers with a sample of its own, the last one with the latency of all samples.
         data_root: the directory with data sets, or None.
@@ -72,6 +73,7 @@ class Request(_Message):
     task: Literal["check", "measure"]
     cell: Cell
     limits: Limits
+    passes: tuple[Pass, ...] = ()
     earlier_samples: tuple[Sample, ...] = ()
     data_root: Path | None = None
     download: bool = False

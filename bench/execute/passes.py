@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.config.cell import Cell
+from bench.config.cell import Cell, Pass
 from bench.config.check import is_baseline
-from bench.execute.messages import Answer
+from bench.execute.messages import Answer, Request
 from bench.execute.rank_context import RankContext
 from bench.machine.environment import torch_environment
 from bench.measure.accuracy import measure_accuracy
@@ -23,28 +23,24 @@ from bench.train.networks.build import build_network
 from bench.train.step import TrainingStep, build_step
 
 
-def run_passes(
-    cell: Cell,
-    dataset: Splits,
-    cpus: Sequence[int] | None,
-    earlier: Sequence[Sample],
-    context: RankContext | None,
-) -> Answer:
-    """Runs the passes of ``cell``.
+def run_passes(request: Request, dataset: Splits, context: RankContext | None) -> Answer:
+    """Runs the passes that ``request`` asks for.
 
     Args:
-        cell: the cell.
-        dataset: its data.
-        cpus: the CPUs that the cell is bound to, or None.
-        earlier: latency samples of the cell's earlier processes. If there are any, only the latency pass runs.
+        request: of the task ``measure``.
+        dataset: the cell's data.
         context: this rank; None for a cell on one rank.
 
     Returns:
         The parts of the record. A process that is not the cell's last one answers with a latency sample in place of the
         latency. Of several ranks, only rank 0 answers with measurements.
     """
-    environment = _environment(cell, cpus, context)
-    answer = _measure(cell, dataset, earlier) if context is None else _measure_on_ranks(cell, dataset, context)
+    cell = request.cell
+    environment = _environment(cell, request.cpus, context)
+    if context is None:
+        answer = _measure(cell, dataset, request.passes, request.earlier_samples)
+    else:
+        answer = _measure_on_ranks(cell, dataset, context)
     network = build_network(cell, dataset.shape, dataset.classes)
     return answer.model_copy(
         update={
@@ -55,11 +51,10 @@ def run_passes(
     )
 
 
-def _measure(cell: Cell, dataset: Splits, earlier: Sequence[Sample]) -> Answer:
-    """The passes of a cell on one rank, each with a network of its own."""
-    passes = {"latency"} if earlier else set(cell.passes)
+def _measure(cell: Cell, dataset: Splits, passes: Sequence[Pass], earlier: Sequence[Sample]) -> Answer:
+    """Passes of a cell on one rank, each with a network of its own."""
     memory = accuracy = latency = trace = sample = None
-    if {"memory", "latency"} & passes:
+    if {"memory", "latency"} & set(passes):
         images, labels = _one_batch(cell, dataset)
     if "memory" in passes:
         memory = measure_memory(_fresh_step(cell, dataset), images, labels)

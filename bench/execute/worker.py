@@ -60,4 +60,4 @@ def _work(request: Request, context: RankContext | None) -> Answer:
         raise DataError(f"noise_kind = 'asymmetric' has no class map for the classes of dataset {cell.dataset!r}")
     if request.task == "check":
         return Answer(status="ok")
-    return run_passes(cell, dataset, request.cpus, request.earlier_samples, context)
+    return run_passes(request, dataset, context)

@@ -57,6 +57,9 @@ class Timeline(_Frozen):
 class Allocator(_Frozen):
     """Bytes of the same step as counted by the allocator, the second instrument.
 
+    On the CPU there is none for a step that computes in several threads: the profiler, which counts there, sees the
+    allocations of one.
+
     Attributes:
         source: the instrument.
         peak_bytes: peak of the bytes allocated since the step began, workspaces inside operators included.
@@ -99,7 +102,7 @@ class Shares(_Frozen):
     """Seconds per step in the forward, backward and optimizer phases, measured separately from the ratio.
 
     ``backward_seconds`` is None for a rule that computes gradients by hand without reporting the phase; the time then
-    counts as forward.
+    counts as forward. The work of threads that the step has started counts for the phase in which the step waits.
     """
 
     forward_seconds: float

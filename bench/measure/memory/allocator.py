@@ -1,24 +1,25 @@
 """The second memory instrument: bytes counted by the allocator, which include workspaces inside operators."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.autograd.profiler import profile, record_function
-from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
-from torch.utils._pytree import tree_leaves
+from torch.autograd.profiler import profile
 
+from bench.measure.memory.marks import MARK, AtOperators, marked
 from bench.measure.memory.storages import StorageMeter
+from bench.measure.memory.threads import lend_modes
 from bench.store.record import Allocator
 from bench.train.step import Step
 
-_MARK = "sid-bench operator"
 _CUDA_ROUNDS_TO = 512
 
 
-def measure_allocator(step: Step, images: Tensor, labels: Tensor, exact_bytes: int) -> Allocator:
+def measure_allocator(
+    step: Step, images: Tensor, labels: Tensor, exact_bytes: int, threads: int = 1
+) -> Allocator | None:
     """Run one step with gradients zeroed in place, and count the bytes that the allocator hands out and takes back.
 
     Args:
@@ -26,11 +27,17 @@ def measure_allocator(step: Step, images: Tensor, labels: Tensor, exact_bytes: i
         images: one batch, ``[B, channels, H, W]``, on the step's device.
         labels: ``[B]``, int64, on the step's device.
         exact_bytes: the peak by the exact instrument. On CUDA it is measured again, in the allocator's units.
+        threads: the number of threads that run the step's operators.
+
+    Returns:
+        The allocator's count. On the CPU, None for more than one thread: the profiler sees the allocations of one.
     """
     if images.device.type == "cuda":
         return _measure_cuda(step, images, labels)
+    if threads > 1:
+        return None
     # This profiler, because importing torch.profiler, which wraps it, takes 1.5 s.
-    with profile(profile_memory=True) as profiler, _AtOperators(_marked):
+    with profile(profile_memory=True) as profiler, AtOperators(marked):
         step(images, labels, gradients="zero")
     peak, between_operators = sum_up(allocations(profiler))
     return Allocator(
@@ -59,7 +66,7 @@ def _walk(events: Iterable[Any]) -> Iterator[tuple[int, int] | None]:
         if kind.name == "Allocation" and fields.device.type == "cpu":
             yield fields.ptr, fields.alloc_size
         yield from _walk(event.children)
-        if event.name == _MARK:
+        if event.name == MARK:
             yield None
 
 
@@ -81,27 +88,6 @@ def sum_up(allocated: Iterable[tuple[int, int] | None]) -> tuple[int, int]:
     return peak, between_operators
 
 
-class _AtOperators(TorchDispatchMode):
-    """Runs every operator through ``run``."""
-
-    def __init__(self, run: Callable[[Callable[[], Any]], Any]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._run = run
-
-    def __torch_dispatch__(
-        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if any(is_traceable_wrapper_subclass(leaf) for leaf in tree_leaves((args, kwargs))):
-            return NotImplemented
-        return self._run(lambda: func(*args, **kwargs))
-
-
-def _marked(operator: Callable[[], Any]) -> Any:
-    with record_function(_MARK):
-        return operator()
-
-
 def _measure_cuda(step: Step, images: Tensor, labels: Tensor) -> Allocator:
     device = images.device
     between_operators = 0
@@ -115,7 +101,7 @@ def _measure_cuda(step: Step, images: Tensor, labels: Tensor) -> Allocator:
     torch.cuda.synchronize(device)
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
-    with StorageMeter(device, _CUDA_ROUNDS_TO) as meter, _AtOperators(watched):
+    with StorageMeter(device, _CUDA_ROUNDS_TO) as meter, AtOperators(watched), lend_modes():
         step(images, labels, gradients="zero")
     torch.cuda.synchronize(device)
     peak = torch.cuda.max_memory_allocated(device) - before

@@ -1,5 +1,7 @@
 """Bytes by category, from the events of the exact instrument: at the peak, and over the course of the step."""
 
+import threading
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
@@ -49,25 +51,25 @@ def phase_and_region_for(meter: StorageMeter, trunk: nn.Module) -> Iterator[None
         meter.region = "modules"
 
     def trunk_begins(_module: nn.Module, _inputs: Any) -> None:
-        regions.append(meter.region)
+        regions[threading.get_ident()].append(meter.region)
         meter.region = "trunk"
 
     def trunk_ends(_module: nn.Module, _inputs: Any, features: Any) -> None:
-        meter.region = regions.pop()
+        meter.region = regions[threading.get_ident()].pop()
         if isinstance(features, Tensor) and features.requires_grad:
             features.register_hook(backward_reaches_trunk)
 
     def backward_reaches_trunk(_gradient: Tensor) -> None:
         meter.region = "trunk"
 
-    regions: list[Region] = []
+    regions: defaultdict[int, list[Region]] = defaultdict(list)
     # A rule that recomputes may call the children of the trunk instead of the trunk, so the hooks are on the children.
     parts = list(trunk) if type(trunk) is nn.Sequential and len(trunk) else [trunk]
     hooks = []
     for part in parts:
         hooks += [part.register_forward_pre_hook(trunk_begins), part.register_forward_hook(trunk_ends)]
     try:
-        with follow_phases(enter):
+        with follow_phases(enter, every_thread=True):
             yield
     finally:
         for hook in hooks:

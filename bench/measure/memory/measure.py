@@ -3,29 +3,44 @@
 import torch
 from torch import Tensor
 
+from bench.errors import BenchError
 from bench.measure.clock import collector_paused
 from bench.measure.memory.allocator import measure_allocator
 from bench.measure.memory.categories import at_peak, phase_and_region_for, timeline
+from bench.measure.memory.operators_by_thread import count_threads
 from bench.measure.memory.storages import StorageMeter, bytes_of
+from bench.measure.memory.threads import follow_threads, has_unfollowed_threads, lend_modes
 from bench.store.record import Memory
 from bench.train.step import Step
 
 
 def measure_memory(step: Step, images: Tensor, labels: Tensor, round_to: int = 1, ask_allocator: bool = True) -> Memory:
-    """Run three steps: one to create persistent tensors, one with the exact instrument, one with the allocator's.
+    """Run four steps: to create persistent tensors, to count threads, for the exact instrument, for the allocator's.
 
     The first step creates gradients and optimizer state. In the other steps, gradient buffers are zeroed in place, so
     all bytes that they allocate are activations or temporary. Gradients that a rule frees within its step are
-    temporary. The result is deterministic.
+    temporary. The result is deterministic, except for a rule that computes in several threads, whose peak depends on
+    what the threads hold at the same time. Threads that the step starts are followed, see
+    :func:`bench.measure.memory.threads.follow_threads`.
 
     Args:
         step: the training step; its weights change.
         images: one batch, ``[B, channels, H, W]``, on the step's device.
         labels: ``[B]``, int64, on the step's device.
         round_to: the bytes of each storage are rounded up to a multiple of this.
-        ask_allocator: whether to run the third step; tensors without contents have no allocator.
+        ask_allocator: whether to run the fourth step; tensors without contents have no allocator. Without it, the
+            second step is left out, too, unless there are threads that are not followed.
+
+    Raises:
+        BenchError: the step allocates nothing, or some of its operators run in a thread that cannot be followed.
     """
-    step(images, labels)
+    with follow_threads():
+        return _measure(step, images, labels, round_to, ask_allocator)
+
+
+def _measure(step: Step, images: Tensor, labels: Tensor, round_to: int, ask_allocator: bool) -> Memory:
+    with lend_modes():
+        step(images, labels)
     parameters = list(step.network.parameters())
     optimizer_state = [
         value
@@ -44,10 +59,15 @@ def measure_memory(step: Step, images: Tensor, labels: Tensor, round_to: int = 1
     if images.device.type == "cuda":
         torch.cuda.synchronize(images.device)
     with collector_paused():
+        threads = 1
+        if ask_allocator or has_unfollowed_threads():
+            threads = count_threads(lambda: step(images, labels, gradients="zero"))
         meter = StorageMeter(images.device, round_to)
-        with phase_and_region_for(meter, step.network.trunk), meter:
+        with phase_and_region_for(meter, step.network.trunk), meter, lend_modes():
             step(images, labels, gradients="zero")
-        allocator = measure_allocator(step, images, labels, meter.peak) if ask_allocator else None
+        if meter.peak == 0:
+            raise BenchError("memory cannot be measured: the training step allocates no tensor")
+        allocator = measure_allocator(step, images, labels, meter.peak, threads) if ask_allocator else None
     return Memory(
         peak_activation_bytes=meter.peak,
         peak_total_bytes=meter.peak + sum(persistent.values()),

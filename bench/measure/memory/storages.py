@@ -1,6 +1,8 @@
 """The exact memory instrument: tracks every tensor storage from the operator that creates it until it is freed."""
 
+import threading
 import weakref
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves
 
+from bench.measure.memory.threads import thread_key
 from sid_core.phases import Phase
 
 _LIFT_FRESH = torch.ops.aten.lift_fresh.default
@@ -50,6 +53,14 @@ class Event:
     bytes: int
 
 
+@dataclass
+class _Course:
+    """Where in the step a thread is."""
+
+    phase: Phase = "forward"
+    region: Region = "modules"
+
+
 class StorageMeter(TorchDispatchMode):
     """Counts the bytes of storages created while it is active, on one kind of device.
 
@@ -57,6 +68,9 @@ class StorageMeter(TorchDispatchMode):
     before, and is never counted (parameters, inputs, gradient buffers, optimizer state). Views and in-place results
     share a known storage, so each storage is counted once, until it is freed. The instrument is deterministic and works
     alike on every device. It does not see workspaces inside an operator.
+
+    It counts the operators of the thread that entered it, and those of followed threads that it is lent to
+    (:mod:`bench.measure.memory.threads`). Each of these threads has a phase and a region of its own.
 
     Args:
         device: only storages on devices of this type are counted.
@@ -67,8 +81,8 @@ class StorageMeter(TorchDispatchMode):
         peak: the largest value of ``live`` so far.
         operators: number of operators so far.
         events: every change of ``live``, in order.
-        phase: the phase of the step, set by the caller with :meth:`enter`.
-        region: the part of the network that runs, set by the caller.
+        phase: the phase of the step in the calling thread, set with :meth:`enter`.
+        region: the part of the network that runs in the calling thread, set by the caller.
     """
 
     def __init__(self, device: torch.device, round_to: int = 1) -> None:
@@ -77,8 +91,9 @@ class StorageMeter(TorchDispatchMode):
         self.peak = 0
         self.operators = 0
         self.events: list[Event] = []
-        self.phase: Phase = "forward"
-        self.region: Region = "modules"
+        self._courses: defaultdict[object | None, _Course] = defaultdict(_Course)
+        # Reentrant, because the callback of a weak reference may run at any moment.
+        self._lock = threading.RLock()
         self._device_type = device.type
         self._round_to = round_to
         # By address: the counted storage (None if it existed before), and a weak reference whose callback runs when the
@@ -87,11 +102,26 @@ class StorageMeter(TorchDispatchMode):
         self._created_forward: list[weakref.ref[Storage]] = []
         self._patches = ExitStack()
 
+    @property
+    def phase(self) -> Phase:
+        """The phase of the step in the calling thread."""
+        return self._courses[thread_key()].phase
+
+    @property
+    def region(self) -> Region:
+        """The part of the network that runs in the calling thread."""
+        return self._courses[thread_key()].region
+
+    @region.setter
+    def region(self, region: Region) -> None:
+        self._courses[thread_key()].region = region
+
     def enter(self, phase: Phase) -> None:
         """Begin ``phase``; unless it is forward, storages that a forward phase created become activations."""
         if phase != "forward":
-            self._mark_activations()
-        self.phase = phase
+            with self._lock:
+                self._mark_activations()
+        self._courses[thread_key()].phase = phase
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -100,17 +130,19 @@ class StorageMeter(TorchDispatchMode):
         kwargs = kwargs or {}
         if any(is_traceable_wrapper_subclass(leaf) for leaf in tree_leaves((args, kwargs))):
             return NotImplemented  # the subclass runs the operator on the tensors that it wraps, which come here
-        self.operators += 1
         is_forward = self._is_forward()
-        if not is_forward:
-            self._mark_activations()
         count_output = partial(self._count, is_forward=is_forward)
-        # torch.tensor(...) fills its storage outside of any operator, then calls lift_fresh. So its input is new, and
-        # its output has the same storage, or replaces it if tensors are fake.
-        if func is not _LIFT_FRESH:
-            self._for_each_storage((args, kwargs), self._exclude)
+        with self._lock:
+            self.operators += 1
+            if not is_forward:
+                self._mark_activations()
+            # torch.tensor(...) fills its storage outside of any operator, then calls lift_fresh. So its input is new,
+            # and its output has the same storage, or replaces it if tensors are fake.
+            if func is not _LIFT_FRESH:
+                self._for_each_storage((args, kwargs), self._exclude)
         output = func(*args, **kwargs)
-        self._for_each_storage(output, count_output)
+        with self._lock:
+            self._for_each_storage(output, count_output)
         return output
 
     def __enter__(self) -> Self:
@@ -131,12 +163,14 @@ class StorageMeter(TorchDispatchMode):
     def count_created(self, storage: torch.UntypedStorage) -> None:
         """Count ``storage``, which was created or resized by something other than an operator."""
         if storage.device.type == self._device_type:
-            self._count(storage, is_forward=self._is_forward())
+            with self._lock:
+                self._count(storage, is_forward=self._is_forward())
 
     def count_resized(self, storage: torch.UntypedStorage) -> None:
         """Count the new size of ``storage`` if it is tracked."""
-        if storage._cdata in self._known:
-            self.count_created(storage)
+        with self._lock:
+            if storage._cdata in self._known:
+                self.count_created(storage)
 
     def _is_forward(self) -> bool:
         """Return whether a forward part runs; a checkpoint recomputes in the backward phase, with gradients enabled."""
@@ -179,9 +213,10 @@ class StorageMeter(TorchDispatchMode):
         self._known[address] = (entry, weakref.ref(storage, partial(self._forget, address)))
 
     def _forget(self, address: int, _reference: object) -> None:
-        entry, _ = self._known.pop(address, (None, None))
-        if entry is not None:
-            self._change(entry, -entry.bytes)
+        with self._lock:  # the address is not used again before this callback ends
+            entry, _ = self._known.pop(address, (None, None))
+            if entry is not None:
+                self._change(entry, -entry.bytes)
 
     def _change(self, storage: Storage, change: int) -> None:
         if change:

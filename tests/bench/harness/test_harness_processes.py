@@ -16,6 +16,7 @@ from harness_tools import (
 )
 from record_builder import make_record
 
+from bench.config.cell import Cell, Pass
 from bench.config.check import make_cell
 from bench.config.sweep import load_sweep
 from bench.execute.fork_executor import ForkServerExecutor
@@ -40,14 +41,14 @@ def test_a_latency_in_three_processes_keeps_the_blocks_of_all(executor: ForkServ
 
 
 class Processes:
-    """The processes of a cell: each answers with the next of ``answers``, and its samples are kept in ``given``."""
+    """The processes of a cell: each answers with the next of ``answers``; ``given`` keeps what they were asked."""
 
     def __init__(self, *answers: Answer) -> None:
         self._answers = iter(answers)
-        self.given: list[list[Sample]] = []
+        self.given: list[tuple[tuple[Pass, ...], list[Sample]]] = []
 
-    def run(self, samples: Sequence[Sample]) -> Answer:
-        self.given.append(list(samples))
+    def run(self, passes: Sequence[Pass], samples: Sequence[Sample]) -> Answer:
+        self.given.append((tuple(passes), list(samples)))
         return next(self._answers)
 
 
@@ -59,23 +60,27 @@ def sampled(sample: Sample) -> Answer:
     return Answer(status="ok", work_seconds=1.5, latency_sample=sample)
 
 
-def test_each_process_gets_the_samples_of_the_earlier_ones_and_the_first_one_runs_the_other_passes() -> None:
+def cell_of(processes: int = 3, *passes: Pass) -> Cell:
+    return make_cell(TIMED | {"processes": processes, "passes": list(passes or ("latency",))})
+
+
+def test_passes_that_are_not_timed_run_first_and_each_timed_process_gets_the_samples_of_the_earlier_ones() -> None:
     first = Answer(
         status="ok",
         work_seconds=1.5,
-        latency_sample=ONE,
         memory=MEASURED.memory,
         accuracy=MEASURED.accuracy,
         parameters=3,
         environment={"threads": 1},
     )
     last = Answer(status="ok", work_seconds=1.5, latency=MEASURED.latency, parameters=4, environment={"threads": 2})
-    processes = Processes(first, sampled(TWO), last)
-    measured = measure_in_processes(3, processes.run)
-    assert processes.given == [[], [ONE], [ONE, TWO]]
+    processes = Processes(first, sampled(ONE), sampled(TWO), last)
+    measured = measure_in_processes(cell_of(3, "memory", "latency", "accuracy"), processes.run)
+    timed: tuple[Pass, ...] = ("latency",)
+    assert processes.given == [(("memory", "accuracy"), []), (timed, []), (timed, [ONE]), (timed, [ONE, TWO])]
     assert measured == Answer(
         status="ok",
-        work_seconds=4.5,
+        work_seconds=6.0,
         memory=MEASURED.memory,
         accuracy=MEASURED.accuracy,
         latency=MEASURED.latency,
@@ -84,25 +89,26 @@ def test_each_process_gets_the_samples_of_the_earlier_ones_and_the_first_one_run
     )
 
 
-def test_one_process_runs_once_and_its_answer_is_the_cells() -> None:
+@pytest.mark.parametrize("passes", [("memory",), ("latency",), ("memory", "accuracy")])
+def test_one_process_is_enough_where_nothing_or_nothing_else_is_timed(passes: tuple[Pass, ...]) -> None:
     answer = Answer(status="ok", work_seconds=1.5, memory=MEASURED.memory, latency=MEASURED.latency)
     processes = Processes(answer)
-    assert measure_in_processes(1, processes.run) == answer
-    assert processes.given == [[]]
+    assert measure_in_processes(cell_of(1, *passes), processes.run) == answer
+    assert processes.given == [(passes, [])]
 
 
 @pytest.mark.parametrize("status", ["timeout", "crashed", "oom"])
 def test_the_failure_of_one_process_is_the_cells(status: str) -> None:
     failed = Answer.model_validate({"status": status, "message": "why"})
     processes = Processes(sampled(ONE), failed)
-    measured = measure_in_processes(3, processes.run)
+    measured = measure_in_processes(cell_of(3), processes.run)
     assert (measured.status, measured.message, measured.work_seconds) == (status, "process 2 of 3: why", None)
-    assert measure_in_processes(1, Processes(failed).run) == failed
+    assert measure_in_processes(cell_of(1), Processes(failed).run) == failed
 
 
 def test_a_process_that_fails_and_says_how_long_it_worked_adds_to_the_work_of_the_others() -> None:
     processes = Processes(sampled(ONE), Answer(status="crashed", message="why", work_seconds=2.0))
-    assert measure_in_processes(3, processes.run).work_seconds == 3.5
+    assert measure_in_processes(cell_of(3), processes.run).work_seconds == 3.5
 
 
 def test_a_crash_in_the_second_process_is_recorded_and_the_sweep_goes_on(tmp_path: Path) -> None:
