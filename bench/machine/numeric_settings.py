@@ -28,7 +28,7 @@ def numeric_settings() -> dict[str, Setting]:
         "fp32_precision": lambda: backends.fp32_precision,  # type: ignore[attr-defined]
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled,
         "deterministic_warn_only": torch.is_deterministic_algorithms_warn_only_enabled,
-        "deterministic_fill": lambda: torch.utils.deterministic.fill_uninitialized_memory,
+        "deterministic_fill": lambda: torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
         "mkldnn_enabled": torch._C._get_mkldnn_enabled,
         "mkldnn_deterministic": lambda: backends.mkldnn.deterministic,
         "mkldnn_matmul_fp32_precision": lambda: backends.mkldnn.matmul.fp32_precision,  # type: ignore[attr-defined]
@@ -42,7 +42,7 @@ def numeric_settings() -> dict[str, Setting]:
         "cudnn_benchmark": lambda: backends.cudnn.benchmark,
         "cudnn_deterministic": lambda: backends.cudnn.deterministic,
         "cudnn_allow_tf32": lambda: backends.cudnn.allow_tf32,
-        "cudnn_fp32_precision": lambda: backends.cudnn.fp32_precision,  # type: ignore[attr-defined]
+        "cudnn_fp32_precision": lambda: backends.cudnn.fp32_precision,
         "sdp_flash": backends.cuda.flash_sdp_enabled,
         "sdp_memory_efficient": backends.cuda.mem_efficient_sdp_enabled,
         "sdp_math": backends.cuda.math_sdp_enabled,
@@ -51,7 +51,7 @@ def numeric_settings() -> dict[str, Setting]:
         "inference_mode": torch.is_inference_mode_enabled,
         "anomaly_mode": torch.is_anomaly_enabled,
         "anomaly_checks_nan": torch.is_anomaly_check_nan_enabled,
-        "multithreaded_backward": torch.autograd.is_multithreading_enabled,  # type: ignore[attr-defined]
+        "multithreaded_backward": torch.autograd.is_multithreading_enabled,
         "autocast_cpu": lambda: torch.is_autocast_enabled("cpu"),
         "autocast_cpu_dtype": lambda: torch.get_autocast_dtype("cpu"),
         "autocast_cuda": lambda: torch.is_autocast_enabled("cuda"),

@@ -27,7 +27,7 @@ CHANGES = {
     "torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False": {"cuda_matmul_reduced_bf16"},
     "torch.backends.cuda.enable_flash_sdp(False)": {"sdp_flash"},
     "torch.set_grad_enabled(False)": {"grad_enabled"},
-    "mode = torch.inference_mode(); mode.__enter__()": {"inference_mode", "grad_enabled"},
+    "mode = torch.inference_mode(); mode.__enter__()": {"inference_mode", "grad_enabled", "multithreaded_backward"},
     "torch.autograd.set_detect_anomaly(True)": {"anomaly_mode"},
     "torch.autograd.set_multithreading_enabled(False)": {"multithreaded_backward"},
     "mode = torch.autocast('cpu', torch.float16, cache_enabled=False); mode.__enter__()": {
