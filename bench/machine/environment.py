@@ -15,6 +15,10 @@ from bench.machine.system import printable, this_system
 _PACKAGES = ("torch", "torchvision", "numpy")
 _ALLOCATORS = ("jemalloc", "tcmalloc", "mimalloc")
 _CUDA_ALLOCATOR_VARIABLES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+_RECORDED_SETTINGS = (
+    *("threads", "denormals_flushed", "deterministic_algorithms", "float32_matmul_precision"),
+    *("cuda_matmul_allow_tf32", "cudnn_allow_tf32", "cudnn_deterministic", "cudnn_benchmark"),
+)
 # The names of libraries for matrix products in torch's description of its build.
 _BLAS_LIBRARIES = ("Math Kernel Library", "OpenBLAS", "Accelerate", "Arm Compute Library")
 
@@ -57,18 +61,14 @@ def torch_environment(device: str) -> dict[str, Any]:
     """
     import torch
 
+    from bench.machine.numeric_settings import numeric_settings
+
+    settings = numeric_settings()
     environment: dict[str, Any] = {
-        "threads": torch.get_num_threads(),
-        "denormals_flushed": not (torch.full((1,), 1e-39) * 1).any().item(),
+        **{name: settings[name] for name in _RECORDED_SETTINGS},
         **_libraries(torch.__config__.show()),
         "mkl": torch.backends.mkl.is_available(),
         "mkldnn": torch.backends.mkldnn.is_available(),
-        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
-        "float32_matmul_precision": torch.get_float32_matmul_precision(),
-        "cuda_matmul_allow_tf32": torch.backends.cuda.matmul.allow_tf32,
-        "cudnn_allow_tf32": torch.backends.cudnn.allow_tf32,
-        "cudnn_deterministic": torch.backends.cudnn.deterministic,
-        "cudnn_benchmark": torch.backends.cudnn.benchmark,
         "device": device,
     }
     if device != "cpu":
