@@ -54,7 +54,7 @@ class ForkServerExecutor:
         watch = CellWatch(self._system, own=[self._server.start()])
         answer = measure_in_processes(cell, run_process)
         environment = machine_environment() | answer.environment
-        environment["doctor"] = watch.findings(environment)
+        environment["doctor"] = watch.findings(environment) | environment.get("doctor", {})
         return answer.model_copy(update={"environment": environment})
 
     def _request(

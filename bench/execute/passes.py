@@ -10,6 +10,7 @@ from bench.config.cell import Cell, Pass
 from bench.config.check import is_baseline
 from bench.execute.messages import Answer, Request
 from bench.execute.rank_context import RankContext
+from bench.execute.settings_watch import SettingsWatch
 from bench.machine.environment import torch_environment
 from bench.measure.accuracy import measure_accuracy
 from bench.measure.latency.measure import measure_latency, sample_latency
@@ -23,13 +24,14 @@ from bench.train.networks.build import build_network
 from bench.train.step import TrainingStep, build_step
 
 
-def run_passes(request: Request, dataset: Splits, context: RankContext | None) -> Answer:
+def run_passes(request: Request, dataset: Splits, context: RankContext | None, watch: SettingsWatch) -> Answer:
     """Runs the passes that ``request`` asks for.
 
     Args:
         request: of the task ``measure``.
         dataset: the cell's data.
         context: this rank; None for a cell on one rank.
+        watch: has seen the code and the data loaded.
 
     Returns:
         The parts of the record. A process that is not the cell's last one answers with a latency sample in place of the
@@ -41,6 +43,12 @@ def run_passes(request: Request, dataset: Splits, context: RankContext | None) -
         answer = _measure(cell, dataset, request.passes, request.earlier_samples)
     else:
         answer = _measure_on_ranks(cell, dataset, context)
+    changed = watch.changed()
+    if finding := watch.finding(changed):
+        environment["doctor"] = finding
+    if changed and answer.latency is not None and answer.latency.noisy_because is None:
+        noisy = answer.latency.model_copy(update={"noisy_because": f"torch's settings changed: {', '.join(changed)}"})
+        answer = answer.model_copy(update={"latency": noisy})
     network = build_network(cell, dataset.shape, dataset.classes)
     return answer.model_copy(
         update={

@@ -38,8 +38,15 @@ def measure_in_processes(cell: Cell, run_process: RunProcess) -> Answer:
         number, processes = len(answers), len(passes_by_process)
         message = f"process {number} of {processes}: {last.message}" if processes > 1 else last.message
         return last.model_copy(update={"message": message, "work_seconds": work_seconds})
+    found = {name: text for answer in answers for name, text in answer.environment.get("doctor", {}).items()}
     return first.model_copy(
-        update={"latency": last.latency, "trace": last.trace, "latency_sample": None, "work_seconds": work_seconds}
+        update={
+            "latency": last.latency,
+            "trace": last.trace,
+            "latency_sample": None,
+            "work_seconds": work_seconds,
+            "environment": first.environment | ({"doctor": found} if found else {}),
+        }
     )
 
 

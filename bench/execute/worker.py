@@ -10,9 +10,11 @@ from bench.execute.messages import Answer, Request
 from bench.execute.passes import run_passes
 from bench.execute.rank_context import RankContext
 from bench.execute.rank_processes import run_ranks
+from bench.execute.settings_watch import SettingsWatch
 from bench.machine.system import printable
 from bench.train.compiled import require_compiler
 from bench.train.datasets.splits import load_splits
+from bench.train.load_code import load_code
 from bench.train.step import flush_denormals
 
 
@@ -47,17 +49,23 @@ def _answer(request: Request, context: RankContext | None) -> Answer:
 
 
 def _work(request: Request, context: RankContext | None) -> Answer:
-    """Prepares the process, loads the data, and runs the passes if the task is to measure."""
+    """Prepares the process, loads code and data, and runs the passes if the task is to measure."""
     cell = request.cell
     cpus = request.cpus if context is None else context.bind_to_share(request.cpus)
-    set_threads(cell.threads if context is None else cell.threads or context.threads(), cpus)
+    threads = cell.threads if context is None else cell.threads or context.threads()
+    set_threads(threads, cpus)
     use_device(cell.device, cell.ranks, None if context is None else context.rank)
     require_precision(cell)
     if cell.compile:
         require_compiler(cell.device)
+    watch = SettingsWatch()
+    load_code(cell)
     dataset = load_splits(cell, request.data_root, request.download)
+    watch.loaded()
+    if threads is not None:
+        set_threads(threads, cpus)  # what the cell asks for, whatever the code that was loaded has set
     if cell.noise_kind == "asymmetric" and dataset.asymmetric is None:
         raise DataError(f"noise_kind = 'asymmetric' has no class map for the classes of dataset {cell.dataset!r}")
     if request.task == "check":
         return Answer(status="ok")
-    return run_passes(request, dataset, context)
+    return run_passes(request, dataset, context, watch)

@@ -61,7 +61,8 @@ def sampled(sample: Sample) -> Answer:
 
 
 def cell_of(processes: int = 3, *passes: Pass) -> Cell:
-    return make_cell(TIMED | {"processes": processes, "passes": list(passes or ("latency",))})
+    data = {"dataset": "digits"} if "accuracy" in passes else {}
+    return make_cell(TIMED | data | {"processes": processes, "passes": list(passes or ("latency",))})
 
 
 def test_passes_that_are_not_timed_run_first_and_each_timed_process_gets_the_samples_of_the_earlier_ones() -> None:

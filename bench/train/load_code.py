@@ -1,0 +1,18 @@
+"""Loads the code that a cell names, before anything of it runs."""
+
+from bench.config.cell import Cell
+from bench.config.methods import load_method
+from bench.config.networks import load_network
+from bench.config.plugins import resolve
+
+
+def load_code(cell: Cell) -> None:
+    """Imports the rule and the network of ``cell``.
+
+    Raises:
+        ConfigError: one of them cannot be imported; the message says why.
+    """
+    rule = load_method(cell.method).rule
+    if rule is not None:
+        resolve(rule)
+    resolve(load_network(cell.network).builder)
