@@ -1,5 +1,6 @@
 """Accuracies and their differences over seeds and images: coverage in simulations, and properties."""
 
+import math
 import time
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import stats
 
 from bench.analysis.inference.accuracies import Predictions, accuracy, accuracy_difference
 from bench.errors import BenchError
@@ -54,9 +56,10 @@ WORLDS = {
 @pytest.mark.parametrize(("seeds", "images"), [(5, 360), (20, 360), (20, 1000)])
 @pytest.mark.parametrize("world", WORLDS)
 def test_intervals_cover_the_truth(world: str, seeds: int, images: int) -> None:
-    large = [simulated(np.random.default_rng(10_000 + seed), 600, 500, *WORLDS[world]) for seed in range(12)]
-    true_first = float(np.mean([first.correct.mean() for first, _ in large]))
-    truth = float(np.mean([first.correct.mean() - second.correct.mean() for first, second in large]))
+    easy, by_seed, by_image, gain = WORLDS[world]
+    spread = math.sqrt(2**2 + 0.2**2 + 2 * 0.7**2 + by_seed**2 + by_image**2)
+    true_first, true_second = (float(stats.norm.cdf((easy + own) / spread)) for own in (gain, 0))
+    truth = true_first - true_second
     inside = inside_alone = 0
     for seed in range(DRAWS):
         first, second = simulated(np.random.default_rng(seed), seeds, images, *WORLDS[world])
