@@ -75,3 +75,14 @@ class Comparison:
             raise BenchError(f"margin = 0 of {self.statistic.name} for equivalence; legal: a number above 0")
         if isinstance(self.outcome, Exact) and self.statistic.scale != "ratio":
             raise BenchError(f"exact numbers for {self.statistic.name}, which is in points; legal: an estimate")
+
+    @property
+    def gain(self) -> float | None:
+        """The estimate with its sign such that more is better; None if it is not measured."""
+        if isinstance(self.outcome, NotMeasured):
+            return None
+        return self.oriented(self.outcome.log_ratio if isinstance(self.outcome, Exact) else self.outcome.value)
+
+    def oriented(self, value: float) -> float:
+        """Return a log-ratio or a difference with its sign such that more is better."""
+        return value if self.statistic.better == "larger" else -value

@@ -20,6 +20,8 @@ class Statistic:
         lower: follows the number where the first method has less.
         higher: follows the number where the first method has more.
         summary: its definition, in one line.
+        reference: what it is compared with by its definition, where that is no other method.
+        exact: it is the same in every run.
     """
 
     name: str
@@ -29,6 +31,8 @@ class Statistic:
     lower: str
     higher: str
     summary: str
+    reference: str | None = None
+    exact: bool = False
 
     def margin_on_scale(self, margin: float) -> float:
         """Return ``margin``, in per cent or percentage points, as a log-ratio or a fraction.
@@ -43,14 +47,24 @@ class Statistic:
         return "%" if self.scale == "ratio" else "points"
 
 
-def _ratio(name: str, verb: str, lower: str, higher: str, summary: str) -> Statistic:
-    return Statistic(name, "ratio", "smaller", verb, lower, higher, summary)
+def _time(name: str, of: str, summary: str) -> Statistic:
+    return Statistic(name, "ratio", "smaller", "takes", f"less time a {of}", f"more time a {of}", summary)
+
+
+def _bytes(name: str, verb: str, kind: str, summary: str) -> Statistic:
+    lower, higher = f"fewer bytes {kind}", f"more bytes {kind}"
+    return Statistic(name, "ratio", "smaller", verb, lower, higher, summary, exact=True)
+
+
+def _accuracy(name: str, when: str, summary: str) -> Statistic:
+    lower, higher = f"points less accurate {when}", f"points more accurate {when}"
+    return Statistic(name, "points", "larger", "is", lower, higher, summary)
 
 
 STATISTICS = {
     row.name: row
     for row in (
-        _ratio("step_time", "takes", "less time a step", "more time a step", "seconds per training step"),
+        _time("step_time", "step", "seconds per training step"),
         Statistic(
             "throughput",
             "ratio",
@@ -58,30 +72,17 @@ STATISTICS = {
             "trains",
             "fewer samples a second",
             "more samples a second",
-            "samples per second on all ranks of a job together",
+            "samples per second of all ranks of a job together",
         ),
-        _ratio(
+        _bytes(
             "activation_bytes",
             "holds",
-            "fewer bytes of activations",
-            "more bytes of activations",
+            "of activations",
             "peak activation bytes of a step; on ranks, of the rank that needs most",
         ),
-        _ratio("total_bytes", "needs", "fewer bytes in total", "more bytes in total", "peak total bytes of a step"),
-        _ratio(
-            "inference_bytes",
-            "needs",
-            "fewer bytes for a prediction",
-            "more bytes for a prediction",
-            "peak total bytes of a forward pass without gradients",
-        ),
-        _ratio(
-            "inference_time",
-            "takes",
-            "less time a prediction",
-            "more time a prediction",
-            "seconds per forward pass of a batch without gradients",
-        ),
+        _bytes("total_bytes", "needs", "in total", "peak total bytes of a step; on ranks, of the rank that needs most"),
+        _bytes("inference_bytes", "needs", "a prediction", "peak total bytes of a forward pass without gradients"),
+        _time("inference_time", "prediction", "seconds per forward pass of a batch without gradients"),
         Statistic(
             "locked_share",
             "points",
@@ -91,39 +92,36 @@ STATISTICS = {
             "points more of the step",
             "share of a step in which a module waits for its gradient, averaged over modules",
         ),
-        Statistic(
-            "accuracy_last",
-            "points",
-            "larger",
-            "is",
-            "points less accurate at the last epoch",
-            "points more accurate at the last epoch",
-            "test accuracy at the last epoch",
-        ),
-        Statistic(
+        _accuracy("accuracy_last", "at the last epoch", "test accuracy at the last epoch"),
+        _accuracy(
             "accuracy_chosen",
-            "points",
-            "larger",
-            "is",
-            "points less accurate at the chosen epoch",
-            "points more accurate at the chosen epoch",
+            "at the chosen epoch",
             "test accuracy at the epoch that validation chooses, with labels as noisy as those of training",
+        ),
+        _accuracy(
+            "accuracy_last_against_chosen",
+            "at its last epoch, against the epoch that validation chooses,",
+            "test accuracy at the last epoch minus the second method's at the epoch that validation chooses",
         ),
         Statistic(
             "accuracy_by_module",
             "points",
             "larger",
-            "is, from a module to the next,",
+            "gives a module that is",
             "points less accurate",
             "points more accurate",
             "test accuracy of a module minus that of the module before it, at the last epoch",
+            reference="the module before it",
         ),
-        _ratio(
+        Statistic(
             "divergence_by_module",
-            "leaves, from a module to the next,",
+            "ratio",
+            "smaller",
+            "leaves a module with",
             "less divergence from the label",
             "more divergence from the label",
-            "KL(label || belief) of a module over that of the module before it, over the theory's factor 1 - alpha",
+            "KL(label || belief) of a module, over 1 - alpha times that of the module before it, at the last epoch",
+            reference="1 - alpha of the divergence of the module before it",
         ),
     )
 }

@@ -81,7 +81,7 @@ def _p_value(comparison: Comparison) -> float | None:
         return estimate.p_value(abs(estimate.value))
     if comparison.question == "equivalent":
         return estimate.p_value(margin - abs(estimate.value))
-    return estimate.p_value(margin + _gain(comparison, estimate.value))
+    return estimate.p_value(margin + comparison.oriented(estimate.value))
 
 
 def _from_test(comparison: Comparison, confidence: float, p_value: float, p_adjusted: float, family: int) -> Judged:
@@ -102,7 +102,7 @@ def _read(comparison: Comparison, interval: Interval | None) -> tuple[Verdict, A
     """Return the verdict and the answer that an interval gives."""
     if interval is None:
         return "undecided", "open"
-    worst, best = sorted(_gain(comparison, end) for end in interval)
+    worst, best = sorted(comparison.oriented(end) for end in interval)
     # Bytes may lie on the margin to the digit, which rounding must not move out.
     margin = comparison.statistic.margin_on_scale(comparison.margin) * (1 + 1e-12)
     verdict: Verdict = "undecided"
@@ -124,8 +124,3 @@ def _read(comparison: Comparison, interval: Interval | None) -> tuple[Verdict, A
         "no worse": best < -margin,
     }
     return verdict, "yes" if yes[comparison.question] else "no" if no[comparison.question] else "open"
-
-
-def _gain(comparison: Comparison, value: float) -> float:
-    """Return ``value`` with its sign such that more is better."""
-    return value if comparison.statistic.better == "larger" else -value
