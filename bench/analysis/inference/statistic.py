@@ -81,7 +81,7 @@ STATISTICS = {
             "peak activation bytes of a step; on ranks, of the rank that needs most",
         ),
         _bytes("total_bytes", "needs", "in total", "peak total bytes of a step; on ranks, of the rank that needs most"),
-        _bytes("inference_bytes", "needs", "a prediction", "peak total bytes of a forward pass without gradients"),
+        _bytes("inference_bytes", "needs", "for a prediction", "peak total bytes of a forward pass without gradients"),
         _time("inference_time", "prediction", "seconds per forward pass of a batch without gradients"),
         Statistic(
             "locked_share",

@@ -14,7 +14,7 @@ lognormal, skewed     5          87 %, 0.064         76 %, 0.040              84
 two states, half      5          94 %, 0.130         92 %, 0.079              94 %, 0.103
 two states, a fifth   5          70 %, 0.110         67 %, 0.065              70 %, 0.087
 two states, a fifth   10         88 %, 0.060         89 %, 0.048              90 %, 0.057
-b = 0                 5          100 %, 0.010        100 %, 0.007             100 %, 0.011
+b = 0                 5          100 %, 0.007        100 %, 0.007             100 %, 0.011
 ====================  =========  ==================  =======================  =============================
 
 An interval that knows ``b`` = 3 % would be 0.053 wide with five processes. No method finds a state that none of the

@@ -67,6 +67,19 @@ def test_two_states_that_half_the_processes_are_in_are_covered() -> None:
     assert coverage_and_width("two states", 10)[0] >= 0.93
 
 
+def test_a_hierarchical_bootstrap_of_five_processes_covers_less() -> None:
+    """The percentile interval, which the interval over processes was preferred to."""
+    inside = 0
+    for seed in range(200):
+        generator = np.random.default_rng(seed)
+        samples = np.array(drawn(generator, "normal", 5))
+        processes = generator.integers(0, 5, (400, 5, 1))
+        resampled = np.median(samples[processes, generator.integers(0, 8, (400, 5, 8))], axis=2).mean(axis=1)
+        low, high = np.quantile(resampled, [0.025, 0.975])
+        inside += low <= 0 <= high
+    assert inside / 200 < 0.9
+
+
 @pytest.mark.parametrize("blocks", [(1, 8, 8, 3, 20), (1, 1, 1, 1, 1)])
 def test_processes_of_unequal_length_are_covered(blocks: tuple[int, ...]) -> None:
     inside = 0
