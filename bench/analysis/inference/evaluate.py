@@ -54,30 +54,37 @@ def _comparisons(claim: Claim, provider: Provider) -> Iterator[tuple[str | None,
     """Yield the claim's own comparisons and those with its controls, which need every cell of the claim's own."""
     for values in product(*claim.each.values()):
         setting = dict(zip(claim.each, values, strict=True))
-        own: set[str] = set()
+        cells: set[str] = set()
         for name in claim.statistics:
-            found = _find(claim, claim.against, name, setting, provider)
-            own |= {cell for cell, outcome in found if not isinstance(outcome, NotMeasured)}
-            yield from ((None, _comparison(claim, claim.against, name, one)) for one in found)
+            own = _find(claim, claim.against, name, setting, provider, set())
+            cells |= {cell for cell, outcome in own if not isinstance(outcome, NotMeasured)}
+            yield from ((None, _comparison(claim, claim.against, name, found)) for found in own)
         for control in claim.controls:
             for name in control.statistics or claim.statistics:
-                found = _find(claim, control.against, name, setting, provider)
-                missing = sorted(own - {cell for cell, _ in found})
-                found += [Found(cell, NotMeasured("there is no such record")) for cell in missing]
-                yield from ((control.name, _comparison(claim, control.against, name, one)) for one in found)
+                for found in _find(claim, control.against, name, setting, provider, cells):
+                    yield control.name, _comparison(claim, control.against, name, found)
 
 
 def _find(
-    claim: Claim, against: Mapping[str, Any] | None, name: str, setting: Mapping[str, Any], provider: Provider
+    claim: Claim,
+    against: Mapping[str, Any] | None,
+    name: str,
+    setting: Mapping[str, Any],
+    provider: Provider,
+    cells: set[str],
 ) -> list[Found]:
+    """Return what the provider finds, and an entry without a number for each of ``cells`` that it does not have."""
+    answer: Sequence[Found] | NotMeasured
     strange = [side["method"] for side in (claim.method, against) if side and known_method(side["method"]) is None]
-    found: Sequence[Found] | NotMeasured
     if strange:
-        found = NotMeasured(f"there is no method {strange[0]!r}")
+        answer = NotMeasured(f"there is no method {strange[0]!r}")
     else:
         where = {**claim.where, **{axis: [value] for axis, value in setting.items()}}
-        found = provider.find(Request(STATISTICS[name], claim.method, against, where))
-    return [Found(_text(setting), found)] if isinstance(found, NotMeasured) else list(found)
+        answer = provider.find(Request(STATISTICS[name], claim.method, against, where))
+    nothing = answer if isinstance(answer, NotMeasured) else NotMeasured("there is no such record")
+    found = [] if isinstance(answer, NotMeasured) else list(answer)
+    found += [Found(cell, nothing) for cell in sorted(cells - {cell for cell, _ in found})]
+    return found or [Found(_text(setting), nothing)]
 
 
 def _comparison(claim: Claim, against: Mapping[str, Any] | None, name: str, found: Found) -> Comparison:

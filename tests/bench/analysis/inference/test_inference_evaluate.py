@@ -141,6 +141,18 @@ def test_a_control_must_have_been_measured_in_every_cell_of_the_claim() -> None:
     assert "(control: smoothed labels) mnist: sid-streamed compared with bp-label-smoothing is not" in result.reason
 
 
+def test_a_control_without_any_record_counts_once_for_each_cell() -> None:
+    def answer(request: Request) -> Sequence[Found] | NotMeasured:
+        if request.against == {"method": "bp"}:
+            return [Found(cell, points(3)) for cell in ("digits", "mnist")]
+        return NotMeasured("every run crashed")
+
+    result = concluded(answer)
+    assert len(result.parts) == 4
+    assert "Nothing was measured for 2 of 4 comparisons, for example: (control: smoothed labels) dig" in result.reason
+    assert result.reason.endswith("is not measured: every run crashed.")
+
+
 def test_a_control_may_have_a_statistic_of_its_own() -> None:
     provider = MadeUp(lambda _: [Found("digits", points(3))])
     early = {"name": "early stopping", "against": {"method": "bp"}, "statistics": ["accuracy_last_against_chosen"]}
@@ -182,7 +194,7 @@ def test_planted_claims_are_supported_and_nulls_are_not() -> None:
     nulls = [evaluate([claim()], provider(seed, 0.0))[0] for seed in range(200)]
     assert all(result.conclusion in ("undecided", "refuted", "not supported") for result in nulls)
     found = [any(part.judged.verdict in ("better", "worse") for part in result.parts) for result in nulls]
-    assert sum(found) / len(found) <= 0.07
+    assert sum(found) / len(found) <= 0.08  # 5 %, and two standard errors of 200 draws
 
 
 def test_every_claim_of_the_paper_is_concluded_from_anything_measured_or_nothing() -> None:
