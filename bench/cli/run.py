@@ -18,6 +18,7 @@ from bench.execute.executor import ExecutorSettings
 from bench.execute.factory import make_executor
 from bench.execute.run import Watcher, run_sweep
 from bench.store.file import Store
+from bench.store.text_file import refuse_overlaps
 
 _INTERRUPTED = 130
 
@@ -78,6 +79,7 @@ def run(
         _print_cells(sweep)
         return
     path = out_file or Path("results") / f"{sweep.name}.jsonl"
+    refuse_overlaps([("--out", path)], sweep.files)
     signal.signal(signal.SIGTERM, _terminate)
     with Store(path) as store:
         if store.contents.damaged_tail:

@@ -29,7 +29,7 @@ from bench.report.tables.ranks import ranks_table
 from bench.report.tables.summary import summary_table
 from bench.store.file import read_records
 from bench.store.record import Record
-from bench.store.text_file import write_text
+from bench.store.text_file import refuse_overlaps, write_text
 
 
 def write_report(
@@ -47,7 +47,8 @@ def write_report(
         The summary table, with one row per network and method.
 
     Raises:
-        StoreError: a file cannot be read, is not a results file, or cannot be written; or there is no record.
+        StoreError: a file cannot be read, is not a results file, or cannot be written; an output is an input or another
+            output; or there is no record.
     """
     records, warnings = _read(files)
     frame = records_frame(records)
@@ -83,12 +84,15 @@ def write_report(
         environments=distinct_environments(records),
         records_base64=base64.b64encode("".join(f"{record.line()}\n" for record in records).encode()).decode(),
     )
-    write_text(page, html)
+    outputs = [("the page", page, html)]
     if figures_folder is not None:
-        for figure in [*figures, *schedules, *rank_figures]:
-            write_text(figures_folder / f"{figure.name}.svg", figure.svg)
+        drawn = [*figures, *schedules, *rank_figures]
+        outputs += [("the figure", figures_folder / f"{figure.name}.svg", figure.svg) for figure in drawn]
     if markdown is not None:
-        write_text(markdown, f"{to_markdown(summary)}\n\n{summary_note}.\n")
+        outputs.append(("the summary", markdown, f"{to_markdown(summary)}\n\n{summary_note}.\n"))
+    refuse_overlaps([(name, path) for name, path, _ in outputs], files)
+    for _, path, text in outputs:
+        write_text(path, text)
     return summary
 
 

@@ -17,9 +17,7 @@ from pydantic import ValidationError
 
 from bench.errors import StoreError
 from bench.store.migrate import migrate
-from bench.store.record import SCHEMA, Record
-
-_FIRST_KEY = b'{"schema":'
+from bench.store.record import FIRST_KEY, SCHEMA, Record
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def read_records(path: Path) -> Contents:
                 parsed = json.loads(line, parse_constant=_refuse_constant)
             except (ValueError, RecursionError) as error:  # invalid JSON, invalid UTF-8, or too deep nesting
                 is_cut = is_last and not isinstance(error, _NotJsonError)  # sid-bench never writes NaN or infinities
-                if is_cut and (records or line.startswith(_FIRST_KEY) or _FIRST_KEY.startswith(line)):
+                if is_cut and (records or line.startswith(FIRST_KEY) or FIRST_KEY.startswith(line)):
                     return Contents(tuple(records), line, position)
                 raise StoreError(
                     f"{path}, line {number} is damaged: {error}. Nothing was changed; repair or remove the line."

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from bench.config.cell import BUILT_IN_AXES, Cell
 
 SCHEMA: Final = 3
+FIRST_KEY: Final = b'{"schema":'  # how the line of a record begins
 
 Status = Literal["ok", "oom", "timeout", "crashed", "skipped"]
 Share = Annotated[float, Field(ge=0, le=1)]
