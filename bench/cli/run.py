@@ -83,7 +83,11 @@ def run(
     signal.signal(signal.SIGTERM, _terminate)
     with Store(path) as store:
         if store.contents.damaged_tail:
-            err.print(f"{path}: the last line was cut short; it is now in {path}.damaged and its cell runs again")
+            line = store.contents.lines
+            message = (
+                f"{path}, line {line}: the last line was cut short; it is now in {path}.damaged and its cell runs again"
+            )
+            err.print(message, markup=False, highlight=False)
         try:
             settings = ExecutorSettings(
                 data_root=data_root,

@@ -148,7 +148,7 @@ def test_a_record_that_was_cut_short_is_reported_and_measured_again(
     results.write_bytes(content[:-30])
     ended = cli("run", sweep, "--out", results)
     assert ended.exit_code == 0
-    assert f"{results}: the last line was cut short; it is now in {results}.damaged" in ended.stderr
+    assert f"{results}, line 2: the last line was cut short; it is now in {results}.damaged" in ended.stderr
     assert "1 cells measured, 1 ok, 1 stored before" in ended.stdout
     assert len(sound_records(results)) == 2
     assert len(asked) == 3
