@@ -140,9 +140,9 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if path.exists() and not path.is_file():
-            raise StoreError(f"cannot write {path}: it is not a regular file")
         try:
+            if path.exists() and not path.is_file():
+                raise StoreError(f"cannot write {path}: it is not a regular file")
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file, self._is_new = _open(path)
         except OSError as error:

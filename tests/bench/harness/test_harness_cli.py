@@ -24,7 +24,7 @@ from bench.config.sweep import load_sweep, suite_names
         (
             "run",
             "SUITE --out --set --data-root --download --cell-timeout --memory-limit --threads --pin --retries "
-            "--retry-failed --no-frontier --dry-run --quiet",
+            "--retry-failed --no-frontier --strict --dry-run --quiet",
         ),
         ("report", "FILE --out --figures --markdown --quiet"),
         ("doctor", "--json --strict"),
@@ -179,11 +179,12 @@ def test_a_sweep_file_is_run_by_its_path(finished_run: FinishedRun) -> None:
 
 
 @pytest.mark.parametrize("options", [["--cell-timeout=0.01"], ["--memory-limit=1MiB"]])
-def test_limits_that_every_cell_exceeds_make_records_and_no_error(
+def test_limits_that_every_cell_exceeds_make_records(
     measuring_cli: RunCli, sweep: Path, results: Path, options: list[str]
 ) -> None:
     ended = measuring_cli("run", sweep, "--set", "dataset=digits", "--out", results, *options)
-    assert ended.exit_code == 0, ended.stderr
+    assert ended.exit_code == 1, ended.stderr
+    assert ended.stderr == "0 of 2 cells are ok\n"
     assert len(sound_records(results)) == 2
 
 
