@@ -1,19 +1,24 @@
 """The command line: ``sid-bench run | plan | report | doctor | list``."""
 
+import sys
+
 import typer
 
-from bench.cli.console import friendly
+from bench.cli.console import EXIT_ERROR, friendly, print_error
 from bench.cli.doctor import doctor
 from bench.cli.list import list_
 from bench.cli.plan import plan
 from bench.cli.report import report
 from bench.cli.run import run
+from bench.cli.streams import guard_streams, lost_output
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Measures what training without global backpropagation costs and gives: SID against BP.",
+    epilog="Exit codes: 0 done; 1 done, but no cell is ok, or --strict found fault; 2 refused or failed, and the "
+    "message says why; 130 interrupted.",
 )
 app.command("run")(friendly(run))
 app.command("plan")(friendly(plan))
@@ -24,4 +29,14 @@ app.command("list")(friendly(list_))
 
 def main() -> None:
     """The entry point of ``sid-bench``."""
-    app()
+    guard_streams()
+    code: str | int | None = 0
+    try:
+        app()
+    except SystemExit as ended:
+        code = ended.code
+    error = lost_output()
+    if error is not None and not isinstance(error, ConnectionError):  # a reader that went away is no fault
+        print_error(f"cannot write standard output: {error.strerror}")
+        code = code or EXIT_ERROR
+    sys.exit(code)

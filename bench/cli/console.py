@@ -12,18 +12,27 @@ from bench.errors import BenchError
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
 
+# Exit codes, besides 0: the command has ended but its outcome is not what was asked for; it was refused or failed.
+EXIT_FAULT = 1
+EXIT_ERROR = 2
+
 P = ParamSpec("P")
 
 
 def friendly(command: Callable[P, None]) -> Callable[P, None]:
-    """Turns an error that the user can mend into a message and exit code 2."""
+    """Turns an error that the user can mend into a message and an exit code."""
 
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
         except BenchError as error:
-            err.print(f"error: {error}", markup=False, highlight=False, style="red")
-            raise typer.Exit(2) from None
+            print_error(str(error))
+            raise typer.Exit(EXIT_ERROR) from None
 
     return wrapped
+
+
+def print_error(message: str) -> None:
+    """Print ``message`` to standard error as the reason why the command failed."""
+    err.print(f"error: {message}", markup=False, highlight=False, style="red")

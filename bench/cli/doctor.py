@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.console import out
+from bench.cli.console import EXIT_FAULT, out
 from bench.machine.doctor import checks_table, diagnose
 from bench.machine.system import this_system
 
@@ -26,4 +26,4 @@ def doctor(
     else:
         out.print(checks_table(checks), soft_wrap=False)
     if strict and any(check.verdict == "warn" for check in checks):
-        raise typer.Exit(1)
+        raise typer.Exit(EXIT_FAULT)

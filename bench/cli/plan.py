@@ -14,7 +14,7 @@ from bench.cli.run import print_left_out
 from bench.config.sweep import load_sweep
 from bench.errors import ConfigError
 from bench.plan.rows import budget_rows, grid_rows, to_csv
-from bench.store.text_file import write_text
+from bench.store.text_file import refuse_overlaps, write_text
 
 
 def plan(
@@ -45,6 +45,8 @@ def plan(
     if figure is not None and (limit is None or figure.suffix != ".svg"):
         raise ConfigError(f"--figure {figure}; legal: a file that ends in .svg, together with --budget")
     sweep = load_sweep(suite, overrides or [], only or [])
+    outputs = [(name, path) for name, path in (("--out", out_file), ("--figure", figure)) if path is not None]
+    refuse_overlaps(outputs, sweep.files)
     print_left_out(sweep)
 
     def follow(answers: Iterator[Any], number: int) -> Iterable[Any]:

@@ -8,6 +8,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
 
+from bench.cli.console import err
+from bench.cli.streams import lost_output
 from bench.config.cell import Cell
 from bench.config.label import label
 from bench.execute.run import Summary, Watcher
@@ -35,6 +37,7 @@ class LineWatcher(Watcher):
 
     def _print(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        note_lost_output()
 
 
 class BarWatcher(Watcher):
@@ -85,6 +88,14 @@ class BarWatcher(Watcher):
     ) -> None:
         """Remove the bar."""
         self._progress.stop()
+
+
+def note_lost_output() -> None:
+    """Say on standard error that the course of the sweep cannot be shown any more; that is no reason to end it."""
+    error = lost_output()
+    if error is not None:
+        message = f"standard output cannot be written ({error.strerror}); the sweep goes on and stores its records"
+        err.print(message, markup=False, highlight=False)
 
 
 def describe(summary: Summary) -> str:

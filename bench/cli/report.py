@@ -1,13 +1,16 @@
 """``sid-bench report``: makes a page of results files."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.cli.console import out
+from bench.cli.console import err, out
+from bench.store.text_file import standard_stream
 
 
 def report(
@@ -24,16 +27,17 @@ def report(
 
     path = out_file or Path("reports") / f"{files[0].stem}.html"
     summary = write_report(files, path, figures, markdown)
+    console = err if standard_stream(path) is sys.stdout else out  # a page on standard output stays alone there
     if not quiet:
         cost = [column for column in summary.columns if "accuracy" not in column and "minus" not in column]
-        _print_table(summary[cost])  # in two parts, so that a terminal of 80 columns shows them whole
+        _print_table(console, summary[cost])  # in two parts, so that a terminal of 80 columns shows them whole
         if len(cost) < len(summary.columns):
             # Network, layout and method again, so that each row says what it is about.
-            _print_table(summary[[*cost[:3], *summary.columns[len(cost) :]]])
-    out.print(str(path.resolve()), markup=False, highlight=False)
+            _print_table(console, summary[[*cost[:3], *summary.columns[len(cost) :]]])
+    console.print(str(path.resolve()), markup=False, highlight=False)
 
 
-def _print_table(summary: Any) -> None:
+def _print_table(console: Console, summary: Any) -> None:
     """Prints the methods that have any number in ``summary``, one table per network; its layout is in the title."""
     for (network, layout), rows in summary.groupby(["network", "layout"], sort=False):
         title = str(network) if str(network).startswith(str(layout)) else f"{network} ({layout})"
@@ -46,5 +50,5 @@ def _print_table(summary: Any) -> None:
             if set(texts[1:]) != {"-"}:
                 table.add_row(*map(Text, texts))
         if table.row_count:
-            out.print(table)
-            out.print()
+            console.print(table)
+            console.print()

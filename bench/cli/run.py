@@ -8,9 +8,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from bench.cli.console import err, out
+from bench.cli.console import EXIT_FAULT, err, out
 from bench.cli.options import DataRoot, Only, Overrides, Suite, parse_bytes, with_axis
-from bench.cli.progress import BarWatcher, LineWatcher, describe
+from bench.cli.progress import BarWatcher, LineWatcher, describe, note_lost_output
 from bench.config.datasets import load_dataset_row
 from bench.config.label import label
 from bench.config.sweep import Sweep, load_sweep
@@ -18,6 +18,7 @@ from bench.execute.executor import ExecutorSettings
 from bench.execute.factory import make_executor
 from bench.execute.run import Watcher, run_sweep
 from bench.store.file import Store
+from bench.store.text_file import refuse_overlaps
 
 _INTERRUPTED = 130
 
@@ -59,6 +60,10 @@ def run(
     no_frontier: Annotated[
         bool, typer.Option("--no-frontier", help="Run cells that are larger than one that ran out of memory, too.")
     ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Exit with code 1 unless every cell is ok, those stored before included."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and measure nothing.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and the summary only.")] = False,
 ) -> None:
@@ -67,6 +72,9 @@ def run(
     Each cell runs in a process of its own and its record is stored at once, so a run may be stopped at any time and
     taken up again with the same command. A cell that runs out of memory, takes too long or crashes is a record, too;
     once one has run out of memory, larger ones of the same kind are recorded as skipped.
+
+    Exit codes: 0 done; 1 done, but no cell is ok, or with --strict not every cell; 2 refused, or a record could not be
+    stored; 130 interrupted.
     """
     given = overrides or []
     for axis, value in (("threads", threads), ("ranks", ranks), ("processes", processes)):
@@ -78,10 +86,15 @@ def run(
         _print_cells(sweep)
         return
     path = out_file or Path("results") / f"{sweep.name}.jsonl"
+    refuse_overlaps([("--out", path)], sweep.files)
     signal.signal(signal.SIGTERM, _terminate)
     with Store(path) as store:
         if store.contents.damaged_tail:
-            err.print(f"{path}: the last line was cut short; it is now in {path}.damaged and its cell runs again")
+            line = store.contents.lines
+            message = (
+                f"{path}, line {line}: the last line was cut short; it is now in {path}.damaged and its cell runs again"
+            )
+            err.print(message, markup=False, highlight=False)
         try:
             settings = ExecutorSettings(
                 data_root=data_root,
@@ -102,6 +115,10 @@ def run(
             err.print(f"interrupted; every finished cell is in {path}, and the same command goes on from there")
             raise typer.Exit(_INTERRUPTED) from None
     out.print(f"{describe(summary)}; records in {path}", markup=False, highlight=False)
+    note_lost_output()
+    if summary.ok == 0 or (strict and summary.ok < summary.cells):
+        err.print(f"{summary.ok} of {summary.cells} cells are ok", markup=False, highlight=False)
+        raise typer.Exit(EXIT_FAULT)
 
 
 def print_left_out(sweep: Sweep) -> None:

@@ -64,6 +64,12 @@ def is_reference(name: str) -> bool:
     return bool(colon) and attribute.isidentifier() and (module.endswith(".py") or _is_dotted(module))
 
 
+def file_of(name: str) -> Path | None:
+    """The file in ``path/to/file.py:attribute``; None for any other name."""
+    module, _, _ = name.rpartition(":")
+    return Path(module) if is_reference(name) and module.endswith(".py") else None
+
+
 @cache
 def load_reference(reference: str) -> Any:
     """The object at ``package.module:attribute`` or ``path/to/file.py:attribute``.

@@ -11,7 +11,7 @@ import itertools
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from bench.config.axes import axes, value_of
 from bench.config.cell import Cell
 from bench.config.check import make_cell
 from bench.config.methods import load_method, method_names
+from bench.config.plugins import file_of
 from bench.errors import ConfigError, unknown
 
 Axes = Mapping[str, Sequence[Any]]
@@ -38,12 +39,20 @@ class Sweep:
         description: what it measures.
         cells: what is measured.
         left_out: methods that take none of the cells, each with the reason.
+        suite_file: the TOML file; None for a sweep without a suite.
     """
 
     name: str
     description: str
     cells: tuple[Cell, ...]
     left_out: tuple[tuple[str, str], ...] = ()
+    suite_file: Path | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that the sweep depends on: the suite, and what its cells name as ``FILE.py:ATTRIBUTE``."""
+        texts = {value for cell in self.cells for value in cell.model_dump().values() if isinstance(value, str)}
+        return [file for file in (self.suite_file, *map(file_of, sorted(texts))) if file is not None]
 
 
 def suite_names() -> list[str]:
@@ -67,7 +76,8 @@ def load_sweep(suite: str | None, overrides: Iterable[str] = (), only: Iterable[
     kept = [parse_override(text, "--only") for text in only]
     if suite is None:
         return _narrow(_every_method(replaced), kept, [replaced])
-    name, text = _read(suite)
+    path = _path_of(suite)
+    text = _read(path)
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -85,7 +95,8 @@ def load_sweep(suite: str | None, overrides: Iterable[str] = (), only: Iterable[
         cells.update(dict.fromkeys(_expand(_narrowed(offered[-1], kept))))
     if not cells and not kept:
         raise ConfigError(f"{suite} has no cell: its 'depth/N' divides none of its depths")
-    return _narrow(Sweep(name, str(content.get("description", "")), tuple(cells)), kept, offered)
+    sweep = Sweep(path.stem, str(content.get("description", "")), tuple(cells), suite_file=path)
+    return _narrow(sweep, kept, offered)
 
 
 def _every_method(replaced: Axes) -> Sweep:
@@ -119,7 +130,7 @@ def _narrow(sweep: Sweep, kept: Iterable[tuple[str, Sequence[Any]]], offered: Se
     cells = sweep.cells
     for axis, values in kept:
         cells = _having(cells, axis, [_hashable(value) for value in values], offered)
-    return Sweep(sweep.name, sweep.description, cells, sweep.left_out)
+    return replace(sweep, cells=cells)
 
 
 def _narrowed(grid: Axes, kept: Iterable[tuple[str, Sequence[Any]]]) -> Axes:
@@ -162,17 +173,21 @@ def _hashable(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _read(suite: str) -> tuple[str, str]:
-    """The name and the text of a suite."""
+def _path_of(suite: str) -> Path:
+    """The file of a suite, which is named or given as a path."""
     if suite in suite_names():
-        return suite, (_SUITES / f"{suite}.toml").read_text(encoding="utf-8")
+        return Path(str(_SUITES / f"{suite}.toml"))
     path = Path(suite)
     if path.suffix != ".toml":
         raise ConfigError(f"{unknown('suite', suite, suite_names())}, or the path of a .toml file")
+    return path
+
+
+def _read(path: Path) -> str:
     try:
-        return path.stem, path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the sweep {suite}: {error}") from None
+        raise ConfigError(f"cannot read the sweep {path}: {error}") from None
 
 
 def parse_override(override: str, option: str = "--set") -> tuple[str, list[Any]]:

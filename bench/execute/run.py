@@ -24,12 +24,14 @@ class Summary:
 
     Attributes:
         stored_before: cells whose record was in the file already.
+        stored_ok: those of them that are ok.
         retries: how often a cell was started again after a crash.
         statuses: cells by status, without those stored before.
         overhead_seconds: for each cell that was measured at the first attempt, the seconds beyond its own work.
     """
 
     stored_before: int = 0
+    stored_ok: int = 0
     retries: int = 0
     statuses: dict[str, int] = field(default_factory=dict)
     overhead_seconds: list[float] = field(default_factory=list)
@@ -38,6 +40,16 @@ class Summary:
     def measured(self) -> int:
         """The number of cells that this run has started, however they ended."""
         return sum(count for status, count in self.statuses.items() if status != "skipped")
+
+    @property
+    def cells(self) -> int:
+        """The number of cells of the sweep that have a record."""
+        return self.stored_before + sum(self.statuses.values())
+
+    @property
+    def ok(self) -> int:
+        """The number of cells of the sweep that are ok, measured now or before."""
+        return self.stored_ok + self.statuses.get("ok", 0)
 
     @property
     def median_overhead_seconds(self) -> float | None:
@@ -93,7 +105,8 @@ def run_sweep(
     done = {id_ for id_, record in stored.items() if is_done(record)}
     todo = [cell for cell in sweep.cells if cell.id not in done]
     out_of_memory = [record.cell for id_, record in stored.items() if id_ in done and record.status == "oom"]
-    summary = Summary(stored_before=len(sweep.cells) - len(todo))
+    stored_ok = sum(cell.id in done and stored[cell.id].status == "ok" for cell in sweep.cells)
+    summary = Summary(stored_before=len(sweep.cells) - len(todo), stored_ok=stored_ok)
     watcher.begin(len(sweep.cells), summary.stored_before)
     _check_needs(todo, executor)
     for cell in todo:

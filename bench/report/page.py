@@ -28,8 +28,9 @@ from bench.report.tables.memory import category_table, growth_table
 from bench.report.tables.ranks import ranks_table
 from bench.report.tables.summary import summary_table
 from bench.store.file import read_records
+from bench.store.latest import latest_records
 from bench.store.record import Record
-from bench.store.text_file import write_text
+from bench.store.text_file import refuse_overlaps, write_text
 
 
 def write_report(
@@ -38,7 +39,7 @@ def write_report(
     """Write the report on ``files`` to ``page``.
 
     Args:
-        files: results files; of records with one id, the latest is used.
+        files: results files; of records with one id, :func:`bench.store.latest.latest_records` says which is used.
         page: the HTML file to write.
         figures_folder: a folder for the figures as SVG files; None writes none.
         markdown: a file for the summary table as Markdown; None writes none.
@@ -47,7 +48,8 @@ def write_report(
         The summary table, with one row per network and method.
 
     Raises:
-        StoreError: a file cannot be read, is not a results file, or cannot be written; or there is no record.
+        StoreError: a file cannot be read, is not a results file, or cannot be written; an output is an input or another
+            output; or there is no record.
     """
     records, warnings = _read(files)
     frame = records_frame(records)
@@ -83,12 +85,15 @@ def write_report(
         environments=distinct_environments(records),
         records_base64=base64.b64encode("".join(f"{record.line()}\n" for record in records).encode()).decode(),
     )
-    write_text(page, html)
+    outputs = [("the page", page, html)]
     if figures_folder is not None:
-        for figure in [*figures, *schedules, *rank_figures]:
-            write_text(figures_folder / f"{figure.name}.svg", figure.svg)
+        drawn = [*figures, *schedules, *rank_figures]
+        outputs += [("the figure", figures_folder / f"{figure.name}.svg", figure.svg) for figure in drawn]
     if markdown is not None:
-        write_text(markdown, f"{to_markdown(summary)}\n\n{summary_note}.\n")
+        outputs.append(("the summary", markdown, f"{to_markdown(summary)}\n\n{summary_note}.\n"))
+    refuse_overlaps([(name, path) for name, path, _ in outputs], files)
+    for _, path, text in outputs:
+        write_text(path, text)
     return summary
 
 
@@ -106,23 +111,21 @@ def draw_figures(frame: pd.DataFrame) -> list[Figure]:
 
 
 def _read(files: Sequence[Path]) -> tuple[list[Record], list[str]]:
-    """Return the latest record of each id in all files, and warnings for the reader."""
+    """Return the record of each id that counts, and warnings for the reader."""
     warnings = []
-    latest: dict[str, Record] = {}
-    superseded = 0
-    for file in files:
-        contents = read_records(file)
-        if contents.damaged_tail:
-            warnings.append(f"The last line of {file} is incomplete and was left out.")
-        for record in contents.records:
-            known = latest.get(record.id)
-            superseded += known is not None
-            if known is None or known.created <= record.created:
-                latest[record.id] = record
+    contents = [read_records(file) for file in files]
+    for file, content in zip(files, contents, strict=True):
+        if content.damaged_tail:
+            warnings.append(f"Line {content.lines} of {file}, the last one, is incomplete and was left out.")
+    latest = latest_records(*(content.records for content in contents))
+    superseded = sum(len(content.records) for content in contents) - len(latest)
     if not latest:
         raise StoreError(f"no record in {', '.join(str(file) for file in files)}: nothing to report")
     if superseded:
-        warnings.append(f"{superseded} records were left out because their cells were measured again later.")
+        warnings.append(
+            f"{superseded} records were left out because another one of the same cell is used: the last one in a file, "
+            "and of several files the one that was created latest."
+        )
     if count_machines(latest.values()) > 1:
         warnings.append(
             "The records come from more than one machine or configuration. Absolute times cannot be compared between "

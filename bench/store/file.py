@@ -5,8 +5,9 @@ Only the last line can be incomplete, after a kill or on a full disk. Readers sk
 appended it is moved to ``FILE.damaged``. Any other damage is an error, and so is a file that sid-bench did not write.
 """
 
-import fcntl
+import io
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,10 @@ from typing import NoReturn, Self
 from pydantic import ValidationError
 
 from bench.errors import StoreError
+from bench.store.latest import latest_records
+from bench.store.lock import Lock
 from bench.store.migrate import migrate
-from bench.store.record import SCHEMA, Record
-
-_FIRST_KEY = b'{"schema":'
+from bench.store.record import FIRST_KEY, SCHEMA, Record
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,18 @@ class Contents:
         records: the records in order.
         damaged_tail: the incomplete last line, or empty.
         intact_bytes: length of the file without the incomplete line.
+        lines: number of lines, with the incomplete one, whose number it is then.
     """
 
     records: tuple[Record, ...]
     damaged_tail: bytes
     intact_bytes: int
+    lines: int
 
     @property
     def latest(self) -> dict[str, Record]:
-        """The last record of each id; a cell that was run again has several."""
-        return {record.id: record for record in self.records}
+        """The record that counts for each id; a cell that was run again has several."""
+        return latest_records(self.records)
 
 
 def read_records(path: Path) -> Contents:
@@ -53,32 +56,50 @@ def read_records(path: Path) -> Contents:
         content = path.read_bytes()
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from None
-    lines = content.splitlines(keepends=True)
+    lines = io.BytesIO(content).readlines()  # splits at line feeds only
     records: list[Record] = []
     position = 0
     for number, line in enumerate(lines, start=1):
         if line.strip():
             is_last = number == len(lines)
             try:
-                parsed = json.loads(line, parse_constant=_refuse_constant)
+                parsed = json.loads(
+                    line.decode("utf-8-sig" if number == 1 else "utf-8"),  # an editor may have added a byte order mark
+                    parse_constant=_refuse_constant,
+                    parse_float=_finite,
+                    parse_int=_int64,
+                )
             except (ValueError, RecursionError) as error:  # invalid JSON, invalid UTF-8, or too deep nesting
-                is_cut = is_last and not isinstance(error, _NotJsonError)  # sid-bench never writes NaN or infinities
-                if is_cut and (records or line.startswith(_FIRST_KEY) or _FIRST_KEY.startswith(line)):
-                    return Contents(tuple(records), line, position)
+                is_cut = is_last and not isinstance(error, _NotOursError)
+                if is_cut and (records or line.startswith(FIRST_KEY) or FIRST_KEY.startswith(line)):
+                    return Contents(tuple(records), line, position, number)
                 raise StoreError(
                     f"{path}, line {number} is damaged: {error}. Nothing was changed; repair or remove the line."
                 ) from None
             records.append(_check(parsed, path, number))
         position += len(line)
-    return Contents(tuple(records), b"", position)
+    return Contents(tuple(records), b"", position, len(lines))
 
 
-class _NotJsonError(ValueError):
-    """NaN or an infinity, which Python's parser accepts although JSON has neither."""
+class _NotOursError(ValueError):
+    """A number that Python's parser accepts and that sid-bench never writes, so that the line was not cut."""
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise _NotJsonError(f"{name} is not JSON")
+    raise _NotOursError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise _NotOursError(f"{text[:30]} is too large for a floating-point number")
+    return number
+
+
+def _int64(text: str) -> int:
+    if len(text) > 20 or not -(2**63) <= int(text) < 2**63:
+        raise _NotOursError(f"{text[:30]} is too large for an integer of 64 bits")
+    return int(text)
 
 
 def _check(parsed: object, path: Path, number: int) -> Record:
@@ -119,29 +140,24 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._is_new = not path.exists()
-        if not self._is_new and not path.is_file():
-            raise StoreError(f"cannot write {path}: it is not a regular file")
         try:
+            if path.exists() and not path.is_file():
+                raise StoreError(f"cannot write {path}: it is not a regular file")
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._file, self._is_new = _open(path)
         except OSError as error:
             raise StoreError(f"cannot write {path}: {error.strerror}") from None
+        self._size = 0
+        self._lock: Lock | None = None
         try:
-            self._lock()
+            self._lock = Lock(path, self._file)
             self.contents = read_records(path)
+            if not os.path.samestat(path.stat(), os.fstat(self._file)):
+                raise StoreError(f"cannot write {path}: it was removed or replaced just now; run the command again")
             self._size = self._repair()
         except BaseException:
-            os.close(self._file)
+            self._close()
             raise
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(
-                f"{self.path} is being written by another sid-bench run; give this one another --out"
-            ) from None
 
     def _repair(self) -> int:
         """Move an incomplete last line to ``FILE.damaged``, end the last record with a line feed; return the length."""
@@ -189,6 +205,20 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Close the file and release the lock; remove a new file to which nothing was written."""
-        if self._is_new and self._size == 0:
-            self.path.unlink(missing_ok=True)
+        self._close()
+
+    def _close(self) -> None:
+        if self._lock is not None:  # without it, the file may be another sweep's
+            if self._is_new and self._size == 0:
+                Path(os.path.realpath(self.path)).unlink(missing_ok=True)
+            self._lock.release()
         os.close(self._file)
+
+
+def _open(path: Path) -> tuple[int, bool]:
+    """Open ``path`` to append to it; return the file descriptor, and whether the file is new."""
+    flags = os.O_RDWR | os.O_APPEND
+    try:
+        return os.open(path, flags), False
+    except FileNotFoundError:
+        return os.open(path, flags | os.O_CREAT, 0o644), True

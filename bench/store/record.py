@@ -4,16 +4,50 @@ Bytes are integers, times are in seconds, accuracies and rates are fractions in 
 value that was not measured is None (``null``), never 0.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from bench.config.cell import BUILT_IN_AXES, Cell
+from bench.machine.system import printable
 
 SCHEMA: Final = 3
+FIRST_KEY: Final = b'{"schema":'  # how the line of a record begins
 
 Status = Literal["ok", "oom", "timeout", "crashed", "skipped"]
 Share = Annotated[float, Field(ge=0, le=1)]
+Phases = Annotated[str, Field(pattern="^[fbsw]*$")]
+
+
+# The nesting of what a record holds without a schema of its own: the environment, and values of added axes.
+_DEEPEST = 20
+
+
+def _refuse_unfit(value: Any, depth: int = 0) -> None:
+    """Check a value whose type is free.
+
+    Raises:
+        ValueError: it is nested too deeply, or holds text that UTF-8 cannot encode.
+    """
+    if depth > _DEEPEST:
+        raise ValueError(f"it is nested more than {_DEEPEST} deep")
+    if isinstance(value, str):
+        if not value.isascii() and printable(value) != value:
+            raise ValueError(f"{printable(value)[:30]!r} cannot be encoded as UTF-8")
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            _refuse_unfit(name, depth)
+            _refuse_unfit(part, depth + 1)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            _refuse_unfit(part, depth + 1)
+
+
+def _of_one_length(columns: Mapping[str, Sequence[object] | None]) -> None:
+    lengths = {name: len(column) for name, column in columns.items() if column is not None}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"columns differ in length: {', '.join(f'{name} {size}' for name, size in lengths.items())}")
 
 
 class _Frozen(BaseModel):
@@ -47,11 +81,16 @@ class Timeline(_Frozen):
 
     operators: int
     at: list[int]
-    phase: str
+    phase: Phases
     activation_trunk: list[int]
     activation_modules: list[int]
     temporary_trunk: list[int]
     temporary_modules: list[int]
+
+    @model_validator(mode="after")
+    def _has_columns_of_one_length(self) -> Self:
+        _of_one_length({name: value for name, value in self if name != "operators"})
+        return self
 
 
 class Allocator(_Frozen):
@@ -180,9 +219,14 @@ class Trace(_Frozen):
     steps: int
     rank: list[int]
     module: list[int | None]
-    phase: str
+    phase: Phases
     start_seconds: list[float]
     end_seconds: list[float]
+
+    @model_validator(mode="after")
+    def _has_columns_of_one_length(self) -> Self:
+        _of_one_length({name: value for name, value in self if name != "steps"})
+        return self
 
 
 class Ranks(_Frozen):
@@ -206,6 +250,12 @@ class Ranks(_Frozen):
     busy_share: list[Share] | None
     peak_activation_bytes: list[int] | None
     peak_total_bytes: list[int] | None
+
+    @model_validator(mode="after")
+    def _has_a_value_per_rank(self) -> Self:
+        names = ("modules", "busy_share", "peak_activation_bytes", "peak_total_bytes")
+        _of_one_length({name: getattr(self, name) for name in names})
+        return self
 
 
 class Data(_Frozen):
@@ -252,11 +302,24 @@ class Record(_Frozen):
     timing: Timing | None
     environment: dict[str, Any]
 
+    @field_validator("environment", mode="before")
+    @classmethod
+    def _is_fit(cls, environment: Any) -> Any:
+        _refuse_unfit(environment)
+        return environment
+
+    @field_validator("suite", mode="before")
+    @classmethod
+    def _is_printable(cls, suite: Any) -> Any:
+        """Write the name of a file that is not UTF-8 with escapes."""
+        return printable(suite) if isinstance(suite, str) else suite
+
     @field_validator("cell", mode="before")
     @classmethod
     def _is_complete(cls, cell: Any) -> Any:
         """Reject a stored cell that lacks an axis, unless the axis was added later and so has a default."""
         if isinstance(cell, dict):
+            _refuse_unfit(cell)
             missing = [name for name, row in BUILT_IN_AXES.items() if not row.later and name not in cell]
             if missing:
                 raise ValueError(f"it lacks {', '.join(missing)}")

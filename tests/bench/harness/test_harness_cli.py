@@ -24,7 +24,7 @@ from bench.config.sweep import load_sweep, suite_names
         (
             "run",
             "SUITE --out --set --data-root --download --cell-timeout --memory-limit --threads --pin --retries "
-            "--retry-failed --no-frontier --dry-run --quiet",
+            "--retry-failed --no-frontier --strict --dry-run --quiet",
         ),
         ("report", "FILE --out --figures --markdown --quiet"),
         ("doctor", "--json --strict"),
@@ -148,7 +148,7 @@ def test_a_record_that_was_cut_short_is_reported_and_measured_again(
     results.write_bytes(content[:-30])
     ended = cli("run", sweep, "--out", results)
     assert ended.exit_code == 0
-    assert f"{results}: the last line was cut short; it is now in {results}.damaged" in ended.stderr
+    assert f"{results}, line 2: the last line was cut short; it is now in {results}.damaged" in ended.stderr
     assert "1 cells measured, 1 ok, 1 stored before" in ended.stdout
     assert len(sound_records(results)) == 2
     assert len(asked) == 3
@@ -179,11 +179,12 @@ def test_a_sweep_file_is_run_by_its_path(finished_run: FinishedRun) -> None:
 
 
 @pytest.mark.parametrize("options", [["--cell-timeout=0.01"], ["--memory-limit=1MiB"]])
-def test_limits_that_every_cell_exceeds_make_records_and_no_error(
+def test_limits_that_every_cell_exceeds_make_records(
     measuring_cli: RunCli, sweep: Path, results: Path, options: list[str]
 ) -> None:
     ended = measuring_cli("run", sweep, "--set", "dataset=digits", "--out", results, *options)
-    assert ended.exit_code == 0, ended.stderr
+    assert ended.exit_code == 1, ended.stderr
+    assert ended.stderr == "0 of 2 cells are ok\n"
     assert len(sound_records(results)) == 2
 
 
