@@ -42,6 +42,7 @@ class Splits:
         asymmetric: the class map of asymmetric noise, None where there is none.
         fingerprint: a hash of the raw images and labels, so that a reader can tell whether two records saw the same
             data.
+        notes: sentences about what was loaded that a person should read.
     """
 
     train: Split
@@ -50,6 +51,7 @@ class Splits:
     classes: int
     asymmetric: tuple[tuple[int, int], ...] | None
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -95,6 +97,7 @@ def load_splits(cell: Cell, data_root: Path | None, download: bool = False) -> S
         classes=len(raw.class_names),
         asymmetric=CIFAR10_MAP if is_cifar10 else row.asymmetric,
         fingerprint=_fingerprint(raw),
+        notes=raw.notes,
     )
 
 
