@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.config.axes import values_of
+from bench.config.batches import SampleCounts
 from bench.config.cell import Cell
 from bench.config.datasets import CIFAR10_CLASSES, CIFAR10_MAP, load_dataset_row
 from bench.errors import DataError
@@ -59,6 +60,11 @@ class Splits:
         channels, height, width = self.train.images.shape[1:]
         return channels, height, width
 
+    @property
+    def sample_counts(self) -> SampleCounts:
+        """The number of images in each split."""
+        return SampleCounts(len(self.train), len(self.validation), len(self.test))
+
 
 def load_splits(cell: Cell, data_root: Path | None, download: bool = False) -> Splits:
     """Loads, splits and normalises the data set of ``cell``.
@@ -78,7 +84,8 @@ def load_splits(cell: Cell, data_root: Path | None, download: bool = False) -> S
     validation_size = max(1, round(len(order) * VALIDATION_SHARE))
     if len(order) <= validation_size:
         raise DataError(
-            f"train_samples = {len(order)} leaves none to train on beside the validation split; legal: 2 or more"
+            f"dataset {cell.dataset!r} has {len(order)} training samples, which leaves none to train on beside the "
+            "validation split; legal: 2 or more"
         )
     chosen, held_out = order[validation_size:], order[:validation_size]
 
