@@ -29,6 +29,10 @@ class LineWatcher(Watcher):
         self._cells, self._done = cells, stored
         self._print(f"{cells} cells, {stored} stored already, {cells - stored} to measure")
 
+    def data_checked(self, notes: str) -> None:
+        """Print what is to be said about the data."""
+        self._print(notes)
+
     def cell_ends(self, record: Record) -> None:
         """Print the status of the cell."""
         self._done += 1
@@ -67,6 +71,10 @@ class BarWatcher(Watcher):
         if stored:
             self._progress.console.print(f"{stored} of {cells} cells are stored already", highlight=False)
         self._progress.reset(self._task, total=cells - stored, cell="loading torch", failures=0)
+
+    def data_checked(self, notes: str) -> None:
+        """Print what is to be said about the data above the bar."""
+        self._progress.console.print(escape(notes), highlight=False)
 
     def cell_begins(self, cell: Cell) -> None:
         """Show the current cell."""

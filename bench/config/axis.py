@@ -25,7 +25,8 @@ class Axis:
         process_memory: the memory of the process depends on it, even where the bytes of a step do not.
         paired: a cell and the BP cell that it is compared with have the same value.
         setting: a choice of how the method works. It is at its default for a method that does not read it.
-        requirement: something that the machine or the data must offer; checked before anything runs.
+        requirement: whether the machine and the data fit the cell depends on it; checked once for each combination of
+            such axes, before anything runs.
         later: it came after the first results were stored. At its default it stays out of a cell's id.
         panel: a figure of costs keeps it fixed within a panel.
         series: whether it is part of the name of a line in a figure: never, where it is not at its default, or only

@@ -76,37 +76,39 @@ class Cell(BaseModel):
     method: Annotated[str, Axis(paired=False, shown="always", text=_only)] = Field(
         "bp", description="a name, or module:attribute: the training rule"
     )
-    network: Annotated[str, Axis(panel=True, shown="always", text=_only)] = Field(
+    network: Annotated[str, Axis(panel=True, requirement=True, shown="always", text=_only)] = Field(
         "cascade-linear", description="a name, or module:attribute: the network, the same for all methods"
     )
     dataset: Annotated[str, Axis(panel=True, requirement=True, shown="always", text=_only)] = Field(
         "digits",
         description="a name, or module:attribute: the data set; image-folder:NAME for the folder NAME of the data root",
     )
-    depth: Annotated[Size, Axis(shown="always")] = Field(
+    depth: Annotated[Size, Axis(requirement=True, shown="always")] = Field(
         4,
         description="an integer of 1 or more: hidden layers of all modules together; of a backbone cut into stages, "
         "its number of units, whatever is given",
     )
-    modules: Annotated[Size, Axis(size=True, shown="always", expression=True)] = Field(
+    modules: Annotated[Size, Axis(size=True, requirement=True, shown="always", expression=True)] = Field(
         4,
         description="an integer of 1 or more that divides depth: how many modules it is cut into; of a pipeline, 1 to "
         "depth",
     )
-    cut: Annotated[Literal["even", "balanced"], Axis(panel=True, later=True, text=lambda cut: f"{cut} cut")] = Field(
+    cut: Annotated[
+        Literal["even", "balanced"], Axis(panel=True, requirement=True, later=True, text=lambda cut: f"{cut} cut")
+    ] = Field(
         "even", description="even or balanced: a pipeline's stages are alike in units, or in bytes of activations"
     )
-    width: Annotated[Size, Axis(panel=True, size=True)] = Field(
+    width: Annotated[Size, Axis(panel=True, size=True, requirement=True)] = Field(
         128,
         description="an integer of 1 or more: features that the trunk gives to the modules (d), and a stage of "
         "pipeline-linear to the next",
     )
-    hidden: Annotated[Size, Axis(panel=True, size=True, shown="always")] = Field(
+    hidden: Annotated[Size, Axis(panel=True, size=True, requirement=True, shown="always")] = Field(
         256, description="an integer of 1 or more: width of each hidden layer of a module"
     )
-    batch_size: Annotated[Size, Axis(size=True, shown="always", text=lambda size: f"batch {size}")] = Field(
-        128, description="an integer of 1 or more: samples per step"
-    )
+    batch_size: Annotated[
+        Size, Axis(size=True, requirement=True, shown="always", text=lambda size: f"batch {size}")
+    ] = Field(128, description="an integer of 1 or more: samples per step")
     alpha: Annotated[
         Alpha, Axis(bears_on=_ACCURACY, paired=False, series="where several", shown="always", expression=True,
                     text=lambda alpha: f"alpha {alpha_text(alpha)}")
@@ -128,7 +130,13 @@ class Cell(BaseModel):
     )
     micro_batches: Annotated[
         Size | None,
-        Axis(paired=False, later=True, series="unless default", text=lambda count: f"in {count} micro-batches"),
+        Axis(
+            paired=False,
+            requirement=True,
+            later=True,
+            series="unless default",
+            text=lambda count: f"in {count} micro-batches",
+        ),
     ] = Field(
         None,
         description="an integer of 1 or more: parts of a batch, whose gradients add up; if unset, 1, and for schedules "
@@ -156,7 +164,7 @@ class Cell(BaseModel):
     )
     train_samples: Annotated[
         Annotated[int, Field(ge=2, strict=True)] | None,
-        Axis(bears_on=_ACCURACY, process_memory=True, text=lambda count: f"{count} samples"),
+        Axis(bears_on=_ACCURACY, process_memory=True, requirement=True, text=lambda count: f"{count} samples"),
     ] = Field(None, description="an integer of 2 or more: at most so many training samples")
     noise_kind: Annotated[NoiseKind, Axis(bears_on=_ACCURACY, requirement=True, text=_only)] = Field(
         "symmetric-exclusive",
@@ -204,7 +212,7 @@ class Cell(BaseModel):
     )
     passes: Annotated[
         Annotated[tuple[Pass, ...], Field(min_length=1), AfterValidator(_passes_in_order)],
-        Axis(bears_on=_NOTHING, paired=False),
+        Axis(bears_on=_NOTHING, paired=False, requirement=True),
     ] = Field(PASSES, description="one or more of memory, latency, accuracy: what is measured")
 
     @property

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from bench.config.alpha import alpha_by_module
 from bench.config.axes import added_axes, axes, unpaired, value_of
 from bench.config.axis import Axis
+from bench.config.batches import refuse_single_images
 from bench.config.cell import RECOMPUTED_PARTS, Cell
 from bench.config.datasets import asymmetric_names, is_image_folder, load_dataset_row
 from bench.config.methods import BASELINE, Method, load_method
@@ -324,19 +325,10 @@ def _refusal(cell: Cell, method: Method, network: Network) -> Changes:
     return {}
 
 
-def _batch_norm(cell: Cell, method: Method, network: Network) -> Changes:
-    """In training, BatchNorm has no variance of a single value."""
-    sides = sides_of(cell)
-    if sides is None or network.batch_norm_pixels is None or network.batch_norm_pixels(*sides) != 1:
-        return {}
-    parts = method.settings_for(cell).get("micro_batches") or cell.micro_batches or 1
-    parts = min(cell.batch_size, parts)
-    if cell.batch_size // parts < 2:
-        height, width = sides
-        raise ValueError(
-            f"batch_size = {cell.batch_size} (in {parts}) for network {cell.network} and images of {height}x{width}, "
-            f"where BatchNorm would see one value per channel; legal: {2 * parts} or more, or fewer parts"
-        )
+def _batches(cell: Cell, _method: Method, _network: Network) -> Changes:
+    known = known_shape(cell)
+    if known is not None:
+        refuse_single_images(cell, *known)
     return {}
 
 
@@ -353,7 +345,7 @@ _RULES: tuple[Callable[[Cell, Method, Network], Changes], ...] = (
     _refusal,
     _recompute,
     _compile,
-    _batch_norm,
+    _batches,
 )
 
 

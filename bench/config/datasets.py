@@ -113,7 +113,7 @@ _OWN = {
         _torchvision("svhn", "SVHN", "99,289 house numbers", (3, 32, 32), 10, asymmetric=_DIGITS_MAP),
         Dataset(
             name=_FOLDER_OF_IMAGES,
-            summary="DATA_ROOT/{train,test}/CLASS/*.jpg (or .png), or image-folder:NAME for DATA_ROOT/NAME",
+            summary="images in DATA_ROOT/{train,test}/CLASS/, or image-folder:NAME for DATA_ROOT/NAME",
             loader="bench.train.datasets.load:load_folder",
             free=("image_size", "channels"),
         ),

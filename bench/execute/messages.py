@@ -85,7 +85,7 @@ class Answer(_Message):
 
     Attributes:
         status: as in a record.
-        message: why the status is not ``ok``.
+        message: why the status is not ``ok``; of a check that is ``ok``, what a person should know about the data.
         final: the failure would be the same in another attempt.
         caused_by_another_rank: the process failed only because another rank of its cell ended or did not respond.
         work_seconds: time spent on data, network and passes; None where the process ended without an answer.

@@ -63,6 +63,9 @@ class Watcher:
     def begin(self, cells: int, stored: int) -> None:
         """The sweep has ``cells`` cells, and the records of ``stored`` of them are in the file already."""
 
+    def data_checked(self, notes: str) -> None:
+        """The data of some cells can be used, and ``notes`` says what a person should know about them."""
+
     def cell_begins(self, cell: Cell) -> None:
         """``cell`` is about to be measured."""
 
@@ -108,7 +111,7 @@ def run_sweep(
     stored_ok = sum(cell.id in done and stored[cell.id].status == "ok" for cell in sweep.cells)
     summary = Summary(stored_before=len(sweep.cells) - len(todo), stored_ok=stored_ok)
     watcher.begin(len(sweep.cells), summary.stored_before)
-    _check_needs(todo, executor)
+    _check_needs(todo, executor, watcher)
     for cell in todo:
         start = time.perf_counter()
         reason = why_skip(cell, out_of_memory) if frontier else None
@@ -129,9 +132,10 @@ def run_sweep(
     return summary
 
 
-def _check_needs(cells: list[Cell], executor: Executor) -> None:
-    """Checks each data set, device and compiler once, so that what is missing is reported before anything runs."""
+def _check_needs(cells: list[Cell], executor: Executor, watcher: Watcher) -> None:
+    """Checks data, device and compiler of each kind of cell, so that errors are reported before anything runs."""
     seen = set()
+    notes = set()
     for cell in cells:
         needs = tuple(value_of(cell, name) for name, row in axes().items() if row.requirement)
         if needs in seen or (cell.dataset == "random" and cell.device == "cpu" and not cell.compile):
@@ -140,6 +144,9 @@ def _check_needs(cells: list[Cell], executor: Executor) -> None:
         answer = executor.check(cell)
         if answer.final:  # any other failure, as of the check's own process, says nothing about the cell
             raise BenchError(str(answer.message))
+        if answer.status == "ok" and answer.message and answer.message not in notes:
+            notes.add(answer.message)
+            watcher.data_checked(answer.message)
 
 
 def measure_cell(cell: Cell, suite: str, measure: Callable[[Cell], Answer], retries: int = 0) -> Record:

@@ -3,6 +3,7 @@
 import time
 from functools import partial
 
+from bench.config.batches import refuse_single_images
 from bench.errors import BenchError, DataError, first_line
 from bench.execute.device import require_precision, set_threads, use_device
 from bench.execute.failures import is_caused_by_another_rank, is_out_of_memory
@@ -66,6 +67,7 @@ def _work(request: Request, context: RankContext | None) -> Answer:
         set_threads(threads, cpus)  # what the cell asks for, whatever the code that was loaded has set
     if cell.noise_kind == "asymmetric" and dataset.asymmetric is None:
         raise DataError(f"noise_kind = 'asymmetric' has no class map for the classes of dataset {cell.dataset!r}")
+    refuse_single_images(cell, dataset.shape, dataset.classes, dataset.sample_counts)
     if request.task == "check":
-        return Answer(status="ok")
+        return Answer(status="ok", message="\n".join(dataset.notes) or None)
     return run_passes(request, dataset, context, watch)

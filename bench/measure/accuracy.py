@@ -5,13 +5,13 @@ import math
 import torch
 import torch.nn.functional as F
 
+from bench.config.batches import EVALUATION_BATCH
 from bench.config.cell import Cell
 from bench.store.record import Accuracy, Epoch
 from bench.train.datasets.splits import Split, Splits
 from bench.train.noise import corrupt_labels
 from bench.train.step import TrainingStep
 
-_EVALUATION_BATCH = 128  # with 1000, convolutions on a CPU take 1.5 times as long: activations do not fit the cache
 _LAST_EPOCHS = 10
 
 
@@ -93,9 +93,7 @@ def _evaluate(step: TrainingStep, split: Split) -> tuple[list[float | None], lis
     correct = torch.zeros(modules, dtype=torch.int64, device=split.labels.device)
     divergence = torch.zeros(modules, dtype=torch.float64, device=split.labels.device)
     trained: list[int] = []
-    for images, labels in zip(
-        split.images.split(_EVALUATION_BATCH), split.labels.split(_EVALUATION_BATCH), strict=True
-    ):
+    for images, labels in zip(split.images.split(EVALUATION_BATCH), split.labels.split(EVALUATION_BATCH), strict=True):
         with step.autocast(images.device):
             by_module = dict(enumerate(step.logits_by_module(step.network, images)))
         read = {index: logits for index, logits in by_module.items() if logits is not None}

@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from bench.config.axes import bearing_on
+from bench.config.batches import refuse_single_images
 from bench.config.cell import Cell
 from bench.config.check import baseline_of as plain_bp
 from bench.config.check import make_cell
@@ -28,7 +29,7 @@ def memory_cells(cells: Iterable[Cell], data_root: Path | None = None) -> list[C
     """
     distinct = list(dict.fromkeys(_changed(cell) for cell in cells))
     for cell in distinct:
-        shape_of(cell, data_root)
+        refuse_single_images(cell, *shape_of(cell, data_root))
         if cell.ranks > 1:
             raise ConfigError(f"ranks = {cell.ranks} can be measured, but not planned; legal: 1")
     return distinct
@@ -44,15 +45,17 @@ def at_batch(cell: Cell, batch_size: int) -> Cell:
     return _changed(cell, batch_size=batch_size)
 
 
-def lines_of(cells: Iterable[Cell]) -> list[Cell]:
+def lines_of(cells: Iterable[Cell], data_root: Path | None = None) -> list[Cell]:
     """Return one cell, of the smallest legal batch, for all ``cells`` that differ only in the batch size, in order."""
-    return list(dict.fromkeys(map(_at_smallest_batch, cells)))
+    return list(dict.fromkeys(_at_smallest_batch(cell, data_root) for cell in cells))
 
 
-def _at_smallest_batch(cell: Cell) -> Cell:
+def _at_smallest_batch(cell: Cell, data_root: Path | None) -> Cell:
     for batch_size in range(1, cell.batch_size):
         try:
-            return at_batch(cell, batch_size)
+            smaller = at_batch(cell, batch_size)
+            refuse_single_images(smaller, *shape_of(cell, data_root))
+            return smaller
         except ConfigError:  # too few samples for the network or for the number of micro-batches
             continue
     return cell

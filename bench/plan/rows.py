@@ -70,7 +70,7 @@ def budget_rows(
     Raises:
         ConfigError: a cell cannot be planned; see :func:`bench.plan.grid.memory_cells`.
     """
-    lines = lines_of(memory_cells(cells, data_root))
+    lines = lines_of(memory_cells(cells, data_root), data_root)
     task = partial(largest_batch, round_to=round_to, budget=budget, data_root=data_root)
     rows = []
     for line, answer in zip(lines, follow(ask_all(task, lines, jobs), len(lines)), strict=True):

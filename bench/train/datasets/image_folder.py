@@ -1,91 +1,130 @@
-"""Image folders: JPEG or PNG files in ``ROOT/train/CLASS/`` and ``ROOT/test/CLASS/``."""
+"""Image folders: image files in ``ROOT/train/CLASS/`` and ``ROOT/test/CLASS/``."""
 
+import stat
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from bench.errors import DataError
+from bench.train.datasets.image_file import read_image, shown, suffixes
+from bench.train.datasets.own import RawData
 
-_SUFFIXES = {".jpg", ".jpeg", ".png"}
-_MODES = {1: "L", 3: "RGB"}
+_MADE_BY_MACOS = "__MACOSX"  # a folder that it adds to archives
+_LEGAL_FILES = "image files, by their names, such as *.jpg, *.png, *.webp or *.tiff"
+
+_Labelled = list[tuple[Path, int]]  # image files and the numbers of their classes
 
 
-def load_image_folder(
-    root: Path, image_size: int | None, channels: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[str, ...]]:
+def load_image_folder(root: Path, image_size: int | None, channels: int) -> RawData:
     """Read both splits of an image folder, in the order of sorted names.
+
+    Entries whose names begin with a dot, and ``__MACOSX``, do not count. Entries that by their names are no image files
+    are left out; a note says how many.
 
     Args:
         root: the directory that contains ``train`` and ``test``.
         image_size: height and width in pixels, to which images are resized (bilinear); None keeps the size, which must
             be the same for all images.
-        channels: 1 for grey, 3 for colour; images are converted.
+        channels: 1 for grey, 3 for colour; see :func:`bench.train.datasets.image_file.read_image`.
 
     Returns:
-        Training images ``[N, channels, H, W]`` (uint8), training labels ``[N]`` (int64), the same for the test split,
-        and the names of the classes.
+        Images ``[N, channels, H, W]`` from 0 to 255: uint8, or float32 if a file has grey values of more than 8 bits.
 
     Raises:
-        DataError: a directory is missing or has no images, the splits have different classes, a file is not an image,
-            or images differ in size.
+        DataError: a directory is missing or has no images, the splits have different classes, a file cannot be read as
+            an image, or images differ in size; the message names the directory or the file.
     """
-    classes = _class_names(root / "train")
-    if _class_names(root / "test") != classes:
-        raise DataError(f"{root}: train and test have different classes; legal: the same directories in both")
-    train = _read_split(root / "train", classes, image_size, channels)
-    size = train[0].shape[-2:]
-    test = _read_split(root / "test", classes, image_size, channels, expected=(size[1], size[0]))
-    return *train, *test, classes
+    left_out: list[Path] = []
+    train, test = root / "train", root / "test"
+    classes = _class_names(train, left_out)
+    _refuse_other_classes(root, set(classes), set(_class_names(test, left_out)))
+    train_files, test_files = (_files_of(split, classes, left_out) for split in (train, test))
+    train_images = _read(train_files, image_size, channels)
+    test_images = _read(test_files, image_size, channels, expected=train_images.shape[2:])
+    dtype = torch.promote_types(train_images.dtype, test_images.dtype)
+    return RawData(
+        *(train_images.to(dtype), _labels(train_files), test_images.to(dtype), _labels(test_files), classes),
+        notes=_notes(root, left_out),
+    )
 
 
-def _class_names(split: Path) -> tuple[str, ...]:
+def _class_names(split: Path, left_out: list[Path]) -> tuple[str, ...]:
     try:
-        names = tuple(sorted(entry.name for entry in split.iterdir() if entry.is_dir()))
-    except OSError as error:
+        split.stat()
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        parent = shown(split.parent)
+        reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(
-            f"no image folder at {split}: {error.strerror}. It must contain {split.parent}/train/CLASS/*.jpg and "
-            f"{split.parent}/test/CLASS/*.jpg; set --data-root, and name a folder in it as image-folder:NAME."
+            f"no image folder at {shown(split)}: {reason}. It must contain {parent}/train/CLASS/*.jpg and "
+            f"{parent}/test/CLASS/*.jpg; set --data-root, and name a folder in it as image-folder:NAME."
         ) from None
+    entries = _entries(split)
+    left_out += [path for path, is_directory in entries if not is_directory]
+    names = tuple(path.name for path, is_directory in entries if is_directory)
     if len(names) < 2:
-        raise DataError(f"{split} has {len(names)} class directories; legal: 2 or more")
+        raise DataError(f"{shown(split)} has {len(names)} class directories; legal: 2 or more")
     return names
 
 
-def _read_split(
-    split: Path,
-    classes: tuple[str, ...],
-    image_size: int | None,
-    channels: int,
-    expected: tuple[int, int] | None = None,
-) -> tuple[Tensor, Tensor]:
-    images, labels = [], []
+def _refuse_other_classes(root: Path, in_train: set[str], in_test: set[str]) -> None:
+    differing = sorted(in_train ^ in_test)
+    if differing:
+        only, other = ("train", "test") if differing[0] in in_train else ("test", "train")
+        raise DataError(
+            f"{shown(root)}: train and test have different classes: {shown(differing[0])} is in {only} and not in "
+            f"{other}; legal: the same directories in both"
+        )
+
+
+def _files_of(split: Path, classes: tuple[str, ...], left_out: list[Path]) -> _Labelled:
+    files: _Labelled = []
     for label, name in enumerate(classes):
-        files = sorted(path for path in (split / name).iterdir() if path.suffix.lower() in _SUFFIXES)
-        if not files:
-            raise DataError(f"{split / name} has no images; legal: files ending in {', '.join(sorted(_SUFFIXES))}")
-        for path in files:
-            picture = _read_image(path, image_size, _MODES[channels])
-            expected = expected or picture.size
-            if picture.size != expected:
-                raise DataError(
-                    f"{path} has {picture.size[0]}x{picture.size[1]} pixels, other images have {expected[0]}x"
-                    f"{expected[1]}; set image_size to resize all images"
-                )
-            images.append(np.asarray(picture).reshape(expected[1], expected[0], channels))
-            labels.append(label)
-    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
-    return pixels, torch.tensor(labels, dtype=torch.int64)
+        paths = [path for path, _ in _entries(split / name)]
+        images = [path for path in paths if path.suffix.lower() in suffixes()]
+        if not images:
+            raise DataError(f"{shown(split / name)} has no images among {len(paths)} entries; legal: {_LEGAL_FILES}")
+        files += [(path, label) for path in images]
+        left_out += [path for path in paths if path.suffix.lower() not in suffixes()]
+    return files
 
 
-def _read_image(path: Path, image_size: int | None, mode: str) -> Image.Image:
+def _entries(folder: Path) -> list[tuple[Path, bool]]:
+    """The entries of ``folder`` that are not hidden, sorted by name, and whether each is a directory."""
+    asked = folder
+    entries = []
     try:
-        with Image.open(path) as file:
-            picture = file.convert(mode)
-    except (OSError, UnidentifiedImageError) as error:
-        raise DataError(f"{path} cannot be read as an image: {error}") from None
-    if image_size is not None and picture.size != (image_size, image_size):
-        picture = picture.resize((image_size, image_size), Image.Resampling.BILINEAR)
-    return picture
+        for asked in sorted(folder.iterdir()):
+            if not asked.name.startswith(".") and asked.name != _MADE_BY_MACOS:
+                entries.append((asked, stat.S_ISDIR(asked.stat().st_mode)))
+    except OSError as error:  # of an entry: a link that leads nowhere, or around in a circle
+        raise DataError(f"{shown(asked)} cannot be read: {error.strerror}") from None
+    return entries
+
+
+def _read(files: _Labelled, image_size: int | None, channels: int, expected: tuple[int, ...] | None = None) -> Tensor:
+    """The images, ``[N, channels, H, W]``; ``expected`` is height and width, None for those of the first."""
+    images = []
+    for path, _ in files:
+        pixels = read_image(path, channels, image_size)
+        height, width = pixels.shape[:2]
+        expected = expected or (height, width)
+        if (height, width) != expected:
+            raise DataError(
+                f"{shown(path)} has {width}x{height} pixels, other images have {expected[1]}x{expected[0]}; set "
+                "image_size to resize all images"
+            )
+        images.append(pixels)
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+
+
+def _labels(files: _Labelled) -> Tensor:
+    return torch.tensor([label for _, label in files], dtype=torch.int64)
+
+
+def _notes(root: Path, left_out: list[Path]) -> tuple[str, ...]:
+    if not left_out:
+        return ()
+    example = shown(left_out[0].relative_to(root))
+    return (f"{shown(root)}: {len(left_out)} entries are left out, such as {example}; legal: {_LEGAL_FILES}",)

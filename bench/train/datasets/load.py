@@ -49,7 +49,7 @@ def load_folder(
         DataError: there is no data root, or the folder cannot be read.
     """
     root = _required(data_root, dataset)
-    return RawData(*load_image_folder(root / folder, image_size, channels or 3))
+    return load_image_folder(root / folder, image_size, channels or 3)
 
 
 def load_torchvision(

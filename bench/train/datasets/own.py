@@ -20,13 +20,17 @@ _TEST_EVERY = 5  # of a data set without a test split, every fifth sample is one
 
 @dataclass(frozen=True)
 class RawData:
-    """Images ``[N, channels, H, W]`` (uint8 or float) and labels ``[N]`` (int64), as the files have them."""
+    """Images ``[N, channels, H, W]`` (uint8 or float) and labels ``[N]`` (int64), as the files have them.
+
+    ``notes`` are sentences about what was loaded that a person should read.
+    """
 
     train_images: Tensor
     train_labels: Tensor
     test_images: Tensor
     test_labels: Tensor
     class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def load(row: Dataset, known: Mapping[str, Any]) -> RawData:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.config.axes import values_of
+from bench.config.batches import SampleCounts
 from bench.config.cell import Cell
 from bench.config.datasets import CIFAR10_CLASSES, CIFAR10_MAP, load_dataset_row
 from bench.errors import DataError
@@ -42,6 +43,7 @@ class Splits:
         asymmetric: the class map of asymmetric noise, None where there is none.
         fingerprint: a hash of the raw images and labels, so that a reader can tell whether two records saw the same
             data.
+        notes: sentences about what was loaded that a person should read.
     """
 
     train: Split
@@ -50,12 +52,18 @@ class Splits:
     classes: int
     asymmetric: tuple[tuple[int, int], ...] | None
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """``(channels, height, width)``."""
         channels, height, width = self.train.images.shape[1:]
         return channels, height, width
+
+    @property
+    def sample_counts(self) -> SampleCounts:
+        """The number of images in each split."""
+        return SampleCounts(len(self.train), len(self.validation), len(self.test))
 
 
 def load_splits(cell: Cell, data_root: Path | None, download: bool = False) -> Splits:
@@ -76,7 +84,8 @@ def load_splits(cell: Cell, data_root: Path | None, download: bool = False) -> S
     validation_size = max(1, round(len(order) * VALIDATION_SHARE))
     if len(order) <= validation_size:
         raise DataError(
-            f"train_samples = {len(order)} leaves none to train on beside the validation split; legal: 2 or more"
+            f"dataset {cell.dataset!r} has {len(order)} training samples, which leaves none to train on beside the "
+            "validation split; legal: 2 or more"
         )
     chosen, held_out = order[validation_size:], order[:validation_size]
 
@@ -95,6 +104,7 @@ def load_splits(cell: Cell, data_root: Path | None, download: bool = False) -> S
         classes=len(raw.class_names),
         asymmetric=CIFAR10_MAP if is_cifar10 else row.asymmetric,
         fingerprint=_fingerprint(raw),
+        notes=raw.notes,
     )
 
 

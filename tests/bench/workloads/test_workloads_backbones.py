@@ -275,7 +275,9 @@ def test_images_that_patches_do_not_tile_are_refused_before_anything_runs(networ
 def test_a_batch_of_one_value_a_channel_is_refused_where_batch_norm_would_see_it(
     axes: dict[str, Any], legal: str
 ) -> None:
-    with pytest.raises(ConfigError, match=f"BatchNorm would see one value per channel; legal: {legal}"):
+    with pytest.raises(
+        ConfigError, match=rf"1 image of 3x8x8, on which it cannot train \(ValueError: .*\); legal: {legal}"
+    ):
         cell(**axes)
     cell(**axes, image_size=16)  # four pixels are left
     cell(**axes | {"batch_size": int(legal.split()[0])})
