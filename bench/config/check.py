@@ -34,6 +34,9 @@ _REVERSE_SMOOTHING = 0.1
 # A network of somebody's own is described at this shape where only the data can tell.
 _ANY_SHAPE = ((3, 224, 224), 10)
 
+# The largest number of modules that an error lists as legal.
+_MOST_LISTED = 1000
+
 Changes = dict[str, Any]
 
 
@@ -154,7 +157,7 @@ def _sizes(cell: Cell, _method: Method, network: Network) -> Changes:
     not_read = {name: _default(name) for name in ("cut", "width", "hidden") if name not in network.reads}
     if network.units is None:
         if cell.depth % cell.modules:
-            divisors = [count for count in range(1, cell.depth + 1) if cell.depth % count == 0]
+            divisors = [count for count in range(1, min(cell.depth, _MOST_LISTED) + 1) if cell.depth % count == 0]
             raise ValueError(f"modules = {cell.modules} does not divide depth = {cell.depth}; legal: {divisors}")
         return not_read
     if cell.modules > network.units:

@@ -84,7 +84,11 @@ def load_reference(reference: str) -> Any:
     load: Callable[[], ModuleType]
     if module_name.endswith(".py"):
         path = Path(module_name)
-        if not path.is_file():
+        try:
+            exists = path.is_file()
+        except OSError as error:  # as of a name that is too long
+            raise ConfigError(f"{reference}: {path} cannot be read: {error.strerror}") from None
+        if not exists:
             raise ConfigError(f"{reference}: there is no file {path.absolute()}")
         load = partial(_load_file, path.resolve())
         _search_last(path.resolve().parent)
