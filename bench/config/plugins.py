@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from bench.config.file_names import path_of
 from bench.errors import ConfigError
 
 
@@ -77,7 +78,7 @@ def load_reference(reference: str) -> Any:
     module_name, _, attribute = reference.rpartition(":")
     load: Callable[[], ModuleType]
     if module_name.endswith(".py"):
-        path = Path(module_name)
+        path = path_of(module_name)
         if not path.is_file():
             raise ConfigError(f"{reference}: there is no file {path.absolute()}")
         load = partial(_load_file, path.resolve())
