@@ -19,6 +19,7 @@ from bench.config.axis import Axis
 from bench.config.batches import refuse_single_images
 from bench.config.cell import RECOMPUTED_PARTS, Cell
 from bench.config.datasets import asymmetric_names, is_image_folder, load_dataset_row
+from bench.config.file_names import escaped
 from bench.config.methods import BASELINE, Method, load_method
 from bench.config.networks import Network, describe, load_network
 from bench.config.shapes import known_shape, sides_of
@@ -53,7 +54,8 @@ def make_cell(values: Mapping[str, Any]) -> Cell:
     for name in values:
         if name not in axes():
             raise ConfigError(unknown("axis", name, axes()))
-    given = _without_alias(dict(values))
+    given = {name: escaped(value) if isinstance(value, str) else value for name, value in values.items()}
+    given = _without_alias(given)
     preset = OPTIMIZER_PRESETS.get(str(given.get("optimizer", "adam")), {})
     given |= {name: value for name, value in preset.items() if given.get(name) is None}
     try:

@@ -3,6 +3,7 @@
 from bench.config.axes import axes, value_of
 from bench.config.cell import Cell
 from bench.config.check import OPTIMIZER_PRESETS
+from bench.config.file_names import shown
 
 # Axes that tell cells apart in every pass.
 _IDENTITY = ("seed", "alpha", "optimizer")
@@ -18,4 +19,4 @@ def label(cell: Cell) -> str:
         bears = name in _IDENTITY or row.bears_on & set(cell.passes)
         if value is not None and ((row.shown == "always" and bears) or value != usual[name]):
             words.append(row.words(value))
-    return " ".join(words)
+    return shown(" ".join(words))

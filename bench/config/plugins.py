@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from bench.config.file_names import path_of
 from bench.errors import ConfigError
 
 
@@ -83,7 +84,7 @@ def load_reference(reference: str) -> Any:
     module_name, _, attribute = reference.rpartition(":")
     load: Callable[[], ModuleType]
     if module_name.endswith(".py"):
-        path = Path(module_name)
+        path = path_of(module_name)
         try:
             exists = path.is_file()
         except OSError as error:  # as of a name that is too long

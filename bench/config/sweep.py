@@ -19,6 +19,7 @@ from typing import Any
 from bench.config.axes import axes, value_of
 from bench.config.cell import Cell
 from bench.config.check import make_cell
+from bench.config.file_names import escaped
 from bench.config.methods import load_method, method_names
 from bench.config.plugins import file_of
 from bench.errors import ConfigError, unknown
@@ -215,7 +216,7 @@ def _parse_value(text: str) -> Any:
             return number(text)
         except ValueError:
             continue
-    return {"true": True, "false": False}.get(text, text)
+    return {"true": True, "false": False}.get(text, escaped(text))
 
 
 def _as_list(axis: str, value: Any) -> list[Any]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from bench.config.file_names import shown
 from bench.errors import DataError, first_line
 
 # Pillow knows these formats, but has no decoder for them, or runs another program.
@@ -108,8 +109,3 @@ def _scaled(picture: Image.Image, file: Image.Image) -> Image.Image:
         )
     grey = np.asarray(picture).astype(np.float32) * (255 / (2**bits - 1))
     return Image.fromarray(255 - grey if is_inverted else grey)
-
-
-def shown(path: Path | str) -> str:
-    """A path on one line that JSON and terminals take: characters that cannot be printed are escapes."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(path))

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
+from bench.config.file_names import shown
 from bench.errors import DataError
-from bench.train.datasets.image_file import read_image, shown, suffixes
+from bench.train.datasets.image_file import read_image, suffixes
 
 GREY = np.arange(0, 256, dtype=np.float64).reshape(16, 16)
 
