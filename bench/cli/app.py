@@ -20,8 +20,3 @@ app.command("plan")(friendly(plan))
 app.command("report")(friendly(report))
 app.command("doctor")(friendly(doctor))
 app.command("list")(friendly(list_))
-
-
-def main() -> None:
-    """The entry point of ``sid-bench``."""
-    app()
