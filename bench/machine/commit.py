@@ -47,7 +47,7 @@ def _project_name(file: Path) -> object:
 
 def _is_same_folder(printed: str, folder: Path) -> bool:
     try:
-        return os.path.samefile(printed, folder)
+        return folder.samefile(printed)
     except (OSError, ValueError):
         return False
 
