@@ -209,3 +209,29 @@ def test_the_last_lines_of_a_cell_that_prints_much_are_in_its_record(
     assert str(answer.message).startswith("exited with code 5 and without a result; ")
     assert str(answer.message).endswith("much\nthe end")
     assert len(str(answer.message)) < 3000
+
+
+RANKS_WITHOUT_PROCESSES = """
+import errno, os, psutil, sys, time
+from bench.execute.messages import Limits
+from bench.execute.rank_processes import run_ranks
+os.setsid()  # as the process of a cell
+fork, forks = os.fork, []
+def fork_twice():
+    if len(forks) == 2:
+        raise BlockingIOError(errno.EAGAIN, "no more")
+    forks.append(None)
+    return fork()
+os.fork = fork_twice
+answer = run_ranks(4, Limits(timeout_seconds=60), lambda context: time.sleep(60))
+print(answer.status, answer.message, len(psutil.Process().children()))
+"""
+
+
+def test_a_cell_whose_ranks_cannot_all_be_started_says_so_and_ends_those_that_were() -> None:
+    command = [sys.executable, "-c", RANKS_WITHOUT_PROCESSES]
+    ended = subprocess.run(command, env=bench_environment(), capture_output=True, text=True, timeout=50, check=True)
+    status, message = ended.stdout.split(" ", 1)
+    assert status == "crashed"
+    assert message.startswith("2 of 4 ranks were started: BlockingIOError: [Errno 11] no more (too many processes")
+    assert message.endswith(" 0\n"), "no rank is left"
