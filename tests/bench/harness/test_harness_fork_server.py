@@ -50,6 +50,7 @@ DYING_SERVER = """
 import os, signal, subprocess, sys
 cell = 'sleep 600 & setsid sh -c "sleep 600 & sleep 600" & wait'
 subprocess.Popen(["sh", "-c", cell], start_new_session=True, stdout=subprocess.DEVNULL)
+os.write(int(sys.argv[2]), b"ready\\n")
 open(int(sys.argv[1])).readline()
 os.kill(os.getpid(), signal.SIGKILL)
 """
