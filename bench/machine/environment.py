@@ -11,6 +11,7 @@ from typing import Any
 
 import bench
 from bench.machine.commit import commit_of
+from bench.machine.nvml import driver_version
 from bench.machine.system import printable, this_system
 
 _PROJECT = "sid-bench"
@@ -80,7 +81,7 @@ def torch_environment(device: str) -> dict[str, Any]:
             "gpu_uuid": str(properties.uuid),
             "gpu_memory_bytes": properties.total_memory,
             "cuda": torch.version.cuda,
-            "gpu_driver": _gpu_driver(),
+            "gpu_driver": driver_version(),
         }
     return environment
 
@@ -102,20 +103,6 @@ def _libraries(build: str) -> dict[str, str | None]:
 def _allocator(preloaded: str) -> str:
     """The memory allocator that ``LD_PRELOAD`` names, or else the system's own."""
     return next((name for name in _ALLOCATORS if name in preloaded), f"system ({platform.libc_ver()[0] or 'libc'})")
-
-
-def _gpu_driver() -> str | None:
-    """The driver's version from NVML; None where NVML cannot be initialised."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        try:
-            return str(pynvml.nvmlSystemGetDriverVersion())
-        finally:
-            pynvml.nvmlShutdown()
-    except pynvml.NVMLError:
-        return None
 
 
 def _version(package: str) -> str | None:
