@@ -100,6 +100,7 @@ class ForkServer:
     def _started(self) -> ServerProcess:
         if self._server is None:
             adopt_orphans()
+            self._other_children = children()
             command = self._command or python_command("from bench.execute.forkserver import main; main()")
             try:
                 self._server = ServerProcess(command, self._preload)

@@ -88,3 +88,4 @@ def test_a_server_starts_once_and_an_executor_ends_its_own_server_only(server: F
         assert is_alive(pid)
     assert own.pid is None
     assert not is_alive(pid)
+    assert is_alive(server.pid)  # another child, although the second server had to be killed
