@@ -1,5 +1,6 @@
 """One image file as an array: which formats and modes are read, and how each is scaled."""
 
+import logging
 import os
 import stat
 import sys
@@ -24,6 +25,9 @@ _8_BITS = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "
 _MODES = {1: "L", 3: "RGB"}
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF
 _WHITE_IS_ZERO = 0
+
+# Python prints what nothing handles, and Pillow logs damage that it also raises an error for.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 Pixels = np.ndarray[Any, np.dtype[Any]]
 
