@@ -68,7 +68,7 @@ def is_reference(name: str) -> bool:
 def file_of(name: str) -> Path | None:
     """The file in ``path/to/file.py:attribute``; None for any other name."""
     module, _, _ = name.rpartition(":")
-    return Path(module) if is_reference(name) and module.endswith(".py") else None
+    return path_of(module) if is_reference(name) and module.endswith(".py") else None
 
 
 @cache
