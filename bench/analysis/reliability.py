@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench.analysis.ratio import Ratio, Seconds, log_ratios
+from bench.store.record import TimedProcess
 
 FEWEST_BLOCKS = 10
 # On an idle machine with two cores, 95 % of the cells of the suite "latency" (240 cells) had an interquartile range
@@ -18,11 +19,20 @@ _LARGEST_DIFFERENCE = 7.0
 # The shortest segment, as a fraction of the run. Shorter segments do not change a median, and cannot be distinguished
 # from stalls.
 _SHORTEST_SEGMENT = 0.3
+# Two threads on two cores reach 0.9 or more of twice the speed of one, two threads of one core about 0.6.
+LEAST_EFFICIENCY = 0.75
+MOST_SWITCHES = 10.0  # voluntary ones a step: threads that spin make none, those that sleep one or two an operator
+_FEW_SHARED = 0.1  # of the blocks: a process that runs for a moment disturbs as many on any machine
 _LEAST_SPREAD = 1e-6  # of log-ratios; a smaller spread is rounding
 _NORMAL_MAD = 1.4826  # standard deviation over median absolute deviation, for a normal distribution
 
 
-def noisy_because(processes: Sequence[Seconds], ratio: Ratio, is_baseline: bool) -> str | None:
+def noisy_because(
+    processes: Sequence[Seconds],
+    ratio: Ratio,
+    is_baseline: bool,
+    timed: Sequence[TimedProcess] = (),
+) -> str | None:
     """Return why ``ratio`` is unreliable, as a sentence, or None if no check fails.
 
     The checks are:
@@ -32,11 +42,15 @@ def noisy_because(processes: Sequence[Seconds], ratio: Ratio, is_baseline: bool)
     - The ratio changed: a segment of the run, at least 30 % of it, has another median log-ratio than the rest. The
       difference between neighbouring blocks gives the standard error, so no separate A/A run is needed.
     - The interval of BP compared with itself does not contain 1.
+    - The threads did not have a core each, in some blocks or in all of them: the parallel efficiency was too low.
+    - The threads of BP's step waited for each other asleep instead of spinning, as those of OpenMP do once there are
+      more of them in the process than CPUs. A rule with threads of its own slows BP beside it so.
 
     Args:
         processes: the blocks ``[n, 4]`` of each process: seconds per step of (cell, BP, BP, cell).
         ratio: the result of :func:`bench.analysis.ratio.ratio_of` for ``processes``.
         is_baseline: whether the cell is plain BP.
+        timed: what else was measured in each process.
     """
     reasons = []
     for number, blocks in enumerate(processes, start=1):
@@ -44,7 +58,29 @@ def noisy_because(processes: Sequence[Seconds], ratio: Ratio, is_baseline: bool)
         reasons += [f"{reason}{where}" for reason in _disturbances(blocks)]
     if is_baseline and not ratio.low <= 1 <= ratio.high:
         reasons.append(f"BP compared with itself has a ratio of {ratio}")
+    reasons += filter(None, (_shared_cores(timed), _asleep(timed)))
     return "; ".join(reasons) or None
+
+
+def _shared_cores(timed: Sequence[TimedProcess]) -> str | None:
+    """Return that blocks ran while threads shared a core; None if they did not, or if nothing was measured."""
+    efficiencies = [efficiency for process in timed for efficiency in process.parallel_efficiency or ()]
+    shared = sum(efficiency < LEAST_EFFICIENCY for efficiency in efficiencies)
+    if shared <= _FEW_SHARED * len(efficiencies):
+        return None
+    share = "all" if shared == len(efficiencies) else f"{shared} of {len(efficiencies)}"
+    return (
+        f"{share} blocks ran while the threads did not have a core each: their parallel efficiency was below "
+        f"{LEAST_EFFICIENCY:.0%}"
+    )
+
+
+def _asleep(timed: Sequence[TimedProcess]) -> str | None:
+    """Return that threads of BP's step waited asleep; None if they did not, or if nothing was measured."""
+    switches = max((process.bp_usage.voluntary_switches for process in timed if process.bp_usage), default=0.0)
+    if switches <= MOST_SWITCHES:
+        return None
+    return f"threads of BP's step waited for each other asleep: {switches:.0f} voluntary context switches a step"
 
 
 def _disturbances(blocks: Seconds) -> list[str]:

@@ -12,6 +12,7 @@ from bench.execute.messages import Answer, Request
 from bench.execute.rank_context import RankContext
 from bench.execute.settings_watch import SettingsWatch
 from bench.machine.environment import torch_environment
+from bench.machine.malloc import malloc_variables
 from bench.measure.accuracy import measure_accuracy
 from bench.measure.latency.measure import measure_latency, sample_latency
 from bench.measure.latency.sample import Sample
@@ -104,6 +105,7 @@ def _measure_on_ranks(cell: Cell, dataset: Splits, context: RankContext) -> Answ
 
 def _environment(cell: Cell, cpus: Sequence[int] | None, context: RankContext | None) -> dict[str, Any]:
     environment = torch_environment(cell.device)
+    environment["malloc_variables"] = malloc_variables()
     environment["pinned_cpus"] = None if cpus is None else sorted(cpus)
     if context is not None:
         environment["ranks"] = context.ranks

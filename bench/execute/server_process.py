@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 from typing import BinaryIO
 
 from bench.execute.tail import Tail, drain
+from bench.machine.malloc import kept_memory
 from bench.machine.search_path import child_environment
 
 _CHUNK_BYTES = 1 << 16
@@ -44,7 +45,7 @@ class ServerProcess:
                 pass_fds=(request_reader, reply_writer),
                 stdin=subprocess.DEVNULL,
                 stderr=error_writer,
-                env=child_environment(),
+                env=child_environment() | kept_memory(),
                 start_new_session=True,  # so that Ctrl-C reaches the sweep only, which then ends the server
             )
             on_error.pop_all()

@@ -11,6 +11,7 @@ from typing import Any
 
 import bench
 from bench.machine.commit import commit_of
+from bench.machine.malloc import malloc_variables
 from bench.machine.nvml import driver_version
 from bench.machine.system import printable, this_system
 
@@ -51,7 +52,7 @@ def machine_environment() -> dict[str, Any]:
         "cgroup_cpu_quota_cores": system.cpu_quota(),
         "cgroup_memory_limit_bytes": limit.limit_bytes if limit else None,
         "memory_allocator": _allocator(variables.get("LD_PRELOAD", "")),
-        "malloc_variables": {name: value for name, value in variables.items() if name.startswith("MALLOC_")},
+        "malloc_variables": malloc_variables(),
         "cuda_allocator_variables": {name: variables[name] for name in _CUDA_ALLOCATOR_VARIABLES if name in variables},
     }
 

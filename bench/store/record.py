@@ -150,13 +150,45 @@ class Shares(_Frozen):
     optimizer_seconds: float
 
 
+class StepUsage(_Frozen):
+    """What the kernel counted per step over all threads of the process: page faults and context switches.
+
+    Minor faults are pages that the allocator has given back and fetches again. Voluntary switches are threads that wait
+    for each other asleep instead of spinning.
+    """
+
+    minor_faults: float
+    voluntary_switches: float
+    involuntary_switches: float
+
+
+class TimedProcess(_Frozen):
+    """One process of the latency pass.
+
+    Attributes:
+        median_seconds: of the cell's step.
+        bp_median_seconds: of BP's step beside it.
+        usage: of the cell's steps; None on several ranks.
+        bp_usage: of BP's steps; None on several ranks.
+        parallel_efficiency: before each block, the time of some work in one thread divided by that in all threads and
+            by their number; None with one thread, on several ranks and on CUDA.
+    """
+
+    median_seconds: float
+    bp_median_seconds: float
+    usage: StepUsage | None
+    bp_usage: StepUsage | None
+    parallel_efficiency: list[float] | None
+
+
 class Latency(_Frozen):
     """Seconds per step, and the ratio to BP from the same interleaved blocks.
 
     ``blocks_seconds`` holds the raw samples: for each ABBA block, the seconds per step of (cell, BP, BP, cell), each
     the mean of ``loops`` steps. ``blocks_by_process`` is the number of blocks of each process, in order;
     ``warm_up_steps`` is the sum over processes. ``ratio_ci95`` is a bootstrap interval over processes and blocks.
-    ``noisy_because`` is the reason why the ratio cannot be relied on, or None.
+    ``noisy_because`` is the reason why the ratio cannot be relied on, or None. ``processes`` has one entry per process;
+    None in records that lack it.
     """
 
     median_seconds: float
@@ -172,6 +204,7 @@ class Latency(_Frozen):
     warm_up_steps: int
     blocks_by_process: list[int]
     blocks_seconds: list[tuple[float, float, float, float]]
+    processes: list[TimedProcess] | None = None
 
 
 class Epoch(_Frozen):

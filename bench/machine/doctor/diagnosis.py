@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from bench.machine.doctor.check import Check
+from bench.machine.doctor.cores import cores_at_once
 from bench.machine.doctor.counters import (
     Counters,
     largest_processes,
@@ -41,6 +42,7 @@ def diagnose(system: System, interval_seconds: float = _INTERVAL_SECONDS) -> lis
         *_happened(system, before, after, largest),
         *_clock_settings(system),
         smt(system, None),
+        cores_at_once(system),
         threads(system, None, None),
         affinity(system, None),
         quota(system),

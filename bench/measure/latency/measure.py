@@ -6,16 +6,20 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from bench.analysis.ratio import Seconds, ratio_of
 from bench.analysis.reliability import FEWEST_BLOCKS, noisy_because
 from bench.measure.clock import Clock, clock_for, collector_paused
+from bench.measure.latency.probe import ParallelProbe
 from bench.measure.latency.sample import Sample
 from bench.measure.latency.shares import measure_shares
-from bench.store.record import Latency, Shares
+from bench.measure.latency.usage import Usage, per_step, read_usage
+from bench.store.record import Latency, Shares, TimedProcess
 from bench.train.step import TrainingStep
 
 _WARM_UP_SECONDS = 0.1
@@ -61,26 +65,61 @@ def sample_latency(
         timed: makes the context of all that is timed (:meth:`TrainingStep.timed`).
     """
     legs = (_leg(partial(step, images, labels)), _leg(partial(baseline, images, labels)))
-    return sample_legs(legs, clock_for(images.device), seconds, loops, timed)
+    threads = torch.get_num_threads()
+    probe = ParallelProbe(threads) if images.device.type == "cpu" and threads > 1 else None
+    return sample_legs(legs, clock_for(images.device), seconds, loops, timed, in_this_process=True, probe=probe)
 
 
 def sample_legs(
-    legs: tuple[Leg, Leg], clock: Clock, seconds: float, loops: int | None = None, timed: Timed = nullcontext
+    legs: tuple[Leg, Leg],
+    clock: Clock,
+    seconds: float,
+    loops: int | None = None,
+    timed: Timed = nullcontext,
+    *,
+    in_this_process: bool = False,
+    probe: ParallelProbe | None = None,
 ) -> Sample:
-    """As :func:`sample_latency`, for anything that can run so many steps in a row: the cell's leg, then BP's."""
+    """As :func:`sample_latency`, for anything that can run so many steps in a row.
+
+    Args:
+        legs: the cell's, then BP's.
+        clock: for both.
+        seconds: how long to sample.
+        loops: steps per leg.
+        timed: makes the context of all that is timed.
+        in_this_process: whether all work of the legs is in this process, so that the kernel's counts are those of the
+            legs.
+        probe: asked before each block.
+    """
     warm = [_warm_up(leg, clock) for leg in legs]
     leg_seconds = max(_LEG_SECONDS, clock.resolution_seconds / _RESOLUTION_SHARE)
     loops = loops or max(1, math.ceil(leg_seconds / min(step_seconds for _, step_seconds in warm)))
     blocks: list[tuple[float, float, float, float]] = []
+    efficiency: list[float] = []
+    used: tuple[list[tuple[Usage, Usage]], list[tuple[Usage, Usage]]] = ([], [])
     with collector_paused(), timed():
         start = time.perf_counter()
         while not _is_enough(len(blocks), time.perf_counter() - start, seconds):
             mirrored = len(blocks) % 2 == 1
-            first, second = legs[mirrored], legs[not mirrored]
-            a, b, b_again, a_again = _time(clock, [first, second, second, first], loops)
+            first, second = int(mirrored), int(not mirrored)
+            if probe is not None:
+                efficiency.append(probe.efficiency())
+            order = [first, second, second, first]
+            (a, b, b_again, a_again), usage = _time(clock, [legs[index] for index in order], loops)
+            for index, before_and_after in zip(order, pairwise(usage), strict=True):
+                used[index].append(before_and_after)
             blocks.append((b, a, a_again, b_again) if mirrored else (a, b, b_again, a_again))
             gc.collect(0)  # frees cycles that the block has left; older objects are not examined
-    return Sample(blocks_seconds=blocks, loops=loops, warm_up_steps=sum(steps for steps, _ in warm))
+    own_usage, bp_usage = (per_step(counts, loops) if in_this_process else None for counts in used)
+    return Sample(
+        blocks_seconds=blocks,
+        loops=loops,
+        warm_up_steps=sum(steps for steps, _ in warm),
+        usage=own_usage,
+        bp_usage=bp_usage,
+        parallel_efficiency=efficiency if probe is not None else None,
+    )
 
 
 def measure_latency(
@@ -129,6 +168,7 @@ def summarise(
     blocks = np.concatenate(processes)
     own, baseline = blocks[:, [0, 3]], blocks[:, [1, 2]]
     ratio = ratio_of(processes)
+    timed = [_timed_process(sample) for sample in samples]
     return Latency(
         median_seconds=float(np.median(own)),
         iqr_seconds=_iqr(own),
@@ -137,12 +177,24 @@ def summarise(
         ratio_to_bp=ratio.value,
         ratio_ci95=(ratio.low, ratio.high),
         samples_per_second=batch_size / float(np.median(own)),
-        noisy_because=noisy_because(processes, ratio, is_baseline),
+        noisy_because=noisy_because(processes, ratio, is_baseline, timed),
         shares=shares,
         loops=samples[0].loops,
         warm_up_steps=sum(sample.warm_up_steps for sample in samples),
         blocks_by_process=[len(process) for process in processes],
         blocks_seconds=[(float(a), float(b), float(c), float(d)) for a, b, c, d in blocks.round(9)],
+        processes=timed,
+    )
+
+
+def _timed_process(sample: Sample) -> TimedProcess:
+    blocks = np.array(sample.blocks_seconds)
+    return TimedProcess(
+        median_seconds=float(np.median(blocks[:, [0, 3]])),
+        bp_median_seconds=float(np.median(blocks[:, [1, 2]])),
+        usage=sample.usage,
+        bp_usage=sample.bp_usage,
+        parallel_efficiency=sample.parallel_efficiency,
     )
 
 
@@ -167,13 +219,15 @@ def _leg(step: Callable[[], object]) -> Leg:
     return run
 
 
-def _time(clock: Clock, legs: Sequence[Leg], loops: int) -> list[float]:
-    """Seconds a step of each leg, each run ``loops`` times."""
+def _time(clock: Clock, legs: Sequence[Leg], loops: int) -> tuple[list[float], list[Usage]]:
+    """Seconds a step of each leg, each run ``loops`` times, and the kernel's counts before, between and after them."""
+    usage = [read_usage()]
     marks = [clock.mark()]
     for leg in legs:
         leg(loops)
         marks.append(clock.mark())
-    return [seconds / loops for seconds in clock.seconds_between(marks)]
+        usage.append(read_usage())  # about a microsecond at the start of the next leg
+    return [seconds / loops for seconds in clock.seconds_between(marks)], usage
 
 
 def _warm_up(leg: Leg, clock: Clock) -> tuple[int, float]:
@@ -182,7 +236,7 @@ def _warm_up(leg: Leg, clock: Clock) -> tuple[int, float]:
     steps, loops = 1, 1
     give_up = time.perf_counter() + _WARM_UP_LIMIT_SECONDS
     while True:
-        first, second = _time(clock, [leg, leg], loops)
+        (first, second), _ = _time(clock, [leg, leg], loops)
         steps += 2 * loops
         is_stable = abs(first - second) <= _HALVES_AGREE * second and 2 * loops * second >= _WARM_UP_SECONDS
         if is_stable or time.perf_counter() >= give_up:

@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from bench.store.record import StepUsage
+
 
 class Sample(BaseModel):
     """The timings of one process, for the process that computes the statistics of all of them.
@@ -11,6 +13,9 @@ class Sample(BaseModel):
             the two of one leg are in the order in which they ran, and every second block ran BP first and last.
         loops: steps per leg.
         warm_up_steps: steps of both kinds that ran before the first block.
+        usage: what the kernel counted in the cell's legs; None if some of their work was in other processes.
+        bp_usage: likewise in BP's legs.
+        parallel_efficiency: see :class:`bench.store.record.TimedProcess`; one per block.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -18,3 +23,6 @@ class Sample(BaseModel):
     blocks_seconds: list[tuple[float, float, float, float]]
     loops: int
     warm_up_steps: int
+    usage: StepUsage | None = None
+    bp_usage: StepUsage | None = None
+    parallel_efficiency: list[float] | None = None
