@@ -28,7 +28,8 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     Columns are the cell's axes, and ``memory.*``, ``latency.*`` and ``accuracy.*`` where they were measured. Further
     columns are:
 
-    - ``layout``: ``cascade``, ``pipeline`` or ``unknown``.
+    - ``layout``: ``cascade`` or ``pipeline``; ``unknown`` of a network that is not installed, if the record, such as
+      one of schemas 1 to 3, does not hold it.
     - ``image`` (channels x height x width) and ``pixels`` (their product).
     - ``ranks``: the number of ranks.
     - ``layers_per_module``: depth divided by modules.
@@ -54,7 +55,7 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
 def _row(record: Record) -> dict[str, Any]:
     values = values_of(record.cell)
     row: dict[str, Any] = {"id": record.id, "status": record.status, "message": record.message} | values
-    row["layout"] = layout(record.cell.network)
+    row["layout"] = record.layout or layout(record.cell.network)
     row["is_baseline"] = is_baseline(record.cell)
     row["image"] = UNKNOWN if record.data is None else "x".join(map(str, record.data.shape))
     row["pixels"] = 0 if record.data is None else prod(record.data.shape)

@@ -38,7 +38,8 @@ def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
                 "seeds": str(part["seed"].nunique()),
                 "last epoch, %": mean_and_range(part["accuracy.test_last"]),
                 "mean of last ten, %": mean_percent(part["accuracy.test_mean_last10"]),
-                "at best validation, %": mean_percent(part["accuracy.test_at_best_validation"]),
+                "chosen epoch, %": mean_percent(part["accuracy.test_at_best_validation"]),
+                "chosen by clean labels, %": mean_percent(part["accuracy.test_at_best_clean_validation"]),
                 "best on test (optimistic), %": mean_percent(part["accuracy.test_best_optimistic"]),
                 "last epoch minus BP's, points [95 %]": difference_text(paired_differences(same_cells, series)),
             }

@@ -38,8 +38,8 @@ def latency_ratio(row: pd.Series) -> str:
 
 
 def mean_percent(shares: pd.Series) -> str:
-    """Return the mean of fractions, in percent."""
-    return f"{100 * shares.mean():.1f}"
+    """Return the mean of fractions, in percent; ``not measured`` if one is missing."""
+    return NOT_MEASURED if shares.isna().any() else f"{100 * shares.mean():.1f}"
 
 
 def mean_and_range(shares: pd.Series) -> str:
