@@ -21,6 +21,9 @@ UNKNOWN = "unknown"
 # Fields of a memory measurement that are models with fields of their own.
 _NESTED = ("at_peak", "allocator", "timeline")
 
+# Fields of an accuracy that say which test images were predicted correctly.
+_PREDICTIONS = ("correct_last", "correct_at_best_validation")
+
 
 def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     """Return a table with one row per record.
@@ -31,6 +34,9 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     - ``layout``: ``cascade`` or ``pipeline``; ``unknown`` of a network that is not installed, if the record, such as
       one of schemas 1 to 3, does not hold it.
     - ``image`` (channels x height x width) and ``pixels`` (their product).
+    - ``fingerprint`` of the data and ``test_images``, the number of images in the test set; None and NaN if unknown.
+    - ``accuracy.correct_last`` and ``accuracy.correct_at_best_validation``
+      (:class:`bench.store.correct.Correct`), or None.
     - ``ranks``: the number of ranks.
     - ``layers_per_module``: depth divided by modules.
     - ``configuration``: equal for records that differ only in training rule, seed and label noise.
@@ -59,6 +65,8 @@ def _row(record: Record) -> dict[str, Any]:
     row["is_baseline"] = is_baseline(record.cell)
     row["image"] = UNKNOWN if record.data is None else "x".join(map(str, record.data.shape))
     row["pixels"] = 0 if record.data is None else prod(record.data.shape)
+    row["fingerprint"] = None if record.data is None else record.data.fingerprint
+    row["test_images"] = float("nan") if record.data is None else record.data.test_samples
     paired = {name: value for name, value in values.items() if name not in unpaired()}
     row["configuration"] = _text_of(paired, _VARIED)
     row["ranks"] = row.get("ranks", 1) if record.ranks is None else len(record.ranks.modules)
@@ -69,11 +77,12 @@ def _row(record: Record) -> dict[str, Any]:
         measured = getattr(record, part)
         row[f"has_{part}"] = measured is not None
         if measured is not None:
-            content = measured.model_dump(exclude={"epochs", "blocks_seconds", *_NESTED})
+            content = measured.model_dump(exclude={"epochs", "blocks_seconds", *_PREDICTIONS, *_NESTED})
             content |= content.pop("shares", None) or {}
             row |= {f"{part}.{name}": value for name, value in content.items()}
     if record.accuracy is not None:
         row["accuracy.by_epoch"] = [epoch.test for epoch in record.accuracy.epochs]
+        row |= {f"accuracy.{name}": getattr(record.accuracy, name) for name in _PREDICTIONS}
     if record.memory is not None:
         row |= _memory_in_detail(record, record.memory)
         if record.ranks is not None and record.ranks.peak_total_bytes is not None:

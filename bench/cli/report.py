@@ -46,9 +46,14 @@ def _print_table(console: Console, summary: Any) -> None:
             # One word per line, so that the numbers keep to theirs on a terminal of 80 columns.
             table.add_column(str(column).replace(" ", "\n").replace("/\n", "/ ").replace("[95\n", "[95 "), no_wrap=True)
         for row in rows.itertuples(index=False):
-            texts = ["-" if value == "not measured" else str(value).replace("] noisy", "]\nnoisy") for value in row[2:]]
+            texts = ["-" if value == "not measured" else _in_lines(str(value)) for value in row[2:]]
             if set(texts[1:]) != {"-"}:
                 table.add_row(*map(Text, texts))
         if table.row_count:
             console.print(table)
             console.print()
+
+
+def _in_lines(text: str) -> str:
+    """Return a number with its interval, its verdict and its sample each on a line of its own."""
+    return text.replace("] ", "]\n").replace(" (", "\n(").replace(", no", ",\nno").replace("s, ", "s,\n")

@@ -1,12 +1,22 @@
 """The summary: every method compared with BP on the largest configuration of each network."""
 
+from typing import Any
+
 import pandas as pd
 
-from bench.analysis.differences import paired_differences
+from bench.analysis.differences import compared_with_bp
 from bench.analysis.frame import UNKNOWN
 from bench.analysis.headline import headline_accuracies, headline_costs
 from bench.analysis.series import ordered_series
-from bench.report.tables.text import NOT_MEASURED, difference_text, latency_ratio, mean_percent, mebibytes, ratio
+from bench.report.tables.text import (
+    BASELINE,
+    NOT_MEASURED,
+    latency_ratio,
+    mean_percent,
+    mebibytes,
+    ratio,
+    with_verdicts,
+)
 
 
 def summary_table(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -16,7 +26,7 @@ def summary_table(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     this order, among the cells on which BP was measured, too. Accuracies are those of the configuration with the most
     records. Intervals are 95 % intervals. Columns without any number are left out.
     """
-    rows: list[dict[str, str]] = []
+    rows: list[dict[str, Any]] = []
     notes: list[str] = []
     for network, part in frame.groupby("network", sort=True):
         costs = headline_costs(part)
@@ -44,7 +54,7 @@ def summary_table(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         ]
     if not rows:
         return pd.DataFrame(columns=["network", "layout", "method"]), "There is nothing to compare with BP"
-    table = pd.DataFrame(rows).fillna(NOT_MEASURED)
+    table = pd.DataFrame(with_verdicts(rows)).fillna(NOT_MEASURED)
     return table.loc[:, (table != NOT_MEASURED).any()], "; ".join(notes)
 
 
@@ -67,12 +77,15 @@ def _cost_cells(rows: pd.DataFrame) -> dict[str, str]:
     return cells
 
 
-def _accuracy_cells(rows: pd.DataFrame, series: str, rates: list[float]) -> dict[str, str]:
-    cells = {}
+def _accuracy_cells(rows: pd.DataFrame, series: str, rates: list[float]) -> dict[str, Any]:
+    cells: dict[str, Any] = {}
     for rate in rates:
         at_rate = rows[rows["noise_rate"] == rate] if not rows.empty else rows
         noise = f"noise {rate:g}" if rate else "clean"
         own = at_rate[at_rate["series"] == series]
         cells[f"test accuracy, {noise}, %"] = mean_percent(own["accuracy.test_last"]) if len(own) else NOT_MEASURED
-        cells[f"minus BP's, {noise}, points [95 %]"] = difference_text(paired_differences(at_rate, series))
+        is_baseline = len(own) > 0 and own["is_baseline"].all()
+        cells[f"minus BP's, {noise}, points"] = (
+            BASELINE if is_baseline else compared_with_bp(at_rate, series, "last") if len(own) else NOT_MEASURED
+        )
     return cells

@@ -1,10 +1,10 @@
 """The numbers of the report, compared with numbers computed by hand."""
 
-import numpy as np
+import re
+
 import pandas as pd
 import pytest
 from record_builder import made_data, make_record
-from scipy import stats
 
 from bench.analysis.frame import layout, records_frame
 from bench.analysis.panels import slices
@@ -16,7 +16,7 @@ from bench.report.tables.failures import failure_table
 from bench.report.tables.layouts import layouts_table
 from bench.report.tables.memory import category_table, growth_table
 from bench.report.tables.summary import summary_table
-from bench.report.tables.text import difference_text, mebibytes
+from bench.report.tables.text import mebibytes
 from bench.store.record import Record
 
 
@@ -48,19 +48,12 @@ def test_the_summary_shows_the_largest_configuration_and_names_it(frame: pd.Data
 def test_accuracy_differences_are_paired_by_seed(frame: pd.DataFrame) -> None:
     table, _ = summary_table(frame)
     rows = table.set_index("method")
-    assert rows.loc["sid-streamed", "minus BP's, noise 0.4, points [95 %]"] == "+2.0 [+2.0, +2.0]"
+    difference = rows.loc["sid-streamed", "minus BP's, noise 0.4, points"]
+    assert re.fullmatch(r"\+2\.0 \[.*\] \w+ \(3 seeds, 100 images\)", difference)
     assert rows.loc["bp", "test accuracy, clean, %"] == "91.0"
     detailed = accuracy_table(frame)
     assert set(detailed["seeds"]) == {"3"}
     assert len(detailed) == 6
-
-
-def test_the_interval_of_a_difference_is_a_t_interval() -> None:
-    differences = np.array([1.0, 2.0, 4.0])
-    low, high = stats.t.interval(0.95, 2, loc=differences.mean(), scale=stats.sem(differences))
-    assert difference_text(differences) == f"+2.3 [{low:+.1f}, {high:+.1f}]"
-    assert difference_text(np.array([1.0])) == "+1.0 (one seed, no interval)"
-    assert difference_text(np.array([])) == "not measured"
 
 
 def test_growth_compares_the_smallest_with_the_largest_depth(frame: pd.DataFrame) -> None:
