@@ -29,20 +29,19 @@ _PREDICTIONS: dict[Epoch, str] = {
 _SEEDS_ONLY = "over seeds only: records do not say which images were predicted correctly"
 
 
-def compared_with_bp(rows: pd.DataFrame, series: str, epoch: Epoch) -> Comparison:
-    """Return the comparison of ``series`` with BP in test accuracy at ``epoch``.
+def compared_with_bp(own: pd.DataFrame, baseline: pd.DataFrame, epoch: Epoch) -> Comparison:
+    """Return the comparison of a method with BP in test accuracy at ``epoch``.
 
     Where all records hold their predictions, on the same images, it is paired by seed and image. Otherwise it is paired
     by seed only: its interval then says nothing of other test images, and the number of images of the estimate is None.
 
     Args:
-        rows: the accuracies of one cell, which differ in training rule and seed.
-        series: the method that is compared.
+        own: the accuracies of the method on one cell, one or more, which differ in the seed.
+        baseline: those of BP.
         epoch: the last one, or the one that validation chooses.
     """
-    own, baseline = rows[rows["series"] == series], rows[rows["is_baseline"]]
     outcome = _difference(_by_seed(own, epoch), _by_seed(baseline, epoch), epoch)
-    return Comparison(series, "bp", STATISTICS[f"accuracy_{epoch}"], outcome, MARGIN_POINTS)
+    return Comparison(own.iloc[0]["series"], "bp", STATISTICS[f"accuracy_{epoch}"], outcome, MARGIN_POINTS)
 
 
 def _by_seed(rows: pd.DataFrame, epoch: Epoch) -> pd.DataFrame:

@@ -8,13 +8,21 @@ import pandas as pd
 
 from bench.analysis.bounds import lower_bound_bytes
 from bench.analysis.series import series_names
-from bench.config.axes import unpaired, values_of
+from bench.config.axes import axes, bearing_on, unpaired, values_of
+from bench.config.axis import Axis
 from bench.config.check import is_baseline
+from bench.config.label import words_of
 from bench.config.networks import known_network
 from bench.store.record import Allocator, CreatedBytes, Memory, Record
 
 # Axes in which the records of one configuration may differ besides the training rule: noise and seed.
 _VARIED = ("seed", "noise_kind", "noise_rate")
+
+# Axes in which the baselines of one task may differ.
+_VARIED_BY_BASELINES = ("modules", "cut", "optimizer")
+
+# Axes that the name of a network and of its data say.
+_NAMED = {"network", "dataset", "image_size", "channels"}
 
 UNKNOWN = "unknown"
 
@@ -40,6 +48,11 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     - ``ranks``: the number of ranks.
     - ``layers_per_module``: depth divided by modules.
     - ``configuration``: equal for records that differ only in training rule, seed and label noise.
+    - ``step``: equal for records whose training steps differ only in training rule and numbers: the costs and the
+      accuracies of one cell, whatever the epochs.
+    - ``task``: equal for records whose ``step`` differs only in the number of modules, their cut and the optimizer.
+    - ``step_text`` and ``training_text``: what ``step``, apart from network and data, and the rest of ``configuration``
+      are, for a person.
     - ``pair``: equal for a record and BP's record of the same cell.
     - ``group``: equal for records of one pair that differ only in the seed.
     - ``series``: the name of the row's line in a figure; see :func:`bench.analysis.series.series_names`.
@@ -69,6 +82,12 @@ def _row(record: Record) -> dict[str, Any]:
     row["test_images"] = float("nan") if record.data is None else record.data.test_samples
     paired = {name: value for name, value in values.items() if name not in unpaired()}
     row["configuration"] = _text_of(paired, _VARIED)
+    of_step = {name: value for name, value in paired.items() if name not in axes() or _is_of_step(axes()[name])}
+    row["step"] = _text_of(of_step)
+    row["task"] = _text_of(of_step, _VARIED_BY_BASELINES)
+    row["step_text"] = ", ".join(words_of(values, of_step.keys() - _NAMED, of_step))
+    of_training = set(bearing_on(["accuracy"])) & paired.keys() - of_step.keys() - set(_VARIED)
+    row["training_text"] = ", ".join(words_of(values, of_training, of_training))
     row["ranks"] = row.get("ranks", 1) if record.ranks is None else len(record.ranks.modules)
     row |= {"trace": record.trace, "rank_results": record.ranks}
     row["pair"] = _text_of(paired)
@@ -88,6 +107,11 @@ def _row(record: Record) -> dict[str, Any]:
         if record.ranks is not None and record.ranks.peak_total_bytes is not None:
             row["memory.peak_total_bytes"] = max(record.ranks.peak_total_bytes)
     return row
+
+
+def _is_of_step(axis: Axis) -> bool:
+    """Return whether a training step on another value of ``axis`` is another computation, apart from numbers in it."""
+    return "memory" in axis.bears_on or axis.panel
 
 
 def _text_of(values: dict[str, Any], without: Iterable[str] = ()) -> str:

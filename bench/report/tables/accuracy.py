@@ -18,7 +18,7 @@ def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
     measured = frame[frame["has_accuracy"]]
     for _, part in in_order(measured).groupby(["group", "series"], sort=False):
         first, series = part.iloc[0], part.iloc[0]["series"]
-        same_cells = measured[measured["group"] == first["group"]]
+        baseline = measured[(measured["group"] == first["group"]) & measured["is_baseline"]]
         rows.append(
             {
                 "network": first["network"],
@@ -50,7 +50,7 @@ def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
             | {
                 f"{epoch} epoch minus BP's, points": BASELINE
                 if first["is_baseline"]
-                else compared_with_bp(same_cells, series, epoch)
+                else compared_with_bp(part, baseline, epoch)
                 for epoch in EPOCHS
             }
         )

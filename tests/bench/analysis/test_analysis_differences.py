@@ -53,7 +53,8 @@ def drawn(seed: int, seeds: int = 5, images: int = 360, share: float = 0.9) -> F
 
 
 def outcome_of(records: Sequence[Record], epoch: Any = "last") -> Outcome:
-    comparison = compared_with_bp(records_frame(records), "sid-streamed", epoch)
+    frame = records_frame(records)
+    comparison = compared_with_bp(frame[frame["series"] == "sid-streamed"], frame[frame["is_baseline"]], epoch)
     assert comparison.margin == MARGIN_POINTS
     return comparison.outcome
 
