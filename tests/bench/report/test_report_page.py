@@ -217,7 +217,7 @@ def test_the_report_command_prints_the_summary_and_writes_all_files(made_file: P
     assert str(tmp_path / "page.html") in result.output
     assert "sid-streamed" in result.output
     assert len(list((tmp_path / "figures").glob("*.svg"))) == 11
-    assert (tmp_path / "table.md").read_text().startswith("| network | layout | method |")
+    assert (tmp_path / "table.md").read_text().startswith("| network | layout | cell | method |")
 
 
 def test_the_same_records_give_the_same_figures(made_file: Path, tmp_path: Path) -> None:
