@@ -8,18 +8,29 @@ import pandas as pd
 
 from bench.analysis.bounds import lower_bound_bytes
 from bench.analysis.series import series_names
-from bench.config.axes import unpaired, values_of
+from bench.config.axes import axes, bearing_on, unpaired, values_of
+from bench.config.axis import Axis
 from bench.config.check import is_baseline
+from bench.config.label import words_of
 from bench.config.networks import known_network
 from bench.store.record import Allocator, CreatedBytes, Memory, Record
 
 # Axes in which the records of one configuration may differ besides the training rule: noise and seed.
 _VARIED = ("seed", "noise_kind", "noise_rate")
 
+# Axes in which the baselines of one task may differ.
+_VARIED_BY_BASELINES = ("modules", "cut", "optimizer")
+
+# Axes that the name of a network and of its data say.
+_NAMED = {"network", "dataset", "image_size", "channels"}
+
 UNKNOWN = "unknown"
 
 # Fields of a memory measurement that are models with fields of their own.
 _NESTED = ("at_peak", "allocator", "timeline")
+
+# Fields of an accuracy that say which test images were predicted correctly.
+_PREDICTIONS = ("correct_last", "correct_at_best_validation")
 
 
 def records_frame(records: Iterable[Record]) -> pd.DataFrame:
@@ -28,11 +39,20 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     Columns are the cell's axes, and ``memory.*``, ``latency.*`` and ``accuracy.*`` where they were measured. Further
     columns are:
 
-    - ``layout``: ``cascade``, ``pipeline`` or ``unknown``.
+    - ``layout``: ``cascade`` or ``pipeline``; ``unknown`` of a network that is not installed, if the record, such as
+      one of schemas 1 to 3, does not hold it.
     - ``image`` (channels x height x width) and ``pixels`` (their product).
+    - ``fingerprint`` of the data and ``test_images``, the number of images in the test set; None and NaN if unknown.
+    - ``accuracy.correct_last`` and ``accuracy.correct_at_best_validation``
+      (:class:`bench.store.correct.Correct`), or None.
     - ``ranks``: the number of ranks.
     - ``layers_per_module``: depth divided by modules.
     - ``configuration``: equal for records that differ only in training rule, seed and label noise.
+    - ``step``: equal for records whose training steps differ only in training rule and numbers: the costs and the
+      accuracies of one cell, whatever the epochs.
+    - ``task``: equal for records whose ``step`` differs only in the number of modules, their cut and the optimizer.
+    - ``step_text`` and ``training_text``: what ``step``, apart from network and data, and the rest of ``configuration``
+      are, for a person.
     - ``pair``: equal for a record and BP's record of the same cell.
     - ``group``: equal for records of one pair that differ only in the seed.
     - ``series``: the name of the row's line in a figure; see :func:`bench.analysis.series.series_names`.
@@ -54,12 +74,20 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
 def _row(record: Record) -> dict[str, Any]:
     values = values_of(record.cell)
     row: dict[str, Any] = {"id": record.id, "status": record.status, "message": record.message} | values
-    row["layout"] = layout(record.cell.network)
+    row["layout"] = record.layout or layout(record.cell.network)
     row["is_baseline"] = is_baseline(record.cell)
     row["image"] = UNKNOWN if record.data is None else "x".join(map(str, record.data.shape))
     row["pixels"] = 0 if record.data is None else prod(record.data.shape)
+    row["fingerprint"] = None if record.data is None else record.data.fingerprint
+    row["test_images"] = float("nan") if record.data is None else record.data.test_samples
     paired = {name: value for name, value in values.items() if name not in unpaired()}
     row["configuration"] = _text_of(paired, _VARIED)
+    of_step = {name: value for name, value in paired.items() if name not in axes() or _is_of_step(axes()[name])}
+    row["step"] = _text_of(of_step)
+    row["task"] = _text_of(of_step, _VARIED_BY_BASELINES)
+    row["step_text"] = ", ".join(words_of(values, of_step.keys() - _NAMED, of_step))
+    of_training = set(bearing_on(["accuracy"])) & paired.keys() - of_step.keys() - set(_VARIED)
+    row["training_text"] = ", ".join(words_of(values, of_training, of_training))
     row["ranks"] = row.get("ranks", 1) if record.ranks is None else len(record.ranks.modules)
     row |= {"trace": record.trace, "rank_results": record.ranks}
     row["pair"] = _text_of(paired)
@@ -68,16 +96,22 @@ def _row(record: Record) -> dict[str, Any]:
         measured = getattr(record, part)
         row[f"has_{part}"] = measured is not None
         if measured is not None:
-            content = measured.model_dump(exclude={"epochs", "blocks_seconds", *_NESTED})
+            content = measured.model_dump(exclude={"epochs", "blocks_seconds", *_PREDICTIONS, *_NESTED})
             content |= content.pop("shares", None) or {}
             row |= {f"{part}.{name}": value for name, value in content.items()}
     if record.accuracy is not None:
         row["accuracy.by_epoch"] = [epoch.test for epoch in record.accuracy.epochs]
+        row |= {f"accuracy.{name}": getattr(record.accuracy, name) for name in _PREDICTIONS}
     if record.memory is not None:
         row |= _memory_in_detail(record, record.memory)
         if record.ranks is not None and record.ranks.peak_total_bytes is not None:
             row["memory.peak_total_bytes"] = max(record.ranks.peak_total_bytes)
     return row
+
+
+def _is_of_step(axis: Axis) -> bool:
+    """Return whether a training step on another value of ``axis`` is another computation, apart from numbers in it."""
+    return "memory" in axis.bears_on or axis.panel
 
 
 def _text_of(values: dict[str, Any], without: Iterable[str] = ()) -> str:

@@ -1,6 +1,8 @@
 """``sid-bench report``: makes a page of results files."""
 
+import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +13,9 @@ from rich.text import Text
 
 from bench.cli.console import err, out
 from bench.store.text_file import standard_stream
+
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+_WIDTH = 15  # of a difference: "[-12.3, +12.3]"
 
 
 def report(
@@ -29,26 +34,43 @@ def report(
     summary = write_report(files, path, figures, markdown)
     console = err if standard_stream(path) is sys.stdout else out  # a page on standard output stays alone there
     if not quiet:
-        cost = [column for column in summary.columns if "accuracy" not in column and "minus" not in column]
-        _print_table(console, summary[cost])  # in two parts, so that a terminal of 80 columns shows them whole
-        if len(cost) < len(summary.columns):
-            # Network, layout and method again, so that each row says what it is about.
-            _print_table(console, summary[[*cost[:3], *summary.columns[len(cost) :]]])
+        # In parts, so that a terminal of 80 columns shows them whole: costs, then each rate of label noise.
+        for columns in _parts(list(summary.columns)):
+            _print_table(console, summary[columns])
     console.print(str(path.resolve()), markup=False, highlight=False)
 
 
+def _parts(columns: list[str]) -> list[list[str]]:
+    """Return the columns of the summary in parts, each after those that say what a row is about."""
+    numbers = columns.index("method") + 1
+    parts: dict[str, list[str]] = {}
+    for column in columns[numbers:]:
+        rate = column.split(", ")[1] if column.startswith(("accuracy, ", "minus BP's, ")) else "costs"
+        parts.setdefault(rate, columns[:numbers]).append(column)
+    return list(parts.values())
+
+
 def _print_table(console: Console, summary: Any) -> None:
-    """Prints the methods that have any number in ``summary``, one table per network; its layout is in the title."""
-    for (network, layout), rows in summary.groupby(["network", "layout"], sort=False):
-        title = str(network) if str(network).startswith(str(layout)) else f"{network} ({layout})"
-        table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
-        for column in summary.columns[2:]:
+    """Prints the methods that have any number in ``summary``, one table per cell; its network is in the title."""
+    for (network, layout, cell), rows in summary.groupby(["network", "layout", "cell"], sort=False):
+        name = str(network) if str(network).startswith(str(layout)) else f"{network} ({layout})"
+        table = Table(title=f"{name}: {cell}", title_justify="left", box=None, padding=(0, 2, 0, 0))
+        shown = rows.loc[:, "method":]
+        for column in shown.columns:
             # One word per line, so that the numbers keep to theirs on a terminal of 80 columns.
             table.add_column(str(column).replace(" ", "\n").replace("/\n", "/ ").replace("[95\n", "[95 "), no_wrap=True)
-        for row in rows.itertuples(index=False):
-            texts = ["-" if value == "not measured" else str(value).replace("] noisy", "]\nnoisy") for value in row[2:]]
+        for row in shown.itertuples(index=False):
+            texts = ["-" if value == "not measured" else _in_lines(str(value)) for value in row]
             if set(texts[1:]) != {"-"}:
                 table.add_row(*map(Text, texts))
         if table.row_count:
             console.print(table)
             console.print()
+
+
+def _in_lines(text: str) -> str:
+    """Return a latency ratio or a difference in lines: a number with its interval, its verdict and its sample."""
+    if not text.startswith(("+", "-")):
+        return text.replace("] noisy", "]\nnoisy")
+    kept_together = re.sub(r"\[.*\]|\d+ (seed|image)s?", lambda found: found[0].replace(" ", _NO_BREAK), text)
+    return "\n".join(textwrap.wrap(kept_together, _WIDTH)).replace(_NO_BREAK, " ")

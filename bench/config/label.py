@@ -1,22 +1,34 @@
 """A cell on one line, for a person: two cells of one sweep that differ read differently."""
 
-from bench.config.axes import axes, value_of
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from bench.config.axes import axes, values_of
 from bench.config.cell import Cell
 from bench.config.check import OPTIMIZER_PRESETS
 from bench.config.file_names import shown
 
 # Axes that tell cells apart in every pass.
-_IDENTITY = ("seed", "alpha", "optimizer")
+_IDENTITY = frozenset({"seed", "alpha", "optimizer"})
 
 
 def label(cell: Cell) -> str:
     """What ``cell`` is: its sizes, whatever bears on its passes, and every axis that is not at its usual value."""
-    usual = {name: row.default for name, row in axes().items()} | OPTIMIZER_PRESETS.get(cell.optimizer, {})
-    usual |= {"noise_kind": "none", "passes": cell.passes}
-    words = []
-    for name, row in axes().items():
-        value = value_of(cell, name)
-        bears = name in _IDENTITY or row.bears_on & set(cell.passes)
-        if value is not None and ((row.shown == "always" and bears) or value != usual[name]):
-            words.append(row.words(value))
-    return shown(" ".join(words))
+    bearing = {name for name, row in axes().items() if row.bears_on & set(cell.passes)}
+    return shown(" ".join(words_of(values_of(cell), axes(), _IDENTITY | bearing)))
+
+
+def words_of(values: Mapping[str, Any], names: Collection[str], always: Collection[str]) -> list[str]:
+    """The words for ``values`` on the axes in ``names``, in the order of the table of axes.
+
+    An axis at its usual value is left out, unless it is in ``always`` and the table says that a line always shows it.
+    """
+    usual = {name: row.default for name, row in axes().items()} | OPTIMIZER_PRESETS.get(values["optimizer"], {})
+    usual |= {"noise_kind": "none", "passes": values["passes"]}
+    return [
+        row.words(values[name])
+        for name, row in axes().items()
+        if name in names
+        and values[name] is not None
+        and ((row.shown == "always" and name in always) or values[name] != usual[name])
+    ]

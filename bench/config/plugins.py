@@ -131,26 +131,33 @@ def call_with_known(function: Callable[..., Any], known: Mapping[str, Any], usua
         what: names the function in an error.
 
     Raises:
-        ConfigError: it needs an argument that is not known.
+        ConfigError: it needs an argument that is not known, or calls ``sys.exit``.
     """
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        return function(*(known[name] for name in usual))
+        return _call(function, what, *(known[name] for name in usual))
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return function(**known)
+        return _call(function, what, **known)
     named = {parameter.name: known[parameter.name] for parameter in parameters if parameter.name in known}
     needed = [parameter for parameter in parameters if parameter.default is parameter.empty]
     needed = [parameter for parameter in needed if parameter.kind is not parameter.VAR_POSITIONAL]
     unknown_names = [parameter.name for parameter in needed if parameter.name not in known]
     if not unknown_names and not any(parameter.kind is parameter.POSITIONAL_ONLY for parameter in needed):
-        return function(**named)
+        return _call(function, what, **named)
     if len(needed) == len(usual):
-        return function(*(known[name] for name in usual))
+        return _call(function, what, *(known[name] for name in usual))
     raise ConfigError(
         f"{what} needs the argument {unknown_names[0] if unknown_names else needed[0].name!r}; legal: "
         f"{', '.join(known)}, or the {len(usual)} arguments {', '.join(usual)} in this order"
     )
+
+
+def _call(function: Callable[..., Any], what: str, *arguments: Any, **keywords: Any) -> Any:
+    try:
+        return function(*arguments, **keywords)
+    except SystemExit as error:  # it would end this process without a word
+        raise ConfigError(f"{what} calls sys.exit({error.code!r}); legal: a function that returns") from error
 
 
 def _guarded(load: Callable[[], Any], what: str) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.config.cell import Cell, Pass
+from bench.config.networks import Layout
 from bench.measure.latency.sample import Sample
 from bench.store.record import Accuracy, Data, Latency, Memory, Ranks, Status, Trace
 
@@ -94,7 +95,7 @@ class Answer(_Message):
         work_seconds: time spent on data, network and passes; None where the process ended without an answer.
         environment: where the cell was measured, as a record stores it; may lack what every process of a sweep shares.
         latency_sample: of a process that is not its cell's last.
-        data, parameters, memory, latency, accuracy, trace, ranks: the parts of the record.
+        data, layout, parameters, memory, latency, accuracy, trace, ranks: the parts of the record.
     """
 
     status: Status
@@ -105,6 +106,7 @@ class Answer(_Message):
     environment: dict[str, Any] = Field(default_factory=dict)
     latency_sample: Sample | None = None
     data: Data | None = None
+    layout: Layout | None = None
     parameters: int | None = None
     memory: Memory | None = None
     latency: Latency | None = None

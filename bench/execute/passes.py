@@ -22,6 +22,7 @@ from bench.measure.trace.recorder import trace_step
 from bench.store.record import Data
 from bench.train.datasets.splits import Splits
 from bench.train.networks.build import build_network
+from bench.train.networks.own import layout_of
 from bench.train.step import TrainingStep, build_step
 
 
@@ -56,6 +57,7 @@ def run_passes(request: Request, dataset: Splits, context: RankContext | None, w
         update={
             "environment": environment,
             "data": _describe(dataset),
+            "layout": layout_of(network),
             "parameters": sum(parameter.numel() for parameter in network.parameters()),
         }
     )

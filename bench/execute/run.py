@@ -193,6 +193,7 @@ def _make_record(cell: Cell, suite: str, answer: Answer, attempts: int, timing: 
         suite=suite,
         cell=cell,
         data=answer.data,
+        layout=answer.layout,
         parameters=answer.parameters,
         memory=answer.memory,
         latency=answer.latency,

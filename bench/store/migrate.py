@@ -2,7 +2,9 @@
 
 Schema 2 added memory by category, the memory timeline and the allocator's count (unknown in older records), the check
 of reliability, throughput and processes of a latency, and the number of attempts. Schema 3 added traces and results of
-several ranks (unknown in older records).
+several ranks (unknown in older records). Schema 4 added the layout of the network, which test images were predicted
+correctly, and validation labels with the noise of the training labels (all unknown in older records). Validation labels
+were clean before, so what was measured on them, or chosen by them, has another name in schema 4.
 """
 
 from collections.abc import Callable
@@ -47,4 +49,27 @@ def _from_2(content: Content) -> Content:
     return content | {"schema": 3, "trace": None, "ranks": None}
 
 
-_STEPS: dict[int, Callable[[Content], Content]] = {1: _from_1, 2: _from_2}
+def _from_3(content: Content) -> Content:
+    accuracy = content["accuracy"]
+    if accuracy is not None:
+        cell = content["cell"]
+        # Without noise, validation labels with the noise of the training labels are the clean ones.
+        is_clean = cell["noise_kind"] == "none" or cell["noise_rate"] == 0
+        accuracy = accuracy | {
+            "test_at_best_validation": accuracy["test_at_best_validation"] if is_clean else None,
+            "test_at_best_clean_validation": accuracy["test_at_best_validation"],
+            "validation_last": accuracy["validation_last"] if is_clean else None,
+            "validation_clean_last": accuracy["validation_last"],
+            "realised_validation_noise_rate": 0.0 if is_clean else None,
+            "correct_last": None,
+            "correct_at_best_validation": None,
+            "epochs": [
+                epoch
+                | {"validation": epoch["validation"] if is_clean else None, "validation_clean": epoch["validation"]}
+                for epoch in accuracy["epochs"]
+            ],
+        }
+    return content | {"schema": 4, "layout": None, "accuracy": accuracy}
+
+
+_STEPS: dict[int, Callable[[Content], Content]] = {1: _from_1, 2: _from_2, 3: _from_3}

@@ -4,15 +4,18 @@ Bytes are integers, times are in seconds, accuracies and rates are fractions in 
 value that was not measured is None (``null``), never 0.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from bench.config.cell import BUILT_IN_AXES, Cell
+from bench.config.networks import Layout
 from bench.machine.system import printable
+from bench.store.correct import Correct
 
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 FIRST_KEY: Final = b'{"schema":'  # how the line of a record begins
 
 Status = Literal["ok", "oom", "timeout", "crashed", "skipped"]
@@ -201,32 +204,72 @@ class Latency(_Frozen):
 
 
 class Epoch(_Frozen):
-    """Results after one epoch: mean training loss (nats), accuracies, and KL(p_y || p_i) per module on the test set."""
+    """Results after one epoch: mean training loss (nats), accuracies, and KL(p_y || p_i) per module on the test set.
+
+    ``validation`` is measured on labels with the noise of the training labels, and is None where it was not measured:
+    records of schemas 1 to 3 hold only ``validation_clean``, on clean labels.
+    """
 
     train_loss: float | None
-    validation: Share
+    validation: Share | None
+    validation_clean: Share
     test: Share
     test_by_module: list[Share | None]
     kl_by_module: list[float | None]
 
 
 class Accuracy(_Frozen):
-    """Fractions of correct predictions, on clean labels.
+    """Fractions of correct predictions; of test images, on clean labels.
 
-    The test set selects nothing, except for ``test_best_optimistic``. Values per module are None for a module that the
-    rule does not train.
+    Values per module are None for a module that the rule does not train. Values that records of schemas 1 to 3 lack are
+    None in them. In a record without label noise, noisy and clean validation labels are the same.
+
+    Attributes:
+        test_last: after the last epoch.
+        test_mean_last10: the mean over the last ten epochs, or over all if there are fewer.
+        test_at_best_validation: after the epoch with the highest ``validation``, the first of equals. Its labels are as
+            noisy as those of training, so a practitioner can choose this epoch.
+        test_at_best_clean_validation: the same by ``validation_clean``, whose labels a practitioner does not have.
+        test_best_optimistic: the highest of all epochs; the only value for which the test set selects anything.
+        validation_last: after the last epoch, on labels with the noise of the training labels.
+        validation_clean_last: the same on clean labels.
+        test_by_module: after the last epoch, by module.
+        kl_by_module: KL(p_y || p_i) on the test set in nats, after the last epoch, by module.
+        realised_noise_rate: the fraction of training labels that are wrong.
+        realised_validation_noise_rate: the fraction of noisy validation labels that are wrong.
+        diverged: a loss or a divergence is not finite.
+        correct_last: which test images were predicted correctly after the last epoch.
+        correct_at_best_validation: the same after the epoch of ``test_at_best_validation``.
+        epochs: the results after each epoch.
     """
 
     test_last: Share
     test_mean_last10: Share
-    test_at_best_validation: Share
+    test_at_best_validation: Share | None
+    test_at_best_clean_validation: Share
     test_best_optimistic: Share
-    validation_last: Share
+    validation_last: Share | None
+    validation_clean_last: Share
     test_by_module: list[Share | None]
     kl_by_module: list[float | None]
     realised_noise_rate: Share
+    realised_validation_noise_rate: Share | None
     diverged: bool
-    epochs: list[Epoch]
+    correct_last: Correct | None
+    correct_at_best_validation: Correct | None
+    epochs: Annotated[list[Epoch], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _counts_what_its_bits_say(self) -> Self:
+        for when in ("last", "at_best_validation"):
+            correct: Correct | None = getattr(self, f"correct_{when}")
+            share: float | None = getattr(self, f"test_{when}")
+            if correct is None:
+                continue
+            held = float(correct.decode().mean())
+            if share is None or not math.isclose(share, held, abs_tol=1e-9):
+                raise ValueError(f"test_{when} = {share}, and correct_{when} holds {held}; legal: equal numbers")
+        return self
 
 
 class Trace(_Frozen):
@@ -309,11 +352,12 @@ class Record(_Frozen):
     """One line of a results file.
 
     ``id`` is the hash of ``cell``; ``created`` is the time in UTC (ISO 8601); ``attempts`` is the number of times the
-    cell was started, 0 if it was skipped. ``ranks`` is None for a cell on one rank. On several ranks, ``memory`` is
-    that of the rank that needs most.
+    cell was started, 0 if it was skipped. ``layout`` is that of the network, and ``parameters`` the number of its
+    parameters; both are None where no network was built, and ``layout`` in records of schemas 1 to 3. ``ranks`` is None
+    for a cell on one rank. On several ranks, ``memory`` is that of the rank that needs most.
     """
 
-    schema_version: Literal[3] = Field(alias="schema")
+    schema_version: Literal[4] = Field(alias="schema")
     id: str
     status: Status
     message: str | None
@@ -322,6 +366,7 @@ class Record(_Frozen):
     suite: str
     cell: Cell
     data: Data | None
+    layout: Layout | None
     parameters: int | None
     memory: Memory | None
     latency: Latency | None

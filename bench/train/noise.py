@@ -1,9 +1,11 @@
-"""Label noise: wrong training labels, drawn from a separate generator.
+"""Label noise: wrong labels of training and validation images, drawn from a separate generator.
 
 Each kind redraws a label with probability ``rate``. ``symmetric-inclusive`` may draw the true class again, so fewer
 labels are wrong; the realised rate is recorded. The kinds follow Patrini et al., arXiv 1609.03683, and Han et al.,
 arXiv 1804.06872.
 """
+
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,8 +13,10 @@ from torch import Tensor
 from bench.config.cell import NoiseKind
 from bench.errors import DataError
 
-# Distinguishes the seed of this generator from those of the weights and the data order, which use the cell's seed.
-_STREAM = 0x1ABE1
+# Distinguish the seed of this generator from those of the weights and the data order, which use the cell's seed, and
+# the splits from each other. Torch's generator reads the lowest 32 bits of a seed, so they differ there, by more than
+# the seeds of a sweep.
+_STREAMS = {"train": 0x1ABE1, "validation": 0x7A11DA7E}
 
 
 def corrupt_labels(
@@ -22,6 +26,7 @@ def corrupt_labels(
     rate: float,
     seed: int,
     asymmetric: tuple[tuple[int, int], ...] | None = None,
+    split: Literal["train", "validation"] = "train",
 ) -> tuple[Tensor, float]:
     """Return noisy labels and the realised noise rate.
 
@@ -34,6 +39,7 @@ def corrupt_labels(
         rate: the probability that a label is redrawn, in [0, 1].
         seed: seed of the generator.
         asymmetric: the class map, as pairs (true class, noisy class); classes without a pair keep their labels.
+        split: what the labels belong to; splits have draws of their own.
 
     Returns:
         The noisy labels ``[N]``, and the fraction of them that differs from ``labels``.
@@ -41,7 +47,7 @@ def corrupt_labels(
     Raises:
         DataError: ``kind`` is ``asymmetric`` and there is no class map.
     """
-    generator = torch.Generator().manual_seed((seed ^ _STREAM) % 2**63)
+    generator = torch.Generator().manual_seed((seed ^ _STREAMS[split]) % 2**63)
     # Both numbers are drawn for every label and kind, so that a higher rate corrupts a superset of the labels.
     is_drawn = torch.rand(len(labels), generator=generator) < rate
     draw = torch.rand(len(labels), generator=generator, dtype=torch.float64)

@@ -3,7 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from bench.config.check import make_cell
+from bench.store.correct import Correct
 from bench.store.record import Record
 
 _PHASES = ("forward_seconds", "backward_seconds", "optimizer_seconds")
@@ -21,6 +25,8 @@ def make_record(
     message: str | None = None,
     disagreement: float = 0.0,
     by_epoch: Sequence[float] = (),
+    correct: ArrayLike | None = None,
+    correct_chosen: ArrayLike | None = None,
     **fields: Any,
 ) -> Record:
     """Builds a record of ``cell``; a part whose argument is left out is None.
@@ -37,9 +43,14 @@ def make_record(
         message: of the record.
         disagreement: between the allocator and the exact bytes.
         by_epoch: test accuracies by epoch, of which the last is ``accuracy``.
+        correct: which test images were predicted correctly after the last epoch, bool ``[images]``; ``accuracy`` is
+            their share. Without it the accuracies are like those of a record of schema 3.
+        correct_chosen: the same after the chosen epoch; ``correct`` if left out.
         fields: other fields of the record.
     """
     checked = make_cell(cell)
+    if correct is not None:
+        accuracy = float(np.mean(correct))
     modules = checked.modules
     shares = [accuracy] * modules
     kls = list(kl) if kl is not None else [1.0 / (index + 1) for index in range(modules)]
@@ -73,18 +84,31 @@ def make_record(
             "blocks_seconds": [[0.01 * ratio, 0.01, 0.01, 0.01 * ratio]],
         }
     if accuracy is not None:
-        of_epoch = {"train_loss": 1.0, "validation": accuracy, "test_by_module": shares, "kl_by_module": kls}
+        noisy = accuracy if correct is not None or checked.noise_kind == "none" else None
+        chosen = correct if correct_chosen is None else correct_chosen
+        of_epoch = {
+            "train_loss": 1.0,
+            "validation": noisy,
+            "validation_clean": accuracy,
+            "test_by_module": shares,
+            "kl_by_module": kls,
+        }
         parts["accuracy"] = {
-            **dict.fromkeys(("test_last", "test_mean_last10", "test_at_best_validation"), accuracy),
-            **dict.fromkeys(("test_best_optimistic", "validation_last"), accuracy),
+            **dict.fromkeys(("test_last", "test_mean_last10", "test_at_best_clean_validation"), accuracy),
+            **dict.fromkeys(("test_best_optimistic", "validation_clean_last"), accuracy),
+            "test_at_best_validation": noisy if chosen is None else float(np.mean(chosen)),
+            "validation_last": noisy,
             "test_by_module": shares,
             "kl_by_module": kls,
             "realised_noise_rate": checked.noise_rate,
+            "realised_validation_noise_rate": None if noisy is None else checked.noise_rate,
             "diverged": None in kls,
+            "correct_last": None if correct is None else Correct.pack(correct),
+            "correct_at_best_validation": None if chosen is None else Correct.pack(chosen),
             "epochs": [{"test": test, **of_epoch} for test in by_epoch or (accuracy,)],
         }
     content = {
-        "schema": 3,
+        "schema": 4,
         "id": checked.id,
         "status": status,
         "message": message,
@@ -93,6 +117,7 @@ def make_record(
         "suite": "made",
         "cell": checked.model_dump(mode="json"),
         "data": None,
+        "layout": None,
         "parameters": None,
         "timing": None,
         "environment": {"cpu": "a test's"},

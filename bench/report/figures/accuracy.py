@@ -3,10 +3,15 @@
 import pandas as pd
 
 from bench.analysis.accuracies import accuracy_rows, by_epoch, kl_by_module, over_seeds, with_noise_in_panel
+from bench.analysis.differences import EPOCHS, SHARES, Epoch
 from bench.report.figures.describe import data_table, ends_of_lines
 from bench.report.figures.panels import lines_in_panels
 from bench.report.figures.style import Figure, figure_svg
 
+_EPOCH_IN_WORDS: dict[Epoch, str] = {
+    "last": "the last epoch",
+    "chosen": "the epoch that validation chooses, on labels with the noise of the training labels",
+}
 _SEEDS = "Lines are means over seeds; bars extend from the worst seed to the best."
 
 
@@ -15,23 +20,25 @@ def draw_accuracies(frame: pd.DataFrame) -> list[Figure]:
     rows = accuracy_rows(frame)
     if rows.empty:
         return []
-    figures = (_against_noise(rows), _by_epoch(rows), _kl_by_module(rows))
+    figures = (*(_against_noise(rows, epoch) for epoch in EPOCHS), _by_epoch(rows), _kl_by_module(rows))
     return [figure for figure in figures if figure is not None]
 
 
-def _against_noise(rows: pd.DataFrame) -> Figure | None:
+def _against_noise(rows: pd.DataFrame, epoch: Epoch) -> Figure | None:
+    rows = rows[rows[SHARES[epoch]].notna()]
     rows = rows[rows.groupby("panel")["noise_rate"].transform("nunique") > 1]
     if rows.empty:
         return None
-    rows = rows.assign(y=100 * rows["accuracy.test_last"])
-    drawn = lines_in_panels(over_seeds(rows, "noise_rate"), "noise_rate", "test accuracy, last epoch, %", log_x=False)
+    rows = rows.assign(y=100 * rows[SHARES[epoch]].astype(float))
+    y_label = f"test accuracy, {epoch} epoch, %"
+    drawn = lines_in_panels(over_seeds(rows, "noise_rate"), "noise_rate", y_label, log_x=False)
     columns = {"noise_kind": "noise", "noise_rate": "noise rate", "seed": "seed", "y": "test accuracy, %"}
     return Figure(
-        "accuracy-against-noise",
-        "Test accuracy against label noise",
-        f"Accuracy after the last epoch, on clean test labels. {_SEEDS} Lines of methods with equal gradients (bp with "
-        "and without recomputation; sid-published and sid-streamed) coincide, except with BatchNorm, whose running "
-        "statistics a method that runs a module twice also updates twice per step.",
+        "accuracy-against-noise" if epoch == "last" else "chosen-accuracy-against-noise",
+        f"Test accuracy against label noise, {epoch} epoch",
+        f"Accuracy after {_EPOCH_IN_WORDS[epoch]}, on clean test labels. {_SEEDS} Lines of methods with equal "
+        "gradients (bp with and without recomputation; sid-published and sid-streamed) coincide, except with "
+        "BatchNorm, whose running statistics a method that runs a module twice also updates twice per step.",
         figure_svg(drawn),
         data_table(rows, columns),
         ends_of_lines(rows, "noise_rate", "mean accuracy", lambda value: f"{value:.1f} %"),

@@ -1,19 +1,24 @@
 """The table of test accuracies per configuration."""
 
+from typing import Any
+
 import pandas as pd
 
-from bench.analysis.differences import paired_differences
+from bench.analysis.differences import EPOCHS, compared_with_bp
 from bench.report.tables.cells import in_order, without_constant_columns
-from bench.report.tables.text import difference_text, mean_and_range, mean_percent
+from bench.report.tables.text import BASELINE, mean_and_range, mean_percent, with_verdicts
 
 
 def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the test accuracy of every configuration over its seeds, with the paired difference from BP."""
-    rows = []
+    """Return the test accuracy of every configuration over its seeds, with the paired difference from BP.
+
+    The differences of the whole table are one family of comparisons; see :mod:`bench.analysis.inference.verdict`.
+    """
+    rows: list[dict[str, Any]] = []
     measured = frame[frame["has_accuracy"]]
     for _, part in in_order(measured).groupby(["group", "series"], sort=False):
         first, series = part.iloc[0], part.iloc[0]["series"]
-        same_cells = measured[measured["group"] == first["group"]]
+        baseline = measured[(measured["group"] == first["group"]) & measured["is_baseline"]]
         rows.append(
             {
                 "network": first["network"],
@@ -38,9 +43,15 @@ def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
                 "seeds": str(part["seed"].nunique()),
                 "last epoch, %": mean_and_range(part["accuracy.test_last"]),
                 "mean of last ten, %": mean_percent(part["accuracy.test_mean_last10"]),
-                "at best validation, %": mean_percent(part["accuracy.test_at_best_validation"]),
+                "chosen epoch, %": mean_percent(part["accuracy.test_at_best_validation"]),
+                "chosen by clean labels, %": mean_percent(part["accuracy.test_at_best_clean_validation"]),
                 "best on test (optimistic), %": mean_percent(part["accuracy.test_best_optimistic"]),
-                "last epoch minus BP's, points [95 %]": difference_text(paired_differences(same_cells, series)),
+            }
+            | {
+                f"{epoch} epoch minus BP's, points": BASELINE
+                if first["is_baseline"]
+                else compared_with_bp(part, baseline, epoch)
+                for epoch in EPOCHS
             }
         )
-    return without_constant_columns(pd.DataFrame(rows))
+    return without_constant_columns(pd.DataFrame(with_verdicts(rows)))

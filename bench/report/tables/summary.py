@@ -1,51 +1,70 @@
-"""The summary: every method compared with BP on the largest configuration of each network."""
+"""The summary: the cells that represent each network, with the costs and the accuracy of every method on them."""
+
+from typing import Any
 
 import pandas as pd
 
-from bench.analysis.differences import paired_differences
-from bench.analysis.frame import UNKNOWN
-from bench.analysis.headline import headline_accuracies, headline_costs
+from bench.analysis.differences import EPOCHS, SHARES, compared_with_bp
+from bench.analysis.headline import SummaryCell, summary_cells
 from bench.analysis.series import ordered_series
-from bench.report.tables.text import NOT_MEASURED, difference_text, latency_ratio, mean_percent, mebibytes, ratio
+from bench.report.tables.text import (
+    BASELINE,
+    NOT_MEASURED,
+    latency_ratio,
+    mean_percent,
+    mebibytes,
+    ratio,
+    with_verdicts,
+)
+
+_NOTE = (
+    "A row holds what was measured on one cell. The cells are the largest on which BP's costs were measured, the one "
+    "with the most accuracies, and on the data and sizes of the latter the longest run, other optimizers and plain BP "
+    "(one module), where they were measured"
+)
+_NOTE_ON_ACCURACIES = (
+    "Differences are from BP on the same cell, and those of plain BP from BP with all modules. They are paired by seed "
+    "and test image, and verdicts are corrected for all differences in the table (Holm). An interval over seeds only, "
+    "where records do not say which images were right, says nothing of other test images"
+)
 
 
 def summary_table(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Return one row per network and method, and a sentence that names the configurations.
+    """Return one row per cell and method, and a sentence on the choice of cells.
 
-    Costs are those of the cell with the largest depth, batch size, number of modules, hidden size, width and image, in
-    this order, among the cells on which BP was measured, too. Accuracies are those of the configuration with the most
-    records. Intervals are 95 % intervals. Columns without any number are left out.
+    :func:`bench.analysis.headline.summary_cells` says which cells represent a network. Accuracies are at the lowest and
+    the highest noise rate of each cell, of one kind of noise. Columns without any number are left out.
     """
-    rows: list[dict[str, str]] = []
-    notes: list[str] = []
-    for network, part in frame.groupby("network", sort=True):
-        costs = headline_costs(part)
-        accuracies, rates = headline_accuracies(part)
-        if not costs.empty:
-            first = costs.iloc[0]
-            images = "" if first["image"] == UNKNOWN else f" {first['image']}"
-            notes.append(
-                f"{network}: memory and latency at depth {first['depth']}, {first['modules']} modules, hidden "
-                f"{first['hidden']}, batch {first['batch_size']} on {first['dataset']}{images}"
-                + ("" if first["cut"] == "even" else f", {first['cut']} cut")
-            )
-        if not accuracies.empty:
-            first = accuracies.iloc[0]
-            notes.append(
-                f"{network}: accuracy on {first['dataset']} at depth {first['depth']}, {first['modules']} modules, "
-                f"batch {first['batch_size']}, {first['optimizer']}, {first['epochs']} epochs, last epoch"
-                + ("" if pd.isna(first["train_samples"]) else f", {first['train_samples']:g} samples")
-            )
-        rows += [
-            {"network": str(network), "layout": str(part.iloc[0]["layout"]), "method": series}
-            | _cost_cells(costs[costs["series"] == series])
-            | _accuracy_cells(accuracies, series, rates)
-            for series in ordered_series(pd.concat([costs, accuracies]))
-        ]
-    if not rows:
-        return pd.DataFrame(columns=["network", "layout", "method"]), "There is nothing to compare with BP"
-    table = pd.DataFrame(rows).fillna(NOT_MEASURED)
-    return table.loc[:, (table != NOT_MEASURED).any()], "; ".join(notes)
+    cells = [cell for _, part in frame.groupby("network", sort=True) for cell in summary_cells(part)]
+    if not cells:
+        return pd.DataFrame(columns=["network", "layout", "cell", "method"]), "There is nothing to compare with BP"
+    rates = sorted({rate for cell in cells for rate in _ends_of(_of_one_kind(cell.accuracies)["noise_rate"])})
+    rows = [
+        {
+            "network": str(cell.first["network"]),
+            "layout": str(cell.first["layout"]),
+            "cell": cell.text,
+            "method": series,
+        }
+        | _cost_cells(cell.costs[cell.costs["series"] == series])
+        | _accuracy_cells(cell, series, rates)
+        for cell in cells
+        for series in ordered_series(pd.concat([cell.costs, cell.accuracies]))
+    ]
+    table = pd.DataFrame(with_verdicts(rows))
+    return table.loc[
+        :, ~table.isin([NOT_MEASURED, BASELINE]).all()
+    ], f"{_NOTE}. {_NOTE_ON_ACCURACIES}" if rates else _NOTE
+
+
+def _of_one_kind(accuracies: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows without noise, and those with the kind of noise that has the highest rate."""
+    noisy = accuracies[accuracies["noise_kind"] != "none"].sort_values("noise_rate", kind="stable")
+    return accuracies[accuracies["noise_kind"].isin(["none", *noisy["noise_kind"].tail(1)])]
+
+
+def _ends_of(rates: pd.Series) -> set[float]:
+    return set() if rates.empty else {float(rates.min()), float(rates.max())}
 
 
 def _cost_cells(rows: pd.DataFrame) -> dict[str, str]:
@@ -67,12 +86,21 @@ def _cost_cells(rows: pd.DataFrame) -> dict[str, str]:
     return cells
 
 
-def _accuracy_cells(rows: pd.DataFrame, series: str, rates: list[float]) -> dict[str, str]:
-    cells = {}
+def _accuracy_cells(cell: SummaryCell, series: str, rates: list[float]) -> dict[str, Any]:
+    """Return the columns of one method: per rate and epoch the accuracy, and its comparison with BP."""
+    rows = _of_one_kind(cell.accuracies)
+    columns: dict[str, Any] = {}
     for rate in rates:
-        at_rate = rows[rows["noise_rate"] == rate] if not rows.empty else rows
-        noise = f"noise {rate:g}" if rate else "clean"
-        own = at_rate[at_rate["series"] == series]
-        cells[f"test accuracy, {noise}, %"] = mean_percent(own["accuracy.test_last"]) if len(own) else NOT_MEASURED
-        cells[f"minus BP's, {noise}, points [95 %]"] = difference_text(paired_differences(at_rate, series))
-    return cells
+        own = rows[(rows["noise_rate"] == rate) & (rows["series"] == series)]
+        baseline = cell.baseline[
+            (cell.baseline["noise_rate"] == rate) & cell.baseline["noise_kind"].isin(own["noise_kind"])
+        ]
+        is_itself = own["is_baseline"].all() and own["group"].isin(baseline["group"]).all()
+        for epoch in EPOCHS:
+            where = f"{f'noise {rate:g}' if rate else 'clean'}, {epoch} epoch"
+            share, difference = f"accuracy, {where}, %", f"minus BP's, {where}, points"
+            columns |= {share: NOT_MEASURED, difference: NOT_MEASURED}
+            if own[SHARES[epoch]].notna().any():
+                columns[share] = mean_percent(own[SHARES[epoch]])
+                columns[difference] = BASELINE if is_itself else compared_with_bp(own, baseline, epoch)
+    return columns

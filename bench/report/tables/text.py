@@ -1,11 +1,18 @@
 """Numbers as text, with the digits that a reader needs; ``not measured`` where there is no number."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import pandas as pd
 
-from bench.analysis.differences import Points, t_interval
+from bench.analysis.inference.comparison import Comparison
+from bench.analysis.inference.estimate import Estimate, Interval
+from bench.analysis.inference.verdict import Judged, judge
 
 NOT_MEASURED = "not measured"
+BASELINE = "baseline"  # of BP itself, which is not compared with BP
 _MIB = 2**20
+_MOST_DIGITS = 6
 
 
 def mebibytes(value: float) -> str:
@@ -38,8 +45,8 @@ def latency_ratio(row: pd.Series) -> str:
 
 
 def mean_percent(shares: pd.Series) -> str:
-    """Return the mean of fractions, in percent."""
-    return f"{100 * shares.mean():.1f}"
+    """Return the mean of fractions, in percent; ``not measured`` if one is missing."""
+    return NOT_MEASURED if shares.isna().any() else f"{100 * shares.mean():.1f}"
 
 
 def mean_and_range(shares: pd.Series) -> str:
@@ -49,11 +56,58 @@ def mean_and_range(shares: pd.Series) -> str:
     return f"{mean_percent(shares)} ({100 * shares.min():.1f} to {100 * shares.max():.1f})"
 
 
-def difference_text(differences: Points) -> str:
-    """Return the mean of paired differences with a 95 % t interval; one difference has no interval."""
-    if len(differences) == 0:
+def with_verdicts(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return ``rows`` with a text in place of each comparison of accuracies.
+
+    All comparisons that rest on seeds and images are judged as one family. Those over seeds only say nothing of other
+    test images, so they have a plain 95 % interval and no verdict.
+    """
+    comparisons = [value for row in rows for value in row.values() if isinstance(value, Comparison)]
+    judged = iter(judge([comparison for comparison in comparisons if not _is_over_seeds_only(comparison)]))
+
+    def text(value: Any) -> Any:
+        if not isinstance(value, Comparison):
+            return value
+        return difference_over_seeds(value) if _is_over_seeds_only(value) else judged_difference(next(judged))
+
+    return [{name: text(value) for name, value in row.items()} for row in rows]
+
+
+def judged_difference(judged: Judged) -> str:
+    """Return a difference in points, its interval, its verdict and its sample; ``not measured`` without an estimate.
+
+    For example ``+1.1 [+0.4, +1.8] better (20 seeds, 360 images)``.
+    """
+    estimate = judged.comparison.outcome
+    if not isinstance(estimate, Estimate):
         return NOT_MEASURED
-    if len(differences) == 1:
-        return f"{float(differences[0]):+z.1f} (one seed, no interval)"
-    interval = t_interval(differences)
-    return f"{interval.mean:+z.1f} [{interval.low:+z.1f}, {interval.high:+z.1f}]"
+    if judged.interval is None:
+        return f"{_points(estimate, None)} ({estimate.basis})"
+    return f"{_points(estimate, judged.interval)} {judged.verdict} ({estimate.basis})"
+
+
+def difference_over_seeds(comparison: Comparison) -> str:
+    """Return a difference in points with its 95 % interval over seeds: ``+1.1 [-0.1, +2.3] (over 3 seeds only)``."""
+    estimate = comparison.outcome
+    if not isinstance(estimate, Estimate):
+        return NOT_MEASURED
+    return f"{_points(estimate, estimate.interval())} (over {estimate.basis} only)"
+
+
+def _is_over_seeds_only(comparison: Comparison) -> bool:
+    return isinstance(comparison.outcome, Estimate) and comparison.outcome.images is None
+
+
+def _points(estimate: Estimate, interval: Interval | None) -> str:
+    """Return an estimate and its interval in points, with as many digits as tell the ends apart."""
+    value = 100 * estimate.value
+    if interval is None:
+        return f"{value:+z.1f}, no interval"
+    low, high = (100 * end for end in interval)
+    digits = next((digits for digits in range(1, _MOST_DIGITS) if _are_distinct(low, high, digits)), _MOST_DIGITS)
+    return f"{value:+z.{digits}f} [{low:+z.{digits}f}, {high:+z.{digits}f}]"
+
+
+def _are_distinct(low: float, high: float, digits: int) -> bool:
+    """Return whether the ends of an interval, rounded to ``digits``, differ from each other and from 0."""
+    return round(low, digits) < round(high, digits) and 0 not in (round(low, digits), round(high, digits))

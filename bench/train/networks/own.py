@@ -84,9 +84,13 @@ def described(network: Network, shape: tuple[int, int, int], classes: int) -> Ne
     except Exception as error:
         raise ConfigError(f"network {network.name!r} cannot be built: {first_line(error)}") from error
     if isinstance(built, BeliefNetwork):
-        layout: Layout = "pipeline" if isinstance(built, Pipeline) else "cascade"
-        return replace(network, layout=layout, reads=_named_choices(network.builder))
+        return replace(network, layout=layout_of(built), reads=_named_choices(network.builder))
     return replace(network, layout="pipeline", units=len(built), reads=frozenset({"cut", "hidden"}))
+
+
+def layout_of(network: BeliefNetwork) -> Layout:
+    """``pipeline`` for a network in stages, else ``cascade``."""
+    return "pipeline" if isinstance(network, Pipeline) else "cascade"
 
 
 def _named_choices(builder: Any) -> frozenset[str]:

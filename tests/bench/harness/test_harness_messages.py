@@ -21,14 +21,15 @@ FULL = make_record(
     {"method": "bp", "depth": 2},
     memory=1000,
     latency=(0.9, 0.8, 1.0),
-    accuracy=0.5,
+    correct=[True, False],
     step_shares=(0.1, None, 0.3),
     trace=in_a_row(("f1", 0.25), ("b1", 0.5)),
     ranks=made_ranks([1, 1], bound=0.5),
     data=made_data(8),
+    layout="cascade",
     parameters=7,
 )
-PARTS = ("data", "parameters", "memory", "latency", "accuracy", "trace", "ranks")
+PARTS = ("data", "layout", "parameters", "memory", "latency", "accuracy", "trace", "ranks")
 
 SECONDS = st.floats(1e-9, 1e9)
 TEXT = st.text(st.characters(codec="utf-8"))

@@ -17,6 +17,7 @@ from bench.errors import StoreError
 from bench.report import write_report
 from bench.store.file import read_records
 from bench.store.migrate import migrate
+from bench.store.record import SCHEMA
 
 # Written by a version with schema 1: costs on both networks, accuracies with and without a schedule, with noise.
 OLD_FILE = Path(__file__).with_name("schema_1.jsonl")
@@ -60,7 +61,7 @@ def test_old_records_are_read_and_keep_their_ids() -> None:
     assert [record.id for record in records] == [old["id"] for old in OLD]
     for record, old in zip(records, OLD, strict=True):
         assert record.id == record.cell.id
-        assert record.schema_version == 3
+        assert record.schema_version == SCHEMA
         assert (record.status, record.message, record.attempts) == ("ok", None, 1)
         for name in ("created", "suite", "parameters", "environment"):
             assert getattr(record, name) == old[name]
@@ -69,7 +70,8 @@ def test_old_records_are_read_and_keep_their_ids() -> None:
 def test_migration_keeps_measured_values_computes_derived_ones_and_leaves_the_rest_none() -> None:
     for record, old in zip(read_records(OLD_FILE).records, OLD, strict=True):
         now = json.loads(record.line())
-        assert now["accuracy"] == old["accuracy"]
+        if old["accuracy"]:
+            check_accuracy(now["accuracy"], old["accuracy"], old["cell"]["noise_rate"])
         if old["memory"]:
             kept = {name: value for name, value in old["memory"].items() if "allocator" not in name}
             assert now["memory"] == kept | {"at_peak": None, "timeline": None, "allocator": None}
@@ -83,6 +85,28 @@ def test_migration_keeps_measured_values_computes_derived_ones_and_leaves_the_re
             assert record.latency.shares is None
         assert record.trace is None
         assert record.ranks is None
+        assert record.layout is None
+
+
+def check_accuracy(now: dict[str, Any], old: dict[str, Any], noise_rate: float) -> None:
+    """Checks an accuracy of schemas 1 to 3: what clean labels gave is called so, and nothing is made up."""
+    clean_epochs = [epoch["validation"] for epoch in old["epochs"]]
+    assert [epoch["validation_clean"] for epoch in now["epochs"]] == clean_epochs
+    assert now["test_at_best_clean_validation"] == old["test_at_best_validation"]
+    assert now["validation_clean_last"] == old["validation_last"]
+    noisy = (now["test_at_best_validation"], now["validation_last"], now["realised_validation_noise_rate"])
+    noisy_epochs = [epoch["validation"] for epoch in now["epochs"]]
+    if noise_rate:
+        assert noisy == (None, None, None)
+        assert noisy_epochs == [None] * len(clean_epochs)
+    else:  # the labels that training labels are like are clean ones
+        assert noisy == (old["test_at_best_validation"], old["validation_last"], 0.0)
+        assert noisy_epochs == clean_epochs
+    assert now["correct_last"] is now["correct_at_best_validation"] is None
+    changed = {"test_at_best_validation", "validation_last", "epochs"}
+    assert now.items() >= {name: value for name, value in old.items() if name not in changed}.items()
+    for epoch, before in zip(now["epochs"], old["epochs"], strict=True):
+        assert epoch == before | {"validation": epoch["validation"], "validation_clean": before["validation"]}
 
 
 def test_a_record_of_schema_2_is_unchanged_and_has_no_ranks() -> None:
@@ -92,13 +116,56 @@ def test_a_record_of_schema_2_is_unchanged_and_has_no_ranks() -> None:
     (record,) = sound_records(path)
     cell = record.cell.model_dump(mode="json")
     assert cell.items() >= old["cell"].items()
-    assert json.loads(record.line()) == old | {"schema": 3, "cell": cell, "trace": None, "ranks": None}
+    added = {"schema": SCHEMA, "cell": cell, "trace": None, "ranks": None, "layout": None}
+    assert json.loads(record.line()) == old | added
+
+
+def test_records_of_schema_3_keep_what_clean_validation_labels_gave() -> None:
+    path = Path(__file__).with_name("schema_3.jsonl")
+    olds = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [old["schema"] for old in olds] == [3] * 3
+    assert [old["cell"]["noise_rate"] for old in olds if old["accuracy"]] == [0.0, 0.4]
+    for record, old in zip(sound_records(path), olds, strict=True):
+        now = json.loads(record.line())
+        if old["accuracy"]:
+            check_accuracy(now["accuracy"], old["accuracy"], old["cell"]["noise_rate"])
+        assert now == old | {name: now[name] for name in ("schema", "cell", "accuracy", "layout")}
+        assert (now["schema"], now["layout"]) == (SCHEMA, None)
+        assert now["cell"].items() >= old["cell"].items()
+
+
+@pytest.mark.parametrize(
+    ("axes", "is_clean"),
+    [
+        ({"noise_kind": "none", "noise_rate": 0.0}, True),
+        ({"noise_kind": "pairflip", "noise_rate": 0.0}, True),
+        ({"noise_kind": "none", "noise_rate": 0.4}, True),
+        ({"noise_kind": "pairflip", "noise_rate": 0.4}, False),
+    ],
+)
+def test_only_without_noise_did_clean_labels_choose_as_noisy_ones_do(axes: dict[str, Any], is_clean: bool) -> None:
+    old = copy.deepcopy(next(old for old in OLD if old["accuracy"]))
+    old["cell"] |= axes
+    accuracy = migrate(old)["accuracy"]
+    chosen = old["accuracy"]["test_at_best_validation"]
+    assert accuracy["test_at_best_validation"] == (chosen if is_clean else None)
+    assert accuracy["test_at_best_clean_validation"] == chosen
+
+
+@pytest.mark.parametrize("nothing", [[], {}, ""])
+def test_an_accuracy_without_epochs_is_refused(results: Path, nothing: Any) -> None:
+    content = copy.deepcopy(next(old for old in OLD if old["accuracy"]))
+    content["accuracy"]["epochs"] = nothing
+    refusal = refusal_of(content, results)
+    assert refusal is not None
+    assert refusal.startswith(f"{results}, line 2 ")
+    assert "epochs" in refusal
 
 
 def test_migration_does_not_change_its_argument_or_a_present_record() -> None:
     for old, record in zip(copy.deepcopy(OLD), read_records(OLD_FILE).records, strict=True):
         before = copy.deepcopy(old)
-        assert migrate(old)["schema"] == 3
+        assert migrate(old)["schema"] == SCHEMA
         assert old == before
         now = json.loads(record.line())
         assert migrate(now) is now
@@ -120,7 +187,7 @@ def test_a_run_appends_to_an_old_file(tmp_path: Path, results: Path, measuring_c
     ended = measuring_cli("run", sweep, "--out", results)
     assert "1 cells measured, 1 ok, 6 stored before" in ended.stdout, ended.stderr
     assert results.read_bytes().startswith(OLD_FILE.read_bytes()), "old lines stay as they are"
-    assert json.loads(results.read_text(encoding="utf-8").splitlines()[6])["schema"] == 3
+    assert json.loads(results.read_text(encoding="utf-8").splitlines()[6])["schema"] == SCHEMA
     assert len(sound_records(results)) == 7
 
 

@@ -43,7 +43,7 @@ def test_appended_records_are_read_back_unchanged(records: list[Record]) -> None
 def test_a_record_is_on_one_line_with_its_schema_first(results: Path) -> None:
     with Store(results) as store:
         store.append(tiny_record(message="two\nlines, a \r and a \u2028"))
-    assert results.read_bytes().startswith(b'{"schema":3,')
+    assert results.read_bytes().startswith(b'{"schema":4,')
     assert results.read_bytes().count(b"\n") == 1
     assert json.loads(results.read_bytes())["message"] == "two\nlines, a \r and a \u2028"
 

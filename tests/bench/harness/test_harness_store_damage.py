@@ -131,7 +131,7 @@ def test_a_record_of_a_newer_version_names_both_schemas(results: Path) -> None:
     content = tiny_record().line().encode() + b"\n" + json.dumps(newer).encode() + b"\n"
     results.write_bytes(content)
     for use in (read_records, Store):
-        with pytest.raises(StoreError, match=r"line 2 has schema 7; .* reads schemas 1 to 3"):
+        with pytest.raises(StoreError, match=r"line 2 has schema 7; .* reads schemas 1 to 4"):
             use(results)
     assert results.read_bytes() == content
 

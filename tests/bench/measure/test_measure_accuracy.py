@@ -17,6 +17,7 @@ from bench.execute.run import measure_cell
 from bench.measure.accuracy import measure_accuracy
 from bench.store.record import Accuracy, Record
 from bench.train.datasets.splits import Splits, load_splits
+from bench.train.noise import corrupt_labels
 from bench.train.step import TrainingStep, build_step
 
 Rule = Callable[..., Tensor]
@@ -165,7 +166,7 @@ def test_values_per_module_are_computed_on_the_clean_test_set() -> None:
     assert accuracy.kl_by_module == pytest.approx(divergences, rel=1e-6)
     assert accuracy.test_last == accuracy.test_by_module[-1]
     clean = (validation_logits.argmax(1) == data.validation.labels).double().mean()
-    assert accuracy.validation_last == pytest.approx(float(clean), abs=1e-12)
+    assert accuracy.validation_clean_last == pytest.approx(float(clean), abs=1e-12)
 
 
 def test_the_training_loss_is_averaged_over_samples_rather_than_batches() -> None:
@@ -176,7 +177,7 @@ def test_the_training_loss_is_averaged_over_samples_rather_than_batches() -> Non
     assert accuracy.epochs[0].train_loss == pytest.approx((5 * 32 * 32 + 20 * 20) / 180)
 
 
-def test_noise_changes_training_labels_only() -> None:
+def test_noise_changes_labels_of_training_and_validation_only() -> None:
     noisy, clean = Recorder(trains=False), Recorder(trains=False)
     accuracy, _, noisy_data = run(make(noise_rate=0.4), noisy)
     clean_accuracy, _, clean_data = run(make(), clean)
@@ -186,8 +187,11 @@ def test_noise_changes_training_labels_only() -> None:
         assert float(changed.double().mean()) == pytest.approx(accuracy.realised_noise_rate)
     assert 0.3 < accuracy.realised_noise_rate < 0.5
     assert clean_accuracy.realised_noise_rate == 0
-    # The weights are the same and untrained, so only the labels of the evaluation could differ.
-    assert accuracy.epochs == clean_accuracy.epochs
+    # The weights are the same and untrained, so only the labels of the evaluation differ.
+    for epoch, of_clean in zip(accuracy.epochs, clean_accuracy.epochs, strict=True):
+        assert of_clean.validation == of_clean.validation_clean
+        assert epoch == of_clean.model_copy(update={"validation": epoch.validation})
+    assert clean_accuracy.realised_validation_noise_rate == 0
     for split in ("train", "validation", "test"):
         assert torch.equal(getattr(noisy_data, split).labels, getattr(clean_data, split).labels)
 
@@ -197,7 +201,52 @@ def test_a_network_trained_on_flipped_labels_fails_on_the_clean_test_set() -> No
     flipped, _, _ = run(make("bp", noise_kind="pairflip", noise_rate=1.0, **axes))
     assert flipped.realised_noise_rate == 1
     assert flipped.test_last < 0.1
-    assert flipped.validation_last < 0.1
+    assert flipped.validation_clean_last < 0.1
+    assert flipped.validation_last is not None
+    assert flipped.validation_last > 0.8, "validation labels are flipped as training labels are"
+    assert flipped.realised_validation_noise_rate == 1
+
+
+@pytest.mark.parametrize("kind", ["symmetric-exclusive", "symmetric-inclusive", "pairflip"])
+def test_validation_labels_have_noise_of_the_kind_and_rate_of_training(kind: str) -> None:
+    cell = make("sid-streamed", noise_kind=kind, noise_rate=0.4)
+    accuracy, step, data = run(cell)
+    labels, rate = corrupt_labels(data.validation.labels, 10, kind, 0.4, cell.seed, split="validation")  # type: ignore[arg-type]
+    with torch.no_grad():
+        predicted = step.network(data.validation.images).argmax(1)
+    assert accuracy.validation_last == float((predicted == labels).double().mean())
+    assert accuracy.validation_clean_last == float((predicted == data.validation.labels).double().mean())
+    assert accuracy.realised_validation_noise_rate == rate > 0.1
+
+
+@pytest.mark.parametrize("method", ["bp", "sid-streamed"])
+def test_the_record_says_which_test_images_were_predicted_correctly(method: str) -> None:
+    accuracy, step, data = run(make(method, noise_rate=0.4, epochs=4))
+    with torch.no_grad():
+        correct = step.network(data.test.images).argmax(1) == data.test.labels
+    assert accuracy.correct_last is not None
+    assert accuracy.correct_last.decode().tolist() == correct.tolist()
+    assert accuracy.correct_at_best_validation is not None
+    assert accuracy.correct_at_best_validation.images == 360
+    assert accuracy.correct_at_best_validation.decode().mean() == accuracy.test_at_best_validation
+
+
+def test_each_epoch_is_chosen_by_its_own_validation_labels() -> None:
+    """The noisy choice and the clean one are different epochs, each the first of its best."""
+    found = set()
+    for seed in range(4):
+        accuracy, *_ = run(make("bp", noise_rate=0.6, epochs=8, seed=seed))
+        choices = []
+        for name in ("validation", "validation_clean"):
+            shares = [getattr(epoch, name) for epoch in accuracy.epochs]
+            choices.append(shares.index(max(shares)))
+        noisy, clean = choices
+        assert accuracy.test_at_best_validation == accuracy.epochs[noisy].test
+        assert accuracy.test_at_best_clean_validation == accuracy.epochs[clean].test
+        assert accuracy.correct_at_best_validation is not None
+        assert accuracy.correct_at_best_validation.decode().mean() == accuracy.epochs[noisy].test
+        found.add(noisy != clean)
+    assert True in found, "the seeds tell the two choices apart"
 
 
 def test_a_cosine_schedule_falls_to_zero() -> None:
@@ -251,8 +300,8 @@ def test_the_summary_is_computed_from_the_epochs() -> None:
     assert accuracy.test_last == tests[-1]
     assert accuracy.test_mean_last10 == pytest.approx(statistics.mean(tests[3:]), rel=1e-12)
     assert accuracy.test_best_optimistic == max(tests)
-    best = max(range(13), key=lambda index: accuracy.epochs[index].validation)
-    assert accuracy.test_at_best_validation == tests[best]
+    validation = [epoch.validation_clean for epoch in accuracy.epochs]
+    assert accuracy.test_at_best_validation == tests[validation.index(max(validation))]
     last = accuracy.epochs[-1]
     assert (accuracy.validation_last, accuracy.test_by_module, accuracy.kl_by_module) == (
         last.validation,

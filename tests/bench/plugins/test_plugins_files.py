@@ -1,5 +1,7 @@
 """Networks, data sets and rules that are named as a file and an attribute, without a package."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from bench.analysis.frame import records_frame
 from bench.config.cell import Cell
 from bench.config.check import make_cell
 from bench.config.networks import describe, load_network
@@ -16,6 +19,7 @@ from bench.errors import ConfigError, DataError
 from bench.measure.memory.measure import measure_memory
 from bench.measure.memory.predict import predict_memory
 from bench.plan.grid import shape_of
+from bench.store.file import read_records
 from bench.train.datasets.own import RawData, load
 from bench.train.datasets.splits import load_splits
 from bench.train.networks.build import build_network
@@ -54,6 +58,10 @@ def own_cascade(shape, classes, modules, hidden, width):
     """A cascade."""
     trunk = nn.Sequential(nn.Flatten(), nn.Linear(shape[0] * shape[1] * shape[2], width))
     return cascade(modules, classes, shape[0], width, hidden, trunk=trunk)
+
+
+def leaves(shape, classes, modules):
+    raise SystemExit(0)
 
 
 def too_few(shape, classes, modules):
@@ -109,6 +117,20 @@ def test_a_network_in_a_file_is_measured_and_planned_to_the_byte(
     measured = measure_memory(step, images, labels, ask_allocator=False)
     predicted = predict_memory(of, *shape_of(of))
     assert predicted.model_dump(exclude={"timeline"}) == measured.model_dump(exclude={"timeline"})
+
+
+def test_a_report_names_the_layout_of_a_network_whose_file_is_gone(tmp_path: Path) -> None:
+    file = tmp_path / "networks.py"
+    file.write_text(NETWORKS, encoding="utf-8")
+    names = f"network={file}:units,{file}:own_cascade"
+    axes = ("dataset=random", "image_size=4", "batch_size=6", "modules=2", "method=bp", "passes=memory")
+    options = [word for axis in (names, *axes) for word in ("--set", axis)]
+    results = tmp_path / "results.jsonl"
+    command = [sys.executable, "-m", "bench", "run", "smoke", *options, "--out", str(results), "--quiet"]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    file.unlink()
+    found = records_frame(read_records(results).records).set_index("network")["layout"].to_dict()
+    assert found == {f"{file}:units": "pipeline", f"{file}:own_cascade": "cascade"}
 
 
 def test_bp_plain_trains_units_through_their_last_head(networks: Path) -> None:

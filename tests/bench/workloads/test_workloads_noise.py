@@ -1,5 +1,7 @@
 """Label noise: each kind by its definition, seeded, and its realised rate."""
 
+from typing import Literal
+
 import pytest
 import torch
 from hypothesis import given
@@ -10,6 +12,7 @@ from bench.errors import DataError
 from bench.train.noise import corrupt_labels
 
 KINDS: list[NoiseKind] = ["symmetric-exclusive", "symmetric-inclusive", "pairflip", "asymmetric"]
+SPLITS: tuple[Literal["train", "validation"], ...] = ("train", "validation")
 MAP = ((2, 7), (3, 8), (5, 6), (6, 5), (7, 1))
 
 
@@ -80,3 +83,71 @@ def test_seeds_differ_and_a_higher_rate_corrupts_a_superset() -> None:
     other, _ = corrupt_labels(labels, 10, "symmetric-exclusive", 0.2, 2)
     assert not torch.equal(low, other)
     assert bool(((high != labels) | (low == labels)).all())
+
+
+def test_the_noise_of_training_labels_stays_what_it_was() -> None:
+    noisy, realised = corrupt_labels(labels_of(40, 10), 10, "symmetric-exclusive", 0.4, 7)
+    assert noisy.tolist() == [
+        6,
+        6,
+        2,
+        3,
+        4,
+        5,
+        3,
+        7,
+        8,
+        8,
+        0,
+        1,
+        2,
+        3,
+        7,
+        5,
+        6,
+        2,
+        8,
+        8,
+        7,
+        1,
+        2,
+        3,
+        4,
+        6,
+        6,
+        7,
+        8,
+        9,
+        9,
+        7,
+        2,
+        3,
+        4,
+        5,
+        2,
+        0,
+        2,
+        3,
+    ]
+    assert realised == 0.375
+
+
+@given(st.sampled_from(["symmetric-exclusive", "pairflip"]), st.integers(0, 1000))
+def test_validation_labels_have_draws_of_their_own(kind: NoiseKind, seed: int) -> None:
+    labels = labels_of(4000, 10)
+    train, _ = corrupt_labels(labels, 10, kind, 0.5, seed)
+    validation, realised = corrupt_labels(labels, 10, kind, 0.5, seed, split="validation")
+    assert torch.equal(validation, corrupt_labels(labels, 10, kind, 0.5, seed, split="validation")[0])
+    assert realised == pytest.approx(0.5, abs=0.05)
+    both_wrong = float(((train != labels) & (validation != labels)).double().mean())
+    assert both_wrong == pytest.approx(0.25, abs=0.05)  # of independent draws
+
+
+def test_no_seed_of_a_sweep_gives_validation_labels_the_draws_of_another_seed_of_training() -> None:
+    labels = labels_of(64, 10)
+    of_train, of_validation = (
+        {tuple(corrupt_labels(labels, 10, "pairflip", 0.5, seed, split=split)[0].tolist()) for seed in range(300)}
+        for split in SPLITS
+    )
+    assert len(of_train) == len(of_validation) == 300
+    assert not of_train & of_validation
