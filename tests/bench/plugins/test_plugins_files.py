@@ -60,7 +60,7 @@ def own_cascade(shape, classes, modules, hidden, width):
     return cascade(modules, classes, shape[0], width, hidden, trunk=trunk)
 
 
-def leaves(shape, classes, modules):
+def stops(shape, classes, modules):
     raise SystemExit(0)
 
 
@@ -179,6 +179,12 @@ def test_choices_that_a_builder_does_not_take_do_not_make_another_cell(networks:
 def test_what_is_no_network_is_refused_by_name(networks: Path, attribute: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         cell(f"{networks}:{attribute}")
+
+
+def test_a_builder_that_calls_sys_exit_is_an_error(networks: Path) -> None:
+    with pytest.raises(ConfigError, match=r"calls sys.exit\(0\); legal: a function that returns"):
+        cell(f"{networks}:stops")
+
 
 
 def test_a_builder_that_gives_other_modules_than_the_cell_says_is_refused(networks: Path) -> None:
