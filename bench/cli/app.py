@@ -27,8 +27,8 @@ app.command("doctor")(friendly(doctor))
 app.command("list")(friendly(list_))
 
 
-def main() -> None:
-    """The entry point of ``sid-bench``."""
+def run_app() -> None:
+    """Runs the command; does not return."""
     guard_streams()
     code: str | int | None = 0
     try:

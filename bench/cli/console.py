@@ -9,8 +9,8 @@ from rich.console import Console
 
 from bench.errors import BenchError
 
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
+out = Console(soft_wrap=True, emoji=False)
+err = Console(stderr=True, soft_wrap=True, emoji=False)
 
 # Exit codes, besides 0: the command has ended but its outcome is not what was asked for; it was refused or failed.
 EXIT_FAULT = 1

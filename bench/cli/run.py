@@ -116,6 +116,13 @@ def run(
             raise typer.Exit(_INTERRUPTED) from None
     out.print(f"{describe(summary)}; records in {path}", markup=False, highlight=False)
     note_lost_output()
+    for method, changed in summary.settings_changed.items():
+        err.print(
+            f"warning: {method} and BP beside it ran under other settings of torch than other cells: {changed}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     if summary.ok == 0 or (strict and summary.ok < summary.cells):
         err.print(f"{summary.ok} of {summary.cells} cells are ok", markup=False, highlight=False)
         raise typer.Exit(EXIT_FAULT)

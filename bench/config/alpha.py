@@ -6,6 +6,7 @@ LEGAL_ALPHA = (
     "a number in (0, 1], one such number for each module, or FIRST..LAST, which goes evenly from the first module to "
     "the last"
 )
+_MOST_MODULES = 1_000_000  # each has a number of its own
 
 
 def alpha_by_module(schedule: str, modules: int) -> tuple[float, ...]:
@@ -15,7 +16,8 @@ def alpha_by_module(schedule: str, modules: int) -> tuple[float, ...]:
     besides.
 
     Raises:
-        ValueError: the text is something else, an end is not in (0, 1], or there is one module only.
+        ValueError: the text is something else, an end is not in (0, 1], or there is one module or more than a
+            million.
     """
     first, _, last = schedule.partition("..")
     ends = _number(first), _number(last)
@@ -23,6 +25,10 @@ def alpha_by_module(schedule: str, modules: int) -> tuple[float, ...]:
         raise ValueError(f"alpha = {schedule!r}; legal: {LEGAL_ALPHA}")
     if modules == 1:
         raise ValueError(f"alpha = {schedule!r} for modules = 1; legal: one number, or 2 modules or more")
+    if modules > _MOST_MODULES:
+        raise ValueError(
+            f"alpha = {schedule!r} for modules = {modules}; legal: one number, or at most {_MOST_MODULES} modules"
+        )
     rise = (ends[1] - ends[0]) / (modules - 1)
     return tuple(float(f"{ends[0] + rise * index:.12g}") for index in range(modules))
 

@@ -1,4 +1,4 @@
-"""Which images a backbone takes, and how far it shrinks them: arithmetic on heights and widths in pixels."""
+"""Which images a backbone takes: arithmetic on heights and widths in pixels."""
 
 from dataclasses import dataclass
 from itertools import count
@@ -16,13 +16,10 @@ def is_small(height: int, width: int) -> bool:
 
 
 class Sides(Protocol):
-    """The heights and widths that a family of backbones takes, and the smallest features that it makes of them."""
+    """The heights and widths that a family of backbones takes."""
 
     def refuse(self, height: int, width: int) -> str | None:
         """Return None if images of ``height`` by ``width`` pixels are legal, or else say which sides are."""
-
-    def smallest(self, height: int, width: int) -> tuple[int, int]:
-        """Return height and width of the smallest features of legal images."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +61,6 @@ class Windows:
             return None
         return f"{next(side for side in count(1) if _shrunk(side, windows))} or more"
 
-    def smallest(self, height: int, width: int) -> tuple[int, int]:
-        """Return the sides of the last features."""
-        windows = self._windows(height, width)
-        return _shrunk(height, windows), _shrunk(width, windows)
-
     def _windows(self, height: int, width: int) -> tuple[Window, ...]:
         return self.large if self.small is None or not is_small(height, width) else self.small
 
@@ -83,18 +75,11 @@ def _shrunk(side: int, windows: tuple[Window, ...]) -> int:
 
 
 @dataclass(frozen=True)
-class PooledWhilePossible:
-    """At most ``poolings`` poolings of 2x2 pixels, and none once the shorter side is one pixel; all sides are legal."""
-
-    poolings: int
+class AnySides:
+    """All sides are legal, as where a backbone stops pooling once the shorter side is one pixel."""
 
     def refuse(self, _height: int, _width: int) -> None:
         """Refuse nothing."""
-
-    def smallest(self, height: int, width: int) -> tuple[int, int]:
-        """Return the sides of the last convolution's features, before they are pooled."""
-        halvings = min(self.poolings - 1, min(height, width).bit_length() - 1)
-        return height >> halvings, width >> halvings
 
 
 @dataclass(frozen=True)
@@ -114,11 +99,6 @@ class Patches:
         if height % patch == 0 and width % patch == 0:
             return None
         return f"multiples of {self.small} up to {SMALL_SIDE}, multiples of {self.large} above"
-
-    def smallest(self, height: int, width: int) -> tuple[int, int]:
-        """Return how many patches there are from top to bottom and from left to right."""
-        patch = self.patch(height, width)
-        return height // patch, width // patch
 
 
 @dataclass(frozen=True)
@@ -140,10 +120,6 @@ class Partitions:
             return None
         step = self.side * 2**self.halvings
         return f"squares of {step - 3} to {step} pixels, {2 * step - 3} to {2 * step}, and so on"
-
-    def smallest(self, height: int, width: int) -> tuple[int, int]:
-        """Return the sides of the last features."""
-        return _halved(height, self.halvings), _halved(width, self.halvings)
 
 
 def _halved(side: int, times: int) -> int:

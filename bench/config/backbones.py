@@ -28,8 +28,7 @@ class Backbone:
         name: torchvision's name, or one of ours.
         summary: its parts, in a few words.
         units: the number of units: usually a stem and blocks.
-        sides: which images are legal, and how it shrinks them.
-        has_batch_norm: whether it contains BatchNorm.
+        sides: which images are legal.
         torchvision_file: the file of ``torchvision.models`` that defines it; None for ours.
         is_trunk: whether it can be the trunk of a cascade.
     """
@@ -38,7 +37,6 @@ class Backbone:
     summary: str
     units: int
     sides: Sides
-    has_batch_norm: bool = False
     torchvision_file: str | None = None
     is_trunk: bool = True
 
@@ -46,24 +44,12 @@ class Backbone:
         """Return None if images of ``height`` by ``width`` pixels are legal, or else say which sides are."""
         return self.sides.refuse(height, width)
 
-    def batch_norm_pixels(self, height: int, width: int) -> int | None:
-        """Return the pixels of the smallest feature map that BatchNorm normalises; None without BatchNorm.
-
-        Args:
-            height: of legal images, in pixels.
-            width: of legal images, in pixels.
-        """
-        if not self.has_batch_norm:
-            return None
-        rows, columns = self.sides.smallest(height, width)
-        return rows * columns
-
 
 def _of_torchvision() -> Iterator[Backbone]:
     for family in FAMILIES:
         for name, units in family.units.items():
             summary = family.summary.format(units=units, blocks=units - family.others)
-            yield Backbone(name, summary, units, family.sides, family.has_batch_norm, family.file)
+            yield Backbone(name, summary, units, family.sides, family.file)
 
 
 VIT_TINY_SIDES = Patches(small=4, large=16)

@@ -19,6 +19,7 @@ from bench.config.axis import Axis
 from bench.config.batches import refuse_single_images
 from bench.config.cell import RECOMPUTED_PARTS, Cell
 from bench.config.datasets import asymmetric_names, is_image_folder, load_dataset_row
+from bench.config.file_names import escaped
 from bench.config.methods import BASELINE, Method, load_method
 from bench.config.networks import Network, describe, load_network
 from bench.config.shapes import known_shape, sides_of
@@ -33,6 +34,9 @@ _OBJECTIVE_AXES = ("direction", "smoothing", "loss_reduction")
 _REVERSE_SMOOTHING = 0.1
 # A network of somebody's own is described at this shape where only the data can tell.
 _ANY_SHAPE = ((3, 224, 224), 10)
+
+# The largest number of modules that an error lists as legal.
+_MOST_LISTED = 1000
 
 Changes = dict[str, Any]
 
@@ -50,7 +54,8 @@ def make_cell(values: Mapping[str, Any]) -> Cell:
     for name in values:
         if name not in axes():
             raise ConfigError(unknown("axis", name, axes()))
-    given = _without_alias(dict(values))
+    given = {name: escaped(value) if isinstance(value, str) else value for name, value in values.items()}
+    given = _without_alias(given)
     preset = OPTIMIZER_PRESETS.get(str(given.get("optimizer", "adam")), {})
     given |= {name: value for name, value in preset.items() if given.get(name) is None}
     try:
@@ -154,7 +159,7 @@ def _sizes(cell: Cell, _method: Method, network: Network) -> Changes:
     not_read = {name: _default(name) for name in ("cut", "width", "hidden") if name not in network.reads}
     if network.units is None:
         if cell.depth % cell.modules:
-            divisors = [count for count in range(1, cell.depth + 1) if cell.depth % count == 0]
+            divisors = [count for count in range(1, min(cell.depth, _MOST_LISTED) + 1) if cell.depth % count == 0]
             raise ValueError(f"modules = {cell.modules} does not divide depth = {cell.depth}; legal: {divisors}")
         return not_read
     if cell.modules > network.units:

@@ -6,6 +6,7 @@ from typing import Any
 from bench.config.axes import axes, values_of
 from bench.config.cell import Cell
 from bench.config.check import OPTIMIZER_PRESETS
+from bench.config.file_names import shown
 
 # Axes that tell cells apart in every pass.
 _IDENTITY = frozenset({"seed", "alpha", "optimizer"})
@@ -14,7 +15,7 @@ _IDENTITY = frozenset({"seed", "alpha", "optimizer"})
 def label(cell: Cell) -> str:
     """What ``cell`` is: its sizes, whatever bears on its passes, and every axis that is not at its usual value."""
     bearing = {name for name, row in axes().items() if row.bears_on & set(cell.passes)}
-    return " ".join(words_of(values_of(cell), axes(), _IDENTITY | bearing))
+    return shown(" ".join(words_of(values_of(cell), axes(), _IDENTITY | bearing)))
 
 
 def words_of(values: Mapping[str, Any], names: Collection[str], always: Collection[str]) -> list[str]:

@@ -41,8 +41,6 @@ class Network:
         units: how many units it has, which is then the depth of each of its cells; None where the depth is free.
         reads: which of ``depth``, ``cut``, ``width`` and ``hidden`` bear on it.
         refuse_sides: ``refuse_sides(height, width)`` gives the legal sizes where images are not, else None.
-        batch_norm_pixels: ``batch_norm_pixels(height, width)`` gives the pixels of the smallest map that BatchNorm
-            sees, None without BatchNorm.
         backbone: the backbone that it is made of; networks of one backbone are shown beside each other.
         source: where the row comes from.
     """
@@ -55,7 +53,6 @@ class Network:
     units: int | None = None
     reads: frozenset[str] = frozenset({"depth", "width", "hidden"})
     refuse_sides: Callable[[int, int], str | None] | None = None
-    batch_norm_pixels: Callable[[int, int], int | None] | None = None
     backbone: str | None = None
     source: str = "sid-bench"
 
@@ -89,7 +86,6 @@ def _rows() -> dict[str, Network]:
     for name, backbone in BACKBONES.items():
         shared: dict[str, Any] = {
             "refuse_sides": backbone.refuse_sides,
-            "batch_norm_pixels": backbone.batch_norm_pixels,
             "backbone": name,
             "source": "sid-bench" if backbone.torchvision_file is None else "torchvision",
         }

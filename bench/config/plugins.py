@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from bench.config.file_names import path_of
 from bench.errors import ConfigError
 
 
@@ -67,7 +68,7 @@ def is_reference(name: str) -> bool:
 def file_of(name: str) -> Path | None:
     """The file in ``path/to/file.py:attribute``; None for any other name."""
     module, _, _ = name.rpartition(":")
-    return Path(module) if is_reference(name) and module.endswith(".py") else None
+    return path_of(module) if is_reference(name) and module.endswith(".py") else None
 
 
 @cache
@@ -83,8 +84,12 @@ def load_reference(reference: str) -> Any:
     module_name, _, attribute = reference.rpartition(":")
     load: Callable[[], ModuleType]
     if module_name.endswith(".py"):
-        path = Path(module_name)
-        if not path.is_file():
+        path = path_of(module_name)
+        try:
+            exists = path.is_file()
+        except OSError as error:  # as of a name that is too long
+            raise ConfigError(f"{reference}: {path} cannot be read: {error.strerror}") from None
+        if not exists:
             raise ConfigError(f"{reference}: there is no file {path.absolute()}")
         load = partial(_load_file, path.resolve())
         _search_last(path.resolve().parent)

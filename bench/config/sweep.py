@@ -19,13 +19,14 @@ from typing import Any
 from bench.config.axes import axes, value_of
 from bench.config.cell import Cell
 from bench.config.check import make_cell
+from bench.config.file_names import escaped
 from bench.config.methods import load_method, method_names
 from bench.config.plugins import file_of
 from bench.errors import ConfigError, unknown
 
 Axes = Mapping[str, Sequence[Any]]
 
-_MODULES_EXPRESSION = re.compile(r"depth(?:/(\d+))?")
+_MODULES_EXPRESSION = re.compile(r"depth(?:/([0-9]{1,18}))?")
 _SUITES = resources.files("bench.config") / "suites"
 EVERY_METHOD = "every-method"
 
@@ -80,7 +81,7 @@ def load_sweep(suite: str | None, overrides: Iterable[str] = (), only: Iterable[
     text = _read(path)
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # not TOML, an integer of thousands of digits, or too deep nesting
         raise ConfigError(f"{suite} is not a TOML file: {error}") from None
     strange = sorted(set(content) - {"description", "grid"})
     if strange:
@@ -90,9 +91,12 @@ def load_sweep(suite: str | None, overrides: Iterable[str] = (), only: Iterable[
         raise ConfigError(f"{suite} has no [[grid]]; legal: one or more, each a table of axes")
     cells: dict[Cell, None] = {}  # keeps the order, and each cell once
     offered: list[Axes] = []
-    for grid in grids:
-        offered.append({axis: _as_list(axis, value) for axis, value in grid.items()} | replaced)
-        cells.update(dict.fromkeys(_expand(_narrowed(offered[-1], kept))))
+    for number, grid in enumerate(grids, start=1):
+        try:
+            offered.append({axis: _as_list(axis, value) for axis, value in grid.items()} | replaced)
+            cells.update(dict.fromkeys(_expand(_narrowed(offered[-1], kept))))
+        except ConfigError as error:
+            raise ConfigError(f"{suite}, grid {number}: {error}") from None
     if not cells and not kept:
         raise ConfigError(f"{suite} has no cell: its 'depth/N' divides none of its depths")
     sweep = Sweep(path.stem, str(content.get("description", "")), tuple(cells), suite_file=path)
@@ -212,7 +216,7 @@ def _parse_value(text: str) -> Any:
             return number(text)
         except ValueError:
             continue
-    return {"true": True, "false": False}.get(text, text)
+    return {"true": True, "false": False}.get(text, escaped(text))
 
 
 def _as_list(axis: str, value: Any) -> list[Any]:

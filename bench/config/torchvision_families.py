@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.config.backbone_sides import HALVING, Partitions, Patches, PooledWhilePossible, Sides, Window, Windows
+from bench.config.backbone_sides import HALVING, AnySides, Partitions, Patches, Sides, Window, Windows
 
 
 @dataclass(frozen=True)
@@ -14,9 +14,8 @@ class TorchvisionFamily:
         file: the file's name.
         summary: the parts of a model, with ``{units}`` for the number of its units and ``{blocks}`` for that of blocks.
         units: the number of units of each model, by torchvision's name.
-        sides: which images are legal, and how the models shrink them.
+        sides: which images are legal.
         others: the number of units that are not blocks, such as a stem.
-        has_batch_norm: whether the models contain BatchNorm.
     """
 
     file: str
@@ -24,7 +23,6 @@ class TorchvisionFamily:
     units: Mapping[str, int]
     sides: Sides
     others: int = 1
-    has_batch_norm: bool = True
 
 
 _LARGE_STEM = (Window(7, stride=2, padding=3), HALVING)
@@ -40,14 +38,12 @@ FAMILIES = (
         "AlexNet: {units} convolutions",
         {"alexnet": 5},
         Windows((Window(11, stride=4, padding=2), _POOLING_OF_3, _POOLING_OF_3, _POOLING_OF_3)),
-        has_batch_norm=False,
     ),
     TorchvisionFamily(
         "convnext",
         "ConvNeXt: a stem and {blocks} blocks",
         {"convnext_tiny": 19, "convnext_small": 37, "convnext_base": 37, "convnext_large": 37},
         Windows((Window(4, stride=4), _POOLING, _POOLING, _POOLING)),
-        has_batch_norm=False,
     ),
     TorchvisionFamily(
         "densenet",
@@ -168,34 +164,30 @@ FAMILIES = (
         "SqueezeNet: a convolution and {blocks} fire modules",
         {"squeezenet1_0": 9},
         Windows((Window(7, stride=2), _POOLING_OF_3_UP, _POOLING_OF_3_UP, _POOLING_OF_3_UP)),
-        has_batch_norm=False,
     ),
     TorchvisionFamily(
         "squeezenet",
         "SqueezeNet: a convolution and {blocks} fire modules",
         {"squeezenet1_1": 9},
         Windows((Window(3, stride=2), _POOLING_OF_3_UP, _POOLING_OF_3_UP, _POOLING_OF_3_UP)),
-        has_batch_norm=False,
     ),
     TorchvisionFamily(
         "swin_transformer",
         "Swin transformer: patches and {blocks} blocks",
         {"swin_t": 13, "swin_s": 25, "swin_b": 25, "swin_v2_t": 13, "swin_v2_s": 25, "swin_v2_b": 25},
         Windows((Window(4, stride=4), _POOLING_UP, _POOLING_UP, _POOLING_UP)),
-        has_batch_norm=False,
     ),
     TorchvisionFamily(
         "vgg",
         "VGG: {units} convolutions",
         {"vgg11": 8, "vgg13": 10, "vgg16": 13, "vgg19": 16},
-        PooledWhilePossible(poolings=5),
-        has_batch_norm=False,
+        AnySides(),
     ),
     TorchvisionFamily(
         "vgg",
         "VGG: {units} convolutions with BatchNorm",
         {"vgg11_bn": 8, "vgg13_bn": 10, "vgg16_bn": 13, "vgg19_bn": 16},
-        PooledWhilePossible(poolings=5),
+        AnySides(),
     ),
     *(
         TorchvisionFamily(
@@ -203,7 +195,6 @@ FAMILIES = (
             f"vision transformer: patches (of {patch}x{patch} pixels in large images) and {{blocks}} blocks",
             {name: units},
             Patches(small=4, large=patch),
-            has_batch_norm=False,
         )
         for name, units, patch in (
             ("vit_b_16", 13, 16),

@@ -4,13 +4,10 @@ import os
 import resource
 import signal
 import sys
-from pathlib import Path
 
 import psutil
 
 from bench.execute.messages import Answer
-
-_CGROUP_EVENTS = Path("/sys/fs/cgroup/memory.events")
 
 
 def limit_memory(limit_bytes: int | None) -> None:
@@ -23,21 +20,12 @@ def limit_memory(limit_bytes: int | None) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (loaded + limit_bytes, loaded + limit_bytes))
 
 
-def kernel_kills() -> int:
-    """How many processes of this cgroup the kernel has killed because memory ran out; 0 where it does not say."""
-    try:
-        lines = _CGROUP_EVENTS.read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
-
-
 def describe_death(wait_status: int, killed_by_kernel: bool, log: str = "") -> Answer:
     """The answer for a process that ended without one.
 
     Args:
         wait_status: as ``os.waitpid`` returns it.
-        killed_by_kernel: whether :func:`kernel_kills` has grown since the process was started.
+        killed_by_kernel: whether the kernel has killed a process for want of memory since it was started.
         log: the end of its output.
     """
     if os.WIFSIGNALED(wait_status):

@@ -1,112 +1,125 @@
 """The sweep's end of a fork server: starts it, sends it requests, ends it."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import NoReturn, Self
 
+from bench.errors import BenchError
 from bench.execute.descendants import adopt_orphans, children, kill_children
+from bench.execute.forkserver import FAILED, READY
 from bench.execute.messages import Answer, Request
+from bench.execute.server_process import ServerProcess
+from bench.machine.os_error import describe_os_error
+from bench.machine.search_path import python_command
 
 _SECONDS_TO_END = 2
-_COMMAND = (sys.executable, "-m", "bench.execute.forkserver")
-
-
-@dataclass(frozen=True)
-class _Connection:
-    """A running server and the pipes to it."""
-
-    server: subprocess.Popen[bytes]
-    requests: BinaryIO
-    replies: BinaryIO
-
-    def close(self) -> None:
-        for pipe in (self.requests, self.replies):
-            try:
-                pipe.close()
-            except BrokenPipeError:
-                continue  # a request that the server did not live to read
+_CELLS_TO_GIVE_UP = 3
 
 
 class ForkServer:
     """A process that has loaded torch and forks one child per request; see :mod:`bench.execute.forkserver`.
 
-    The server starts with the first request, or with :meth:`start`. If it dies during a request, this process adopts
-    and kills what the cell has started, and the next request starts another server.
+    The server starts with the first request, or with :meth:`start`. If it is killed during a request, this process
+    adopts and kills what the cell has started, and the next request starts another server. If that happens with three
+    cells in a row, or if the server cannot start or fails itself, no other cell would fare better: an error says why.
 
     Args:
         preload: modules that the server imports before the first request, in addition to those that every cell needs.
-        command: the server's command line, to which two file descriptors and ``preload`` are appended.
+        command: the server's command line, to which two file descriptors and ``preload`` are appended; None for the
+            server of :mod:`bench.execute.forkserver`.
     """
 
-    def __init__(self, preload: Sequence[str] = (), command: Sequence[str] = _COMMAND) -> None:
+    def __init__(self, preload: Sequence[str] = (), command: Sequence[str] | None = None) -> None:
         self._preload = preload
         self._command = command
-        self._connection: _Connection | None = None
+        self._server: ServerProcess | None = None
+        self._is_ready = False
         self._other_children: frozenset[int] = frozenset()  # that no cell has started
+        self._ended_with: set[str] = set()  # the ids of the cells that ran when a server ended, since the last answer
 
     @property
     def pid(self) -> int | None:
         """The id of the server's process; None while there is none."""
-        return None if self._connection is None else self._connection.server.pid
+        return None if self._server is None else self._server.process.pid
 
     def start(self) -> int:
-        """Starts the server unless it runs already, and returns its process id before it has loaded torch."""
-        return self._connected().server.pid
+        """Starts the server unless it runs already, and returns its process id before it has loaded torch.
+
+        Raises:
+            BenchError: no process can be started.
+        """
+        return self._started().process.pid
 
     def ask(self, request: Request) -> Answer:
-        """Sends ``request`` and waits for its answer, which says so if the server dies."""
-        connection = self._connected()
-        self._other_children = children()
+        """Sends ``request`` and waits for its answer, which says so if the server is killed.
+
+        Raises:
+            BenchError: no cell can run: the server cannot start, has failed itself, or was killed with three cells in a
+                row. The message says why.
+        """
+        server = self._started()
         try:
-            connection.requests.write(request.line())
-            connection.requests.flush()
-            reply = connection.replies.readline()
-        except BrokenPipeError:
-            reply = b""
-        if reply.endswith(b"\n"):
-            return Answer.parse(reply)
-        code = connection.server.wait()
-        kill_children(self._other_children)
-        connection.close()
-        self._connection = None
-        return Answer(status="crashed", message=f"the fork server ended with code {code} while the cell ran")
+            return self._ask(server, request)
+        except OSError as error:  # too few file descriptors are left to wait for it
+            raise BenchError(f"no cell can run: {describe_os_error(error)}") from error
 
     def close(self) -> None:
         """Ends the server, and the cell that it may be running."""
-        if self._connection is None:
+        if self._server is None:
             return
-        connection, self._connection = self._connection, None
-        connection.close()
+        server, self._server = self._server, None
+        server.close()
         try:
-            code = connection.server.wait(_SECONDS_TO_END)
+            code = server.process.wait(_SECONDS_TO_END)
         except subprocess.TimeoutExpired:
-            connection.server.kill()
-            code = connection.server.wait()
+            server.process.kill()
+            code = server.process.wait()
         if code != 0:  # it did not kill what its cell has started
             kill_children(self._other_children)
 
-    def _connected(self) -> _Connection:
-        if self._connection is None:
-            adopt_orphans()
-            self._connection = self._connect()
-        return self._connection
+    def _ask(self, server: ServerProcess, request: Request) -> Answer:
+        self._other_children = children()
+        if not self._is_ready and server.read_line() != READY:
+            self._give_up(server, "the fork server cannot start")
+        self._is_ready = True
+        server.send(request.line())
+        reply = server.read_line()
+        if reply.endswith(b"\n"):
+            self._ended_with.clear()
+            return Answer.parse(reply)
+        self._ended_with.add(request.cell.id)
+        if len(self._ended_with) == _CELLS_TO_GIVE_UP:
+            self._give_up(server, f"the fork server ended while it ran each of {_CELLS_TO_GIVE_UP} cells in a row")
+        code, printed = self._clear_up(server)
+        if code == FAILED:
+            raise BenchError(f"no cell can run: the fork server failed: {printed}")
+        message = f"the fork server ended with code {code} while the cell ran"
+        return Answer(status="crashed", message=f"{message}; {printed}" if printed else message)
 
-    def _connect(self) -> _Connection:
-        request_reader, request_writer = os.pipe()
-        reply_reader, reply_writer = os.pipe()
-        server = subprocess.Popen(  # noqa: S603 (our own module)
-            [*self._command, str(request_reader), str(reply_writer), *self._preload],
-            pass_fds=(request_reader, reply_writer),
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # so that Ctrl-C reaches the sweep only, which then ends the server
-        )
-        os.close(request_reader)
-        os.close(reply_writer)
-        return _Connection(server, os.fdopen(request_writer, "wb"), os.fdopen(reply_reader, "rb"))
+    def _started(self) -> ServerProcess:
+        if self._server is None:
+            adopt_orphans()
+            self._other_children = children()
+            command = self._command or python_command("from bench.execute.forkserver import main; main()")
+            try:
+                self._server = ServerProcess(command, self._preload)
+            except OSError as error:
+                raise BenchError(f"no cell can run: no process can be started: {describe_os_error(error)}") from error
+            self._is_ready = False
+        return self._server
+
+    def _clear_up(self, server: ServerProcess) -> tuple[int, str]:
+        """Waits for a server that has ended and kills what its cell has started; its exit code and last lines."""
+        code, printed = server.wait()
+        kill_children(self._other_children)
+        server.close()
+        self._server = None
+        return code, printed
+
+    def _give_up(self, server: ServerProcess, what: str) -> NoReturn:
+        code, printed = self._clear_up(server)
+        raise BenchError(f"no cell can run: {what}: {printed or f'it ended with code {code}'}")
 
     def __enter__(self) -> Self:
         return self

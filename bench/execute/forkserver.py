@@ -1,8 +1,9 @@
 """The fork server: a process that has loaded torch and forks one child per request.
 
-Run as ``python -m bench.execute.forkserver REQUEST_FD REPLY_FD [MODULE...]``, which imports the modules first. It reads
-one :class:`~bench.execute.messages.Request` per line and replies with one :class:`~bench.execute.messages.Answer` per
-line: the child's own, or a description of how the child ended.
+:func:`main` imports the modules that the command line names, and replies with the line :data:`READY`. It then reads one
+:class:`~bench.execute.messages.Request` per line and replies with one :class:`~bench.execute.messages.Answer` per line:
+the child's own, or a description of how the child ended. A server that fails itself, for example because no process can
+be forked, prints the reason as its last line and ends with the code :data:`FAILED`.
 
 The server runs no torch operator and does not initialise CUDA, so each child starts from a clean state. The server also
 enforces the time-out, kills what a cell has left running, and ends when the sweep's process has ended, for whatever
@@ -15,17 +16,21 @@ import os
 import selectors
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from typing import IO, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
-from bench.execute.deaths import describe_death, kernel_kills, limit_memory
+from bench.execute.deaths import describe_death, limit_memory
 from bench.execute.descendants import adopt_orphans, die_with_parent, kill_children
 from bench.execute.messages import Answer, Request
+from bench.execute.tail import Tail, drain
+from bench.machine.os_error import describe_os_error
+from bench.machine.system import this_system
 
-_LOG_TAIL_BYTES = 2000
+READY = b"ready\n"
+FAILED = 3
 _LONGEST_SELECT_SECONDS = 3600
+_CHUNK_BYTES = 1 << 16
 # Imported before the first fork, so that no cell pays for it: every optimizer imports torch._dynamo, for a second.
 _PRELOADED = ("bench.execute.worker", "torch._dynamo", "torch.optim.adam", "torch.optim.sgd", "torch.utils.checkpoint")
 
@@ -47,6 +52,8 @@ def serve(requests: BinaryIO, replies: BinaryIO, preload: Sequence[str]) -> None
     signal.set_wakeup_fd(wake_up_writer, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     adopt_orphans()  # so that processes which a cell leaves running become children of this process
+    replies.write(READY)
+    replies.flush()
     for line in requests:
         reply = _run_child(Request.parse(line), requests, replies, wake_up)
         if reply is None:
@@ -63,43 +70,47 @@ def _run_child(request: Request, requests: BinaryIO, replies: BinaryIO, wake_up:
     """
     timeout_seconds = request.limits.timeout_seconds
     deadline = time.monotonic() + timeout_seconds
-    kills_before = kernel_kills()
+    kills_before = this_system().oom_kills()
     answer_reader, answer_writer = os.pipe()
-    with tempfile.TemporaryFile() as log:
-        child = os.fork()
-        if child == 0:
-            os.close(answer_reader)
-            requests.close()
-            replies.close()
-            _handle_in_child(request, answer_writer, log.fileno())
-        os.close(answer_writer)
-        try:
-            received, outcome, wait_status = _wait_for_answer(
-                *(child, answer_reader, requests.fileno(), wake_up, deadline)
-            )
-        finally:
-            _kill_group(child)
-            os.close(answer_reader)
-        if wait_status is None:
-            _, wait_status = os.waitpid(child, 0)
-        kill_children()  # processes that the cell has started in sessions of their own
-        if outcome == "sweep ended":
-            return None
-        if outcome == "timeout":
-            return Answer(status="timeout", message=f"no result within {timeout_seconds:g} s").line()
-        if received.endswith(b"\n"):
-            return received  # not parsed here: a trace or a timeline can be long
-        return describe_death(wait_status, kernel_kills() > kills_before, _tail(log)).line()
+    log_reader, log_writer = os.pipe()
+    os.set_blocking(log_reader, False)
+    child = os.fork()
+    if child == 0:
+        _handle_in_child(request, (requests, replies), answer_writer, log_writer)
+    os.close(answer_writer)
+    os.close(log_writer)
+    log = Tail()
+    try:
+        received, outcome, wait_status = _wait_for_answer(
+            *(child, answer_reader, log_reader, log, requests.fileno(), wake_up, deadline)
+        )
+    finally:
+        _kill_group(child)
+        os.close(answer_reader)
+    if wait_status is None:
+        _, wait_status = os.waitpid(child, 0)
+    kill_children()  # processes that the cell has started in sessions of their own
+    log.add(drain(log_reader))
+    os.close(log_reader)
+    if outcome == "sweep ended":
+        return None
+    if outcome == "timeout":
+        return Answer(status="timeout", message=f"no result within {timeout_seconds:g} s").line()
+    if received.endswith(b"\n"):
+        return received  # not parsed here: a trace or a timeline can be long
+    return describe_death(wait_status, this_system().oom_kills() > kills_before, log.text()).line()
 
 
 def _wait_for_answer(
-    child: int, answer: int, requests: int, wake_up: int, deadline: float
+    child: int, answer: int, log_pipe: int, log: Tail, requests: int, wake_up: int, deadline: float
 ) -> tuple[bytes, Literal["finished", "timeout", "sweep ended"], int | None]:
     """Reads the child's answer until it is complete, the child or the sweep's process ends, or the time is up.
 
     Args:
         child: the process id.
         answer: the pipe with its answer, which ends with a line feed.
+        log_pipe: the pipe with its standard output and standard error, which does not block.
+        log: gets what comes through it.
         requests: the pipe with requests. The sweep sends none while it waits, so it is readable only at its end.
         wake_up: a pipe that becomes readable when a child ends.
         deadline: by ``time.monotonic``.
@@ -109,15 +120,20 @@ def _wait_for_answer(
     """
     received = b""
     with selectors.DefaultSelector() as selector:
-        for source in (answer, requests, wake_up):
+        for source in (answer, log_pipe, requests, wake_up):
             selector.register(source, selectors.EVENT_READ)
         while True:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 return received, "timeout", None
             ready = {key.fd for key, _ in selector.select(min(remaining, _LONGEST_SELECT_SECONDS))}
+            if log_pipe in ready:
+                printed = os.read(log_pipe, _CHUNK_BYTES)
+                log.add(printed)
+                if not printed:  # the cell has closed its output
+                    selector.unregister(log_pipe)
             if answer in ready:
-                chunk = os.read(answer, 1 << 16)
+                chunk = os.read(answer, _CHUNK_BYTES)
                 received += chunk
                 if not chunk or received.endswith(b"\n"):
                     return received, "finished", None
@@ -127,32 +143,23 @@ def _wait_for_answer(
                 os.read(wake_up, 1 << 12)
                 ended, wait_status = os.waitpid(child, os.WNOHANG)  # the signal may be that of an earlier child
                 if ended:
-                    return received + _read_available(answer), "finished", wait_status
+                    return received + drain(answer), "finished", wait_status
 
 
-def _read_available(pipe: int) -> bytes:
-    """Reads what is in the pipe, without waiting for processes that still hold its other end."""
-    os.set_blocking(pipe, False)
-    received = b""
-    try:
-        while chunk := os.read(pipe, 1 << 16):
-            received += chunk
-    except BlockingIOError:
-        pass
-    return received
-
-
-def _handle_in_child(request: Request, answer: int, log: int) -> None:
+def _handle_in_child(request: Request, pipes_of_server: Sequence[BinaryIO], answer: int, log: int) -> None:
     """Handles ``request`` in a process group of its own. Does not return.
 
     Args:
         request: the request.
+        pipes_of_server: pipes that only the server uses.
         answer: the pipe for the answer.
-        log: a file for its standard output and standard error.
+        log: a pipe for its standard output and standard error.
     """
     code = 1
     server = os.getppid()
     try:
+        for pipe in pipes_of_server:
+            pipe.close()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
@@ -186,13 +193,14 @@ def _kill_group(child: int) -> None:
             continue
 
 
-def _tail(log: IO[bytes]) -> str:
-    size = log.seek(0, os.SEEK_END)
-    log.seek(max(0, size - _LOG_TAIL_BYTES))
-    return log.read().decode(errors="replace").strip()
-
-
-if __name__ == "__main__":
-    with open(int(sys.argv[1]), "rb") as incoming, open(int(sys.argv[2]), "wb") as outgoing:  # noqa: PTH123
-        serve(incoming, outgoing, sys.argv[3:])
-    os._exit(0)  # the exit handlers of what torch has loaded take time and write to the terminal
+def main() -> None:
+    """Serves through the file descriptors that the command line names. Does not return."""
+    code = FAILED
+    try:
+        with open(int(sys.argv[1]), "rb") as incoming, open(int(sys.argv[2]), "wb") as outgoing:  # noqa: PTH123
+            serve(incoming, outgoing, sys.argv[3:])
+        code = 0
+    except BaseException as error:  # also what a module raises that the command line names
+        print(describe_os_error(error), file=sys.stderr, flush=True)
+    finally:
+        os._exit(code)  # the exit handlers of what torch has loaded take time and write to the terminal

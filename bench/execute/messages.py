@@ -12,6 +12,9 @@ from bench.config.networks import Layout
 from bench.measure.latency.sample import Sample
 from bench.store.record import Accuracy, Data, Latency, Memory, Ranks, Status, Trace
 
+# The name of the finding, beside the doctor's, that a cell changed torch's settings.
+SETTINGS_CHECK = "torch settings"
+
 
 class _Message(BaseModel):
     """A frozen model with one line of JSON as its form between processes."""

@@ -47,8 +47,9 @@ def run_passes(request: Request, dataset: Splits, context: RankContext | None, w
     changed = watch.changed()
     if finding := watch.finding(changed):
         environment["doctor"] = finding
-    if changed and answer.latency is not None and answer.latency.noisy_because is None:
-        noisy = answer.latency.model_copy(update={"noisy_because": f"torch's settings changed: {', '.join(changed)}"})
+    if changed and answer.latency is not None:
+        reasons = [f"torch's settings changed: {', '.join(changed)}", answer.latency.noisy_because]
+        noisy = answer.latency.model_copy(update={"noisy_because": "; ".join(filter(None, reasons))})
         answer = answer.model_copy(update={"latency": noisy})
     network = build_network(cell, dataset.shape, dataset.classes)
     return answer.model_copy(

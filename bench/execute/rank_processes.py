@@ -10,10 +10,12 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.execute.deaths import describe_death, kernel_kills, limit_memory
+from bench.execute.deaths import describe_death, limit_memory
 from bench.execute.descendants import die_with_parent
 from bench.execute.messages import Answer, Limits
 from bench.execute.rank_context import RankContext
+from bench.machine.os_error import describe_os_error
+from bench.machine.system import this_system
 
 # The failure of one rank breaks the connections of the others. This is how long they may still answer, and how long the
 # process of the rank that failed has to end.
@@ -60,19 +62,17 @@ def run_ranks(ranks: int, limits: Limits, answer_for: Callable[[RankContext], An
     """
     patience = min(_LONGEST_WAIT_SECONDS, limits.timeout_seconds / 2)
     memory_bytes = None if limits.memory_bytes is None else limits.memory_bytes // ranks
-    kills_before = kernel_kills()
-    with socket.create_server(("127.0.0.1", 0), backlog=ranks) as listener:
-        processes = []
-        for rank in range(ranks):
-            reader, writer = os.pipe()
-            pid = os.fork()
-            if pid == 0:
-                context = RankContext(rank, ranks, listener, patience, limits.timeout_seconds)
-                _run_rank(context, writer, memory_bytes, answer_for)
-            os.close(writer)
-            processes.append(_RankProcess(rank, pid, reader))
+    kills_before = this_system().oom_kills()
+    processes: list[_RankProcess] = []
     try:
-        _collect_answers(processes, lambda: kernel_kills() > kills_before)
+        with socket.create_server(("127.0.0.1", 0), backlog=ranks) as listener:
+            for rank in range(ranks):
+                context = RankContext(rank, ranks, listener, patience, limits.timeout_seconds)
+                processes.append(_start_rank(context, memory_bytes, answer_for))
+        _collect_answers(processes, lambda: this_system().oom_kills() > kills_before)
+    except OSError as error:
+        message = f"{len(processes)} of {ranks} ranks were started: {describe_os_error(error)}"
+        return Answer(status="crashed", message=message)
     finally:
         for process in processes:
             if not process.has_ended:
@@ -80,6 +80,22 @@ def run_ranks(ranks: int, limits: Limits, answer_for: Callable[[RankContext], An
                 os.waitpid(process.pid, 0)
             os.close(process.pipe)
     return _choose_answer(processes, patience)
+
+
+def _start_rank(
+    context: RankContext, memory_bytes: int | None, answer_for: Callable[[RankContext], Answer]
+) -> _RankProcess:
+    """Forks the process of one rank.
+
+    Raises:
+        OSError: there is no process or no pipe left.
+    """
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _run_rank(context, writer, memory_bytes, answer_for)
+    os.close(writer)
+    return _RankProcess(context.rank, pid, reader)
 
 
 def _run_rank(

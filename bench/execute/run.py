@@ -12,7 +12,7 @@ from bench.config.sweep import Sweep
 from bench.errors import BenchError
 from bench.execute.executor import Executor
 from bench.execute.frontier import why_skip
-from bench.execute.messages import Answer
+from bench.execute.messages import SETTINGS_CHECK, Answer
 from bench.machine.environment import machine_environment
 from bench.store.file import Store
 from bench.store.record import SCHEMA, Record, Timing
@@ -28,6 +28,7 @@ class Summary:
         retries: how often a cell was started again after a crash.
         statuses: cells by status, without those stored before.
         overhead_seconds: for each cell that was measured at the first attempt, the seconds beyond its own work.
+        settings_changed: for each method whose cells changed torch's settings, what the first of them changed.
     """
 
     stored_before: int = 0
@@ -35,6 +36,7 @@ class Summary:
     retries: int = 0
     statuses: dict[str, int] = field(default_factory=dict)
     overhead_seconds: list[float] = field(default_factory=list)
+    settings_changed: dict[str, str] = field(default_factory=dict)
 
     @property
     def measured(self) -> int:
@@ -124,6 +126,8 @@ def run_sweep(
         store.append(record)
         watcher.cell_ends(record)
         summary.statuses[record.status] = summary.statuses.get(record.status, 0) + 1
+        if changed := record.environment.get("doctor", {}).get(SETTINGS_CHECK):
+            summary.settings_changed.setdefault(cell.method, changed)
         if record.status == "oom":
             out_of_memory.append(cell)
         if record.timing is not None and record.attempts == 1:

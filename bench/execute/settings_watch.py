@@ -1,5 +1,6 @@
 """Changes of torch's settings by code that a cell loads or runs, which its baseline then runs under, too."""
 
+from bench.execute.messages import SETTINGS_CHECK
 from bench.machine.numeric_settings import Setting, numeric_settings
 
 
@@ -27,7 +28,7 @@ class SettingsWatch:
         """
         parts = {"while code or data was loaded": self._while_loading, "while the cell ran": while_running}
         texts = [f"{when}: {', '.join(changes)}" for when, changes in parts.items() if changes]
-        return {"torch settings": f"changed {'; '.join(texts)}"} if texts else {}
+        return {SETTINGS_CHECK: f"changed {'; '.join(texts)}"} if texts else {}
 
 
 def _differences(before: dict[str, Setting], after: dict[str, Setting]) -> list[str]:

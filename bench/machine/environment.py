@@ -4,14 +4,17 @@ import functools
 import os
 import platform
 import shlex
-import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import bench
+from bench.machine.commit import commit_of
+from bench.machine.nvml import driver_version
 from bench.machine.system import printable, this_system
 
+_PROJECT = "sid-bench"
 _PACKAGES = ("torch", "torchvision", "numpy")
 _ALLOCATORS = ("jemalloc", "tcmalloc", "mimalloc")
 _CUDA_ALLOCATOR_VARIABLES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
@@ -34,8 +37,8 @@ def machine_environment() -> dict[str, Any]:
     limit = system.cgroup_memory()
     variables = {name: printable(value) for name, value in sorted(os.environ.items())}
     return {
-        "sid_bench": version("sid-bench"),
-        "commit": _commit(),
+        "sid_bench": _version(_PROJECT),
+        "commit": commit_of(Path(bench.__file__).parent, _PROJECT),
         "command": printable(shlex.join(sys.argv)),
         "python": platform.python_version(),
         **{package: _version(package) for package in _PACKAGES},
@@ -78,7 +81,7 @@ def torch_environment(device: str) -> dict[str, Any]:
             "gpu_uuid": str(properties.uuid),
             "gpu_memory_bytes": properties.total_memory,
             "cuda": torch.version.cuda,
-            "gpu_driver": _gpu_driver(),
+            "gpu_driver": driver_version(),
         }
     return environment
 
@@ -102,20 +105,6 @@ def _allocator(preloaded: str) -> str:
     return next((name for name in _ALLOCATORS if name in preloaded), f"system ({platform.libc_ver()[0] or 'libc'})")
 
 
-def _gpu_driver() -> str | None:
-    """The driver's version from NVML; None where NVML cannot be initialised."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        try:
-            return str(pynvml.nvmlSystemGetDriverVersion())
-        finally:
-            pynvml.nvmlShutdown()
-    except pynvml.NVMLError:
-        return None
-
-
 def _version(package: str) -> str | None:
     try:
         return version(package)
@@ -131,20 +120,3 @@ def _cpu_model() -> str:
     except OSError:
         pass  # not Linux
     return platform.processor() or platform.machine()
-
-
-def _commit() -> str | None:
-    """The commit of the checkout with this file, followed by ``-dirty`` if it was changed; None outside a checkout."""
-    folder = Path(__file__).resolve().parent
-    try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],  # noqa: S607
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return described.stdout.strip() or None

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
+from bench.machine.cgroup import cgroup_folders
+
 # Version 1 of cgroups writes "no limit" as the largest number of pages, far above any memory.
 _NO_LIMIT_BYTES = 1 << 60
 
@@ -119,7 +121,7 @@ class System:
     def cpu_quota(self) -> float | None:
         """The CPU time that the control groups of this process grant, in CPUs; None where none sets a limit."""
         quotas = []
-        for version, folder in self._cgroup_folders("cpu"):
+        for version, folder in cgroup_folders(self.text, "cpu"):
             if version == 2:
                 quota, _, period = (self.text(f"{folder}/cpu.max") or "").partition(" ")
             else:
@@ -134,14 +136,13 @@ class System:
         File pages that were not used lately count as available, because the kernel drops them before memory runs out.
         """
         limits = []
-        for version, folder in self._cgroup_folders("memory"):
+        for version, folder in cgroup_folders(self.text, "memory"):
             names = ("max", "current") if version == 2 else ("limit_in_bytes", "usage_in_bytes")
             limit, used = (self.number(f"{folder}/memory.{name}") for name in names)
             if limit is None or used is None or limit >= _NO_LIMIT_BYTES:
                 continue
-            droppable = "inactive_file " if version == 2 else "total_inactive_file "
-            lines = (self.text(f"{folder}/memory.stat") or "").splitlines()
-            cached = sum(int(line.split()[1]) for line in lines if line.startswith(droppable))
+            droppable = "inactive_file" if version == 2 else "total_inactive_file"
+            cached = sum(_values_of(droppable, self.text(f"{folder}/memory.stat")))
             limits.append(CgroupMemory(limit, min(limit, max(0, limit - used + cached))))
         return min(limits, key=lambda memory: memory.available_bytes, default=None)
 
@@ -151,19 +152,17 @@ class System:
         known = [self.memory().get("MemAvailable"), in_cgroup.available_bytes if in_cgroup else None]
         return min((value for value in known if value is not None), default=None)
 
-    def _cgroup_folders(self, controller: str) -> Iterator[tuple[int, str]]:
-        """The cgroup version and folder of this process's group, then of each group around it that can be seen.
+    def oom_kills(self) -> int:
+        """How many processes the kernel has killed because memory ran out, as far as it tells; it only ever grows.
 
-        Inside a container the outermost folder is the container's own, whatever path the group has.
+        The control groups of this process and those around it count their own. Where none does, as outside of any
+        group, the count is that of the whole machine.
         """
-        for line in (self.text("proc/self/cgroup") or "").splitlines():
-            _, controllers, path = [*line.split(":", 2), "", ""][:3]
-            if controllers and controller not in controllers.split(","):
-                continue
-            version, base = (1, f"sys/fs/cgroup/{controller}") if controllers else (2, "sys/fs/cgroup")
-            parts = [part for part in path.split("/") if part not in ("", "..")]
-            for length in range(len(parts), -1, -1):
-                yield version, "/".join([base, *parts[:length]])
+        counts = []
+        for version, folder in cgroup_folders(self.text, "memory"):
+            text = self.text(f"{folder}/memory.{'events' if version == 2 else 'oom_control'}")
+            counts += _values_of("oom_kill", text)
+        return sum(counts or _values_of("oom_kill", self.text("proc/vmstat")))
 
 
 @cache
@@ -186,6 +185,12 @@ def _integer(text: str | None) -> int | None:
         return None if text is None else int(text)
     except ValueError:
         return None
+
+
+def _values_of(name: str, text: str | None) -> list[int]:
+    """The numbers in lines ``NAME NUMBER`` of ``text``."""
+    words = (line.split() for line in (text or "").splitlines())
+    return [int(found[1]) for found in words if len(found) == 2 and found[0] == name and found[1].isdigit()]
 
 
 def _expand(text: str) -> Iterator[int]:

@@ -1,6 +1,8 @@
 """The page: reads results files and renders tables and figures into one HTML file."""
 
 import base64
+import hashlib
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +13,7 @@ from markupsafe import Markup
 
 from bench.analysis.frame import records_frame
 from bench.errors import StoreError
+from bench.machine.system import printable
 from bench.report.environments import count_machines, distinct_environments, doctor_findings
 from bench.report.figures.accuracy import draw_accuracies
 from bench.report.figures.costs import draw_costs
@@ -88,7 +91,7 @@ def write_report(
     outputs = [("the page", page, html)]
     if figures_folder is not None:
         drawn = [*figures, *schedules, *rank_figures]
-        outputs += [("the figure", figures_folder / f"{figure.name}.svg", figure.svg) for figure in drawn]
+        outputs += [("the figure", figures_folder / _file_name(figure), figure.svg) for figure in drawn]
     if markdown is not None:
         outputs.append(("the summary", markdown, f"{to_markdown(summary)}\n\n{summary_note}.\n"))
     refuse_overlaps([(name, path) for name, path, _ in outputs], files)
@@ -108,6 +111,14 @@ def draw_figures(frame: pd.DataFrame) -> list[Figure]:
             *draw_accuracies(frame),
             *draw_timelines(frame),
         ]
+
+
+def _file_name(figure: Figure) -> str:
+    """Return the name of the file of ``figure``, whose own name may contain the path of a network's file."""
+    name = re.sub(r"[^\w.-]", "-", figure.name, flags=re.ASCII)
+    if name != figure.name:  # then two figures may have it
+        name = f"{name[:100]}-{hashlib.sha256(printable(figure.name).encode()).hexdigest()[:8]}"
+    return f"{name}.svg"
 
 
 def _read(files: Sequence[Path]) -> tuple[list[Record], list[str]]:

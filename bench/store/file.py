@@ -73,8 +73,9 @@ def read_records(path: Path) -> Contents:
                 is_cut = is_last and not isinstance(error, _NotOursError)
                 if is_cut and (records or line.startswith(FIRST_KEY) or FIRST_KEY.startswith(line)):
                     return Contents(tuple(records), line, position, number)
+                reason = f"{error.msg} at character {error.colno}" if isinstance(error, json.JSONDecodeError) else error
                 raise StoreError(
-                    f"{path}, line {number} is damaged: {error}. Nothing was changed; repair or remove the line."
+                    f"{path}, line {number} is damaged: {reason}. Nothing was changed; repair or remove the line."
                 ) from None
             records.append(_check(parsed, path, number))
         position += len(line)

@@ -20,6 +20,7 @@ FIRST_KEY: Final = b'{"schema":'  # how the line of a record begins
 
 Status = Literal["ok", "oom", "timeout", "crashed", "skipped"]
 Share = Annotated[float, Field(ge=0, le=1)]
+Moment = Annotated[float, Field(ge=-1e9, le=1e9)]  # seconds from the first span of a trace
 Phases = Annotated[str, Field(pattern="^[fbsw]*$")]
 
 
@@ -259,16 +260,18 @@ class Trace(_Frozen):
         end_seconds: end of each span, on the same clock.
     """
 
-    steps: int
+    steps: Annotated[int, Field(ge=1)]
     rank: list[int]
     module: list[int | None]
     phase: Phases
-    start_seconds: list[float]
-    end_seconds: list[float]
+    start_seconds: list[Moment]
+    end_seconds: list[Moment]
 
     @model_validator(mode="after")
-    def _has_columns_of_one_length(self) -> Self:
+    def _has_spans_of_some_length(self) -> Self:
         _of_one_length({name: value for name, value in self if name != "steps"})
+        if self.end_seconds and max(self.end_seconds) <= 0:
+            raise ValueError("its spans end before they begin, or take no time")
         return self
 
 

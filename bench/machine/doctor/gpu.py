@@ -1,11 +1,11 @@
 """Checks of the GPUs that CUDA sees, through NVML."""
 
 import os
-from functools import cache
 from typing import Any
 
 from bench.machine.doctor.check import Check, judge, show_bytes
 from bench.machine.doctor.cuda import cuda_uuids
+from bench.machine.nvml import ask, handle_of, nvml, whole_gpu
 
 # Why a GPU runs below its clock, by NVML's bits; without those for idling and for a clock that was set on purpose.
 _SLOWED_BY = {
@@ -16,7 +16,6 @@ _SLOWED_BY = {
     0x40: "temperature (hardware)",
     0x80: "power brake",
 }
-_UUID_KINDS = ("GPU-", "MIG-")
 
 
 def gpu_checks() -> list[Check]:
@@ -31,57 +30,26 @@ def device_checks(uuid: str, name: str) -> list[Check]:
     """Runs the checks of one GPU; one check that says so where NVML does not know it.
 
     Args:
-        uuid: as CUDA writes it, without NVML's prefix ``GPU-``.
+        uuid: see :func:`bench.machine.nvml.handle_of`.
         name: the prefix of the checks' names.
     """
-    handle = _handle(uuid)
+    handle = handle_of(uuid)
     if handle is None:
         return [Check(name, "NVML does not answer for this GPU", "unknown", None)]
-    checks = (_processes, _slowed, _persistence, _clocks, _ecc, _mig)
-    return [check(handle, name) for check in checks]
-
-
-@cache
-def nvml() -> Any:
-    """NVML, initialised once and open until the process ends; None where it cannot be initialised."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return None
-    return pynvml
-
-
-def _handle(uuid: str) -> Any:
-    for kind in _UUID_KINDS:
-        handle = _ask("nvmlDeviceGetHandleByUUID", kind + uuid)
-        if handle is not None:
-            return handle
-    return None
-
-
-def _ask(question: str, *arguments: Any) -> Any:
-    """Calls a function of NVML; None where it fails, or where the driver or pynvml is too old for it."""
-    library = nvml()
-    if library is None:
-        return None
-    try:
-        return getattr(library, question)(*arguments)
-    except (library.NVMLError, AttributeError):
-        return None
+    gpu = whole_gpu(handle)
+    return [_processes(handle, name), *(check(gpu, name) for check in (_slowed, _persistence, _clocks, _ecc, _mig))]
 
 
 def _is_on(question: str, handle: Any) -> bool | None:
     """Whether a mode is on; of a pair (now, after the next restart), the first."""
-    answer = _ask(question, handle)
+    answer = ask(question, handle)
     if answer is None:
         return None
     return bool(answer[0] if isinstance(answer, list) else answer)
 
 
 def _processes(handle: Any, name: str) -> Check:
-    lists = [_ask(f"nvmlDeviceGet{kind}RunningProcesses", handle) for kind in ("Compute", "Graphics")]
+    lists = [ask(f"nvmlDeviceGet{kind}RunningProcesses", handle) for kind in ("Compute", "Graphics")]
     others = {process.pid: process.usedGpuMemory for found in lists for process in found or ()}
     others.pop(os.getpid(), None)
     texts = [f"pid {pid}" + (f" ({show_bytes(used)})" if used else "") for pid, used in sorted(others.items())]
@@ -94,9 +62,9 @@ def _processes(handle: Any, name: str) -> Check:
 
 
 def _slowed(handle: Any, name: str) -> Check:
-    bits = _ask("nvmlDeviceGetCurrentClocksEventReasons", handle)
+    bits = ask("nvmlDeviceGetCurrentClocksEventReasons", handle)
     if bits is None:
-        bits = _ask("nvmlDeviceGetCurrentClocksThrottleReasons", handle)  # its name before driver 535
+        bits = ask("nvmlDeviceGetCurrentClocksThrottleReasons", handle)  # its name before driver 535
     reasons = [reason for bit, reason in _SLOWED_BY.items() if bits and bits & bit]
     return judge(
         f"{name} throttling",
@@ -124,7 +92,7 @@ def _clocks(handle: Any, name: str) -> Check:
     texts, is_set_low = [], False
     for label, clock in clocks.items():
         now, most, set_to = (
-            _ask(f"nvmlDeviceGet{kind}", handle, clock) for kind in ("ClockInfo", "MaxClockInfo", "ApplicationsClock")
+            ask(f"nvmlDeviceGet{kind}", handle, clock) for kind in ("ClockInfo", "MaxClockInfo", "ApplicationsClock")
         )
         if now is None or most is None:
             continue
@@ -143,7 +111,7 @@ def _clocks(handle: Any, name: str) -> Check:
 def _ecc(handle: Any, name: str) -> Check:
     library, is_on = nvml(), _is_on("nvmlDeviceGetEccMode", handle)
     kinds = (library.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, library.NVML_VOLATILE_ECC)
-    errors = _ask("nvmlDeviceGetTotalEccErrors", handle, *kinds) if is_on else None
+    errors = ask("nvmlDeviceGetTotalEccErrors", handle, *kinds) if is_on else None
     found = "off" if is_on is False else None
     if is_on:
         count = "uncorrected errors not counted" if errors is None else f"{errors} uncorrected errors since start"

@@ -1,6 +1,5 @@
 """The second memory instrument: bytes counted by the allocator, which include workspaces inside operators."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.profiler import profile
 
+from bench.machine.nvml import process_bytes
 from bench.measure.memory.marks import MARK, AtOperators, marked
 from bench.measure.memory.storages import StorageMeter
 from bench.measure.memory.threads import lend_modes
@@ -105,6 +105,7 @@ def _measure_cuda(step: Step, images: Tensor, labels: Tensor) -> Allocator:
         step(images, labels, gradients="zero")
     torch.cuda.synchronize(device)
     peak = torch.cuda.max_memory_allocated(device) - before
+    uuid = str(torch.cuda.get_device_properties(device).uuid)
     between_operators -= before
     return Allocator(
         source="cuda-caching-allocator",
@@ -113,24 +114,5 @@ def _measure_cuda(step: Step, images: Tensor, labels: Tensor) -> Allocator:
         workspace_bytes=peak - between_operators,
         disagreement=between_operators / meter.peak - 1,
         reserved_bytes=torch.cuda.max_memory_reserved(device),
-        device_bytes=_process_bytes(device),
+        device_bytes=process_bytes(uuid, torch.cuda.memory_reserved(device)),
     )
-
-
-def _process_bytes(device: torch.device) -> int | None:
-    """Return the bytes of this process on the device, by NVML; None if NVML does not report them."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        try:
-            handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
-            held = {
-                process.pid: process.usedGpuMemory for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
-            }
-        finally:
-            pynvml.nvmlShutdown()
-    except pynvml.NVMLError:
-        return None
-    used = held.get(os.getpid())
-    return None if used is None else int(used)

@@ -7,6 +7,7 @@ from bench.errors import BenchError
 from bench.measure.clock import collector_paused
 from bench.measure.memory.allocator import measure_allocator
 from bench.measure.memory.categories import at_peak, phase_and_region_for, timeline
+from bench.measure.memory.child_processes import no_child_processes
 from bench.measure.memory.operators_by_thread import count_threads
 from bench.measure.memory.storages import StorageMeter, bytes_of
 from bench.measure.memory.threads import follow_threads, has_unfollowed_threads, lend_modes
@@ -32,9 +33,10 @@ def measure_memory(step: Step, images: Tensor, labels: Tensor, round_to: int = 1
             second step is left out, too, unless there are threads that are not followed.
 
     Raises:
-        BenchError: the step allocates nothing, or some of its operators run in a thread that cannot be followed.
+        BenchError: the step allocates nothing, some of its operators run in a thread that cannot be followed, or it
+            starts processes.
     """
-    with follow_threads():
+    with follow_threads(), no_child_processes():
         return _measure(step, images, labels, round_to, ask_allocator)
 
 

@@ -1,5 +1,6 @@
 """One image file as an array: which formats and modes are read, and how each is scaled."""
 
+import logging
 import os
 import stat
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from bench.config.file_names import shown
 from bench.errors import DataError, first_line
 
 # Pillow knows these formats, but has no decoder for them, or runs another program.
@@ -23,6 +25,9 @@ _8_BITS = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "
 _MODES = {1: "L", 3: "RGB"}
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF
 _WHITE_IS_ZERO = 0
+
+# Python prints what nothing handles, and Pillow logs damage that it also raises an error for.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 Pixels = np.ndarray[Any, np.dtype[Any]]
 
@@ -108,8 +113,3 @@ def _scaled(picture: Image.Image, file: Image.Image) -> Image.Image:
         )
     grey = np.asarray(picture).astype(np.float32) * (255 / (2**bits - 1))
     return Image.fromarray(255 - grey if is_inverted else grey)
-
-
-def shown(path: Path | str) -> str:
-    """A path on one line that JSON and terminals take: characters that cannot be printed are escapes."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(path))

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.config.file_names import shown
 from bench.errors import DataError
-from bench.train.datasets.image_file import read_image, shown, suffixes
+from bench.train.datasets.image_file import read_image, suffixes
 from bench.train.datasets.own import RawData
 
 _MADE_BY_MACOS = "__MACOSX"  # a folder that it adds to archives

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bench.config.datasets import synthetic_shape
+from bench.config.file_names import path_of
 from bench.errors import DataError
 from bench.train.datasets.image_folder import load_image_folder
 from bench.train.datasets.own import RawData
@@ -49,7 +50,7 @@ def load_folder(
         DataError: there is no data root, or the folder cannot be read.
     """
     root = _required(data_root, dataset)
-    return load_image_folder(root / folder, image_size, channels or 3)
+    return load_image_folder(path_of(folder, root), image_size, channels or 3)
 
 
 def load_torchvision(

@@ -91,7 +91,9 @@ def load_splits(cell: Cell, data_root: Path | None, download: bool = False) -> S
 
     train_images = raw.train_images[chosen].float()
     mean = train_images.mean(dim=(0, 2, 3), keepdim=True)
-    deviation = train_images.std(dim=(0, 2, 3), keepdim=True).clamp_min(1e-6)
+    pixels = train_images[:, 0].numel()
+    # A single pixel has a deviation of 0, where the estimate for a sample would be 0 / 0.
+    deviation = train_images.std(dim=(0, 2, 3), correction=min(1, pixels - 1), keepdim=True).clamp_min(1e-6)
 
     def normalised(images: Tensor) -> Tensor:
         return (images.float() - mean).div_(deviation)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bench.machine import nvml as nvml_module
 from bench.machine.doctor import gpu
 from bench.machine.doctor.check import Check
 from bench.machine.doctor.cuda import cuda_uuids
@@ -67,9 +68,9 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNvml]:
     library = FakeNvml()
     monkeypatch.setitem(sys.modules, "pynvml", library)
     monkeypatch.setattr(gpu, "cuda_uuids", lambda: UUIDS)
-    gpu.nvml.cache_clear()
+    nvml_module.nvml.cache_clear()
     yield library
-    gpu.nvml.cache_clear()
+    nvml_module.nvml.cache_clear()
 
 
 def checks_of_second() -> dict[str, Check]:

@@ -50,6 +50,7 @@ DYING_SERVER = """
 import os, signal, subprocess, sys
 cell = 'sleep 600 & setsid sh -c "sleep 600 & sleep 600" & wait'
 subprocess.Popen(["sh", "-c", cell], start_new_session=True, stdout=subprocess.DEVNULL)
+os.write(int(sys.argv[2]), b"ready\\n")
 open(int(sys.argv[1])).readline()
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -87,3 +88,4 @@ def test_a_server_starts_once_and_an_executor_ends_its_own_server_only(server: F
         assert is_alive(pid)
     assert own.pid is None
     assert not is_alive(pid)
+    assert is_alive(server.pid)  # another child, although the second server had to be killed

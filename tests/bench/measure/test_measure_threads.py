@@ -1,5 +1,6 @@
 """Steps that compute in several threads: every byte is counted, or the pass says why it cannot count."""
 
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,27 @@ def test_a_thread_that_ran_before_the_pass_is_refused_in_measurement_and_plan() 
         for ask_allocator in (True, False):
             with pytest.raises(BenchError, match="cannot follow"):
                 measure_memory(early_step, images, labels, ask_allocator=ask_allocator)
+
+
+@pytest.mark.parametrize("keeps_it", [False, True])
+def test_a_step_that_starts_processes_is_refused(keeps_it: bool) -> None:
+    step, images, labels = step_of(thread_rules.serial)
+    started: list[subprocess.Popen[bytes]] = []
+
+    def rule(*arguments: Any) -> Any:
+        if not started or not keeps_it:
+            started.append(subprocess.Popen(["sleep", "60" if keeps_it else "0"]))
+        if not keeps_it:
+            started[-1].wait()
+        return thread_rules.serial(*arguments)
+
+    try:
+        with pytest.raises(BenchError, match="the training step starts processes"):
+            measure_memory(TrainingStep(step.network, step.optimizer, rule, None), images, labels)
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
 
 
 def test_a_step_without_operators_is_refused() -> None:

@@ -180,6 +180,21 @@ def test_random_data_has_the_chosen_shape_and_follows_the_seed() -> None:
     assert data.fingerprint != again.fingerprint
 
 
+def test_one_training_image_of_one_pixel_is_normalised_to_a_number() -> None:
+    data = load("random", batch_size=1, image_size=1, channels=2)
+    assert len(data.train) == 1
+    assert data.train.images.tolist() == [[[[0.0]], [[0.0]]]]
+
+
+def test_a_data_set_of_one_sample_says_so(tmp_path: Path) -> None:
+    (tmp_path / "data.py").write_text(
+        "import torch\n\n\ndef one():\n    return [(torch.zeros(1, 1, 4, 4), torch.zeros(1).long())] * 2\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(DataError, match=r"has 1 training samples, which leaves none to train on.*legal: 2 or more"):
+        load(f"{tmp_path}/data.py:one")
+
+
 def test_compressed_mnist_files_alone_are_missing_data(tmp_path: Path) -> None:
     write_mnist(tmp_path)
     for file in (tmp_path / "MNIST" / "raw").iterdir():

@@ -2,6 +2,8 @@
 
 import os
 import struct
+import subprocess
+import sys
 import tempfile
 import warnings
 import zlib
@@ -13,8 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
+from bench.config.file_names import shown
 from bench.errors import DataError
-from bench.train.datasets.image_file import read_image, shown, suffixes
+from bench.train.datasets.image_file import read_image, suffixes
 
 GREY = np.arange(0, 256, dtype=np.float64).reshape(16, 16)
 
@@ -195,6 +198,22 @@ def test_what_is_no_sound_image_is_an_error_that_names_the_file(tmp_path: Path, 
         warnings.simplefilter("error")
         with pytest.raises(DataError, match=r"/picture\.png cannot be read as an image: \w+: ."):
             read_image(path, 1, None)
+
+
+def test_nothing_is_printed_about_a_tiff_of_too_many_channels(tmp_path: Path) -> None:
+    path = tiff(tmp_path / "x.tif", np.zeros((8, 8), dtype=int), 16, 1)
+    content = path.read_bytes()
+    samples = struct.pack("<HHII", 277, 4, 1, 1)
+    assert content.count(samples) == 1
+    path.write_bytes(content.replace(samples, struct.pack("<HHII", 277, 4, 1, 4000)))
+    # In a process of its own: pytest handles what is logged here.
+    program = (
+        "import sys, pathlib\nfrom bench.errors import DataError\n"
+        "from bench.train.datasets.image_file import read_image\n"
+        "try: read_image(pathlib.Path(sys.argv[1]), 1, None)\nexcept DataError: sys.exit(3)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "", "")
 
 
 @pytest.fixture
