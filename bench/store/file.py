@@ -69,6 +69,8 @@ def read_records(path: Path) -> Contents:
                     parse_float=_finite,
                     parse_int=_int64,
                 )
+                if b"\\u" in line:  # only an escape can stand for half a character
+                    _refuse_surrogates(parsed)
             except (ValueError, RecursionError) as error:  # invalid JSON, invalid UTF-8, or too deep nesting
                 is_cut = is_last and not isinstance(error, _NotOursError)
                 if is_cut and (records or line.startswith(FIRST_KEY) or FIRST_KEY.startswith(line)):
@@ -83,7 +85,7 @@ def read_records(path: Path) -> Contents:
 
 
 class _NotOursError(ValueError):
-    """A number that Python's parser accepts and that sid-bench never writes, so that the line was not cut."""
+    """A value that Python's parser accepts and that sid-bench never writes, so that the line was not cut."""
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -101,6 +103,13 @@ def _int64(text: str) -> int:
     if len(text) > 20 or not -(2**63) <= int(text) < 2**63:
         raise _NotOursError(f"{text[:30]} is too large for an integer of 64 bits")
     return int(text)
+
+
+def _refuse_surrogates(parsed: object) -> None:
+    try:
+        json.dumps(parsed, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise _NotOursError(f"{error.object[error.start]!r} cannot be encoded as UTF-8") from None
 
 
 def _check(parsed: object, path: Path, number: int) -> Record:

@@ -25,24 +25,17 @@ Phases = Annotated[str, Field(pattern="^[fbsw]*$")]
 _DEEPEST = 20
 
 
-def _refuse_unfit(value: Any, depth: int = 0) -> None:
+def _refuse_deep(value: Any, depth: int = 0) -> None:
     """Check a value whose type is free.
 
     Raises:
-        ValueError: it is nested too deeply, or holds text that UTF-8 cannot encode.
+        ValueError: it is nested too deeply.
     """
     if depth > _DEEPEST:
         raise ValueError(f"it is nested more than {_DEEPEST} deep")
-    if isinstance(value, str):
-        if not value.isascii() and printable(value) != value:
-            raise ValueError(f"{printable(value)[:30]!r} cannot be encoded as UTF-8")
-    elif isinstance(value, dict):
-        for name, part in value.items():
-            _refuse_unfit(name, depth)
-            _refuse_unfit(part, depth + 1)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            _refuse_unfit(part, depth + 1)
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    for part in parts:
+        _refuse_deep(part, depth + 1)
 
 
 def _of_one_length(columns: Mapping[str, Sequence[object] | None]) -> None:
@@ -340,22 +333,22 @@ class Record(_Frozen):
 
     @field_validator("environment", mode="before")
     @classmethod
-    def _is_fit(cls, environment: Any) -> Any:
-        _refuse_unfit(environment)
+    def _is_shallow(cls, environment: Any) -> Any:
+        _refuse_deep(environment)
         return environment
 
-    @field_validator("suite", mode="before")
+    @field_validator("suite", "message", mode="before")
     @classmethod
-    def _is_printable(cls, suite: Any) -> Any:
+    def _is_printable(cls, text: Any) -> Any:
         """Write the name of a file that is not UTF-8 with escapes."""
-        return printable(suite) if isinstance(suite, str) else suite
+        return printable(text) if isinstance(text, str) else text
 
     @field_validator("cell", mode="before")
     @classmethod
     def _is_complete(cls, cell: Any) -> Any:
         """Reject a stored cell that lacks an axis, unless the axis was added later and so has a default."""
         if isinstance(cell, dict):
-            _refuse_unfit(cell)
+            _refuse_deep(cell)
             missing = [name for name, row in BUILT_IN_AXES.items() if not row.later and name not in cell]
             if missing:
                 raise ValueError(f"it lacks {', '.join(missing)}")

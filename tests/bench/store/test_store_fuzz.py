@@ -174,6 +174,7 @@ def test_many_damaged_files_give_pages_or_are_refused(tmp_path: Path) -> None:
     [
         ({"environment": {"a": "\ud800"}}, "cannot be encoded as UTF-8"),
         ({"environment": {"\ud800": 1}}, "cannot be encoded as UTF-8"),
+        ({"created": "\ud800"}, "cannot be encoded as UTF-8"),
         ({"message": 2**64}, "too large for an integer of 64 bits"),
         ({"parameters": -(2**63) - 1}, "too large for an integer of 64 bits"),
         ({"trace": in_a_row(("f1", 0.0))}, "take no time"),
