@@ -33,6 +33,10 @@ class LineWatcher(Watcher):
         """Print what is to be said about the data."""
         self._print(notes)
 
+    def cell_waits(self, record: Record) -> None:
+        """Print that the cell is measured again."""
+        self._print(_waits(record))
+
     def cell_ends(self, record: Record) -> None:
         """Print the status of the cell."""
         self._done += 1
@@ -45,10 +49,11 @@ class LineWatcher(Watcher):
 
 
 class BarWatcher(Watcher):
-    """A progress bar with the current cell, the number of finished cells, failures and time left; a context manager."""
+    """A progress bar with the current cells, how many have finished, failures and time left; a context manager."""
 
     def __init__(self, console: Console) -> None:
         self._failures = 0
+        self._running: dict[str, str] = {}  # the labels of the current cells by their ids
         self._progress = Progress(
             # On a narrow terminal, the description of the cell is shortened rather than the counts.
             TextColumn(
@@ -77,15 +82,31 @@ class BarWatcher(Watcher):
         self._progress.console.print(escape(notes), highlight=False)
 
     def cell_begins(self, cell: Cell) -> None:
-        """Show the current cell."""
-        self._progress.update(self._task, cell=label(cell))
+        """Show the current cells."""
+        self._running[cell.id] = label(cell)
+        self._show_running()
+
+    def cell_waits(self, record: Record) -> None:
+        """Print a line above the bar, which does not advance."""
+        self._progress.console.print(escape(_waits(record)))
+        self._running.pop(record.id)
+        self._show_running()
 
     def cell_ends(self, record: Record) -> None:
         """Advance the bar, and print a line above it for a failed or skipped cell."""
         if record.status != "ok":
             self._failures += record.status != "skipped"
             self._progress.console.print(escape(f"{record.status}: {label(record.cell)}: {record.message}"))
+        self._running.pop(record.id, None)
+        self._show_running()
         self._progress.update(self._task, advance=1, failures=self._failures)
+
+    def _show_running(self) -> None:
+        """Show the cells that run; where none does, the last one stays."""
+        if len(self._running) > 1:
+            self._progress.update(self._task, cell=f"{len(self._running)} cells: {' | '.join(self._running.values())}")
+        elif self._running:
+            self._progress.update(self._task, cell=next(iter(self._running.values())))
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -116,6 +137,10 @@ def describe(summary: Summary) -> str:
     if summary.median_overhead_seconds is not None:
         parts.append(f"{summary.median_overhead_seconds:.3f} s median overhead per cell")
     return ", ".join(parts)
+
+
+def _waits(record: Record) -> str:
+    return f"again later, alone: {label(record.cell)}: out of its share of the memory: {record.message}"
 
 
 def _seconds(record: Record) -> str:

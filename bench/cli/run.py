@@ -16,7 +16,9 @@ from bench.config.label import label
 from bench.config.sweep import Sweep, load_sweep
 from bench.execute.executor import ExecutorSettings
 from bench.execute.factory import make_executor
+from bench.execute.jobs import check_jobs
 from bench.execute.run import Watcher, run_sweep
+from bench.machine.system import this_system
 from bench.store.file import Store
 from bench.store.text_file import refuse_overlaps
 
@@ -45,6 +47,15 @@ def run(
     ranks: Annotated[
         int | None, typer.Option(metavar="N", help="Processes that share each step; the same as --set ranks=N.")
     ] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Cells that run at the same time, of those that are not timed, on one rank and on the CPU; each needs "
+            "its threads set, as by --threads 1. Timed cells come after them, one at a time.",
+        ),
+    ] = 1,
     pin: Annotated[
         bool,
         typer.Option(
@@ -85,6 +96,8 @@ def run(
     if dry_run:
         _print_cells(sweep)
         return
+    if (warning := check_jobs(sweep.cells, jobs, pin, this_system())) is not None:
+        err.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
     path = out_file or Path("results") / f"{sweep.name}.jsonl"
     refuse_overlaps([("--out", path)], sweep.files)
     signal.signal(signal.SIGTERM, _terminate)
@@ -110,6 +123,7 @@ def run(
                     retry_failed=retry_failed,
                     retries=retries,
                     frontier=not no_frontier,
+                    jobs=jobs,
                 )
         except KeyboardInterrupt:
             err.print(f"interrupted; every finished cell is in {path}, and the same command goes on from there")

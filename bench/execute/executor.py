@@ -1,5 +1,6 @@
 """The interface of whatever runs cells, and the settings that every kind of it takes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,16 @@ class Executor(Protocol):
         A failure of the cell is an answer, never an exception.
         """
 
+    def split(self, jobs: int, threads: int) -> Sequence["Executor"]:
+        """Makes ``jobs`` executors whose cells run at the same time; each is for one thread, and is entered and left.
+
+        Another thread may leave one of them while it measures, which ends its cell.
+
+        Args:
+            jobs: how many.
+            threads: the largest number of threads that one of the cells computes with.
+        """
+
     def __enter__(self) -> Self: ...
 
     def __exit__(
@@ -45,7 +56,7 @@ class ExecutorSettings:
         download: whether missing data sets are downloaded into it.
         timeout_seconds: when the process of a cell is killed, with all processes that it has started.
         memory_limit_bytes: how much a cell on the CPU may allocate; None for nine tenths of the memory that is free
-            when it starts.
+            when it starts. A cell that runs beside others gets at most its share of those nine tenths.
         pin: whether the process of each cell is bound to CPUs of its own, see :func:`bench.machine.pin.choose_cpus`.
         preload: modules to import before the first cell, in addition to those that every cell needs.
     """
@@ -56,3 +67,21 @@ class ExecutorSettings:
     memory_limit_bytes: int | None = None
     pin: bool = False
     preload: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Share:
+    """The share of the machine that one of several executors has, whose cells run at the same time.
+
+    Attributes:
+        number: of the executor, from 0.
+        jobs: how many executors there are.
+        threads: the largest number of threads that a cell of any of them computes with.
+    """
+
+    number: int
+    jobs: int
+    threads: int
+
+
+WHOLE = Share(number=0, jobs=1, threads=0)

@@ -1,15 +1,17 @@
 """The sweep's end of a fork server: starts it, sends it requests, ends it."""
 
 import subprocess
+import threading
 from collections.abc import Sequence
 from types import TracebackType
 from typing import NoReturn, Self
 
 from bench.errors import BenchError
-from bench.execute.descendants import adopt_orphans, children, kill_children
+from bench.execute.descendants import children
 from bench.execute.forkserver import FAILED, READY
 from bench.execute.messages import Answer, Request
 from bench.execute.server_process import ServerProcess
+from bench.execute.servers import forget_server, kill_orphans, start_server
 from bench.machine.os_error import describe_os_error
 from bench.machine.search_path import python_command
 
@@ -24,6 +26,9 @@ class ForkServer:
     adopts and kills what the cell has started, and the next request starts another server. If that happens with three
     cells in a row, or if the server cannot start or fails itself, no other cell would fare better: an error says why.
 
+    One thread at a time asks a server; any thread may close it, also while another one asks. Several servers of this
+    process may be asked at the same time.
+
     Args:
         preload: modules that the server imports before the first request, in addition to those that every cell needs.
         command: the server's command line, to which two file descriptors and ``preload`` are appended; None for the
@@ -35,6 +40,9 @@ class ForkServer:
         self._command = command
         self._server: ServerProcess | None = None
         self._is_ready = False
+        self._is_closed = False
+        self._asking = threading.Lock()
+        self._starting = threading.Lock()  # so that no server starts beside or after close()
         self._other_children: frozenset[int] = frozenset()  # that no cell has started
         self._ended_with: set[str] = set()  # the ids of the cells that ran when a server ended, since the last answer
 
@@ -47,7 +55,7 @@ class ForkServer:
         """Starts the server unless it runs already, and returns its process id before it has loaded torch.
 
         Raises:
-            BenchError: no process can be started.
+            BenchError: no process can be started, or :meth:`close` was called.
         """
         return self._started().process.pid
 
@@ -55,17 +63,31 @@ class ForkServer:
         """Sends ``request`` and waits for its answer, which says so if the server is killed.
 
         Raises:
-            BenchError: no cell can run: the server cannot start, has failed itself, or was killed with three cells in a
-                row. The message says why.
+            BenchError: no cell can run: the server cannot start, has failed itself, was killed with three cells in a
+                row, or was closed. The message says why.
         """
-        server = self._started()
-        try:
-            return self._ask(server, request)
-        except OSError as error:  # too few file descriptors are left to wait for it
-            raise BenchError(f"no cell can run: {describe_os_error(error)}") from error
+        with self._asking:
+            server = self._started()
+            try:
+                return self._ask(server, request)
+            except OSError as error:  # too few file descriptors are left to wait for it
+                raise BenchError(f"no cell can run: {describe_os_error(error)}") from error
 
     def close(self) -> None:
-        """Ends the server, and the cell that it may be running."""
+        """Ends the server, and the cell that it may be running, for good."""
+        with self._starting:
+            self._is_closed = True
+            server = self._server
+        if not self._asking.acquire(blocking=False):
+            if server is not None:
+                server.process.kill()  # the thread that asks notices it, and clears up
+            self._asking.acquire()
+        try:
+            self._end()
+        finally:
+            self._asking.release()
+
+    def _end(self) -> None:
         if self._server is None:
             return
         server, self._server = self._server, None
@@ -75,8 +97,9 @@ class ForkServer:
         except subprocess.TimeoutExpired:
             server.process.kill()
             code = server.process.wait()
+        forget_server(server)
         if code != 0:  # it did not kill what its cell has started
-            kill_children(self._other_children)
+            kill_orphans(self._other_children)
 
     def _ask(self, server: ServerProcess, request: Request) -> Answer:
         self._other_children = children()
@@ -98,21 +121,25 @@ class ForkServer:
         return Answer(status="crashed", message=f"{message}; {printed}" if printed else message)
 
     def _started(self) -> ServerProcess:
-        if self._server is None:
-            adopt_orphans()
-            self._other_children = children()
-            command = self._command or python_command("from bench.execute.forkserver import main; main()")
-            try:
-                self._server = ServerProcess(command, self._preload)
-            except OSError as error:
-                raise BenchError(f"no cell can run: no process can be started: {describe_os_error(error)}") from error
-            self._is_ready = False
-        return self._server
+        with self._starting:
+            if self._is_closed:
+                raise BenchError("no cell can run: the fork server was closed")
+            if self._server is None:
+                command = self._command or python_command("from bench.execute.forkserver import main; main()")
+                self._other_children = children()
+                try:
+                    self._server = start_server(command, self._preload)
+                except OSError as error:
+                    reason = describe_os_error(error)
+                    raise BenchError(f"no cell can run: no process can be started: {reason}") from error
+                self._is_ready = False
+            return self._server
 
     def _clear_up(self, server: ServerProcess) -> tuple[int, str]:
         """Waits for a server that has ended and kills what its cell has started; its exit code and last lines."""
         code, printed = server.wait()
-        kill_children(self._other_children)
+        forget_server(server)
+        kill_orphans(self._other_children)
         server.close()
         self._server = None
         return code, printed

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from bench.config.cell import Cell, Pass
-from bench.execute.executor import ExecutorSettings
+from bench.execute.executor import WHOLE, ExecutorSettings, Share
 from bench.execute.fork_client import ForkServer
 from bench.execute.messages import Answer, Limits, Request
 from bench.execute.processes import measure_in_processes
@@ -26,15 +26,21 @@ class ForkServerExecutor:
         settings: see :class:`~bench.execute.executor.ExecutorSettings`.
         server: a server to use, which stays open; None for one of its own.
         system: the machine; None for the one that this process runs on.
+        share: what its cells have of the machine.
 
     Raises:
         BenchError: ``settings.pin``, where the system cannot bind a process to CPUs.
     """
 
     def __init__(
-        self, settings: ExecutorSettings, server: ForkServer | None = None, system: System | None = None
+        self,
+        settings: ExecutorSettings,
+        server: ForkServer | None = None,
+        system: System | None = None,
+        share: Share = WHOLE,
     ) -> None:
         self._settings = settings
+        self._share = share
         self._system = system or this_system()
         self._server = server or ForkServer(settings.preload)
         self._owns_server = server is None
@@ -51,11 +57,16 @@ class ForkServerExecutor:
         def run_process(passes: Sequence[Pass], earlier: Sequence[Sample]) -> Answer:
             return self._server.ask(self._request("measure", cell, self._limits_for(cell), passes, earlier))
 
-        watch = CellWatch(self._system, own=[self._server.start()])
+        watch = CellWatch(self._system, own=[self._server.start()], alone=self._share.jobs == 1)
         answer = measure_in_processes(cell, run_process)
         environment = machine_environment() | answer.environment
         environment["doctor"] = watch.findings(environment) | environment.get("doctor", {})
         return answer.model_copy(update={"environment": environment})
+
+    def split(self, jobs: int, threads: int) -> list[Self]:
+        """Makes ``jobs`` executors, each with a server of its own, see :class:`~bench.execute.executor.Executor`."""
+        shares = [Share(number, jobs, threads) for number in range(jobs)]
+        return [type(self)(self._settings, system=self._system, share=share) for share in shares]
 
     def _request(
         self,
@@ -66,6 +77,7 @@ class ForkServerExecutor:
         earlier: Sequence[Sample] = (),
     ) -> Request:
         threads = cell.threads and cell.threads * cell.ranks
+        first = self._share.number * self._share.threads
         return Request(
             task=task,
             cell=cell,
@@ -74,7 +86,7 @@ class ForkServerExecutor:
             earlier_samples=tuple(earlier),
             data_root=self._settings.data_root,
             download=self._settings.download,
-            cpus=tuple(choose_cpus(self._system, threads)) if self._settings.pin else None,
+            cpus=tuple(choose_cpus(self._system, threads, first)) if self._settings.pin else None,
         )
 
     def _limits_for(self, cell: Cell) -> Limits:
@@ -82,9 +94,11 @@ class ForkServerExecutor:
         if cell.device != "cpu":  # CUDA maps far more memory than it uses
             return Limits(timeout_seconds=timeout_seconds)
         memory_bytes = self._settings.memory_limit_bytes
-        if memory_bytes is None:
+        if memory_bytes is None or self._share.jobs > 1:
             available = self._system.available_memory_bytes()
-            memory_bytes = None if available is None else round(available * (1 - _SPARE_SHARE))
+            if available is not None:
+                free_bytes = round(available * (1 - _SPARE_SHARE) / self._share.jobs)
+                memory_bytes = free_bytes if memory_bytes is None else min(memory_bytes, free_bytes)
         return Limits(timeout_seconds=timeout_seconds, memory_bytes=memory_bytes)
 
     def __enter__(self) -> Self:

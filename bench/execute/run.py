@@ -1,8 +1,12 @@
-"""The sweep: measures the cells that are not stored yet, one after the other, and stores each record at once."""
+"""The sweep: measures the cells that are not stored yet, and stores each record at once.
+
+Cells run one after the other. With several jobs, those that no other cell disturbs come first, at the same time.
+"""
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -12,6 +16,7 @@ from bench.config.sweep import Sweep
 from bench.errors import BenchError
 from bench.execute.executor import Executor
 from bench.execute.frontier import why_skip
+from bench.execute.jobs import can_run_beside_others, work_in_parallel
 from bench.execute.messages import SETTINGS_CHECK, Answer
 from bench.machine.environment import machine_environment
 from bench.store.file import Store
@@ -71,6 +76,9 @@ class Watcher:
     def cell_begins(self, cell: Cell) -> None:
         """``cell`` is about to be measured."""
 
+    def cell_waits(self, record: Record) -> None:
+        """The cell of ``record`` ran out of its share of the memory; it is measured again later, alone."""
+
     def cell_ends(self, record: Record) -> None:
         """``record`` was stored."""
 
@@ -84,6 +92,7 @@ def run_sweep(
     retry_failed: bool = False,
     retries: int = 0,
     frontier: bool = True,
+    jobs: int = 1,
 ) -> Summary:
     """Measures the cells of ``sweep`` that ``store`` lacks.
 
@@ -97,6 +106,7 @@ def run_sweep(
         retry_failed: also measure cells again whose stored record is not ``ok``, and ignore the stored frontier.
         retries: how often a cell that crashes is started again.
         frontier: skip cells beyond the frontier. Otherwise stored cells that were skipped are measured, too.
+        jobs: how many cells run at the same time, of those that can (see :mod:`bench.execute.jobs`).
 
     Raises:
         BenchError: a device or a data set is missing; nothing has been measured then.
@@ -114,26 +124,92 @@ def run_sweep(
     summary = Summary(stored_before=len(sweep.cells) - len(todo), stored_ok=stored_ok)
     watcher.begin(len(sweep.cells), summary.stored_before)
     _check_needs(todo, executor, watcher)
+    course = _Course(sweep.name, store, watcher, summary, retries, out_of_memory if frontier else None)
+    beside = [cell for cell in todo if can_run_beside_others(cell)]
+    if jobs > 1 and len(beside) > 1:
+        ended = course.measure_in_parallel(beside, executor, min(jobs, len(beside)))
+        todo = [cell for cell in todo if cell.id not in ended]
     for cell in todo:
+        course.measure_or_skip(cell, executor)
+    return summary
+
+
+@dataclass(frozen=True)
+class _Course:
+    """A sweep under way.
+
+    Attributes:
+        suite: the name of the sweep.
+        store: where records go.
+        watcher: is told of progress.
+        summary: is kept up to date.
+        retries: how often a cell that crashes is started again.
+        out_of_memory: the cells that ran out of memory, to which others are added; None without a frontier.
+    """
+
+    suite: str
+    store: Store
+    watcher: Watcher
+    summary: Summary
+    retries: int
+    out_of_memory: list[Cell] | None
+
+    def measure_or_skip(self, cell: Cell, executor: Executor) -> None:
+        """Measures ``cell`` while no other one runs, or skips it, and stores the record."""
         start = time.perf_counter()
-        reason = why_skip(cell, out_of_memory) if frontier else None
+        reason = why_skip(cell, self.out_of_memory or ())
         if reason is not None:
-            record = _make_record(cell, sweep.name, Answer(status="skipped", message=reason), attempts=0)
+            record = _make_record(cell, self.suite, Answer(status="skipped", message=reason), attempts=0)
         else:
-            watcher.cell_begins(cell)
-            record = measure_cell(cell, sweep.name, executor.measure, retries)
-            summary.retries += record.attempts - 1
-        store.append(record)
-        watcher.cell_ends(record)
+            self.watcher.cell_begins(cell)
+            record = measure_cell(cell, self.suite, executor.measure, self.retries)
+        self._store(record, start)
+
+    def measure_in_parallel(self, cells: list[Cell], executor: Executor, jobs: int) -> set[str]:
+        """Measures cells at the same time and stores their records; returns the ids of those that have one.
+
+        A cell that runs out of memory has had only a share of it, so that says nothing: it is left for later, and so
+        are those beyond the frontier and those beyond it.
+        """
+        machine_environment()  # once, here: it starts processes, which a thread may take for those of its cell
+        short_of_memory: list[Cell] = []
+        ended = set()
+
+        def next_cells() -> Iterator[Cell]:
+            for cell in cells:
+                known = [] if self.out_of_memory is None else [*self.out_of_memory, *short_of_memory]
+                if why_skip(cell, known) is None:
+                    self.watcher.cell_begins(cell)
+                    yield cell
+
+        def measure(job: Executor, cell: Cell) -> tuple[float, Record]:
+            return time.perf_counter(), measure_cell(cell, self.suite, job.measure, self.retries)
+
+        executors = executor.split(jobs, max(cell.threads or 1 for cell in cells))
+        with closing(work_in_parallel(next_cells(), measure, executors)) as results:
+            for start, record in results:
+                if record.status == "oom":
+                    short_of_memory.append(record.cell)
+                    self.watcher.cell_waits(record)
+                else:
+                    self._store(record, start)
+                    ended.add(record.id)
+        return ended
+
+    def _store(self, record: Record, start: float) -> None:
+        """Stores the record of a cell whose work began at ``start``, by ``time.perf_counter``."""
+        summary = self.summary
+        self.store.append(record)
+        self.watcher.cell_ends(record)
         summary.statuses[record.status] = summary.statuses.get(record.status, 0) + 1
+        summary.retries += max(0, record.attempts - 1)
         if changed := record.environment.get("doctor", {}).get(SETTINGS_CHECK):
-            summary.settings_changed.setdefault(cell.method, changed)
-        if record.status == "oom":
-            out_of_memory.append(cell)
+            summary.settings_changed.setdefault(record.cell.method, changed)
+        if record.status == "oom" and self.out_of_memory is not None:
+            self.out_of_memory.append(record.cell)
         if record.timing is not None and record.attempts == 1:
             # Storing and showing the record are part of the overhead, too; an earlier attempt that crashed is not.
             summary.overhead_seconds.append(time.perf_counter() - start - record.timing.work_seconds)
-    return summary
 
 
 def _check_needs(cells: list[Cell], executor: Executor, watcher: Watcher) -> None:

@@ -6,7 +6,7 @@ from bench.errors import BenchError
 from bench.machine.system import System
 
 
-def choose_cpus(system: System, threads: int | None) -> list[int]:
+def choose_cpus(system: System, threads: int | None, first: int = 0) -> list[int]:
     """Chooses the CPUs for a cell of ``threads`` threads; returns them in ascending order.
 
     Each thread gets a physical core of its own while there are any, all on one memory node if one has enough. The core
@@ -15,6 +15,7 @@ def choose_cpus(system: System, threads: int | None) -> list[int]:
     Args:
         system: the machine, and its CPUs that may be used.
         threads: how many CPUs to choose, at most all; None for as many as there are physical cores.
+        first: how many CPUs are passed over, because other cells that run at the same time are bound to them.
 
     Raises:
         BenchError: the system cannot bind a process to CPUs.
@@ -33,4 +34,4 @@ def choose_cpus(system: System, threads: int | None) -> list[int]:
     ordered = [cores[core] for core in sorted(cores, key=rank)]
     most = max(map(len, ordered))
     turns = [core[turn] for turn in range(most) for core in ordered if turn < len(core)]
-    return sorted(turns[: len(cores) if threads is None else threads])
+    return sorted(turns[first : first + (len(cores) if threads is None else threads)])

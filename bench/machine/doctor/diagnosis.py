@@ -8,7 +8,6 @@ from typing import Any
 from bench.machine.doctor.check import Check
 from bench.machine.doctor.cores import cores_at_once
 from bench.machine.doctor.counters import (
-    Counters,
     largest_processes,
     load,
     other_processes,
@@ -39,7 +38,9 @@ def diagnose(system: System, interval_seconds: float = _INTERVAL_SECONDS) -> lis
     largest = largest_processes(processes, process_seconds(), seconds)
     return [
         load(system),
-        *_happened(system, before, after, largest),
+        other_processes(system, before, after, largest),
+        virtual_machine(system, before, after),
+        throttling(before, after),
         *_clock_settings(system),
         smt(system, None),
         cores_at_once(system),
@@ -61,11 +62,14 @@ class CellWatch:
     Args:
         system: the machine; None for the one that this process runs on.
         own: ids of processes that run cells for this one, whose time is not that of other processes.
+        alone: whether no other cell of the sweep runs meanwhile. Otherwise other processes are not checked: the time
+            of cells that run is counted only when they have ended.
     """
 
-    def __init__(self, system: System | None = None, own: Iterable[int] = ()) -> None:
+    def __init__(self, system: System | None = None, own: Iterable[int] = (), alone: bool = True) -> None:
         self._system = system or this_system()
         self._own = frozenset(own)
+        self._alone = alone
         self._before = read_counters(self._system, self._own)
 
     def findings(self, environment: Mapping[str, Any]) -> dict[str, str]:
@@ -78,8 +82,11 @@ class CellWatch:
         system, pinned = self._system, environment.get("pinned_cpus")
         count = environment.get("threads")
         cpus = frozenset(pinned) if pinned else None
+        before, after = self._before, read_counters(system, self._own)
         checks = [
-            *_happened(system, self._before, read_counters(system, self._own), None),
+            *([other_processes(system, before, after, None)] if self._alone else []),
+            virtual_machine(system, before, after),
+            throttling(before, after),
             *_clock_settings(system),
             smt(system, cpus),
             threads(system, cpus, count and count * environment.get("ranks", 1)),
@@ -90,14 +97,6 @@ class CellWatch:
         if environment.get("gpu_uuid"):
             checks += device_checks(environment["gpu_uuid"], environment["device"])
         return {check.name: check.found for check in checks if check.verdict == "warn"}
-
-
-def _happened(system: System, before: Counters, after: Counters, largest: dict[str, float] | None) -> list[Check]:
-    return [
-        other_processes(system, before, after, largest),
-        virtual_machine(system, before, after),
-        throttling(before, after),
-    ]
 
 
 @cache

@@ -92,6 +92,10 @@ class ScriptedExecutor:
         self.asked.append(("measure", cell))
         return self._measure(cell)
 
+    def split(self, jobs: int, threads: int) -> list[Self]:
+        assert threads >= 1
+        return [self] * jobs
+
     def __enter__(self) -> Self:
         return self
 
