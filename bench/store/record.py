@@ -337,7 +337,7 @@ class Data(_Frozen):
     shape: tuple[int, int, int]
     train_samples: int
     validation_samples: int
-    test_samples: int
+    test_samples: Annotated[int, Field(ge=0)]
     fingerprint: str
 
 

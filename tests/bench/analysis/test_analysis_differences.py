@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from record_builder import made_data, make_record
 from scipy import stats
 
@@ -254,3 +255,8 @@ def test_real_runs_are_compared_by_seed_and_image() -> None:
     assert texts["bp recompute modules"].startswith("+0.0 [-")
     chosen = accuracy_table(records_frame(records))["chosen epoch minus BP's, points"]
     assert chosen.str.contains("3 seeds, 360 images").sum() == 2
+
+
+def test_a_negative_number_of_test_images_is_refused() -> None:
+    with pytest.raises(ValidationError, match="test_samples"):
+        without_bits("bp", [0.9], images=-2)
