@@ -126,8 +126,8 @@ class ForkServer:
                 raise BenchError("no cell can run: the fork server was closed")
             if self._server is None:
                 command = self._command or python_command("from bench.execute.forkserver import main; main()")
-                self._other_children = children()
                 try:
+                    self._other_children = children()
                     self._server = start_server(command, self._preload)
                 except OSError as error:
                     reason = describe_os_error(error)

@@ -197,13 +197,16 @@ class Launcher:
         """The command lines of :meth:`processes`."""
         return [command_of(process) for process in self.processes()]
 
-    def server_of(self, run: subprocess.Popen[str]) -> int | None:
-        """The process id of the fork server of ``run``; None if it has none now."""
+    def servers_of(self, run: subprocess.Popen[str]) -> list[int]:
+        """The process ids of the fork servers of ``run``."""
         with suppress(psutil.Error):
-            for child in psutil.Process(run.pid).children():
-                if "bench.execute.forkserver" in command_of(child):
-                    return child.pid
-        return None
+            children = psutil.Process(run.pid).children()
+            return [child.pid for child in children if "bench.execute.forkserver" in command_of(child)]
+        return []
+
+    def server_of(self, run: subprocess.Popen[str]) -> int | None:
+        """The process id of the first fork server of ``run``; None if it has none now."""
+        return next(iter(self.servers_of(run)), None)
 
     def cell_of(self, run: subprocess.Popen[str]) -> int | None:
         """The process id of the cell that ``run`` is measuring; None if it has none now."""
