@@ -221,4 +221,4 @@ def test_every_check_of_a_quiet_machine_is_ok(machine: FakeMachine, monkeypatch:
     monkeypatch.setattr("bench.machine.doctor.gpu.cuda_uuids", list)
     checks = diagnose(machine.system(), 0.01)
     assert {check.verdict for check in checks} == {"ok"}, checks
-    assert len({check.name for check in checks}) == len(checks) == 14
+    assert len({check.name for check in checks}) == len(checks) == 15

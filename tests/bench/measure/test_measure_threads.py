@@ -1,5 +1,7 @@
 """Steps that compute in several threads: every byte is counted, or the pass says why it cannot count."""
 
+import os
+import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -95,25 +97,47 @@ def test_a_thread_that_ran_before_the_pass_is_refused_in_measurement_and_plan() 
                 measure_memory(early_step, images, labels, ask_allocator=ask_allocator)
 
 
-@pytest.mark.parametrize("keeps_it", [False, True])
-def test_a_step_that_starts_processes_is_refused(keeps_it: bool) -> None:
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_step_that_computes_in_other_processes_is_refused(ends: bool) -> None:
     step, images, labels = step_of(thread_rules.serial)
-    started: list[subprocess.Popen[bytes]] = []
+    started: list[int] = []
 
     def rule(*arguments: Any) -> Any:
-        if not started or not keeps_it:
-            started.append(subprocess.Popen(["sleep", "60" if keeps_it else "0"]))
-        if not keeps_it:
-            started[-1].wait()
+        if ends or not started:
+            child = os.fork()
+            if child == 0:
+                held = bytearray(2**27)
+                signal.pause() if not ends else os._exit(held[0])
+            started.append(child)
+            if ends:
+                os.waitpid(child, 0)
         return thread_rules.serial(*arguments)
 
     try:
         with pytest.raises(BenchError, match="the training step starts processes"):
             measure_memory(TrainingStep(step.network, step.optimizer, rule, None), images, labels)
     finally:
-        for process in started:
-            process.kill()
-            process.wait()
+        for child in [] if ends else started:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
+def test_a_step_may_start_a_small_process() -> None:
+    step, images, labels = step_of(thread_rules.serial)
+    expected = measure_memory(step, images, labels).peak_activation_bytes
+    helpers: list[subprocess.Popen[bytes]] = []
+
+    def rule(*arguments: Any) -> Any:
+        helpers.append(subprocess.Popen(["sleep", "60"]))
+        return thread_rules.serial(*arguments)
+
+    try:
+        measured = measure_memory(TrainingStep(step.network, step.optimizer, rule, None), images, labels)
+    finally:
+        for helper in helpers:
+            helper.kill()
+            helper.wait()
+    assert measured.peak_activation_bytes == expected
 
 
 def test_a_step_without_operators_is_refused() -> None:

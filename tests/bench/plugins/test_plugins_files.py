@@ -186,7 +186,6 @@ def test_a_builder_that_calls_sys_exit_is_an_error(networks: Path) -> None:
         cell(f"{networks}:stops")
 
 
-
 def test_a_builder_that_gives_other_modules_than_the_cell_says_is_refused(networks: Path) -> None:
     of = cell(f"{networks}:too_few", modules=2)
     with pytest.raises(ConfigError, match="has 1 modules for modules = 2; legal: as many as the cell says"):
