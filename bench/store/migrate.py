@@ -2,9 +2,10 @@
 
 Schema 2 added memory by category, the memory timeline and the allocator's count (unknown in older records), the check
 of reliability, throughput and processes of a latency, and the number of attempts. Schema 3 added traces and results of
-several ranks (unknown in older records). Schema 4 added the layout of the network, which test images were predicted
-correctly, and validation labels with the noise of the training labels (all unknown in older records). Validation labels
-were clean before, so what was measured on them, or chosen by them, has another name in schema 4.
+several ranks (unknown in older records). Schema 4 added the layout of the network, what each process of a latency used
+of the machine, which test images were predicted correctly, and validation labels with the noise of the training labels
+(all unknown in older records). Validation labels were clean before, so what was measured on them, or chosen by them,
+has another name in schema 4.
 """
 
 from collections.abc import Callable
@@ -69,7 +70,10 @@ def _from_3(content: Content) -> Content:
                 for epoch in accuracy["epochs"]
             ],
         }
-    return content | {"schema": 4, "layout": None, "accuracy": accuracy}
+    latency = content["latency"]
+    if latency is not None:
+        latency = latency | {"processes": None}
+    return content | {"schema": 4, "layout": None, "latency": latency, "accuracy": accuracy}
 
 
 _STEPS: dict[int, Callable[[Content], Content]] = {1: _from_1, 2: _from_2, 3: _from_3}

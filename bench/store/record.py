@@ -200,7 +200,7 @@ class Latency(_Frozen):
     warm_up_steps: int
     blocks_by_process: list[int]
     blocks_seconds: list[tuple[float, float, float, float]]
-    processes: list[TimedProcess] | None = None
+    processes: list[TimedProcess] | None
 
 
 class Epoch(_Frozen):

@@ -81,6 +81,7 @@ def make_record(
             "loops": 1,
             "warm_up_steps": 8,
             "blocks_by_process": [1],
+            "processes": None,
             "blocks_seconds": [[0.01 * ratio, 0.01, 0.01, 0.01 * ratio]],
         }
     if accuracy is not None:
