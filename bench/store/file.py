@@ -219,7 +219,7 @@ class Store:
 
     def _close(self) -> None:
         if self._lock is not None:  # without it, the file may be another sweep's
-            if self._is_new and self._size == 0:
+            if self._is_new and os.fstat(self._file).st_size == 0:  # also after an interrupted append
                 Path(os.path.realpath(self.path)).unlink(missing_ok=True)
             self._lock.release()
         os.close(self._file)

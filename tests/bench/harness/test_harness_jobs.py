@@ -33,7 +33,7 @@ from harness_tools import (
     write_plugin,
     write_sweep,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -67,17 +67,20 @@ def results_by_id(results: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_cells_beside_each_other_measure_what_they_measure_alone_to_the_bit(tmp_path: Path) -> None:
+    """The last two cells run out of memory, or are beyond the frontier."""
     sweep = write_sweep(
         tmp_path / "sweep.toml",
         UNTIMED | {"method": ["bp", "sid-streamed"], "network": "cascade-conv", "train_samples": 40},
         UNTIMED | {"method": "sid-streamed", "seed": [0, 1], "noise_rate": 0.2, "noise_kind": "pairflip"},
         UNTIMED | {"method": "bp", "threads": 2, "train_samples": 40},
+        {"method": "bp", "dataset": "random", "threads": 1, "batch_size": [100_000, 1_000_000]},
     )
     alone, beside = tmp_path / "alone.jsonl", tmp_path / "beside.jsonl"
     for results, jobs in ((alone, 1), (beside, 2)):
-        ended = run_bench("run", sweep, "--out", results, "--jobs", jobs, "--strict", cwd=tmp_path)
+        ended = run_bench(*("run", sweep, "--out", results, "--jobs", jobs, "--memory-limit", "200MiB"), cwd=tmp_path)
         assert ended.returncode == 0, ended.stderr
-    assert len(results_by_id(alone)) == 5
+        assert "6 cells measured, 5 ok, 1 oom, 1 skipped" in ended.stdout
+        assert ("again later, alone: bp cascade-linear random" in ended.stdout) == (jobs == 2)
     assert results_by_id(beside) == results_by_id(alone)
 
 
@@ -154,10 +157,9 @@ def test_jobs_survive_kills_of_their_servers_and_of_the_sweep(litter: Path, resu
     arguments = ("run", litter, "--out", results, "--jobs", 2)
     run = launcher.start(*arguments, cwd=results.parent)
     assert wait_until(lambda: run.poll() is not None or count_lines(results) >= 2)
-    for number in range(2):
-        server = wait_for_busy_server(run, launcher)
-        kill(server)
-        assert wait_until(lambda server=server: not is_alive(server)), number  # type: ignore[misc]
+    server = wait_for_busy_server(run, launcher)
+    kill(server)
+    assert wait_until(lambda: server not in launcher.servers_of(run))
     goal = count_lines(results) + 1
     assert wait_until(lambda: run.poll() is not None or count_lines(results) >= goal)
     assert run.poll() is None, run.communicate()
@@ -183,7 +185,7 @@ def end_of(launcher: Launcher, *arguments: object, cwd: Path) -> tuple[int, str,
 
 
 def test_an_interrupt_ends_all_jobs_and_keeps_what_is_stored(litter: Path, results: Path, launcher: Launcher) -> None:
-    run = launcher.start("run", litter, "--out", results, "--jobs", 3, cwd=results.parent)
+    run = launcher.start("run", litter, "--out", results, "--jobs", 2, cwd=results.parent)
     assert wait_until(lambda: run.poll() is not None or count_lines(results) >= 1)
     run.send_signal(signal.SIGINT)
     output, errors = run.communicate(timeout=60)
@@ -206,17 +208,6 @@ def test_jobs_whose_servers_cannot_start_end_the_sweep_with_one_error(tmp_path: 
     assert run.returncode == 2
     assert [line for line in run.stderr.splitlines() if not line.startswith("warning: --jobs")] == [f"error: {reason}"]
     assert count_lines(results) == 0
-
-
-def test_a_cell_that_runs_out_of_its_share_of_the_memory_runs_again_alone(tmp_path: Path, results: Path) -> None:
-    axes = {"dataset": "random", "method": "bp", "threads": 1, "batch_size": [100_000, 8, 1_000_000]}
-    sweep = write_sweep(tmp_path / "sweep.toml", **axes)
-    run = run_bench("run", sweep, "--out", results, "--jobs", 2, "--memory-limit", "200MiB", cwd=tmp_path)
-    assert run.returncode == 0, run.stderr
-    assert "again later, alone: bp" in run.stdout
-    assert "2 cells measured, 1 ok, 1 oom, 1 skipped" in run.stdout
-    found = [(record.cell.batch_size, record.status) for record in sound_records(results)]
-    assert found == [(8, "ok"), (100_000, "oom"), (1_000_000, "skipped")]
 
 
 class Machine(ScriptedExecutor):
@@ -248,6 +239,7 @@ CELL = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)  # the first record looks for the commit, in processes of git
 @given(st.lists(CELL, unique_by=str), st.integers(1, 10), st.integers(1, 10), st.integers(2, 4), st.booleans())
 def test_statuses_are_those_of_one_job_whatever_the_memory_and_the_order(
     axes: list[dict[str, Any]], limit: int, shared_limit: int, jobs: int, frontier: bool

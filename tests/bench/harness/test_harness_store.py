@@ -1,6 +1,7 @@
 """The results file: records are read back in the order in which they were appended, and one run at a time writes."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -138,3 +139,16 @@ def test_a_new_file_without_records_is_removed_and_an_older_empty_file_stays(tmp
     with Store(tmp_path / "old.jsonl"):
         pass
     assert (tmp_path / "old.jsonl").exists()
+
+
+def test_a_record_whose_append_was_interrupted_after_it_was_written_stays(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    record = tiny_record()
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt), Store(results) as store:
+        store.append(record)
+    assert sound_records(results) == (record,)
