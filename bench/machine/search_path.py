@@ -21,9 +21,9 @@ def leave_out_current_folder() -> None:
         sys.path[:] = [entry for entry in sys.path if entry not in ("", here)]
         if here is not None:
             sys.path.append(here)  # it may also be that of an editable package, which Python lists only once
-    package_folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
-    if package_folder == here and here not in sys.path:
+    if _package_folder() == here and here not in sys.path:
         sys.path.append(here)
+    sys.path[:] = _with_own_folder(sys.path)
     if "" in _entries_of_pythonpath():
         os.environ["PYTHONPATH"] = _named_entries()
 
@@ -38,8 +38,26 @@ def python_command(statement: str) -> list[str]:
 
     The current folder is searched only where this process's search path names it.
     """
-    path = [entry for entry in sys.path if entry]
+    path = _with_own_folder([entry for entry in sys.path if entry])
     return [sys.executable, "-P", "-c", f"import sys; sys.path[:] = {path!a}; {statement}"]
+
+
+def _with_own_folder(path: list[str]) -> list[str]:
+    """Returns ``path`` with the folder of this package behind Python's own entries and before all that follow them.
+
+    An editable installation may be found by a hook that comes after the whole path. A folder that is searched last,
+    such as the current one, would then hide the package.
+    """
+    folder = _package_folder()
+    if folder in path:
+        return list(path)
+    own = [index for index, entry in enumerate(path) if entry.startswith((sys.prefix, sys.base_prefix))]
+    position = own[-1] + 1 if own else 0
+    return [*path[:position], folder, *path[position:]]
+
+
+def _package_folder() -> str:
+    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
 
 
 def _current_folder() -> str | None:

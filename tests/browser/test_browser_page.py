@@ -135,7 +135,7 @@ def test_the_page_opens_offline_without_errors_or_requests(page: Page, page_file
 def test_every_figure_is_drawn_with_marks_and_text(page: Page, page_file: Path) -> None:
     page.goto(page_file.as_uri())
     figures = page.locator("figure svg")
-    assert figures.count() == 12
+    assert figures.count() == 13
     for index in range(figures.count()):
         figure = figures.nth(index)
         box = figure.bounding_box()
@@ -179,6 +179,6 @@ def test_links_lead_to_sections_and_figures_have_text_alternatives(page: Page, p
         target = link.get_attribute("href")
         assert target is not None
         assert page.locator(target).count() == 1
-    assert page.get_by_role("img").count() == 12
+    assert page.get_by_role("img").count() == 13
     for image in page.get_by_role("img").all():
         assert len(image.get_attribute("aria-label") or "") > 40

@@ -33,7 +33,8 @@ METHODS = ["sid-streamed", "own.py:own", "own_module:own"]
 
 
 def fill(folder: Path, start: str) -> None:
-    for name in NAMES:
+    # With an empty entry, Python searches the folder from its start, in which a hook of pip's imports pathlib.
+    for name in NAMES if start != "empty entry" else sorted(set(NAMES) - {"pathlib"}):
         (folder / f"{name}.py").write_text(IN_FOLDER, encoding="utf-8")
     for name in ("json", *(["bench"] if start == "script" else [])):
         (folder / name).mkdir()
