@@ -1,6 +1,7 @@
 """A check of whether the CPUs compute at their own speed when all of them are busy."""
 
 import hashlib
+import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,7 +10,7 @@ from bench.machine.system import System
 
 _LEAST_SHARE = 0.75
 _ITERATIONS = 20_000  # about 10 ms
-_REPEATS = 3
+_REPEATS = 9
 
 
 def cores_at_once(system: System) -> Check:
@@ -31,11 +32,14 @@ def cores_at_once(system: System) -> Check:
 
 
 def speed_at_once(threads: int) -> float:
-    """Return the speed of the slowest of ``threads`` threads that compute at once, over that of one alone."""
-    alone = min(_compute() for _ in range(_REPEATS))
+    """Return the speed of the slowest of ``threads`` threads that compute at once, over that of one alone.
+
+    It is the median over pairs of runs, each alone and then together, so that another process which comes and goes
+    disturbs both runs of a pair alike.
+    """
     with ThreadPoolExecutor(threads) as pool:
-        together = min(max(pool.map(lambda _: _compute(), range(threads))) for _ in range(_REPEATS))
-    return alone / together
+        shares = [_compute() / max(pool.map(lambda _: _compute(), range(threads))) for _ in range(_REPEATS)]
+    return statistics.median(shares)
 
 
 def _compute() -> float:

@@ -73,7 +73,7 @@ def test_two_threads_on_one_core_are_told_by_the_probe_and_by_the_doctor() -> No
         from bench.machine.doctor.cores import speed_at_once
         from bench.measure.latency.probe import ParallelProbe
         probe = ParallelProbe(2)
-        print(statistics.median(probe.efficiency() for _ in range(9)), speed_at_once(2))
+        print(statistics.median(probe.efficiency() for _ in range(9)), min(speed_at_once(2) for _ in range(3)))
     """
     probed, at_once = map(float, run(code, cpus=1).split())
     assert probed < LEAST_EFFICIENCY
