@@ -8,7 +8,8 @@ import numpy as np
 from bench.analysis.ratio import Ratio, Seconds, log_ratios
 from bench.store.record import TimedProcess
 
-FEWEST_BLOCKS = 10
+FEWEST_BLOCKS = 10  # of all processes together
+_FEWEST_PER_PROCESS = 4  # so that a stall does not decide the median
 # On an idle machine with two cores, 95 % of the cells of the suite "latency" (240 cells) had an interquartile range
 # below 0.07 of their median, and 98 % one below 0.2. With other jobs on the cores, 10 % of the cells were above 0.26.
 WIDEST_SPREAD = 0.25
@@ -25,6 +26,11 @@ MOST_SWITCHES = 10.0  # voluntary ones a step: threads that spin make none, thos
 _FEW_SHARED = 0.1  # of the blocks: a process that runs for a moment disturbs as many on any machine
 _LEAST_SPREAD = 1e-6  # of log-ratios; a smaller spread is rounding
 _NORMAL_MAD = 1.4826  # standard deviation over median absolute deviation, for a normal distribution
+
+
+def fewest_blocks(processes: int) -> int:
+    """Return how many blocks each of so many processes runs at least: an even number, 10 in all, and 4 in each."""
+    return 2 * math.ceil(max(FEWEST_BLOCKS / processes, _FEWEST_PER_PROCESS) / 2)
 
 
 def noisy_because(
@@ -55,7 +61,7 @@ def noisy_because(
     reasons = []
     for number, blocks in enumerate(processes, start=1):
         where = f" in process {number} of {len(processes)}" if len(processes) > 1 else ""
-        reasons += [f"{reason}{where}" for reason in _disturbances(blocks)]
+        reasons += [f"{reason}{where}" for reason in _disturbances(blocks, fewest_blocks(len(processes)))]
     if is_baseline and not ratio.low <= 1 <= ratio.high:
         reasons.append(f"BP compared with itself has a ratio of {ratio}")
     reasons += filter(None, (_shared_cores(timed), _asleep(timed)))
@@ -83,11 +89,11 @@ def _asleep(timed: Sequence[TimedProcess]) -> str | None:
     return f"threads of BP's step waited for each other asleep: {switches:.0f} voluntary context switches a step"
 
 
-def _disturbances(blocks: Seconds) -> list[str]:
+def _disturbances(blocks: Seconds, fewest: int) -> list[str]:
     """Return the failed checks of one process's blocks ``[n, 4]``."""
     reasons = []
-    if len(blocks) < FEWEST_BLOCKS:
-        reasons.append(f"only {len(blocks)} blocks ran, fewer than {FEWEST_BLOCKS}")
+    if len(blocks) < fewest:
+        reasons.append(f"only {len(blocks)} blocks ran, fewer than {fewest}")
     for name, columns in (("the cell", [0, 3]), ("BP", [1, 2])):
         low, middle, high = np.percentile(blocks[:, columns], [25, 50, 75])
         if high - low > WIDEST_SPREAD * middle:

@@ -1,37 +1,43 @@
 """The display of a running sweep: a progress bar on a terminal, otherwise one line per cell."""
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
 
 from bench.cli.console import err
 from bench.cli.streams import lost_output
 from bench.config.cell import Cell
 from bench.config.label import label
-from bench.execute.run import Summary, Watcher
+from bench.execute.watcher import Summary, Watcher
 from bench.store.record import Record
 
 
 class LineWatcher(Watcher):
-    """Prints one line per finished cell, for logs and pipes."""
+    """Prints one line per finished cell, and one per process that has timed cells, for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._cells = 0
         self._done = 0
 
-    def begin(self, cells: int, stored: int) -> None:
+    def begin(self, cells: int, stored: int, _processes: int) -> None:
         """Print the number of cells, and how many are stored already."""
         self._cells, self._done = cells, stored
         self._print(f"{cells} cells, {stored} stored already, {cells - stored} to measure")
 
-    def data_checked(self, notes: str) -> None:
-        """Print what is to be said about the data."""
-        self._print(notes)
+    def note(self, text: str) -> None:
+        """Print ``text``."""
+        self._print(text)
+
+    def process_ends(self, cells: Sequence[Cell], number: int | None) -> None:
+        """Print which cells were timed."""
+        if number is not None and max(cell.processes for cell in cells) > 1:
+            self._print(f"timed in process {number} of {cells[0].processes}: {_labels(cells)}")
 
     def cell_waits(self, record: Record) -> None:
         """Print that the cell is measured again."""
@@ -49,10 +55,14 @@ class LineWatcher(Watcher):
 
 
 class BarWatcher(Watcher):
-    """A progress bar with the current cells, how many have finished, failures and time left; a context manager."""
+    """A progress bar with the current cells, how many have finished, failures and time left; a context manager.
+
+    The bar advances with each process, so that the time left is right also while no cell has all of its processes.
+    """
 
     def __init__(self, console: Console) -> None:
-        self._failures = 0
+        self._cells = self._done = self._failures = 0
+        self._processes = 0
         self._running: dict[str, str] = {}  # the labels of the current cells by their ids
         self._progress = Progress(
             # On a narrow terminal, the description of the cell is shortened rather than the counts.
@@ -62,29 +72,40 @@ class BarWatcher(Watcher):
                 table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
             ),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[done]}"),
             TextColumn("{task.fields[failures]} failed"),
             TimeElapsedColumn(),
             TimeRemainingColumn(compact=True),
             console=console,
             expand=True,
         )
-        self._task = self._progress.add_task("sweep", cell="starting", failures=0)
+        self._task = self._progress.add_task("sweep", cell="starting", failures=0, done="")
 
-    def begin(self, cells: int, stored: int) -> None:
+    def begin(self, cells: int, stored: int, processes: int) -> None:
         """Set the length of the bar; stored cells do not count, so that the time left is right."""
         if stored:
             self._progress.console.print(f"{stored} of {cells} cells are stored already", highlight=False)
-        self._progress.reset(self._task, total=cells - stored, cell="loading torch", failures=0)
+        self._cells, self._processes = cells - stored, processes
+        self._progress.reset(self._task, total=processes, cell="loading torch", failures=0, done=self._counts())
 
-    def data_checked(self, notes: str) -> None:
-        """Print what is to be said about the data above the bar."""
-        self._progress.console.print(escape(notes), highlight=False)
+    def note(self, text: str) -> None:
+        """Print ``text`` above the bar."""
+        self._progress.console.print(escape(text), highlight=False)
 
-    def cell_begins(self, cell: Cell) -> None:
+    def process_begins(self, cells: Sequence[Cell], _number: int | None) -> None:
         """Show the current cells."""
-        self._running[cell.id] = label(cell)
+        self._running[cells[0].id] = _labels(cells)
         self._show_running()
+
+    def process_ends(self, cells: Sequence[Cell], _number: int | None) -> None:
+        """Show the other cells that run."""
+        for cell in cells:
+            self._running.pop(cell.id, None)
+        self._show_running()
+
+    def processes_left(self, processes: int) -> None:
+        """Advance the bar."""
+        self._progress.update(self._task, completed=max(0, self._processes - processes))
 
     def cell_waits(self, record: Record) -> None:
         """Print a line above the bar, which does not advance."""
@@ -93,13 +114,15 @@ class BarWatcher(Watcher):
         self._show_running()
 
     def cell_ends(self, record: Record) -> None:
-        """Advance the bar, and print a line above it for a failed or skipped cell."""
+        """Count the cell, and print a line above the bar for a failed or skipped one."""
+        self._done += 1
         if record.status != "ok":
             self._failures += record.status != "skipped"
             self._progress.console.print(escape(f"{record.status}: {label(record.cell)}: {record.message}"))
-        self._running.pop(record.id, None)
-        self._show_running()
-        self._progress.update(self._task, advance=1, failures=self._failures)
+        self._progress.update(self._task, failures=self._failures, done=self._counts())
+
+    def _counts(self) -> str:
+        return f"{self._done}/{self._cells}"
 
     def _show_running(self) -> None:
         """Show the cells that run; where none does, the last one stays."""
@@ -137,6 +160,12 @@ def describe(summary: Summary) -> str:
     if summary.median_overhead_seconds is not None:
         parts.append(f"{summary.median_overhead_seconds:.3f} s median overhead per cell")
     return ", ".join(parts)
+
+
+def _labels(cells: Sequence[Cell]) -> str:
+    """The first of ``cells`` as text, and how many others there are."""
+    others = len(cells) - 1
+    return label(cells[0]) + (f" and {others} other method{'' if others == 1 else 's'}" if others else "")
 
 
 def _waits(record: Record) -> str:

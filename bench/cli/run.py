@@ -17,7 +17,8 @@ from bench.config.sweep import Sweep, load_sweep
 from bench.execute.executor import ExecutorSettings
 from bench.execute.factory import make_executor
 from bench.execute.jobs import check_jobs
-from bench.execute.run import Watcher, run_sweep
+from bench.execute.run import run_sweep
+from bench.execute.watcher import Watcher
 from bench.machine.system import this_system
 from bench.store.file import Store
 from bench.store.text_file import refuse_overlaps

@@ -249,8 +249,6 @@ def _ranks(cell: Cell, method: Method, _network: Network) -> Changes:
         raise ValueError(f"ranks = {cell.ranks} for {cell.modules} modules; legal: 1 to {cell.modules}")
     if "accuracy" in cell.passes:
         raise ValueError(f"passes = accuracy for ranks = {cell.ranks}; legal: memory, latency")
-    if cell.processes > 1:
-        raise ValueError(f"processes = {cell.processes} for ranks = {cell.ranks}; legal: 1")
     if cell.compile:
         raise ValueError(f"compile = True for ranks = {cell.ranks}; legal: False")
     if cell.device not in ("cpu", "cuda"):

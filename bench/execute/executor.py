@@ -24,9 +24,22 @@ class Executor(Protocol):
         """
 
     def measure(self, cell: Cell) -> Answer:
-        """Runs the passes of ``cell``, in all of its processes, and waits for their end.
+        """Runs the passes of ``cell`` that are not timed, in one process, and waits for its end.
 
         A failure of the cell is an answer, never an exception.
+        """
+
+    def time(self, cells: Sequence[Cell], process: int, loops: int | None = None) -> Answer:
+        """Times the cells of a group (:mod:`bench.execute.groups`) in one process, and waits for its end.
+
+        Args:
+            cells: the group, or some of it.
+            process: the number of the process, from 0, among those that time these cells.
+            loops: steps in a leg, as earlier processes had; None: the process chooses.
+
+        Returns:
+            An answer with one member for each of ``cells``. Without members, it says how the process has ended, or
+            names in ``apart`` the cells that cannot share one.
         """
 
     def split(self, jobs: int, threads: int) -> Sequence["Executor"]:

@@ -1,13 +1,26 @@
-"""Failures that PyTorch tells apart by the text of an error only.
+"""The answer for an exception, and failures that PyTorch tells apart by the text of an error only.
 
 Every such text of the harness is in this file. ``tests/bench/harness/test_harness_failures.py`` provokes each of them,
 so that a release of PyTorch that words one differently is noticed.
 """
 
+from bench.errors import BenchError, first_line
+from bench.execute.messages import Answer
+from bench.machine.system import printable
+
 # The CPU's allocator; a C++ container; CUDA where no tensor is allocated, as for pinned memory or a library's context.
 _OUT_OF_MEMORY = ("can't allocate memory", "std::bad_alloc", "out of memory")
 # Gloo's errors about another process begin with the source file that raised them; errors about wrong arguments do not.
 _GLOO_TRANSPORT = "gloo/transport/"
+
+
+def describe_failure(error: Exception) -> Answer:
+    """The answer for a cell whose process has raised ``error``."""
+    if isinstance(error, BenchError):
+        # A loader or a builder of somebody's own may have run out of memory.
+        oom = error.__cause__ is not None and is_out_of_memory(error.__cause__)
+        return Answer(status="oom" if oom else "crashed", message=printable(str(error)), final=not oom)
+    return Answer(status="oom" if is_out_of_memory(error) else "crashed", message=first_line(error))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

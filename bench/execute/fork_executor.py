@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Self
 
-from bench.config.cell import Cell, Pass
+from bench.config.cell import Cell
 from bench.execute.executor import WHOLE, ExecutorSettings, Share
 from bench.execute.fork_client import ForkServer
+from bench.execute.groups import untimed_passes
 from bench.execute.messages import Answer, Limits, Request
-from bench.execute.processes import measure_in_processes
 from bench.machine.doctor import CellWatch
 from bench.machine.environment import machine_environment
 from bench.machine.pin import choose_cpus
 from bench.machine.system import System, this_system
-from bench.measure.latency.sample import Sample
 
 _CHECK_LIMITS = Limits(timeout_seconds=24 * 3600.0)  # long enough for a download
 _SPARE_SHARE = 0.1
@@ -49,49 +48,60 @@ class ForkServerExecutor:
 
     def check(self, cell: Cell) -> Answer:
         """Checks the data, the device and the compiler of ``cell`` in a process without a cell's limits."""
-        return self._server.ask(self._request("check", cell, _CHECK_LIMITS))
+        return self._server.ask(self._request([cell], _CHECK_LIMITS, task="check"))
 
     def measure(self, cell: Cell) -> Answer:
-        """Runs the passes of ``cell``; the answer's environment also says what disturbed the machine meanwhile."""
+        """Runs the passes of ``cell`` that are not timed; the environment also says what disturbed the machine."""
+        return self._watched([cell], task="measure", passes=untimed_passes(cell))
 
-        def run_process(passes: Sequence[Pass], earlier: Sequence[Sample]) -> Answer:
-            return self._server.ask(self._request("measure", cell, self._limits_for(cell), passes, earlier))
+    def time(self, cells: Sequence[Cell], process: int, loops: int | None = None) -> Answer:
+        """Times ``cells``, see :class:`~bench.execute.executor.Executor`; their environments say what disturbed it."""
+        is_last = process == cells[0].processes - 1
+        answer = self._watched(cells, task="time", process=process, is_last=is_last, loops=loops)
+        if answer.members is None and answer.status == "ok" and not answer.apart:  # of a cell on several ranks
+            return Answer(status="ok", members=(answer,), work_seconds=answer.work_seconds)
+        return answer
 
+    def _watched(self, cells: Sequence[Cell], **work: Any) -> Answer:
+        """Runs a process, and adds to each environment what it shares with others and what disturbed the machine."""
         watch = CellWatch(self._system, own=[self._server.start()], alone=self._share.jobs == 1)
-        answer = measure_in_processes(cell, run_process)
-        environment = machine_environment() | answer.environment
-        environment["doctor"] = watch.findings(environment) | environment.get("doctor", {})
-        return answer.model_copy(update={"environment": environment})
+        answer = self._server.ask(self._request(cells, self._limits_for(cells), **work))
+        found: dict[str, str] | None = None
+
+        def completed(one: Answer) -> Answer:
+            nonlocal found
+            environment = machine_environment() | one.environment
+            if found is None:
+                found = watch.findings(environment)
+            environment["doctor"] = found | environment.get("doctor", {})
+            return one.model_copy(update={"environment": environment})
+
+        if answer.members is None:
+            return completed(answer)
+        seconds = answer.work_seconds and answer.work_seconds / len(cells)
+        members = [completed(member).model_copy(update={"work_seconds": seconds}) for member in answer.members]
+        return answer.model_copy(update={"members": tuple(members)})
 
     def split(self, jobs: int, threads: int) -> list[Self]:
         """Makes ``jobs`` executors, each with a server of its own, see :class:`~bench.execute.executor.Executor`."""
         shares = [Share(number, jobs, threads) for number in range(jobs)]
         return [type(self)(self._settings, system=self._system, share=share) for share in shares]
 
-    def _request(
-        self,
-        task: Literal["check", "measure"],
-        cell: Cell,
-        limits: Limits,
-        passes: Sequence[Pass] = (),
-        earlier: Sequence[Sample] = (),
-    ) -> Request:
-        threads = cell.threads and cell.threads * cell.ranks
+    def _request(self, cells: Sequence[Cell], limits: Limits, **work: Any) -> Request:
+        threads = cells[0].threads and cells[0].threads * cells[0].ranks
         first = self._share.number * self._share.threads
         return Request(
-            task=task,
-            cell=cell,
+            cells=tuple(cells),
             limits=limits,
-            passes=tuple(passes),
-            earlier_samples=tuple(earlier),
             data_root=self._settings.data_root,
             download=self._settings.download,
             cpus=tuple(choose_cpus(self._system, threads, first)) if self._settings.pin else None,
+            **work,
         )
 
-    def _limits_for(self, cell: Cell) -> Limits:
-        timeout_seconds = self._settings.timeout_seconds
-        if cell.device != "cpu":  # CUDA maps far more memory than it uses
+    def _limits_for(self, cells: Sequence[Cell]) -> Limits:
+        timeout_seconds = self._settings.timeout_seconds * len(cells)
+        if cells[0].device != "cpu":  # CUDA maps far more memory than it uses
             return Limits(timeout_seconds=timeout_seconds)
         memory_bytes = self._settings.memory_limit_bytes
         if memory_bytes is None or self._share.jobs > 1:

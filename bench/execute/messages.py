@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.config.cell import Cell, Pass
 from bench.config.networks import Layout
-from bench.measure.latency.sample import Sample
-from bench.store.record import Accuracy, Data, Latency, Memory, Ranks, Status, Trace
+from bench.store.record import Accuracy, Data, Memory, Ranks, Shares, Status, Trace
+from bench.store.sample import Sample
 
 # The name of the finding, beside the doctor's, that a cell changed torch's settings.
 SETTINGS_CHECK = "torch settings"
@@ -60,32 +60,42 @@ class Limits(_Message):
 
 
 class Request(_Message):
-    """One process's work for a cell.
+    """The work of one process.
 
     Attributes:
-        task: ``check`` loads the data and looks for the device and the compiler; ``measure`` also runs the passes.
-        cell: the cell.
+        task: ``check`` loads the data and looks for the device and the compiler; ``measure`` runs passes that are not
+            timed; ``time`` times the steps of one or several cells, see :mod:`bench.execute.timed_group`.
+        cells: what to work on: one cell, or the cells of a group to time.
         limits: of the process; several ranks share them.
-        passes: the passes of the cell that this process runs; none for a check.
-        earlier_samples: latency samples of the cell's earlier processes. A process that is not the cell's last one
-            answers with a sample of its own, the last one with the latency of all samples.
+        passes: of ``measure``: the passes to run.
+        process: of ``time``: the number of the process, from 0, among those that time these cells.
+        is_last: of ``time``: no other process times these cells after this one, so it also follows the phases of a
+            step.
+        loops: of ``time``: steps in a leg, as in earlier processes; None: this process chooses.
         data_root: the directory with data sets, or None.
         download: whether missing data sets are downloaded into it.
         cpus: the CPUs that the process is bound to, or None.
     """
 
-    task: Literal["check", "measure"]
-    cell: Cell
+    task: Literal["check", "measure", "time"]
+    cells: tuple[Cell, ...] = Field(min_length=1)
     limits: Limits
     passes: tuple[Pass, ...] = ()
-    earlier_samples: tuple[Sample, ...] = ()
+    process: int = 0
+    is_last: bool = False
+    loops: int | None = None
     data_root: Path | None = None
     download: bool = False
     cpus: tuple[int, ...] | None = None
 
+    @property
+    def cell(self) -> Cell:
+        """The first of the cells; what belongs to a process, such as threads and device, is the same for all."""
+        return self.cells[0]
+
 
 class Answer(_Message):
-    """The result of a request, or of a cell; what was not measured is None.
+    """The result of a request, or of one of its cells; what was not measured is None.
 
     Attributes:
         status: as in a record.
@@ -94,8 +104,13 @@ class Answer(_Message):
         caused_by_another_rank: the process failed only because another rank of its cell ended or did not respond.
         work_seconds: time spent on data, network and passes; None where the process ended without an answer.
         environment: where the cell was measured, as a record stores it; may lack what every process of a sweep shares.
-        latency_sample: of a process that is not its cell's last.
-        data, layout, parameters, memory, latency, accuracy, trace, ranks: the parts of the record.
+        members: of ``time``: the answer for each of the cells; None if the process ended without any.
+        apart: of ``time``: the places of cells that disturb others in one process, which was given up therefore: their
+            code changes torch's settings or leaves threads running.
+        latency_sample: of ``time``: compared with BP's step.
+        one_rank_sample: of ``time``, on several ranks: compared with the same rule on one rank.
+        unreliable_because: why the sample of this process cannot be relied on, or None.
+        data, layout, parameters, memory, shares, accuracy, trace, ranks: the parts of the record.
     """
 
     status: Status
@@ -104,12 +119,16 @@ class Answer(_Message):
     caused_by_another_rank: bool = False
     work_seconds: float | None = None
     environment: dict[str, Any] = Field(default_factory=dict)
+    members: tuple["Answer", ...] | None = None
+    apart: tuple[int, ...] = ()
     latency_sample: Sample | None = None
+    one_rank_sample: Sample | None = None
+    unreliable_because: str | None = None
     data: Data | None = None
     layout: Layout | None = None
     parameters: int | None = None
     memory: Memory | None = None
-    latency: Latency | None = None
+    shares: Shares | None = None
     accuracy: Accuracy | None = None
     trace: Trace | None = None
     ranks: Ranks | None = None

@@ -1,86 +1,31 @@
-"""The sweep: measures the cells that are not stored yet, and stores each record at once.
+"""The sweep: measures the cells that are not stored yet, and stores what each process has measured at once.
 
-Cells run one after the other. With several jobs, those that no other cell disturbs come first, at the same time.
+Passes that are not timed come first, cell by cell; with several jobs, cells that no other one disturbs run at the same
+time. Then come the processes that time steps: one for every group of cells, then a second one for every group, and so
+on, so that the processes of a group are spread over the sweep and see different states of the machine.
 """
 
-import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from bench.config.axes import axes, value_of
 from bench.config.cell import Cell
 from bench.config.sweep import Sweep
 from bench.errors import BenchError
+from bench.execute.continued import continue_cells
 from bench.execute.executor import Executor
 from bench.execute.frontier import why_skip
+from bench.execute.groups import in_groups
 from bench.execute.jobs import can_run_beside_others, work_in_parallel
 from bench.execute.messages import SETTINGS_CHECK, Answer
+from bench.execute.unfinished import UnfinishedCell, make_record
+from bench.execute.watcher import Summary, Watcher
 from bench.machine.environment import machine_environment
 from bench.store.file import Store
-from bench.store.record import SCHEMA, Record, Timing
-
-
-@dataclass
-class Summary:
-    """The course of a sweep.
-
-    Attributes:
-        stored_before: cells whose record was in the file already.
-        stored_ok: those of them that are ok.
-        retries: how often a cell was started again after a crash.
-        statuses: cells by status, without those stored before.
-        overhead_seconds: for each cell that was measured at the first attempt, the seconds beyond its own work.
-        settings_changed: for each method whose cells changed torch's settings, what the first of them changed.
-    """
-
-    stored_before: int = 0
-    stored_ok: int = 0
-    retries: int = 0
-    statuses: dict[str, int] = field(default_factory=dict)
-    overhead_seconds: list[float] = field(default_factory=list)
-    settings_changed: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def measured(self) -> int:
-        """The number of cells that this run has started, however they ended."""
-        return sum(count for status, count in self.statuses.items() if status != "skipped")
-
-    @property
-    def cells(self) -> int:
-        """The number of cells of the sweep that have a record."""
-        return self.stored_before + sum(self.statuses.values())
-
-    @property
-    def ok(self) -> int:
-        """The number of cells of the sweep that are ok, measured now or before."""
-        return self.stored_ok + self.statuses.get("ok", 0)
-
-    @property
-    def median_overhead_seconds(self) -> float | None:
-        """The median over cells, None where none was measured."""
-        return statistics.median(self.overhead_seconds) if self.overhead_seconds else None
-
-
-class Watcher:
-    """Is told of a sweep's progress. Subclasses override what they need; the methods here do nothing."""
-
-    def begin(self, cells: int, stored: int) -> None:
-        """The sweep has ``cells`` cells, and the records of ``stored`` of them are in the file already."""
-
-    def data_checked(self, notes: str) -> None:
-        """The data of some cells can be used, and ``notes`` says what a person should know about them."""
-
-    def cell_begins(self, cell: Cell) -> None:
-        """``cell`` is about to be measured."""
-
-    def cell_waits(self, record: Record) -> None:
-        """The cell of ``record`` ran out of its share of the memory; it is measured again later, alone."""
-
-    def cell_ends(self, record: Record) -> None:
-        """``record`` was stored."""
+from bench.store.journal import Journal
+from bench.store.record import Record
 
 
 def run_sweep(
@@ -104,7 +49,7 @@ def run_sweep(
         executor: runs the cells; the caller has entered it.
         watcher: is told of progress.
         retry_failed: also measure cells again whose stored record is not ``ok``, and ignore the stored frontier.
-        retries: how often a cell that crashes is started again.
+        retries: how often a process that crashes is started again.
         frontier: skip cells beyond the frontier. Otherwise stored cells that were skipped are measured, too.
         jobs: how many cells run at the same time, of those that can (see :mod:`bench.execute.jobs`).
 
@@ -122,84 +67,196 @@ def run_sweep(
     out_of_memory = [record.cell for id_, record in stored.items() if id_ in done and record.status == "oom"]
     stored_ok = sum(cell.id in done and stored[cell.id].status == "ok" for cell in sweep.cells)
     summary = Summary(stored_before=len(sweep.cells) - len(todo), stored_ok=stored_ok)
-    watcher.begin(len(sweep.cells), summary.stored_before)
-    _check_needs(todo, executor, watcher)
-    course = _Course(sweep.name, store, watcher, summary, retries, out_of_memory if frontier else None)
-    beside = [cell for cell in todo if can_run_beside_others(cell)]
-    if jobs > 1 and len(beside) > 1:
-        ended = course.measure_in_parallel(beside, executor, min(jobs, len(beside)))
-        todo = [cell for cell in todo if cell.id not in ended]
-    for cell in todo:
-        course.measure_or_skip(cell, executor)
+    journal = Journal(store.path, store.contents.records)
+    unfinished, notes = continue_cells(todo, sweep.name, journal)
+    left = sum(cell.processes_left for cell in unfinished)
+    watcher.begin(len(sweep.cells), summary.stored_before, left)
+    for note in notes:
+        watcher.note(note)
+    _check_needs([one.cell for one in unfinished if not one.is_finished], executor, watcher)
+    known = out_of_memory if frontier else None
+    course = _Course(sweep.name, store, journal, watcher, summary, retries, known, unfinished)
+    course.measure(executor, jobs)
     return summary
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Course:
     """A sweep under way.
 
     Attributes:
         suite: the name of the sweep.
         store: where records go.
+        journal: where the measurements of unfinished cells go.
         watcher: is told of progress.
         summary: is kept up to date.
-        retries: how often a cell that crashes is started again.
+        retries: how often a process that crashes is started again.
         out_of_memory: the cells that ran out of memory, to which others are added; None without a frontier.
+        cells: what is to be measured.
+        recorded: the ids of those of them whose record was stored.
     """
 
     suite: str
     store: Store
+    journal: Journal
     watcher: Watcher
     summary: Summary
     retries: int
     out_of_memory: list[Cell] | None
+    cells: list[UnfinishedCell]
+    recorded: set[str] = field(default_factory=set)
 
-    def measure_or_skip(self, cell: Cell, executor: Executor) -> None:
-        """Measures ``cell`` while no other one runs, or skips it, and stores the record."""
-        start = time.perf_counter()
-        reason = why_skip(cell, self.out_of_memory or ())
-        if reason is not None:
-            record = _make_record(cell, self.suite, Answer(status="skipped", message=reason), attempts=0)
-        else:
-            self.watcher.cell_begins(cell)
-            record = measure_cell(cell, self.suite, executor.measure, self.retries)
-        self._store(record, start)
+    def measure(self, executor: Executor, jobs: int) -> None:
+        """Measures all cells."""
+        for one in self.cells:
+            if one.is_finished:  # killed just before its record was stored
+                self._store(one.record(), one.seconds)
+        beside = [one.cell for one in self._open if can_run_beside_others(one.cell)]
+        if jobs > 1 and len(beside) > 1:
+            self._measure_in_parallel(beside, executor, min(jobs, len(beside)))
+        for one in self._open:
+            if not self._skip(one) and one.wants_untimed:
+                self._measure_untimed(one, executor)
+        by_id = {one.cell.id: one for one in self.cells}
+        groups = [[by_id[cell.id] for cell in group] for group in in_groups(one.cell for one in self._open)]
+        for process in range(max((one.cell.processes for one in self._open), default=0)):
+            for group in groups:
+                members = [one for one in group if self._is_open(one) and len(one.timed) == process]
+                self._time_group([one for one in members if not self._skip(one)], process, executor)
 
-    def measure_in_parallel(self, cells: list[Cell], executor: Executor, jobs: int) -> set[str]:
-        """Measures cells at the same time and stores their records; returns the ids of those that have one.
+    @property
+    def _open(self) -> list[UnfinishedCell]:
+        return [one for one in self.cells if self._is_open(one)]
+
+    def _is_open(self, one: UnfinishedCell) -> bool:
+        return one.cell.id not in self.recorded
+
+    def _skip(self, one: UnfinishedCell) -> bool:
+        """Stores that ``one`` is skipped, if nothing of it was measured and it is beyond the frontier."""
+        reason = None if one.has_begun else why_skip(one.cell, self.out_of_memory or ())
+        if reason is None:
+            return False
+        answer = Answer(status="skipped", message=reason)
+        self._store(make_record(one.cell, self.suite, answer, 0, reason), 0.0)
+        return True
+
+    def _measure_untimed(self, one: UnfinishedCell, executor: Executor) -> None:
+        self.watcher.process_begins([one.cell], None)
+        one.ask(lambda: executor.measure(one.cell), self.retries)
+        self._keep(one)
+        self._ended([one], None)
+
+    def _measure_in_parallel(self, cells: list[Cell], executor: Executor, jobs: int) -> None:
+        """Measures cells at the same time and stores their records.
 
         A cell that runs out of memory has had only a share of it, so that says nothing: it is left for later, and so
         are those beyond the frontier and those beyond it.
         """
         machine_environment()  # once, here: it starts processes, which a thread may take for those of its cell
         short_of_memory: list[Cell] = []
-        ended = set()
+        places = {one.cell.id: place for place, one in enumerate(self.cells)}
 
         def next_cells() -> Iterator[Cell]:
             for cell in cells:
                 known = [] if self.out_of_memory is None else [*self.out_of_memory, *short_of_memory]
                 if why_skip(cell, known) is None:
-                    self.watcher.cell_begins(cell)
+                    self.watcher.process_begins([cell], None)
                     yield cell
 
-        def measure(job: Executor, cell: Cell) -> tuple[float, Record]:
-            return time.perf_counter(), measure_cell(cell, self.suite, job.measure, self.retries)
+        def measure(job: Executor, cell: Cell) -> UnfinishedCell:
+            one = UnfinishedCell(cell, self.suite)
+            one.ask(lambda: job.measure(cell), self.retries)
+            return one
 
         executors = executor.split(jobs, max(cell.threads or 1 for cell in cells))
         with closing(work_in_parallel(next_cells(), measure, executors)) as results:
-            for start, record in results:
-                if record.status == "oom":
-                    short_of_memory.append(record.cell)
-                    self.watcher.cell_waits(record)
+            for one in results:
+                if one.failure is not None and one.failure.status == "oom":
+                    short_of_memory.append(one.cell)
+                    self.watcher.cell_waits(one.record())
                 else:
-                    self._store(record, start)
-                    ended.add(record.id)
-        return ended
+                    self.cells[places[one.cell.id]] = one
+                    self._keep(one)
+                    self._ended([one], None)
 
-    def _store(self, record: Record, start: float) -> None:
-        """Stores the record of a cell whose work began at ``start``, by ``time.perf_counter``."""
+    def _time_group(self, group: list[UnfinishedCell], process: int, executor: Executor) -> None:
+        """Times cells in one process, and those that cannot share it in one each."""
+        together = [one for one in group if not one.apart and one.cell.ranks == 1]
+        alone = [one for one in group if one not in together]
+        while len(together) > 1:
+            answer = self._time([one.cell for one in together], process, together, executor)
+            if answer.members is not None:
+                self._keep_members(together, answer.members, process, executor)
+                together = []
+            elif answer.apart:
+                for place in answer.apart:
+                    together[place].apart = True
+                alone += [one for one in together if one.apart]
+                together = [one for one in together if not one.apart]
+            else:  # the process has ended without saying whose fault it was
+                for one in together:
+                    self._time_alone(one, process, executor)
+                blameless = all(one.failure is None for one in together)
+                for one in together:
+                    one.apart = blameless
+                together = []
+        for one in [*alone, *together]:
+            self._time_alone(one, process, executor)
+
+    def _time(
+        self, cells: Sequence[Cell], process: int, members: Sequence[UnfinishedCell], executor: Executor
+    ) -> Answer:
+        """Runs one process that times ``cells``, and divides its time evenly among them."""
+        self.watcher.process_begins(cells, process + 1)
+        samples = [answer.latency_sample for one in members for answer in one.timed if answer.latency_sample]
+        start = time.perf_counter()
+        answer = executor.time(cells, process, samples[0].loops if samples else None)
+        for one in members:
+            one.seconds += (time.perf_counter() - start) / len(members)
+        return answer
+
+    def _keep_members(
+        self, group: list[UnfinishedCell], answers: Sequence[Answer], process: int, executor: Executor
+    ) -> None:
+        for one, answer in zip(group, answers, strict=True):
+            if answer.status == "crashed" and not answer.final and self.retries:
+                self._time_alone(one, process, executor, crashes=(answer.message or "",))
+            else:
+                one.keep(answer)
+                self._keep(one)
+        self._ended(group, process + 1)
+
+    def _time_alone(self, one: UnfinishedCell, process: int, executor: Executor, crashes: tuple[str, ...] = ()) -> None:
+        def ask() -> Answer:
+            self.watcher.process_begins([one.cell], process + 1)
+            loops = next((answer.latency_sample.loops for answer in one.timed if answer.latency_sample), None)
+            answer = executor.time([one.cell], process, loops)
+            return answer.members[0] if answer.members else answer
+
+        one.ask(ask, self.retries, crashes)
+        self._keep(one)
+        self._ended([one], process + 1)
+
+    def _keep(self, one: UnfinishedCell) -> None:
+        """Stores the record of a finished cell, or what its last process has measured."""
+        if one.is_finished:
+            self._store(one.record(), one.seconds)
+        else:
+            newest = one.timed[-1] if one.timed else one.untimed
+            if newest is not None:
+                self.journal.append(one.cell.id, newest.model_dump(mode="json") | {"seconds": one.seconds})
+
+    def _ended(self, cells: Sequence[UnfinishedCell], number: int | None) -> None:
+        self.watcher.processes_left(sum(one.processes_left for one in self._open))
+        self.watcher.process_ends([one.cell for one in cells], number)
+
+    def _store(self, record: Record, seconds: float) -> None:
+        """Stores the record of a cell whose processes took so many seconds."""
+        start = time.perf_counter()
         summary = self.summary
         self.store.append(record)
+        self.journal.forget(record.id)
+        self.recorded.add(record.id)
         self.watcher.cell_ends(record)
         summary.statuses[record.status] = summary.statuses.get(record.status, 0) + 1
         summary.retries += max(0, record.attempts - 1)
@@ -209,7 +266,7 @@ class _Course:
             self.out_of_memory.append(record.cell)
         if record.timing is not None and record.attempts == 1:
             # Storing and showing the record are part of the overhead, too; an earlier attempt that crashed is not.
-            summary.overhead_seconds.append(time.perf_counter() - start - record.timing.work_seconds)
+            summary.overhead_seconds.append(seconds + time.perf_counter() - start - record.timing.work_seconds)
 
 
 def _check_needs(cells: list[Cell], executor: Executor, watcher: Watcher) -> None:
@@ -226,56 +283,4 @@ def _check_needs(cells: list[Cell], executor: Executor, watcher: Watcher) -> Non
             raise BenchError(str(answer.message))
         if answer.status == "ok" and answer.message and answer.message not in notes:
             notes.add(answer.message)
-            watcher.data_checked(answer.message)
-
-
-def measure_cell(cell: Cell, suite: str, measure: Callable[[Cell], Answer], retries: int = 0) -> Record:
-    """Measures ``cell`` and makes its record.
-
-    A cell that crashes is measured again up to ``retries`` times, unless the answer is ``final``. The record holds the
-    last answer; its message also says how earlier attempts ended, where that differs.
-
-    Args:
-        cell: what to measure.
-        suite: the name of the sweep.
-        measure: runs the cell once.
-        retries: how often a crash is tried again.
-    """
-    crashes: list[str] = []
-    while True:
-        start = time.perf_counter()
-        answer = measure(cell)
-        seconds = time.perf_counter() - start
-        if answer.status != "crashed" or answer.final or len(crashes) == retries:
-            break
-        crashes.append(answer.message or "")
-    last_crash = answer.message if answer.status == "crashed" else None
-    earlier = [f"attempt {number} crashed: {text}" for number, text in enumerate(crashes, 1) if text != last_crash]
-    message = "; ".join(filter(None, [answer.message, *earlier])) or None
-    timing = None
-    if answer.work_seconds is not None:  # None of a cell that was killed
-        timing = Timing(work_seconds=answer.work_seconds, overhead_seconds=seconds - answer.work_seconds)
-    return _make_record(cell, suite, answer.model_copy(update={"message": message}), len(crashes) + 1, timing)
-
-
-def _make_record(cell: Cell, suite: str, answer: Answer, attempts: int, timing: Timing | None = None) -> Record:
-    return Record(
-        schema=SCHEMA,
-        id=cell.id,
-        status=answer.status,
-        message=answer.message,
-        attempts=attempts,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        suite=suite,
-        cell=cell,
-        data=answer.data,
-        layout=answer.layout,
-        parameters=answer.parameters,
-        memory=answer.memory,
-        latency=answer.latency,
-        accuracy=answer.accuracy,
-        trace=answer.trace,
-        ranks=answer.ranks,
-        timing=timing,
-        environment=answer.environment or machine_environment(),
-    )
+            watcher.note(answer.message)

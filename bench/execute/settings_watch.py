@@ -30,6 +30,11 @@ class SettingsWatch:
         texts = [f"{when}: {', '.join(changes)}" for when, changes in parts.items() if changes]
         return {SETTINGS_CHECK: f"changed {'; '.join(texts)}"} if texts else {}
 
+    @staticmethod
+    def disturbance(while_running: list[str]) -> str | None:
+        """Why steps that ran meanwhile cannot be compared with others, or None."""
+        return f"torch's settings changed: {', '.join(while_running)}" if while_running else None
+
 
 def _differences(before: dict[str, Setting], after: dict[str, Setting]) -> list[str]:
     return [f"{name} from {old} to {after[name]}" for name, old in before.items() if old != after[name]]

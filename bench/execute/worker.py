@@ -1,18 +1,20 @@
 """What the process of a cell does with a request. Imports torch; runs in a fresh process."""
 
 import time
+from collections.abc import Sequence
 from functools import partial
 
 from bench.config.batches import refuse_single_images
-from bench.errors import BenchError, DataError, first_line
+from bench.config.cell import Cell
+from bench.errors import DataError
 from bench.execute.device import require_precision, set_threads, use_device
-from bench.execute.failures import is_caused_by_another_rank, is_out_of_memory
+from bench.execute.failures import describe_failure, is_caused_by_another_rank
 from bench.execute.messages import Answer, Request
 from bench.execute.passes import run_passes
 from bench.execute.rank_context import RankContext
 from bench.execute.rank_processes import run_ranks
 from bench.execute.settings_watch import SettingsWatch
-from bench.machine.system import printable
+from bench.execute.timed_group import time_group
 from bench.train.compiled import require_compiler
 from bench.train.datasets.splits import load_splits
 from bench.train.load_code import load_code
@@ -25,7 +27,7 @@ def handle(request: Request) -> Answer:
     A cell on several ranks is measured in processes that are forked from this one, see
     :mod:`bench.execute.rank_processes`.
     """
-    if request.task == "measure" and request.cell.ranks > 1:
+    if request.task != "check" and request.cell.ranks > 1:
         return run_ranks(request.cell.ranks, request.limits, partial(_answer, request))
     return _answer(request, None)
 
@@ -36,21 +38,14 @@ def _answer(request: Request, context: RankContext | None) -> Answer:
     flush_denormals()
     try:
         answer = _work(request, context)
-    except BenchError as error:
-        # A loader or a builder of somebody's own may have run out of memory.
-        oom = error.__cause__ is not None and is_out_of_memory(error.__cause__)
-        answer = Answer(status="oom" if oom else "crashed", message=printable(str(error)), final=not oom)
     except Exception as error:
-        answer = Answer(
-            status="oom" if is_out_of_memory(error) else "crashed",
-            message=first_line(error),
-            caused_by_another_rank=context is not None and is_caused_by_another_rank(error),
-        )
+        caused_by_another = context is not None and is_caused_by_another_rank(error)
+        answer = describe_failure(error).model_copy(update={"caused_by_another_rank": caused_by_another})
     return answer.model_copy(update={"work_seconds": time.perf_counter() - start})
 
 
 def _work(request: Request, context: RankContext | None) -> Answer:
-    """Prepares the process, loads code and data, and runs the passes if the task is to measure."""
+    """Prepares the process, loads code and data, and does what the task is."""
     cell = request.cell
     cpus = request.cpus if context is None else context.bind_to_share(request.cpus)
     threads = cell.threads if context is None else cell.threads or context.threads()
@@ -60,14 +55,31 @@ def _work(request: Request, context: RankContext | None) -> Answer:
     if cell.compile:
         require_compiler(cell.device)
     watch = SettingsWatch()
-    load_code(cell)
+    if len(request.cells) == 1:
+        load_code(cell)
+    elif (apart := _load_group(request.cells, watch)) is not None:
+        return Answer(status="ok", apart=(apart,))
     dataset = load_splits(cell, request.data_root, request.download)
     watch.loaded()
     if threads is not None:
         set_threads(threads, cpus)  # what the cell asks for, whatever the code that was loaded has set
     if cell.noise_kind == "asymmetric" and dataset.asymmetric is None:
         raise DataError(f"noise_kind = 'asymmetric' has no class map for the classes of dataset {cell.dataset!r}")
+    if context is None and request.task == "time":
+        return time_group(request, dataset, watch)
     refuse_single_images(cell, dataset.shape, dataset.classes, dataset.sample_counts)
     if request.task == "check":
         return Answer(status="ok", message="\n".join(dataset.notes) or None)
     return run_passes(request, dataset, context, watch)
+
+
+def _load_group(cells: Sequence[Cell], watch: SettingsWatch) -> int | None:
+    """Loads the code of all cells; the place of one whose code cannot be loaded or changes torch's settings."""
+    for place, cell in enumerate(cells):
+        try:
+            load_code(cell)
+        except Exception:  # told where the cell is timed by itself
+            return place
+        if watch.changed():
+            return place
+    return None

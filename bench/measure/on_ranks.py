@@ -1,25 +1,24 @@
 """The passes of a cell on several ranks, which run them together; rank 0 computes the statistics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from bench.analysis.ratio import Ratio, ratio_of
-from bench.config.cell import Cell
+from bench.analysis.reliability import fewest_blocks
+from bench.config.cell import Cell, Pass
 from bench.config.methods import BASELINE, load_method
 from bench.measure.clock import CpuClock
-from bench.measure.latency.measure import Leg, sample_legs, summarise
-from bench.measure.latency.sample import Sample
+from bench.measure.latency.legs import Leg, causes_of_leg_errors, sample_legs
 from bench.measure.memory.measure import measure_memory
 from bench.measure.trace.module_times import time_modules
 from bench.measure.trace.rank_trace import RankTrace, gather, trace_ranks
-from bench.store.record import Latency, Memory, Ranks, Trace
+from bench.store.record import Memory, Ranks, Trace
+from bench.store.sample import Sample
 from bench.train.ranks.step import RankStep, build_one_rank_steps, build_rank_step
 
 # A leg begins with a call to ranks that sleep and ends with a barrier, which training does not have.
@@ -81,30 +80,46 @@ class _Conductor:
 
 @dataclass(frozen=True)
 class RankMeasurements:
-    """The parts of a record that a cell on several ranks has; a part whose pass did not run is None."""
+    """What rank 0 knows of a cell on several ranks; a part whose pass did not run is None.
+
+    Attributes:
+        ranks: all but the ratio to one rank, which is that of the samples of all processes.
+        memory: of the rank that needs most.
+        sample: compared with BP on one rank.
+        one_rank_sample: compared with the cell's own rule on one rank; for BP's schedules the two are the same.
+        trace: of all ranks.
+    """
 
     ranks: Ranks
     memory: Memory | None
-    latency: Latency | None
+    sample: Sample | None
+    one_rank_sample: Sample | None
     trace: Trace | None
 
 
 @dataclass(frozen=True)
 class _Timing:
-    """The latency of a step on all ranks, its ratio to the same rule on one rank, and the schedule's lower bound."""
+    """Samples as in :class:`RankMeasurements`, and the schedule's lower bound."""
 
-    latency: Latency
-    to_one_rank: Ratio
+    sample: Sample
+    one_rank_sample: Sample
     bound: float | None
 
 
 def measure_on_ranks(
-    cell: Cell, shape: tuple[int, int, int], classes: int, images: Tensor, labels: Tensor, control: Any
+    cell: Cell,
+    passes: Sequence[Pass],
+    shape: tuple[int, int, int],
+    classes: int,
+    images: Tensor,
+    labels: Tensor,
+    control: Any,
 ) -> RankMeasurements | None:
-    """Runs the passes of ``cell``; every rank calls it. Returns None on every rank but rank 0.
+    """Runs passes of ``cell``; every rank calls it. Returns None on every rank but rank 0.
 
     Args:
-        cell: its passes are memory, latency or both.
+        cell: what to measure.
+        passes: memory, latency or both.
         shape: of an image: channels, height, width.
         classes: C.
         images: one batch, ``[B, channels, H, W]``, the same on each rank, on its device.
@@ -116,9 +131,9 @@ def measure_on_ranks(
     traced: RankTrace | None = None
     step = build_rank_step(cell, shape, classes)
     modules_by_rank = step.share.modules_by_rank
-    if "memory" in cell.passes:
+    if "memory" in passes:
         memories = gather(measure_memory(step, images, labels), control)
-    if "latency" in cell.passes:
+    if "latency" in passes:
         step = build_rank_step(cell, shape, classes)
         timing = _time(cell, step, shape, classes, images, labels, control)
         traced = trace_ranks(step, images, labels, control)
@@ -127,15 +142,16 @@ def measure_on_ranks(
     return RankMeasurements(
         ranks=Ranks(
             modules=modules_by_rank,
-            ratio_to_one_rank=timing.to_one_rank.value if timing else None,
-            ratio_to_one_rank_ci95=(timing.to_one_rank.low, timing.to_one_rank.high) if timing else None,
+            ratio_to_one_rank=None,
+            ratio_to_one_rank_ci95=None,
             bound=timing.bound if timing else None,
             busy_share=traced.busy_share if traced else None,
             peak_activation_bytes=[memory.peak_activation_bytes for memory in memories] or None,
             peak_total_bytes=[memory.peak_total_bytes for memory in memories] or None,
         ),
         memory=max(memories, key=lambda memory: memory.peak_activation_bytes, default=None),
-        latency=timing.latency if timing else None,
+        sample=timing.sample if timing else None,
+        one_rank_sample=timing.one_rank_sample if timing else None,
         trace=traced.trace if traced else None,
     )
 
@@ -162,16 +178,15 @@ def _time(
     loops = max(_FEWEST_STEPS_IN_LEG, step.share.run_length)
 
     def sample(other: Callable[[Tensor, Tensor], object]) -> Sample:
-        legs = (conductor.together, conductor.alone(partial(other, images, labels)))
-        return sample_legs(legs, CpuClock(), cell.latency_seconds, loops)
+        alone = conductor.alone(partial(other, images, labels))
+        fewest = fewest_blocks(cell.processes)
+        legs = [conductor.together]
+        with causes_of_leg_errors():
+            (taken,) = sample_legs(legs, alone, CpuClock(), cell.latency_seconds, loops=loops, fewest_blocks=fewest)
+        return taken
 
     with_bp = sample(baseline)
     with_own = with_bp if load_method(cell.method).on_one_rank == BASELINE else sample(own)
     conductor.dismiss()
-    ratio = ratio_of([np.array(with_own.blocks_seconds)])
     times = time_modules(own, images, labels)
-    return _Timing(
-        latency=summarise([with_bp], len(labels)),
-        to_one_rank=ratio,
-        bound=None if times is None else step.share.bound(times),
-    )
+    return _Timing(with_bp, with_own, bound=None if times is None else step.share.bound(times))

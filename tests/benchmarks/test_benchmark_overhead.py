@@ -7,7 +7,8 @@ from typing import Any
 from bench.config.sweep import load_sweep
 from bench.execute.executor import ExecutorSettings
 from bench.execute.fork_executor import ForkServerExecutor
-from bench.execute.run import Watcher, run_sweep
+from bench.execute.run import run_sweep
+from bench.execute.watcher import Watcher
 from bench.store.file import Store
 
 CELLS = 20

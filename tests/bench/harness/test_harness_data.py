@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from harness_tools import RunCli, run_bench, sound_records
 from image_folders import write_folder
+from one_cell import measure_cell
 
 from bench.config.cell import Cell
 from bench.config.check import make_cell
@@ -14,7 +15,6 @@ from bench.config.file_names import escaped, path_of
 from bench.errors import ConfigError
 from bench.execute.fork_client import ForkServer
 from bench.execute.fork_executor import ExecutorSettings, ForkServerExecutor
-from bench.execute.run import measure_cell
 
 TINY = ("network=cascade-linear", "method=bp", "depth=1", "passes=accuracy,memory", "epochs=1", "batch_size=2")
 NAMES = [b"bad\xff", b"two\nlines", '📷 é\'s "$HOME" `x`'.encode(), b"-rf *", b"[red]x", b":a:b", rb"back\xffslash"]
@@ -105,7 +105,7 @@ def test_a_damaged_file_is_not_tried_again(server: ForkServer, tmp_path: Path) -
     root = write_folder(tmp_path / "pets")
     (root / "train" / "cat" / "0.png").write_bytes(b"")
     executor = ForkServerExecutor(ExecutorSettings(data_root=tmp_path), server)
-    record = measure_cell(folder_cell(), "sweep", executor.measure, retries=3)
+    record = measure_cell(folder_cell(), executor, retries=3)
     assert (record.status, record.attempts) == ("crashed", 1)
     assert f"{root}/train/cat/0.png cannot be read" in str(record.message)
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from harness_tools import (
     RunCli,
+    ScriptedExecutor,
     bench_environment,
     is_alive,
     kill,
@@ -23,11 +24,11 @@ from harness_tools import (
     write_plugin,
     write_sweep,
 )
+from one_cell import measure_cell
 
 from bench.config.check import make_cell
 from bench.errors import ConfigError
 from bench.execute.messages import Answer
-from bench.execute.run import measure_cell
 
 NAP = 'subprocess.Popen(["sleep", "600"], start_new_session={apart}).pid'
 NOTE = 'pathlib.Path(os.environ["TEST_NOTES"], {name!r}).write_text(str({value}))'
@@ -210,7 +211,7 @@ def test_a_broken_method_of_another_package_is_named_without_a_traceback(
 
 
 def test_a_record_of_a_cell_that_was_killed_has_no_timing() -> None:
-    record = measure_cell(tiny_record().cell, "suite", lambda _: Answer(status="timeout", message="late"))
+    record = measure_cell(tiny_record().cell, ScriptedExecutor(lambda _: Answer(status="timeout", message="late")))
     assert record.timing is None
     assert record.id == tiny_record().id
 

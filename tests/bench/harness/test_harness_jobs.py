@@ -48,7 +48,8 @@ from bench.execute.fork_client import ForkServer
 from bench.execute.fork_executor import ForkServerExecutor
 from bench.execute.jobs import can_run_beside_others, check_jobs
 from bench.execute.messages import Answer, Limits, Request
-from bench.execute.run import Watcher, run_sweep
+from bench.execute.run import run_sweep
+from bench.execute.watcher import Watcher
 from bench.machine.system import System
 from bench.store.file import Store
 from bench.store.record import Record
@@ -338,17 +339,18 @@ def test_the_bar_names_all_cells_that_run() -> None:
     shown = io.StringIO()
     one, two = tiny_record(seed=1), tiny_record(seed=2, status="oom", message="no [bold] memory")
     with BarWatcher(Console(file=shown, force_terminal=True, width=500, highlight=False)) as bar:
-        bar.begin(2, 0)
+        bar.begin(2, 0, 2)
         for record in (one, two):
-            bar.cell_begins(record.cell)
+            bar.process_begins([record.cell], None)
         bar.cell_waits(two)
         bar.cell_ends(one)
+        bar.process_ends([one.cell], None)
     lines = shown.getvalue()
     assert f"again later, alone: {label(two.cell)}: out of its share of the memory: no [bold] memory" in lines
     with BarWatcher(Console(file=shown, force_terminal=True, width=500, highlight=False)) as bar:
-        bar.begin(2, 0)
-        bar.cell_begins(one.cell)
-        bar.cell_begins(two.cell)
+        bar.begin(2, 0, 2)
+        bar.process_begins([one.cell], None)
+        bar.process_begins([two.cell], None)
     last = shown.getvalue().removeprefix(lines)
     assert f"2 cells: {label(one.cell)} | {label(two.cell)}" in last
 

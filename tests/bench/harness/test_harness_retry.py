@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness_tools import OK, RunCli, Script, crash, sound_records, tiny_record
+from harness_tools import OK, RunCli, Script, ScriptedExecutor, crash, sound_records, tiny_record
 from hypothesis import given
 from hypothesis import strategies as st
+from one_cell import measure_cell
 
 from bench.config.cell import Cell
 from bench.execute.messages import Answer
-from bench.execute.run import measure_cell
 from bench.store.record import Record
 
 CELL = tiny_record().cell
@@ -19,7 +19,7 @@ CELL = tiny_record().cell
 def measured(answers: list[Answer], retries: int) -> tuple[Record, int]:
     """The record of a cell whose attempts end as ``answers``, and the number of answers that were not needed."""
     left: Iterator[Answer] = iter(answers)
-    record = measure_cell(CELL, "suite", lambda _: next(left), retries)
+    record = measure_cell(CELL, ScriptedExecutor(lambda _: next(left)), retries)
     return record, len(list(left))
 
 

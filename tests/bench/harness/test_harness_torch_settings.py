@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from harness_tools import TINY, RunCli, write_sweep
+from one_cell import measure_cell
 
 from bench.config.check import make_cell
 from bench.execute.fork_executor import ForkServerExecutor
-from bench.execute.run import measure_cell
 from bench.store.record import Record
 
 RULE = '''
@@ -35,7 +35,7 @@ def run(folder: Path, executor: ForkServerExecutor, at_import: str = "", in_step
     cell = make_cell(
         TINY | {"method": f"{file}:rule", "dataset": "random", "depth": 1, "passes": ["memory", "latency"]} | axes
     )
-    record = measure_cell(cell, "suite", executor.measure)
+    record = measure_cell(cell, executor)
     assert record.status == "ok", record.message
     return record
 
@@ -90,7 +90,7 @@ def test_a_change_that_a_step_takes_back_is_no_change(executor: ForkServerExecut
 @pytest.mark.parametrize("method", ["bp", "sid-published", "bp-checkpoint", "sid-vectorised"])
 def test_no_built_in_method_changes_a_setting(method: str, executor: ForkServerExecutor) -> None:
     axes = {"method": method, "dataset": "random", "depth": 2, "passes": ["memory", "latency"], "precision": "bfloat16"}
-    record = measure_cell(make_cell(TINY | axes), "suite", executor.measure)
+    record = measure_cell(make_cell(TINY | axes), executor)
     assert record.status == "ok", record.message
     assert finding(record) is None
 

@@ -7,13 +7,13 @@ import textwrap
 
 import numpy as np
 import pytest
+from one_cell import measure_cell
 
 from bench.analysis.ratio import Ratio
 from bench.analysis.reliability import LEAST_EFFICIENCY, MOST_SWITCHES, noisy_because
 from bench.config.check import make_cell
 from bench.execute.executor import ExecutorSettings
 from bench.execute.fork_executor import ForkServerExecutor
-from bench.execute.run import measure_cell
 from bench.machine.malloc import kept_memory, malloc_variables
 from bench.store.record import Record, StepUsage, TimedProcess
 
@@ -120,7 +120,7 @@ def test_without_such_a_thread_bp_does_not_sleep() -> None:
 def measured() -> Record:
     axes = {"method": "sid-streamed", "dataset": "random", "depth": 2, "passes": ["latency"], "processes": 2}
     with ForkServerExecutor(ExecutorSettings()) as executor:
-        record = measure_cell(make_cell(axes | {"latency_seconds": 0.01, "threads": 2}), "suite", executor.measure)
+        record = measure_cell(make_cell(axes | {"latency_seconds": 0.01, "threads": 2}), executor)
     assert record.status == "ok", record.message
     return record
 

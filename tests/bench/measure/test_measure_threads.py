@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import thread_rules
 import torch
+from one_cell import measure_cell
 from torch import Tensor
 
 from bench.config.cell import Cell
@@ -17,7 +18,6 @@ from bench.config.check import make_cell
 from bench.errors import BenchError
 from bench.execute.executor import ExecutorSettings
 from bench.execute.fork_executor import ForkServerExecutor
-from bench.execute.run import measure_cell
 from bench.measure.latency.shares import measure_shares
 from bench.measure.memory.measure import measure_memory
 from bench.measure.memory.predict import predict_memory
@@ -176,7 +176,7 @@ def test_phases_of_a_threaded_step_are_those_of_the_thread_that_waits() -> None:
 def test_a_threaded_method_is_timed_in_a_process_that_follows_no_thread() -> None:
     cell = cell_of(thread_rules.kept_executor, passes=["memory", "latency"], latency_seconds=0.01)
     with ForkServerExecutor(ExecutorSettings()) as executor:
-        record = measure_cell(cell, "suite", executor.measure)
+        record = measure_cell(cell, executor)
     assert record.status == "ok", record.message
     assert record.memory is not None
     assert record.memory.allocator is None

@@ -1,4 +1,4 @@
-"""The latency sample of one process, as plain data that travels between processes. Does not import torch."""
+"""The latency sample of one process, as plain data that travels between processes."""
 
 from pydantic import BaseModel, ConfigDict
 

@@ -1,0 +1,51 @@
+"""What every answer of a cell's process says, and the batch that its passes run on. Imports torch."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.config.cell import Cell
+from bench.execute.messages import Request
+from bench.execute.rank_context import RankContext
+from bench.machine.environment import torch_environment
+from bench.machine.malloc import malloc_variables
+from bench.store.record import Data
+from bench.train.datasets.splits import Splits
+from bench.train.networks.build import build_network
+from bench.train.networks.own import layout_of
+
+
+def common_parts(request: Request, dataset: Splits, context: RankContext | None = None) -> dict[str, Any]:
+    """The fields of an answer that do not depend on what was measured.
+
+    Args:
+        request: what the process was asked to do.
+        dataset: the data.
+        context: this rank; None for a cell on one rank.
+    """
+    environment = torch_environment(request.cell.device)
+    environment["malloc_variables"] = malloc_variables()
+    environment["pinned_cpus"] = None if request.cpus is None else sorted(request.cpus)
+    if context is not None:
+        environment["ranks"] = context.ranks
+    network = build_network(request.cell, dataset.shape, dataset.classes)
+    return {
+        "environment": environment,
+        "data": Data(
+            classes=dataset.classes,
+            shape=dataset.shape,
+            train_samples=len(dataset.train),
+            validation_samples=len(dataset.validation),
+            test_samples=len(dataset.test),
+            fingerprint=dataset.fingerprint,
+        ),
+        "layout": layout_of(network),
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+    }
+
+
+def one_batch(cell: Cell, dataset: Splits) -> tuple[Tensor, Tensor]:
+    """A batch of exactly ``batch_size`` training samples; a smaller data set is repeated to fill it."""
+    index = torch.arange(cell.batch_size) % len(dataset.train)
+    return dataset.train.images[index].to(cell.device), dataset.train.labels[index].to(cell.device)

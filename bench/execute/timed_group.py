@@ -1,0 +1,183 @@
+"""Times the steps of one or several cells in one process, each compared with BP's. Imports torch.
+
+The cells of a group differ only in what belongs to their methods (:mod:`bench.execute.groups`). They share one network,
+one optimizer and one batch, and BP's step is timed once for all of them, so each pair of methods is compared within one
+process. The order in which the steps are built, warmed up and run differs from process to process.
+"""
+
+import gc
+import random
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from bench.analysis.reliability import fewest_blocks
+from bench.config.batches import refuse_single_images
+from bench.config.check import baseline_of
+from bench.execute.answer_parts import common_parts, one_batch
+from bench.execute.failures import describe_failure
+from bench.execute.messages import Answer, Request
+from bench.execute.settings_watch import SettingsWatch
+from bench.measure.latency.legs import LegError
+from bench.measure.latency.measure import sample_steps
+from bench.measure.latency.shares import measure_shares
+from bench.measure.trace.recorder import trace_step
+from bench.store.sample import Sample
+from bench.train.datasets.splits import Splits
+from bench.train.step import TrainingStep, build_step
+
+_SHARED = -1  # the place of the network that most steps share, among those of cells
+
+
+def time_group(request: Request, dataset: Splits, watch: SettingsWatch) -> Answer:
+    """Times the step of each cell.
+
+    Args:
+        request: of the task ``time``.
+        dataset: the data of the cells.
+        watch: has seen the code and the data loaded.
+
+    Returns:
+        An answer with one member per cell, in order. A cell whose step raises an exception has a member that says so,
+        and the others are timed without it. If a cell disturbs the others, the answer names it in ``apart`` instead.
+
+    Raises:
+        Exception: what BP's step has raised, without which no cell can be timed.
+    """
+    common = common_parts(request, dataset)
+    group = _Group(request, dataset, watch)
+    apart = group.build()
+    if not apart:
+        group.sample()
+        changed = watch.changed()
+        if changed and len(request.cells) > 1:
+            apart = range(len(request.cells))  # it is not known which of them did it
+    if apart:
+        return Answer(status="ok", apart=tuple(apart))
+    if finding := watch.finding(changed):
+        common["environment"]["doctor"] = finding
+    common["unreliable_because"] = watch.disturbance(changed)
+    members = [group.answer(place, common) for place in range(len(request.cells))]
+    return Answer(status="ok", members=tuple(members))
+
+
+class _Group:
+    """The steps of a group in this process; a cell is known by its place in the request."""
+
+    def __init__(self, request: Request, dataset: Splits, watch: SettingsWatch) -> None:
+        self._request = request
+        self._cells = request.cells
+        self._dataset = dataset
+        self._watch = watch
+        self._baseline_cell = baseline_of(request.cell)
+        self._images, self._labels = one_batch(request.cell, dataset)
+        self._random = random.Random(f"{request.cell.id} {request.process}")
+        self._failed: dict[int, Answer] = {}
+        self._samples: dict[int, Sample] = {}
+        self._steps: dict[int, TrainingStep] = {}
+
+    def build(self) -> Sequence[int]:
+        """Builds the steps and runs each once; returns the places of cells that cannot share a process with others.
+
+        A step that moves the parameters of its network to other places in memory gets a network of its own, so that the
+        others run on parameters where PyTorch has put them. Such networks are built in random order, since the place of
+        a network changes a step by 1 to 4 %.
+        """
+        self._baseline = self._build()
+        self._run(self._baseline)
+        threads = threading.active_count()
+        with_own_network = []
+        for place in self._shuffled(range(len(self._cells))):
+            moves = self._try(place)
+            if len(self._cells) > 1 and (self._watch.changed() or threading.active_count() > threads):
+                return [place]
+            if moves:
+                with_own_network.append(place)
+        if with_own_network:
+            networks = {place: self._build() for place in self._shuffled([None, *with_own_network])}
+            self._baseline = networks.pop(None)
+            self._steps = {
+                place: own.for_cell(self._cells[place]) for place, own in networks.items() if place is not None
+            }
+        for place, cell in enumerate(self._cells):
+            if place not in self._steps and place not in self._failed:
+                self._steps[place] = self._baseline.for_cell(cell)
+        return []
+
+    def sample(self) -> None:
+        """Times the steps; again from the start without a step that raises an exception.
+
+        Raises:
+            Exception: what BP's step has raised.
+        """
+        cell = self._request.cell
+        while self._steps:
+            places = self._shuffled(self._steps)
+            try:
+                samples = sample_steps(
+                    [self._steps[place] for place in places],
+                    self._baseline,
+                    self._images,
+                    self._labels,
+                    cell.latency_seconds * (len(places) + 1) / 2,  # of two legs, with one cell
+                    loops=self._request.loops,
+                    timed=self._baseline.timed,
+                    order=self._random,
+                    fewest_blocks=fewest_blocks(cell.processes),
+                )
+            except LegError as error:
+                cause = error.__cause__
+                if error.leg is None or not isinstance(cause, Exception):
+                    raise cause or error from None
+                self._fail(places[error.leg], cause)
+            else:
+                self._samples = dict(zip(places, samples, strict=True))
+                return
+
+    def answer(self, place: int, common: dict[str, Any]) -> Answer:
+        """The answer of one cell, with the phases of its step if this process is the last."""
+        phases: dict[str, Any] = {}
+        if self._request.is_last and place not in self._failed:
+            step = self._steps[place]
+            try:
+                with step.timed():
+                    phases["shares"] = measure_shares(step, self._images, self._labels)
+                phases["trace"] = trace_step(step, self._images, self._labels)
+            except Exception as error:
+                self._fail(place, error)
+        failed = self._failed.get(place)
+        return failed or Answer(status="ok", latency_sample=self._samples[place], **common, **phases)
+
+    def _try(self, place: int) -> bool:
+        """Runs a step once; returns whether it moves the parameters of its network."""
+        before = self._places_in_memory()
+        try:
+            refuse_single_images(
+                self._cells[place], self._dataset.shape, self._dataset.classes, self._dataset.sample_counts
+            )
+            self._run(self._baseline.for_cell(self._cells[place]))
+        except Exception as error:
+            self._fail(place, error)
+        moves = before != self._places_in_memory()
+        if moves or place in self._failed:
+            self._baseline = self._build()
+        return moves and place not in self._failed
+
+    def _places_in_memory(self) -> list[int]:
+        return [parameter.data_ptr() for parameter in self._baseline.network.parameters()]
+
+    def _fail(self, place: int, error: Exception) -> None:
+        """Notes that a step has failed, and frees what it holds."""
+        self._failed[place] = describe_failure(error)
+        self._steps.pop(place, None)
+        error.__traceback__ = None
+        gc.collect()
+
+    def _build(self) -> TrainingStep:
+        return build_step(self._baseline_cell, self._dataset.shape, self._dataset.classes)
+
+    def _run(self, step: TrainingStep) -> None:
+        step(self._images, self._labels)
+
+    def _shuffled(self, places: Any) -> list[Any]:
+        return self._random.sample(list(places), len(places))
