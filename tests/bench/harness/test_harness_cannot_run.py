@@ -174,7 +174,7 @@ def test_a_server_that_is_killed_with_three_cells_in_a_row_ends_the_sweep() -> N
 
 def test_an_answer_in_between_begins_the_count_again() -> None:
     answer = f"""
-    if json.loads(line)["cell"]["seed"] == 3:
+    if json.loads(line)["cells"][0]["seed"] == 3:
         os.write(replies, {OK_LINE.encode()} + bytes([10]))
     else:
         os.kill(os.getpid(), 9)

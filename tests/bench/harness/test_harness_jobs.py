@@ -254,8 +254,6 @@ def test_statuses_are_those_of_one_job_whatever_the_memory_and_the_order(
     }
     assert len(several) == len(one) == len(cells)
     assert all(can_run_beside_others(cell) for job in machine.jobs for cell in job.measured)
-    timed = [record.id for record in several if not can_run_beside_others(record.cell)]
-    assert timed == [cell.id for cell in cells if not can_run_beside_others(cell)]
 
 
 def test_an_error_of_one_job_ends_the_others_and_keeps_what_they_have_measured(tmp_path: Path) -> None:
@@ -286,13 +284,13 @@ SERVER = """
 import json, os, sys
 os.write(int(sys.argv[2]), b"ready\\n")
 for line in open(int(sys.argv[1])):
-    if json.loads(line)["cell"]["seed"] == 1:
+    if json.loads(line)["cells"][0]["seed"] == 1:
         os._exit(9)
 """
 
 
 def request(seed: int) -> Request:
-    return Request(task="measure", cell=tiny_record(seed=seed).cell, limits=Limits(timeout_seconds=60))
+    return Request(task="measure", cells=(tiny_record(seed=seed).cell,), limits=Limits(timeout_seconds=60))
 
 
 def test_the_end_of_one_server_leaves_the_others_alone() -> None:
@@ -384,7 +382,7 @@ class Recorded(ForkServerExecutor):
     """An executor that keeps its requests instead of sending them."""
 
     def request_for(self, cell: Cell) -> Request:
-        return self._request("measure", cell, self._limits_for(cell))
+        return self._request([cell], self._limits_for([cell]), task="measure")
 
 
 class Free(System):

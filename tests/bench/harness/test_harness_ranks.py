@@ -256,7 +256,6 @@ REFUSED = [
         {"method": "sid-parallel", "ranks": 2, "passes": ["accuracy"], "dataset": "mnist", "image_size": None},
         "passes = accuracy for ranks = 2; legal: memory, latency",
     ),
-    ({"method": "sid-parallel", "ranks": 2, "processes": 2, "passes": ["latency"]}, "processes = 2 for ranks = 2"),
     (
         {"method": "sid-parallel", "ranks": 2, "compile": True, "passes": ["latency"]},
         "compile = True for ranks = 2; legal: False",

@@ -205,7 +205,7 @@ def test_the_compiler_is_checked_before_anything_is_measured(
 ) -> None:
     ended = cli("run", sweep, "--out", results, "--set", "compile=true", "--set", "passes=latency")
     assert ended.exit_code == 0
-    assert [(task, cell.compile) for task, cell in asked] == [("check", True), ("measure", True), ("measure", True)]
+    assert [(task, cell.compile) for task, cell in asked] == [("check", True), ("time", True), ("time", True)]
 
 
 def missing_arguments(

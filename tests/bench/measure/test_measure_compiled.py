@@ -131,7 +131,7 @@ def test_a_missing_compiler_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(ConfigError, match=r"compile = True needs a C\+\+ compiler.*; legal: False"):
         require_compiler("cpu")
     monkeypatch.setattr("bench.execute.worker.flush_denormals", lambda: None)  # meant for a separate process
-    answer = handle(Request(task="check", cell=COMPILED, limits=Limits(timeout_seconds=60)))
+    answer = handle(Request(task="check", cells=(COMPILED,), limits=Limits(timeout_seconds=60)))
     assert (answer.status, answer.final) == ("crashed", True)
     assert "compile = True needs a C++ compiler" in str(answer.message)
 
