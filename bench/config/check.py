@@ -93,6 +93,15 @@ def is_baseline(cell: Cell) -> bool:
     return cell.method == BASELINE and all(value_of(cell, name) == axes()[name].default for name in chosen)
 
 
+def plain_network_of(cell: Cell) -> Cell:
+    """The cell of BP on the plain network: one module with the trunk or the backbone of ``cell``, and one head.
+
+    Raises:
+        ConfigError: the network cannot be built with one module.
+    """
+    return changed(baseline_of(cell), modules=1)
+
+
 def _choices_of_rule() -> set[str]:
     """The axes that belong to a rule, which BP does not share with the cell that is compared with it."""
     return set(unpaired()) - {"passes", "latency_seconds"}
@@ -219,7 +228,9 @@ def _images(cell: Cell, _method: Method, network: Network) -> Changes:
     if is_image_folder(cell.dataset) and cell.channels not in (None, 1, 3):
         raise ValueError(f"channels = {cell.channels} for an image folder; legal: 1 (grey), 3 (colour)")
     if not dataset.is_labelled and "accuracy" in cell.passes:
-        raise ValueError(f"passes = accuracy has no meaning for dataset {cell.dataset!r}; legal: memory, latency")
+        raise ValueError(
+            f"passes = accuracy has no meaning for dataset {cell.dataset!r}; legal: memory, latency, inference"
+        )
     sides = sides_of(cell)
     if sides is not None:
         refuse_sides(network, *sides)
@@ -247,8 +258,9 @@ def _ranks(cell: Cell, method: Method, _network: Network) -> Changes:
         return {}
     if cell.ranks > cell.modules:
         raise ValueError(f"ranks = {cell.ranks} for {cell.modules} modules; legal: 1 to {cell.modules}")
-    if "accuracy" in cell.passes:
-        raise ValueError(f"passes = accuracy for ranks = {cell.ranks}; legal: memory, latency")
+    refused = [name for name in ("accuracy", "inference") if name in cell.passes]
+    if refused:
+        raise ValueError(f"passes = {', '.join(refused)} for ranks = {cell.ranks}; legal: memory, latency")
     if cell.processes > 1:
         raise ValueError(f"processes = {cell.processes} for ranks = {cell.ranks}; legal: 1")
     if cell.compile:
@@ -310,10 +322,11 @@ def _recompute(cell: Cell, method: Method, network: Network) -> Changes:
 
 
 def _compile(cell: Cell, _method: Method, _network: Network) -> Changes:
-    if cell.compile and "memory" in cell.passes:
+    refused = [name for name in ("memory", "inference") if name in cell.passes]
+    if cell.compile and refused:
         raise ValueError(
-            "compile = True has no memory pass, whose instrument does not see into compiled code; legal: passes of "
-            "latency, accuracy"
+            f"compile = True has no pass {' and no pass '.join(refused)}, whose instrument of memory does not see into "
+            "compiled code; legal: passes of latency, accuracy"
         )
     return {}
 

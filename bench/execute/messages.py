@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bench.config.cell import Cell, Pass
 from bench.config.networks import Layout
 from bench.measure.latency.sample import Sample
-from bench.store.record import Accuracy, Data, Latency, Memory, Ranks, Status, Trace
+from bench.store.record import Accuracy, Data, Inference, Latency, Memory, Ranks, Status, Trace
 
 # The name of the finding, beside the doctor's, that a cell changed torch's settings.
 SETTINGS_CHECK = "torch settings"
@@ -95,7 +95,7 @@ class Answer(_Message):
         work_seconds: time spent on data, network and passes; None where the process ended without an answer.
         environment: where the cell was measured, as a record stores it; may lack what every process of a sweep shares.
         latency_sample: of a process that is not its cell's last.
-        data, layout, parameters, memory, latency, accuracy, trace, ranks: the parts of the record.
+        data, layout, parameters, memory, latency, accuracy, trace, ranks, inference: the parts of the record.
     """
 
     status: Status
@@ -113,3 +113,4 @@ class Answer(_Message):
     accuracy: Accuracy | None = None
     trace: Trace | None = None
     ranks: Ranks | None = None
+    inference: Inference | None = None

@@ -14,6 +14,7 @@ from bench.execute.settings_watch import SettingsWatch
 from bench.machine.environment import torch_environment
 from bench.machine.malloc import malloc_variables
 from bench.measure.accuracy import measure_accuracy
+from bench.measure.inference import measure_inference
 from bench.measure.latency.measure import measure_latency, sample_latency
 from bench.measure.latency.sample import Sample
 from bench.measure.memory.measure import measure_memory
@@ -65,8 +66,8 @@ def run_passes(request: Request, dataset: Splits, context: RankContext | None, w
 
 def _measure(cell: Cell, dataset: Splits, passes: Sequence[Pass], earlier: Sequence[Sample]) -> Answer:
     """Passes of a cell on one rank, each with a network of its own."""
-    memory = accuracy = latency = trace = sample = None
-    if {"memory", "latency"} & set(passes):
+    memory = accuracy = inference = latency = trace = sample = None
+    if {"memory", "latency", "inference"} & set(passes):
         images, labels = _one_batch(cell, dataset)
     if "memory" in passes:
         memory = measure_memory(_fresh_step(cell, dataset), images, labels)
@@ -86,7 +87,17 @@ def _measure(cell: Cell, dataset: Splits, passes: Sequence[Pass], earlier: Seque
             trace = trace_step(step, images, labels)  # after the timed steps, which it must not disturb
     if "accuracy" in passes:
         accuracy = measure_accuracy(cell, _fresh_step(cell, dataset), dataset)
-    return Answer(status="ok", memory=memory, latency=latency, trace=trace, latency_sample=sample, accuracy=accuracy)
+    if "inference" in passes:
+        inference = measure_inference(_fresh_step(cell, dataset), images, cell.latency_seconds)
+    return Answer(
+        status="ok",
+        memory=memory,
+        latency=latency,
+        trace=trace,
+        latency_sample=sample,
+        accuracy=accuracy,
+        inference=inference,
+    )
 
 
 def _measure_on_ranks(cell: Cell, dataset: Splits, context: RankContext) -> Answer:

@@ -278,4 +278,5 @@ def _make_record(cell: Cell, suite: str, answer: Answer, attempts: int, timing: 
         ranks=answer.ranks,
         timing=timing,
         environment=answer.environment or machine_environment(),
+        inference=answer.inference,
     )

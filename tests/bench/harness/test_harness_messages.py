@@ -9,7 +9,7 @@ import pytest
 from harness_tools import TINY, tiny_record
 from hypothesis import given
 from hypothesis import strategies as st
-from record_builder import in_a_row, made_data, made_ranks, make_record
+from record_builder import in_a_row, made_data, made_inference, made_ranks, make_record
 
 from bench.config.check import make_cell
 from bench.execute.messages import Answer, Limits, Request
@@ -25,11 +25,12 @@ FULL = make_record(
     step_shares=(0.1, None, 0.3),
     trace=in_a_row(("f1", 0.25), ("b1", 0.5)),
     ranks=made_ranks([1, 1], bound=0.5),
+    inference=made_inference(2000, 1000, 1.5),
     data=made_data(8),
     layout="cascade",
     parameters=7,
 )
-PARTS = ("data", "layout", "parameters", "memory", "latency", "accuracy", "trace", "ranks")
+PARTS = ("data", "layout", "parameters", "memory", "latency", "accuracy", "trace", "ranks", "inference")
 
 SECONDS = st.floats(1e-9, 1e9)
 TEXT = st.text(st.characters(codec="utf-8"))
