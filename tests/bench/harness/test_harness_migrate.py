@@ -131,7 +131,9 @@ def test_records_of_schema_3_keep_what_clean_validation_labels_gave() -> None:
         if old["accuracy"]:
             check_accuracy(now["accuracy"], old["accuracy"], old["cell"]["noise_rate"])
         assert now["latency"] == (old["latency"] and old["latency"] | {"processes": None})
-        assert now == old | {name: now[name] for name in ("schema", "cell", "accuracy", "latency", "layout", "inference")}
+        assert now == old | {
+            name: now[name] for name in ("schema", "cell", "accuracy", "latency", "layout", "inference")
+        }
         assert (now["schema"], now["layout"], now["inference"]) == (SCHEMA, None, None)
         assert now["cell"].items() >= old["cell"].items()
 
