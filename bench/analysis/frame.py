@@ -32,12 +32,15 @@ _NESTED = ("at_peak", "allocator", "timeline")
 # Fields of an accuracy that say which test images were predicted correctly.
 _PREDICTIONS = ("correct_last", "correct_at_best_validation")
 
+# Fields of an accuracy that no column is made of.
+_NO_COLUMNS = ("beliefs_last", "beliefs_at_best_validation", "wrong_labels_last", "wrong_labels_at_best_validation")
+
 
 def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     """Return a table with one row per record.
 
-    Columns are the cell's axes, and ``memory.*``, ``latency.*`` and ``accuracy.*`` where they were measured. Further
-    columns are:
+    Columns are the cell's axes, and ``memory.*``, ``latency.*``, ``accuracy.*`` and ``inference.*`` where they were
+    measured. Further columns are:
 
     - ``layout``: ``cascade`` or ``pipeline``; ``unknown`` of a network that is not installed, if the record, such as
       one of schemas 1 to 3, does not hold it.
@@ -92,11 +95,11 @@ def _row(record: Record) -> dict[str, Any]:
     row |= {"trace": record.trace, "rank_results": record.ranks}
     row["pair"] = _text_of(paired)
     row["group"] = _text_of(paired, ("seed",))
-    for part in ("memory", "latency", "accuracy"):
+    for part in ("memory", "latency", "accuracy", "inference"):
         measured = getattr(record, part)
         row[f"has_{part}"] = measured is not None
         if measured is not None:
-            content = measured.model_dump(exclude={"epochs", "blocks_seconds", *_PREDICTIONS, *_NESTED})
+            content = measured.model_dump(exclude={"epochs", "blocks_seconds", *_PREDICTIONS, *_NO_COLUMNS, *_NESTED})
             content |= content.pop("shares", None) or {}
             row |= {f"{part}.{name}": value for name, value in content.items()}
     if record.accuracy is not None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-ALL_PASSES = frozenset({"memory", "latency", "accuracy"})
+ALL_PASSES = frozenset({"memory", "latency", "accuracy", "inference"})
 
 
 @dataclass(frozen=True, kw_only=True)

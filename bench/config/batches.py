@@ -41,6 +41,8 @@ def refuse_single_images(cell: Cell, shape: Shape, classes: int, samples: Sample
         ConfigError: it does not; the message has batch size, network and legal batch sizes near it.
     """
     _refuse_in_training(cell, shape, classes, samples)
+    if "inference" in cell.passes and cell.batch_size == 1:
+        _refuse_in_prediction(cell, shape, classes)
     if samples is not None and "accuracy" in cell.passes:
         _refuse_in_evaluation(cell, shape, classes, samples)
 
@@ -56,6 +58,15 @@ def _refuse_in_training(cell: Cell, shape: Shape, classes: int, samples: SampleC
             f"batch_size = {cell.batch_size}{in_parts} makes {_place(cell, batch, parts, samples)}, and network "
             f"{cell.network} cannot train on 1 image of {_text(shape)} ({reason}); legal: "
             f"{_legal(cell, parts, samples)}"
+        )
+
+
+def _refuse_in_prediction(cell: Cell, shape: Shape, classes: int) -> None:
+    reason = _why_not_one(cell, shape, classes, is_training=False)
+    if reason is not None:
+        raise ConfigError(
+            f"batch_size = 1 in the pass inference, and network {cell.network} cannot evaluate 1 image of "
+            f"{_text(shape)} ({reason}); legal: 2 or more"
         )
 
 
@@ -80,9 +91,9 @@ def _parts(cell: Cell) -> int:
 
 
 def _batches(batch_size: int, passes: Iterable[Pass], samples: SampleCounts | None) -> set[int]:
-    """The sizes of the batches: the passes on one batch fill it, and an epoch ends with what is left."""
+    """The sizes of the batches of training: the passes on one batch fill it, and an epoch ends with what is left."""
     if samples is None:
-        return {batch_size}
+        return {batch_size} if set(passes) - {"inference"} else set()
     sizes = {batch_size} if {"memory", "latency"} & set(passes) else set()
     if "accuracy" in passes:
         full, rest = divmod(samples.train, batch_size)

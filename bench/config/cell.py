@@ -13,12 +13,16 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from bench.config.alpha import LEGAL_ALPHA, alpha_text
 from bench.config.axis import Axis
 
-Pass = Literal["memory", "latency", "accuracy"]
+Pass = Literal["memory", "latency", "accuracy", "inference"]
 Precision = Literal["float32", "bfloat16"]
 NoiseKind = Literal["none", "symmetric-exclusive", "symmetric-inclusive", "pairflip", "asymmetric"]
 Recompute = Literal["none", "trunk", "modules", "all"]
 
-PASSES: tuple[Pass, ...] = ("memory", "latency", "accuracy")
+PASSES: tuple[Pass, ...] = ("memory", "latency", "accuracy", "inference")
+# Where a cell does not say. It must never change: ids of stored cells are made of it.
+DEFAULT_PASSES: tuple[Pass, ...] = ("memory", "latency", "accuracy")
+# Those that time something, so that nothing may run beside them.
+TIMED_PASSES: frozenset[Pass] = frozenset({"latency", "inference"})
 # The parts of a network that each value of ``recompute`` runs again.
 RECOMPUTED_PARTS: dict[Recompute, tuple[str, ...]] = {
     "none": (),
@@ -30,6 +34,8 @@ RECOMPUTED_PARTS: dict[Recompute, tuple[str, ...]] = {
 _TRAINING = frozenset({"latency", "accuracy"})
 _ACCURACY = frozenset({"accuracy"})
 _LATENCY = frozenset({"latency"})
+_TIMED = frozenset({"latency", "inference"})
+_COMPUTING = frozenset({"latency", "accuracy", "inference"})
 _NOTHING: frozenset[str] = frozenset()
 
 
@@ -183,14 +189,14 @@ class Cell(BaseModel):
         Annotated[int, Field(ge=2, strict=True)] | None, Axis(panel=True, size=True, requirement=True)
     ] = Field(None, description="an integer of 2 or more: for random")
     latency_seconds: Annotated[
-        Annotated[Number, Field(gt=0)], Axis(bears_on=_LATENCY, paired=False, text=lambda seconds: f"{seconds:g} s")
-    ] = Field(2.0, description="a number above 0: how long the latency pass samples, warm-up apart")
+        Annotated[Number, Field(gt=0)], Axis(bears_on=_TIMED, paired=False, text=lambda seconds: f"{seconds:g} s")
+    ] = Field(2.0, description="a number above 0: how long a pass that times samples, warm-up apart")
     seed: Annotated[Annotated[int, Field(ge=0, lt=2**63, strict=True)], Axis(bears_on=_TRAINING, shown="always")] = (
         Field(0, description="an integer of 0 or more: of the weights, the data order, the split and the noise")
     )
     device: Annotated[
         Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")],
-        Axis(panel=True, bears_on=_TRAINING, process_memory=True, requirement=True, text=_only),
+        Axis(panel=True, bears_on=_COMPUTING, process_memory=True, requirement=True, text=_only),
     ] = Field("cpu", description="cpu, cuda or cuda:N")
     precision: Annotated[
         Precision, Axis(requirement=True, later=True, series="unless default", text=_only)
@@ -200,7 +206,7 @@ class Cell(BaseModel):
         Axis(requirement=True, later=True, series="unless default", text=lambda _: "compiled"),
     ] = Field(False, description="true or false: trunk and modules run through torch.compile; for latency and accuracy")
     threads: Annotated[
-        Size | None, Axis(bears_on=_TRAINING, process_memory=True, later=True, series="where several")
+        Size | None, Axis(bears_on=_COMPUTING, process_memory=True, later=True, series="where several")
     ] = Field(
         None, description="an integer of 1 or more: threads that torch computes with; if unset, torch decides"
     )  # fmt: skip
@@ -213,7 +219,7 @@ class Cell(BaseModel):
     passes: Annotated[
         Annotated[tuple[Pass, ...], Field(min_length=1), AfterValidator(_passes_in_order)],
         Axis(bears_on=_NOTHING, paired=False, requirement=True),
-    ] = Field(PASSES, description="one or more of memory, latency, accuracy: what is measured")
+    ] = Field(DEFAULT_PASSES, description="one or more of memory, latency, accuracy, inference: what is measured")
 
     @property
     def id(self) -> str:

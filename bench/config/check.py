@@ -17,7 +17,7 @@ from bench.config.alpha import alpha_by_module
 from bench.config.axes import added_axes, axes, unpaired, value_of
 from bench.config.axis import Axis
 from bench.config.batches import refuse_single_images
-from bench.config.cell import RECOMPUTED_PARTS, Cell
+from bench.config.cell import RECOMPUTED_PARTS, TIMED_PASSES, Cell
 from bench.config.datasets import asymmetric_names, is_image_folder, load_dataset_row
 from bench.config.file_names import escaped
 from bench.config.methods import BASELINE, Method, load_method
@@ -91,6 +91,15 @@ def is_baseline(cell: Cell) -> bool:
     """Whether ``cell`` is of plain BP, which runs the whole batch at once and holds all activations."""
     chosen = _choices_of_rule() - {"method", "alpha"}
     return cell.method == BASELINE and all(value_of(cell, name) == axes()[name].default for name in chosen)
+
+
+def plain_network_of(cell: Cell) -> Cell:
+    """The cell of BP on the plain network: one module with the trunk or the backbone of ``cell``, and one head.
+
+    Raises:
+        ConfigError: the network cannot be built with one module.
+    """
+    return changed(baseline_of(cell), modules=1)
 
 
 def _choices_of_rule() -> set[str]:
@@ -207,7 +216,7 @@ def _noise(cell: Cell, _method: Method, _network: Network) -> Changes:
 
 
 def _processes(cell: Cell, _method: Method, _network: Network) -> Changes:
-    return {} if "latency" in cell.passes else {"processes": _default("processes")}
+    return {} if TIMED_PASSES & set(cell.passes) else {"processes": _default("processes")}
 
 
 def _images(cell: Cell, _method: Method, network: Network) -> Changes:
@@ -219,7 +228,9 @@ def _images(cell: Cell, _method: Method, network: Network) -> Changes:
     if is_image_folder(cell.dataset) and cell.channels not in (None, 1, 3):
         raise ValueError(f"channels = {cell.channels} for an image folder; legal: 1 (grey), 3 (colour)")
     if not dataset.is_labelled and "accuracy" in cell.passes:
-        raise ValueError(f"passes = accuracy has no meaning for dataset {cell.dataset!r}; legal: memory, latency")
+        raise ValueError(
+            f"passes = accuracy has no meaning for dataset {cell.dataset!r}; legal: memory, latency, inference"
+        )
     sides = sides_of(cell)
     if sides is not None:
         refuse_sides(network, *sides)
@@ -247,8 +258,9 @@ def _ranks(cell: Cell, method: Method, _network: Network) -> Changes:
         return {}
     if cell.ranks > cell.modules:
         raise ValueError(f"ranks = {cell.ranks} for {cell.modules} modules; legal: 1 to {cell.modules}")
-    if "accuracy" in cell.passes:
-        raise ValueError(f"passes = accuracy for ranks = {cell.ranks}; legal: memory, latency")
+    refused = [name for name in ("accuracy", "inference") if name in cell.passes]
+    if refused:
+        raise ValueError(f"passes = {', '.join(refused)} for ranks = {cell.ranks}; legal: memory, latency")
     if cell.compile:
         raise ValueError(f"compile = True for ranks = {cell.ranks}; legal: False")
     if cell.device not in ("cpu", "cuda"):
@@ -308,10 +320,11 @@ def _recompute(cell: Cell, method: Method, network: Network) -> Changes:
 
 
 def _compile(cell: Cell, _method: Method, _network: Network) -> Changes:
-    if cell.compile and "memory" in cell.passes:
+    refused = [name for name in ("memory", "inference") if name in cell.passes]
+    if cell.compile and refused:
         raise ValueError(
-            "compile = True has no memory pass, whose instrument does not see into compiled code; legal: passes of "
-            "latency, accuracy"
+            f"compile = True has no pass {' and no pass '.join(refused)}, whose instrument of memory does not see into "
+            "compiled code; legal: passes of latency, accuracy"
         )
     return {}
 

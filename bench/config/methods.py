@@ -205,18 +205,34 @@ _OWN = (
         order=6,
     ),
     Method(
+        name="bp-bootstrap",
+        summary="backpropagation on alpha * label + (1 - alpha) * prediction (Reed et al., arXiv 1412.6596): a control",
+        rule="bench.train.rules.bp:train_on_bootstrapped_labels",
+        uses_alpha=True,
+        refusal=_one_alpha,
+        colour="#882255",
+        order=7,
+    ),
+    Method(
+        name="bp-gce",
+        summary="backpropagation of generalised cross-entropy, q = 0.7 (arXiv 1805.07836): a control for label noise",
+        rule="bench.train.rules.bp:train_on_generalised_cross_entropy",
+        colour="#999933",
+        order=8,
+    ),
+    Method(
         name="deep-supervision",
         summary="cross-entropy at every module, end to end (Lee et al., arXiv 1409.5185): a control for label noise",
         rule="bench.train.rules.bp:train_on_every_module",
         colour="#009e73",
-        order=7,
+        order=9,
     ),
     _sid(
         "sid-published",
         "SID as published: a teacher pass, then all local losses in one graph (arXiv 2510.03273)",
         rule="sid_core:published_step",
         colour="#d55e00",
-        order=8,
+        order=10,
     ),
     _sid(
         "sid-streamed-autograd",
@@ -224,14 +240,14 @@ _OWN = (
         rule="sid_core:streamed_step",
         keywords={"closed_form": False},
         colour="#56b4e9",
-        order=9,
+        order=11,
     ),
     _sid(
         "sid-streamed",
         "SID streamed: the same gradients, one module's activations at a time, no teacher pass",
         rule="sid_core:streamed_step",
         colour="#0072b2",
-        order=10,
+        order=12,
     ),
     _sid(
         "sid-streamed-in-turn",
@@ -239,7 +255,7 @@ _OWN = (
         rule="sid_core:streamed_step",
         per_module_optimizers=True,
         colour="#003f87",
-        order=11,
+        order=13,
     ),
     Method(
         name="sid-streamed-recompute",
@@ -247,7 +263,7 @@ _OWN = (
         alias_of="sid-streamed",
         presets={"recompute": "trunk"},
         colour="#00a3a3",
-        order=12,
+        order=14,
     ),
     _sid(
         "sid-vectorised",
@@ -258,35 +274,35 @@ _OWN = (
         recomputes=("trunk",),
         refusal=partial(_no_compile, "which calls no module"),
         colour="#cc79a7",
-        order=13,
+        order=15,
     ),
     _bp_schedule(
         "bp-gpipe",
         "backpropagation on several ranks, GPipe (arXiv 1811.06965): all micro-batches forward, then all backward",
         "GPipe",
         "#a6761d",
-        14,
+        16,
     ),
     _bp_schedule(
         "bp-1f1b",
         "backpropagation on several ranks, 1F1B (arXiv 1806.03377): micro-batches forward and backward in turns",
         "1F1B",
         "#5c4033",
-        15,
+        17,
     ),
     _bp_schedule(
         "bp-zb1p",
         "backpropagation on several ranks, zero bubble 1P (arXiv 2401.10241): weight gradients fill the gaps",
         "InterleavedZeroBubble",
         "#b5838d",
-        16,
+        18,
     ),
     _bp_schedule(
         "bp-zbv",
         "backpropagation on several ranks, zero bubble V (arXiv 2401.10241): first and last stage on one rank",
         "ZBVZeroBubble",
         "#7f7f2a",
-        17,
+        19,
     ),
     _sid(
         "sid-parallel",
@@ -296,7 +312,7 @@ _OWN = (
         on_one_rank="sid-streamed",
         networks=("cascade",),  # a pipeline's stages have sid-pipelined
         colour="#2e8b8b",
-        order=18,
+        order=20,
     ),
     _sid(
         "sid-pipelined",
@@ -305,7 +321,7 @@ _OWN = (
         on_one_rank="sid-streamed",
         networks=("pipeline",),  # a cascade's trunk waits for all modules
         colour="#6a51a3",
-        order=19,
+        order=21,
     ),
 )
 

@@ -2,17 +2,17 @@
 
 from collections.abc import Hashable, Iterable
 
-from bench.config.cell import Cell, Pass
+from bench.config.cell import TIMED_PASSES, Cell, Pass
 from bench.config.check import baseline_of
 
 
 def is_timed(cell: Cell) -> bool:
-    """Whether ``cell`` has a step to time."""
-    return "latency" in cell.passes
+    """Whether ``cell`` has a step or a prediction to time."""
+    return bool(TIMED_PASSES & set(cell.passes))
 
 
 def untimed_passes(cell: Cell) -> tuple[Pass, ...]:
-    """The passes of ``cell`` that are not timed, in order.
+    """The passes of ``cell`` that have something to measure beside times, in order.
 
     They run in a process of their own: the memory pass leaves behind threads whose operators pass through Python, and
     an allocator that holds memory.

@@ -9,6 +9,7 @@ from bench.config.cell import Cell
 from bench.config.label import label
 from bench.errors import BenchError
 from bench.execute.executor import Executor
+from bench.execute.groups import is_timed
 from bench.machine.system import System
 
 _Result = TypeVar("_Result")
@@ -16,7 +17,7 @@ _Result = TypeVar("_Result")
 
 def can_run_beside_others(cell: Cell) -> bool:
     """Whether ``cell`` is not timed, has one rank, and runs on the CPU: its result depends on nothing beside it."""
-    return "latency" not in cell.passes and cell.ranks == 1 and cell.device == "cpu"
+    return not is_timed(cell) and cell.ranks == 1 and cell.device == "cpu"
 
 
 def check_jobs(cells: Sequence[Cell], jobs: int, pin: bool, system: System) -> str | None:

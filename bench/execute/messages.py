@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bench.config.cell import Cell, Pass
 from bench.config.networks import Layout
 from bench.store.record import Accuracy, Data, Memory, Ranks, Shares, Status, Trace
-from bench.store.sample import Sample
+from bench.store.sample import PredictionBytes, Sample
 
 # The name of the finding, beside the doctor's, that a cell changed torch's settings.
 SETTINGS_CHECK = "torch settings"
@@ -109,6 +109,8 @@ class Answer(_Message):
             code changes torch's settings or leaves threads running.
         latency_sample: of ``time``: compared with BP's step.
         one_rank_sample: of ``time``, on several ranks: compared with the same rule on one rank.
+        inference_bytes: of a prediction.
+        inference_sample: of ``time``: predictions compared with those of the plain network.
         unreliable_because: why the sample of this process cannot be relied on, or None.
         data, layout, parameters, memory, shares, accuracy, trace, ranks: the parts of the record.
     """
@@ -123,6 +125,8 @@ class Answer(_Message):
     apart: tuple[int, ...] = ()
     latency_sample: Sample | None = None
     one_rank_sample: Sample | None = None
+    inference_bytes: PredictionBytes | None = None
+    inference_sample: Sample | None = None
     unreliable_because: str | None = None
     data: Data | None = None
     layout: Layout | None = None

@@ -8,6 +8,7 @@ from bench.execute.messages import Answer, Request
 from bench.execute.rank_context import RankContext
 from bench.execute.settings_watch import SettingsWatch
 from bench.measure.accuracy import measure_accuracy
+from bench.measure.inference import measure_inference_bytes
 from bench.measure.memory.measure import measure_memory
 from bench.measure.on_ranks import measure_on_ranks
 from bench.train.datasets.splits import Splits
@@ -41,12 +42,15 @@ def run_passes(request: Request, dataset: Splits, context: RankContext | None, w
 
 def _measure(cell: Cell, dataset: Splits, passes: Sequence[Pass]) -> Answer:
     """Passes of a cell on one rank, each with a network of its own."""
-    memory = accuracy = None
+    memory = accuracy = inference_bytes = None
     if "memory" in passes:
         memory = measure_memory(_fresh_step(cell, dataset), *one_batch(cell, dataset))
     if "accuracy" in passes:
         accuracy = measure_accuracy(cell, _fresh_step(cell, dataset), dataset)
-    return Answer(status="ok", memory=memory, accuracy=accuracy)
+    if "inference" in passes:
+        images, _ = one_batch(cell, dataset)
+        inference_bytes = measure_inference_bytes(_fresh_step(cell, dataset), images)
+    return Answer(status="ok", memory=memory, accuracy=accuracy, inference_bytes=inference_bytes)
 
 
 def _measure_on_ranks(request: Request, dataset: Splits, context: RankContext) -> Answer:

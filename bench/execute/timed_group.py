@@ -1,8 +1,9 @@
-"""Times the steps of one or several cells in one process, each compared with BP's. Imports torch.
+"""Times the steps and the predictions of one or several cells in one process. Imports torch.
 
 The cells of a group differ only in what belongs to their methods (:mod:`bench.execute.groups`). They share one network,
 one optimizer and one batch, and BP's step is timed once for all of them, so each pair of methods is compared within one
-process. The order in which the steps are built, warmed up and run differs from process to process.
+process. The order in which the steps are built, warmed up and run differs from process to process. Predictions are timed
+after the steps, each on a network of its own.
 """
 
 import gc
@@ -13,11 +14,13 @@ from typing import Any
 
 from bench.analysis.reliability import fewest_blocks
 from bench.config.batches import refuse_single_images
+from bench.config.cell import Cell
 from bench.config.check import baseline_of
 from bench.execute.answer_parts import common_parts, one_batch
 from bench.execute.failures import describe_failure
 from bench.execute.messages import Answer, Request
 from bench.execute.settings_watch import SettingsWatch
+from bench.measure.inference import sample_inference
 from bench.measure.latency.legs import LegError
 from bench.measure.latency.measure import sample_steps
 from bench.measure.latency.shares import measure_shares
@@ -83,11 +86,14 @@ class _Group:
         others run on parameters where PyTorch has put them. Such networks are built in random order, since the place of
         a network changes a step by 1 to 4 %.
         """
+        timed = [place for place, cell in enumerate(self._cells) if "latency" in cell.passes]
+        if not timed:
+            return []
         self._baseline = self._build()
         self._run(self._baseline)
         threads = threading.active_count()
         with_own_network = []
-        for place in self._shuffled(range(len(self._cells))):
+        for place in self._shuffled(timed):
             moves = self._try(place)
             if len(self._cells) > 1 and (self._watch.changed() or threading.active_count() > threads):
                 return [place]
@@ -99,9 +105,9 @@ class _Group:
             self._steps = {
                 place: own.for_cell(self._cells[place]) for place, own in networks.items() if place is not None
             }
-        for place, cell in enumerate(self._cells):
+        for place in timed:
             if place not in self._steps and place not in self._failed:
-                self._steps[place] = self._baseline.for_cell(cell)
+                self._steps[place] = self._baseline.for_cell(self._cells[place])
         return []
 
     def sample(self) -> None:
@@ -136,17 +142,31 @@ class _Group:
 
     def answer(self, place: int, common: dict[str, Any]) -> Answer:
         """The answer of one cell, with the phases of its step if this process is the last."""
-        phases: dict[str, Any] = {}
-        if self._request.is_last and place not in self._failed:
-            step = self._steps[place]
+        parts: dict[str, Any] = {}
+        if place not in self._failed:
             try:
-                with step.timed():
-                    phases["shares"] = measure_shares(step, self._images, self._labels)
-                phases["trace"] = trace_step(step, self._images, self._labels)
+                if self._request.is_last and place in self._steps:
+                    parts |= self._phases(self._steps[place])
+                if "inference" in self._cells[place].passes:
+                    parts["inference_sample"] = self._sample_inference(self._cells[place])
             except Exception as error:
                 self._fail(place, error)
         failed = self._failed.get(place)
-        return failed or Answer(status="ok", latency_sample=self._samples[place], **common, **phases)
+        return failed or Answer(status="ok", latency_sample=self._samples.get(place), **common, **parts)
+
+    def _phases(self, step: TrainingStep) -> dict[str, Any]:
+        with step.timed():
+            shares = measure_shares(step, self._images, self._labels)
+        return {"shares": shares, "trace": trace_step(step, self._images, self._labels)}
+
+    def _sample_inference(self, cell: Cell) -> Sample:
+        return sample_inference(
+            build_step(cell, self._dataset.shape, self._dataset.classes),
+            self._images,
+            cell.latency_seconds,
+            fewest_blocks=fewest_blocks(cell.processes),
+            order=self._random,
+        )
 
     def _try(self, place: int) -> bool:
         """Runs a step once; returns whether it moves the parameters of its network."""

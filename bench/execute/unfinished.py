@@ -11,7 +11,7 @@ from bench.config.check import is_baseline
 from bench.execute.groups import is_timed, untimed_passes
 from bench.execute.messages import Answer
 from bench.machine.environment import machine_environment
-from bench.store.record import SCHEMA, Latency, Ranks, Record, Timing
+from bench.store.record import SCHEMA, Inference, Latency, Ranks, Record, Timing
 
 
 @dataclass
@@ -118,6 +118,7 @@ class UnfinishedCell:
             accuracy=first.accuracy,
             trace=last.trace,
             ranks=self._ranks(),
+            inference=self._inference(first),
             environment=first.environment | self._findings(answers),
         )
 
@@ -149,6 +150,15 @@ class UnfinishedCell:
             unreliable_because=[reason for reason in unreliable if reason is not None],
         )
 
+    def _inference(self, untimed: Answer) -> Inference | None:
+        samples = [answer.inference_sample for answer in self.timed if answer.inference_sample is not None]
+        if untimed.inference_bytes is None or not samples:
+            return None
+        from bench.analysis.predictions import summarise_predictions
+
+        is_plain = self.cell.modules == 1
+        return summarise_predictions(untimed.inference_bytes, samples, self.cell.batch_size, is_plain=is_plain)
+
     def _ranks(self) -> Ranks | None:
         parts = [answer.ranks for answer in (self.untimed, *self.timed[-1:]) if answer is not None and answer.ranks]
         if not parts:
@@ -179,7 +189,7 @@ def make_record(cell: Cell, suite: str, answer: Answer, attempts: int, message: 
         message: of the record; empty for none.
         parts: fields of the record.
     """
-    fields = dict.fromkeys(("memory", "latency", "accuracy", "trace", "ranks", "timing")) | {
+    fields = dict.fromkeys(("memory", "latency", "accuracy", "inference", "trace", "ranks", "timing")) | {
         "data": answer.data,
         "layout": answer.layout,
         "parameters": answer.parameters,

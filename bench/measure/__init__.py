@@ -1,1 +1,1 @@
-"""The three passes over a cell, which run separately: memory, latency and accuracy."""
+"""The passes over a cell, which run separately: memory, latency, accuracy and inference."""

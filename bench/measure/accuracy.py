@@ -1,22 +1,26 @@
-"""The accuracy pass: trains for some epochs, and evaluates the belief of every module."""
+"""The accuracy pass: trains for some epochs, and evaluates every module."""
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from bench.config.batches import EVALUATION_BATCH
 from bench.config.cell import Cell
+from bench.config.methods import load_method
+from bench.measure.beliefs import measure_beliefs
+from bench.measure.evaluation import evaluate, finite
+from bench.measure.wrong_labels import measure_wrong_labels
 from bench.store.correct import Correct
-from bench.store.record import Accuracy, Epoch
+from bench.store.record import Accuracy, Beliefs, Epoch, WrongLabels
 from bench.train.datasets.splits import Split, Splits
 from bench.train.noise import corrupt_labels
 from bench.train.step import TrainingStep
 
 _LAST_EPOCHS = 10
+
+_State = dict[str, Any]
 
 
 def measure_accuracy(cell: Cell, step: TrainingStep, data: Splits) -> Accuracy:
@@ -25,6 +29,10 @@ def measure_accuracy(cell: Cell, step: TrainingStep, data: Splits) -> Accuracy:
     The order of the data comes from a separate generator, so every method sees the same batches. The epoch of
     ``test_at_best_validation`` is chosen on validation labels with noise of the same kind and rate as the training
     labels; test labels are clean. The test set selects nothing, except for ``test_best_optimistic``.
+
+    Beliefs and wrong labels are measured at the end, on the last weights and on a copy of those of the chosen epoch, so
+    they cost two evaluations and not one an epoch. The copy is the state dictionary of the network, kept on the CPU.
+    The network ends with the last weights.
 
     Args:
         cell: the cell; its batch size, epochs, schedule, noise, seed and device are used.
@@ -53,7 +61,11 @@ def measure_accuracy(cell: Cell, step: TrainingStep, data: Splits) -> Accuracy:
     order = torch.Generator().manual_seed(cell.seed)
     epochs: list[Epoch] = []
     correct: list[Tensor] = []
-    for _ in range(cell.epochs):
+    network = step.plain_network or step.network
+    chosen, chosen_state = 0, _State()  # of the epochs so far
+    for epoch in range(cell.epochs):
+        if epoch and chosen == epoch - 1:  # before training changes it
+            chosen_state = _copy_of_state(network)
         step.network.train()
         total = torch.zeros((), device=cell.device)
         for batch in torch.randperm(len(train), generator=order).split(cell.batch_size):
@@ -61,11 +73,11 @@ def measure_accuracy(cell: Cell, step: TrainingStep, data: Splits) -> Accuracy:
             total += step(train.images[index], train.labels[index]) * len(batch)
             for scheduler in schedulers:
                 scheduler.step()
-        tested, validated = _evaluate(step, test), _evaluate(step, validation)
+        tested, validated = evaluate(step, test), evaluate(step, validation)
         correct.append(tested.predictions == data.test.labels)
         epochs.append(
             Epoch(
-                train_loss=_finite(float(total) / len(train)),
+                train_loss=finite(float(total) / len(train)),
                 validation=_share(validated.predictions == noisy_validation),
                 validation_clean=_share(validated.predictions == data.validation.labels),
                 test=_share(correct[-1]),
@@ -73,13 +85,47 @@ def measure_accuracy(cell: Cell, step: TrainingStep, data: Splits) -> Accuracy:
                 kl_by_module=tested.divergences,
             )
         )
-    return _summarise(epochs, correct, realised_rate, realised_validation_rate)
+        chosen = _first_best([epoch.validation for epoch in epochs])
+    true_labels = data.train.labels.to(cell.device)
+    last = at_chosen = _inspect(cell, step, test, train, true_labels)
+    if chosen < cell.epochs - 1:
+        last_state = _copy_of_state(network)
+        network.load_state_dict(chosen_state)
+        at_chosen = _inspect(cell, step, test, train, true_labels)
+        network.load_state_dict(last_state)
+    return _summarise(epochs, correct, realised_rate, realised_validation_rate, chosen, last, at_chosen)
 
 
-def _summarise(epochs: list[Epoch], correct: list[Tensor], rate: float, validation_rate: float) -> Accuracy:
+class _Inspection(NamedTuple):
+    beliefs: Beliefs
+    wrong_labels: WrongLabels | None
+
+
+def _inspect(cell: Cell, step: TrainingStep, test: Split, train: Split, true_labels: Tensor) -> _Inspection:
+    alphas = None
+    if step.objective is not None and load_method(cell.method).objective and cell.direction == "forward":
+        alphas = step.objective.alphas(len(step.network.local_modules))
+    return _Inspection(measure_beliefs(step, test, alphas), measure_wrong_labels(step, train, true_labels))
+
+
+def _copy_of_state(network: nn.Module) -> _State:
+    return {
+        name: value.to("cpu", copy=True) if isinstance(value, Tensor) else value
+        for name, value in network.state_dict().items()
+    }
+
+
+def _summarise(
+    epochs: list[Epoch],
+    correct: list[Tensor],
+    rate: float,
+    validation_rate: float,
+    chosen: int,
+    inspected: _Inspection,
+    inspected_at_chosen: _Inspection,
+) -> Accuracy:
     last = epochs[-1]
     tail = [epoch.test for epoch in epochs[-_LAST_EPOCHS:]]
-    chosen = _first_best([epoch.validation for epoch in epochs])
     return Accuracy(
         test_last=last.test,
         test_mean_last10=sum(tail) / len(tail),
@@ -98,6 +144,10 @@ def _summarise(epochs: list[Epoch], correct: list[Tensor], rate: float, validati
         ),
         correct_last=Correct.pack(correct[-1].numpy()),
         correct_at_best_validation=Correct.pack(correct[chosen].numpy()),
+        beliefs_last=inspected.beliefs,
+        beliefs_at_best_validation=inspected_at_chosen.beliefs,
+        wrong_labels_last=inspected.wrong_labels,
+        wrong_labels_at_best_validation=inspected_at_chosen.wrong_labels,
         epochs=epochs,
     )
 
@@ -107,63 +157,9 @@ def _first_best(shares: Sequence[float | None]) -> int:
     return max(range(len(shares)), key=lambda index: shares[index] or 0.0)
 
 
-class _Evaluation(NamedTuple):
-    """What a network predicts for a split.
-
-    Attributes:
-        predictions: the classes that the last module predicts, int64 ``[N]``, on the CPU.
-        accuracies: of each module; None for a module without logits.
-        divergences: the mean KL(p_y || p_i) of each module, in nats; None likewise, and where it is not finite.
-    """
-
-    predictions: Tensor
-    accuracies: list[float | None]
-    divergences: list[float | None]
-
-
-@torch.no_grad()
-def _evaluate(step: TrainingStep, split: Split) -> _Evaluation:
-    """Evaluate every module on the labels of ``split``.
-
-    Raises:
-        RuntimeError: the method has no logits for the last module.
-    """
-    step.network.eval()
-    modules = len(step.network.local_modules)
-    correct = torch.zeros(modules, dtype=torch.int64, device=split.labels.device)
-    divergence = torch.zeros(modules, dtype=torch.float64, device=split.labels.device)
-    trained: list[int] = []
-    predictions: list[Tensor] = []
-    for images, labels in zip(split.images.split(EVALUATION_BATCH), split.labels.split(EVALUATION_BATCH), strict=True):
-        with step.autocast(images.device):
-            by_module = dict(enumerate(step.logits_by_module(step.network, images)))
-        read = {index: logits for index, logits in by_module.items() if logits is not None}
-        trained = list(read)
-        if modules - 1 not in read:
-            raise RuntimeError("the method's logits_by_module returned None for the last module; legal: a tensor")
-        logits = torch.stack(list(read.values()), dim=2)  # [B, C, trained modules]
-        each_label = labels[:, None].expand(-1, len(trained))
-        predicted = logits.argmax(dim=1)
-        predictions.append(predicted[:, trained.index(modules - 1)].cpu())
-        correct[trained] += (predicted == each_label).sum(dim=0)
-        # For a one-hot p_y, the divergence is the negative log-likelihood of the label.
-        divergence[trained] += F.cross_entropy(logits.double(), each_label, reduction="none").sum(dim=0)
-    shares, means = (correct.double() / len(split)).tolist(), (divergence / len(split)).tolist()
-    return _Evaluation(
-        torch.cat(predictions),
-        [shares[index] if index in trained else None for index in range(modules)],
-        [_finite(means[index]) if index in trained else None for index in range(modules)],
-    )
-
-
 def _share(correct: Tensor) -> float:
     """Return the fraction of true values."""
     return float(correct.double().mean())
-
-
-def _finite(value: float) -> float | None:
-    """Return ``value``, or None if training diverged: JSON has neither NaN nor infinities."""
-    return value if math.isfinite(value) else None
 
 
 def _on_device(split: Split, device: str) -> Split:

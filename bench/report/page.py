@@ -25,6 +25,7 @@ from bench.report.figures.tradeoff import draw_tradeoff
 from bench.report.tables.accuracy import accuracy_table
 from bench.report.tables.costs import DISAGREEMENT_LIMIT, cost_table, unreliable_latency_table
 from bench.report.tables.failures import failure_table
+from bench.report.tables.inference import inference_table
 from bench.report.tables.layouts import layouts_table
 from bench.report.tables.locking import locking_table
 from bench.report.tables.memory import category_table, growth_table
@@ -84,6 +85,7 @@ def write_report(
         categories=category_table(measured),
         unreliable=unreliable_latency_table(measured),
         accuracies=accuracy_table(measured),
+        predictions=inference_table(measured),
         failures=failure_table(frame),
         environments=distinct_environments(records),
         records_base64=base64.b64encode("".join(f"{record.line()}\n" for record in records).encode()).decode(),

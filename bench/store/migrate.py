@@ -6,6 +6,8 @@ several ranks (unknown in older records). Schema 4 added the layout of the netwo
 of the machine, which test images were predicted correctly, and validation labels with the noise of the training labels
 (all unknown in older records). Validation labels were clean before, so what was measured on them, or chosen by them,
 has another name in schema 4.
+
+Some fields of schema 4 were added to it later. They are None where a record lacks them, which needs no step here.
 """
 
 from collections.abc import Callable

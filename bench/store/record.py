@@ -218,6 +218,49 @@ class Epoch(_Frozen):
     kl_by_module: list[float | None]
 
 
+class Beliefs(_Frozen):
+    """What the beliefs of a trained network are like on the test set with clean labels: columns with a value by module.
+
+    Values are None for a module that the rule does not train. Those that are computed from probabilities are also None
+    where training diverged.
+
+    Attributes:
+        calibration_error: the expected calibration error with 15 bins of equal width (Guo et al., arXiv 1706.04599).
+        changed_share: the fraction of images for which the module predicts another class than the module before; None
+            for the first.
+        descent_violated_share: the fraction of images with ``KL(p_y || p_i) > (1 - alpha) * KL(p_y || p_{i-1})``. The
+            optimum of SID's local objective never has it. None for a rule without that objective, and in direction
+            ``reverse``. With alpha 1 the bound is 0, which no belief reaches.
+        descent_excess: the mean over all images of what exceeds that bound, in nats; None likewise.
+    """
+
+    calibration_error: list[Share | None]
+    changed_share: list[Share | None]
+    descent_violated_share: list[Share | None]
+    descent_excess: list[Annotated[float, Field(ge=0)] | None]
+
+    @model_validator(mode="after")
+    def _has_a_value_per_module(self) -> Self:
+        _of_one_length(dict(self))
+        return self
+
+
+class WrongLabels(_Frozen):
+    """What a trained network predicts for the training images whose label is wrong; the fractions sum to 1.
+
+    Attributes:
+        images: their number.
+        learned_share: the fraction for which it predicts the wrong label.
+        corrected_share: the true label.
+        other_share: another one.
+    """
+
+    images: Annotated[int, Field(ge=1)]
+    learned_share: Share
+    corrected_share: Share
+    other_share: Share
+
+
 class Accuracy(_Frozen):
     """Fractions of correct predictions; of test images, on clean labels.
 
@@ -241,6 +284,10 @@ class Accuracy(_Frozen):
         correct_last: which test images were predicted correctly after the last epoch.
         correct_at_best_validation: the same after the epoch of ``test_at_best_validation``.
         epochs: the results after each epoch.
+        beliefs_last: after the last epoch. This and the next three are None in records from before they were measured.
+        beliefs_at_best_validation: after the epoch of ``test_at_best_validation``.
+        wrong_labels_last: after the last epoch; None if no training label is wrong.
+        wrong_labels_at_best_validation: likewise after the epoch of ``test_at_best_validation``.
     """
 
     test_last: Share
@@ -258,6 +305,10 @@ class Accuracy(_Frozen):
     correct_last: Correct | None
     correct_at_best_validation: Correct | None
     epochs: Annotated[list[Epoch], Field(min_length=1)]
+    beliefs_last: Beliefs | None = None
+    beliefs_at_best_validation: Beliefs | None = None
+    wrong_labels_last: WrongLabels | None = None
+    wrong_labels_at_best_validation: WrongLabels | None = None
 
     @model_validator(mode="after")
     def _counts_what_its_bits_say(self) -> Self:
@@ -270,6 +321,46 @@ class Accuracy(_Frozen):
             if share is None or not math.isclose(share, held, abs_tol=1e-9):
                 raise ValueError(f"test_{when} = {share}, and correct_{when} holds {held}; legal: equal numbers")
         return self
+
+
+class Inference(_Frozen):
+    """A prediction of the network, in evaluation mode and without gradients, beside one of the plain network.
+
+    The plain network is that of the same cell with one module: trunk or backbone, and one head.
+
+    Attributes:
+        peak_activation_bytes: peak of the storages that a prediction creates.
+        peak_total_bytes: that and the parameters, buffers and images that it reads.
+        plain_peak_activation_bytes: of a prediction of the plain network.
+        plain_peak_total_bytes: likewise.
+        median_seconds: of a prediction for one batch.
+        plain_median_seconds: of the plain network.
+        ratio_to_plain: of the times, from the same interleaved blocks.
+        ratio_ci95: its interval, over processes and blocks.
+        samples_per_second: images that are predicted in a second.
+        noisy_because: why the ratio cannot be relied on, in words that call the plain network BP; None if it can.
+        loops: predictions per leg.
+        warm_up_predictions: of both networks, before the first block, summed over processes.
+        blocks_by_process: the number of blocks of each process, in order.
+        blocks_seconds: for each block the seconds per prediction of (network, plain, plain, network).
+        processes: one entry per process, with the plain network in the place of BP.
+    """
+
+    peak_activation_bytes: int
+    peak_total_bytes: int
+    plain_peak_activation_bytes: int
+    plain_peak_total_bytes: int
+    median_seconds: float
+    plain_median_seconds: float
+    ratio_to_plain: float
+    ratio_ci95: tuple[float, float]
+    samples_per_second: float
+    noisy_because: str | None
+    loops: int
+    warm_up_predictions: int
+    blocks_by_process: list[int]
+    blocks_seconds: list[tuple[float, float, float, float]]
+    processes: list[TimedProcess] | None
 
 
 class Trace(_Frozen):
@@ -354,7 +445,8 @@ class Record(_Frozen):
     ``id`` is the hash of ``cell``; ``created`` is the time in UTC (ISO 8601); ``attempts`` is the number of times the
     cell was started, 0 if it was skipped. ``layout`` is that of the network, and ``parameters`` the number of its
     parameters; both are None where no network was built, and ``layout`` in records of schemas 1 to 3. ``ranks`` is None
-    for a cell on one rank. On several ranks, ``memory`` is that of the rank that needs most.
+    for a cell on one rank. On several ranks, ``memory`` is that of the rank that needs most. Records from before there
+    was an inference pass lack ``inference``, which is then None.
     """
 
     schema_version: Literal[4] = Field(alias="schema")
@@ -375,6 +467,7 @@ class Record(_Frozen):
     ranks: Ranks | None
     timing: Timing | None
     environment: dict[str, Any]
+    inference: Inference | None = None
 
     @field_validator("environment", mode="before")
     @classmethod

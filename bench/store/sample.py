@@ -1,4 +1,4 @@
-"""The latency sample of one process, as plain data that travels between processes."""
+"""What one process has measured before a record is made of it: plain data that travels between processes."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -26,3 +26,14 @@ class Sample(BaseModel):
     usage: StepUsage | None = None
     bp_usage: StepUsage | None = None
     parallel_efficiency: list[float] | None = None
+
+
+class PredictionBytes(BaseModel):
+    """Bytes of one prediction, and of one of the plain network; see :class:`bench.store.record.Inference`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    peak_activation_bytes: int
+    peak_total_bytes: int
+    plain_peak_activation_bytes: int
+    plain_peak_total_bytes: int

@@ -1,4 +1,4 @@
-"""One training step of a cell: what all three passes run."""
+"""One training step of a cell: what every pass but inference runs."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext

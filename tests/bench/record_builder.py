@@ -183,6 +183,27 @@ def made_data(side: int) -> dict[str, Any]:
     return {"classes": 10, "shape": [1, side, side], "fingerprint": "", **samples}
 
 
+def made_inference(own: int, plain: int, ratio: float, **values: Any) -> dict[str, Any]:
+    """Builds the inference pass of a record, from total bytes of both networks and the ratio of their times."""
+    return {
+        "peak_activation_bytes": own // 2,
+        "peak_total_bytes": own,
+        "plain_peak_activation_bytes": plain // 2,
+        "plain_peak_total_bytes": plain,
+        "median_seconds": 0.01 * ratio,
+        "plain_median_seconds": 0.01,
+        "ratio_to_plain": ratio,
+        "ratio_ci95": [ratio - 0.1, ratio + 0.1],
+        "samples_per_second": 12800 / ratio,
+        "noisy_because": None,
+        "loops": 1,
+        "warm_up_predictions": 8,
+        "blocks_by_process": [1, 1],
+        "blocks_seconds": [[0.01 * ratio, 0.01, 0.01, 0.01 * ratio]] * 2,
+        "processes": None,
+    } | values
+
+
 def made_ranks(modules: list[int], **values: Any) -> dict[str, Any]:
     """Builds the ranks of a record, of which only ``values`` were measured."""
     names = ("ratio_to_one_rank", "ratio_to_one_rank_ci95", "bound", "busy_share", "peak_activation_bytes")

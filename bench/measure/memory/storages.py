@@ -160,6 +160,13 @@ class StorageMeter(TorchDispatchMode):
         self._known.clear()
         self._created_forward.clear()
 
+    @property
+    def existing_bytes(self) -> int:
+        """Bytes of the storages that existed before and that an operator has taken since, each once and rounded up."""
+        with self._lock:
+            storages = [reference() for created, reference in self._known.values() if created is None]
+            return sum(rounded_up(storage.nbytes(), self._round_to) for storage in storages if storage is not None)
+
     def count_created(self, storage: torch.UntypedStorage) -> None:
         """Count ``storage``, which was created or resized by something other than an operator."""
         if storage.device.type == self._device_type:

@@ -39,9 +39,14 @@ def ratio(value: float | None) -> str:
 
 def latency_ratio(row: pd.Series) -> str:
     """Return the latency ratio of ``row`` with its interval, followed by ``noisy`` if it is unreliable."""
-    low, high = row["latency.ratio_ci95"]
-    noisy = " noisy" if pd.notna(row["latency.noisy_because"]) else ""
-    return f"{row['latency.ratio_to_bp']:.2f} [{low:.2f}, {high:.2f}]{noisy}"
+    return ratio_with_interval(row["latency.ratio_to_bp"], row["latency.ratio_ci95"], row["latency.noisy_because"])
+
+
+def ratio_with_interval(value: float, interval: tuple[float, float], noisy_because: str | None) -> str:
+    """Return a ratio of times with its interval, followed by ``noisy`` if there is a reason not to rely on it."""
+    low, high = interval
+    noisy = " noisy" if pd.notna(noisy_because) else ""
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]{noisy}"
 
 
 def mean_percent(shares: pd.Series) -> str:

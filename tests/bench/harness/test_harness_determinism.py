@@ -45,7 +45,8 @@ def cell_values(draw: st.DrawFn) -> dict[str, Any]:
     }
     chosen = draw(st.fixed_dictionaries({}, optional=optional))
     method = draw(st.sampled_from(METHODS))
-    if method == "bp-label-smoothing" and isinstance(chosen.get("alpha"), list):  # which has one alpha
+    has_one_alpha = method in ("bp-bootstrap", "bp-label-smoothing")
+    if has_one_alpha and isinstance(chosen.get("alpha"), list):
         del chosen["alpha"]
     return {"method": method, "depth": 2, "modules": modules, **chosen}
 

@@ -116,7 +116,7 @@ def test_a_record_of_schema_2_is_unchanged_and_has_no_ranks() -> None:
     (record,) = sound_records(path)
     cell = record.cell.model_dump(mode="json")
     assert cell.items() >= old["cell"].items()
-    added = {"schema": SCHEMA, "cell": cell, "trace": None, "ranks": None, "layout": None}
+    added = {"schema": SCHEMA, "cell": cell, "trace": None, "ranks": None, "layout": None, "inference": None}
     added["latency"] = old["latency"] | {"processes": None}
     assert json.loads(record.line()) == old | added
 
@@ -131,8 +131,10 @@ def test_records_of_schema_3_keep_what_clean_validation_labels_gave() -> None:
         if old["accuracy"]:
             check_accuracy(now["accuracy"], old["accuracy"], old["cell"]["noise_rate"])
         assert now["latency"] == (old["latency"] and old["latency"] | {"processes": None})
-        assert now == old | {name: now[name] for name in ("schema", "cell", "accuracy", "latency", "layout")}
-        assert (now["schema"], now["layout"]) == (SCHEMA, None)
+        assert now == old | {
+            name: now[name] for name in ("schema", "cell", "accuracy", "latency", "layout", "inference")
+        }
+        assert (now["schema"], now["layout"], now["inference"]) == (SCHEMA, None, None)
         assert now["cell"].items() >= old["cell"].items()
 
 

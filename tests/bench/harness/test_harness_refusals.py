@@ -72,14 +72,17 @@ def assert_refused(cli: RunCli, arguments: list[object], results: Path, fragment
         (["image_size=16"], ("image_size = 16", "'digits'", "its files decide")),
         (["precision=float16"], ("precision = 'float16'", "legal: float32, or bfloat16")),
         (["compile=yes"], ("compile = 'yes'", "legal: true or false")),
-        (["compile=true"], ("compile = True has no memory pass", "legal: passes of latency, accuracy")),
+        (
+            ["compile=true"],
+            ("compile = True has no pass memory and no pass inference", "legal: passes of latency, accuracy"),
+        ),
         (
             ["compile=true", "passes=latency", "method=sid-vectorised"],
             ("compile = True for method 'sid-vectorised'", "legal: False"),
         ),
         (["device=tpu"], ("device = 'tpu'", "legal: cpu, cuda or cuda:N")),
-        (["passes=memory,speed"], ("passes = 'speed'", "legal: one or more of memory, latency, accuracy")),
-        (["dataset=random"], ("passes = accuracy", "'random'", "legal: memory, latency")),
+        (["passes=memory,speed"], ("passes = 'speed'", "legal: one or more of memory, latency, accuracy, inference")),
+        (["dataset=random"], ("passes = accuracy", "'random'", "legal: memory, latency, inference")),
         (
             ["method=sid-vectorised", "network=pipeline-conv", "depth=5", "modules=5"],
             (
@@ -132,7 +135,7 @@ def test_an_unknown_suite_is_refused(cli: RunCli, results: Path) -> None:
         ("[[grid]]\nalpha = true\n", ("alpha = True", "legal: a number in (0, 1]")),
         ("[[grid]]\nseed = 2020-01-01\n", ("seed = datetime.date(2020, 1, 1)", "legal: an integer of 0 or more")),
         ("[[grid]]\nmethod = {name = 'bp'}\n", ("method = {'name': 'bp'}", "legal:")),
-        ("[[grid]]\npasses = []\n", ("passes", "legal: one or more of memory, latency, accuracy")),
+        ("[[grid]]\npasses = []\n", ("passes", "legal: one or more of memory, latency, accuracy, inference")),
         ("\0", ("is not a TOML file",)),
     ],
 )

@@ -27,6 +27,8 @@ METHODS = [
     "bp-checkpoint",
     "bp-checkpoint-trunk",
     "bp-label-smoothing",
+    "bp-bootstrap",
+    "bp-gce",
     "deep-supervision",
     "sid-published",
     "sid-streamed",

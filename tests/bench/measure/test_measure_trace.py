@@ -23,6 +23,8 @@ ORDERS = {
     "bp-checkpoint": "f1 f2 f3 b3 b2 b1",
     "bp-plain": "f1 f2 f3 b3 b2 b1",
     "bp-microbatch": "f1 f2 f3 b3 b2 b1 " * 4,
+    "bp-bootstrap": "f1 f2 f3 b3 b2 b1",
+    "bp-gce": "f1 f2 f3 b3 b2 b1",
     "deep-supervision": "f1 f2 f3 b3 b2 b1",
     "sid-published": "f1 f2 f3 f1 f2 f3 b3 b2 b1",
     "sid-streamed-autograd": "f1 b1 f2 b2 f3 b3",

@@ -31,6 +31,8 @@ METHODS = [
     "bp",
     "bp-checkpoint",
     "bp-checkpoint-trunk",
+    "bp-bootstrap",
+    "bp-gce",
     "bp-label-smoothing",
     "bp-microbatch",
     "deep-supervision",
@@ -78,7 +80,7 @@ def small_cells(draw: st.DrawFn) -> Cell:
     method = draw(st.sampled_from(METHODS))
     modules, layers = draw(st.integers(1, 4)), draw(st.integers(1, 3))
     alphas = st.sampled_from([0.1, 0.5, 1.0])
-    if method != "bp-label-smoothing":
+    if method not in ("bp-bootstrap", "bp-label-smoothing"):
         alphas = st.one_of(alphas, st.lists(alphas, min_size=modules, max_size=modules).map(tuple))
     return tiny(
         method,

@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 import pytest
-from record_builder import made_data, make_record
+from record_builder import made_data, made_inference, make_record
 
 from bench.analysis.frame import layout, records_frame
 from bench.analysis.panels import slices
@@ -13,6 +13,7 @@ from bench.config.networks import network_names
 from bench.report.tables.accuracy import accuracy_table
 from bench.report.tables.costs import cost_table
 from bench.report.tables.failures import failure_table
+from bench.report.tables.inference import inference_table
 from bench.report.tables.layouts import layouts_table
 from bench.report.tables.memory import category_table, growth_table
 from bench.report.tables.summary import summary_table
@@ -261,3 +262,22 @@ def test_secondary_columns_are_shown_only_if_their_values_differ() -> None:
     frame = records_frame([make_record({"width": width, "passes": ["memory"]}, width) for width in (8, 16)])
     assert cost_table(frame)["width"].tolist() == [8, 16]
     assert "width" not in cost_table(frame.iloc[:1])
+
+
+def test_predictions_are_compared_with_those_of_the_plain_network(frame: pd.DataFrame) -> None:
+    assert inference_table(frame).empty
+    noisy = made_inference(3000, 4000, 1.25, noisy_because="a reason")
+    records = [
+        make_record({"method": "sid-streamed", "passes": ["inference"]}, inference=made_inference(6000, 4000, 2.0)),
+        make_record({"method": "bp", "passes": ["inference"]}, inference=noisy),
+        make_record({"method": "bp", "passes": ["memory"], "depth": 8}, 100),
+    ]
+    table = inference_table(records_frame(records)).set_index("method")
+    assert table.index.tolist() == ["bp", "sid-streamed"]
+    streamed = table.loc["sid-streamed"]
+    assert (streamed["peak activation bytes"], streamed["peak total bytes"]) == ("3,000", "6,000")
+    assert (streamed["activations / plain"], streamed["total / plain"]) == ("1.500", "1.500")
+    assert (streamed["prediction, ms"], streamed["samples/s"]) == ("20.000", "6,400")
+    assert streamed["time / plain [95 %]"] == "2.00 [1.90, 2.10]"
+    assert streamed["processes"] == 2
+    assert table.loc["bp", "time / plain [95 %]"] == "1.25 [1.15, 1.35] noisy"

@@ -183,6 +183,17 @@ def test_a_last_evaluated_image_is_refused_where_evaluation_needs_two(networks: 
     refuse_single_images(cell(f"{networks}:without_running", passes=["memory"]), SHAPE, CLASSES, alone)
 
 
+def test_a_prediction_of_one_image_is_refused_where_evaluation_needs_two(networks: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"batch_size = 1 in the pass inference, .*cannot evaluate 1 image.*2 or more$"
+    ):
+        cell(f"{networks}:without_running", passes=["inference"], batch_size=1)
+    cell(f"{networks}:without_running", passes=["inference"], batch_size=2)
+    cell(f"{networks}:batch_norm", passes=["inference"], batch_size=1)  # its running statistics are used
+    with pytest.raises(ConfigError, match=r"batch_size = 1 makes a batch of 1 image"):
+        cell(f"{networks}:batch_norm", passes=["inference", "memory"], batch_size=1)
+
+
 def test_asking_leaves_the_generator_of_random_numbers_as_it_was(networks: Path) -> None:
     torch.manual_seed(7)
     before = torch.get_rng_state()

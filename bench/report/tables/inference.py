@@ -1,0 +1,29 @@
+"""The table of predictions: their bytes and times beside those of the plain network."""
+
+import pandas as pd
+
+from bench.report.tables.cells import cell_columns, in_order, without_constant_columns
+from bench.report.tables.text import bytes_text, milliseconds, ratio, ratio_with_interval
+
+
+def inference_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per cell with an inference pass."""
+    if frame.empty or not frame["has_inference"].any():
+        return pd.DataFrame()
+    rows = []
+    for _, row in in_order(frame[frame["has_inference"]]).iterrows():
+        of = row.filter(like="inference.").rename(lambda name: name.removeprefix("inference."))
+        rows.append(
+            cell_columns(row)
+            | {
+                "peak activation bytes": bytes_text(of["peak_activation_bytes"]),
+                "activations / plain": ratio(of["peak_activation_bytes"] / of["plain_peak_activation_bytes"]),
+                "peak total bytes": bytes_text(of["peak_total_bytes"]),
+                "total / plain": ratio(of["peak_total_bytes"] / of["plain_peak_total_bytes"]),
+                "prediction, ms": milliseconds(of["median_seconds"]),
+                "time / plain [95 %]": ratio_with_interval(of["ratio_to_plain"], of["ratio_ci95"], of["noisy_because"]),
+                "processes": len(of["blocks_by_process"]),
+                "samples/s": f"{of['samples_per_second']:,.0f}",
+            }
+        )
+    return without_constant_columns(pd.DataFrame(rows))
