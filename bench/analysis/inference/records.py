@@ -87,8 +87,8 @@ class RecordProvider:
         if not of_method:
             return f"there is no record of {method}"
         if not any(is_in(entry, request.where) for entry in of_method):
-            where = " and ".join(f"{axis} in {list(values)}" for axis, values in request.where.items())
-            return f"there is no record of {method} with {where}"
+            where = [f"{axis} = {' or '.join(map(str, values))}" for axis, values in request.where.items()]
+            return f"there is no record of {method} with {', '.join(where)}"
         return f"no record of {method} has the pass {measured_in!r}"
 
 
