@@ -51,7 +51,7 @@ def _print_table(console: Console, rows: "list[ClaimRow]") -> None:
     for name in ("claim", "verdict", "effect [interval]", "sample", "margin", "controls"):
         table.add_column(name, no_wrap=True)
     for row in rows:
-        measured = [row.effect, row.sample or "-"] if row.effect != "not measured" else ["-", "-"]
-        table.add_row(*map(Text, (row.name, row.verdict, *measured, row.margin, row.control_text)))
+        cells = (row.name, row.verdict, row.effect, row.sample, row.margin, row.control_text)
+        table.add_row(*map(Text, cells))
     needed = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
     Console(file=console.file, width=max(needed, console.width)).print(table, crop=False)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from bench.analysis.inference.comparison import Outcome
 from bench.analysis.inference.costs import activation_bytes, compare_bytes, total_bytes, why_no_bytes
 from bench.analysis.inference.pairing import Entry
+from bench.analysis.inference.times import Timed
 from bench.analysis.inference.training import (
     ByModule,
     When,
@@ -16,10 +17,11 @@ from bench.analysis.inference.training import (
     divergences_by_module,
     why_not_trained,
 )
+from bench.analysis.inference.usable import WhyNot
 from bench.analysis.inference.waits import compare_locked_shares, why_not_traced
 from bench.config.cell import Pass
-
-WhyNot = Callable[[Entry], str | None]
+from bench.config.methods import BASELINE
+from bench.store.record import Latency, Record
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ def _accuracies(first: When, second: When) -> OfTwo:
     return OfTwo("accuracy", why_not, partial(compare_accuracies, when=(first, second)))
 
 
+def _latency(record: Record) -> Latency | None:
+    return record.latency
+
+
 OF_TWO: Mapping[str, OfTwo] = MappingProxyType(
     {
         "activation_bytes": _bytes(activation_bytes),
@@ -82,8 +88,12 @@ OF_ONE: Mapping[str, OfOne] = MappingProxyType(
     }
 )
 
-# Those that are ratios to BP within a process, each with the sign of its log-ratio against that of the time.
-TIMES: Mapping[str, int] = MappingProxyType({"step_time": 1, "throughput": -1})
+TIMED: Mapping[str, Timed] = MappingProxyType(
+    {
+        "step_time": Timed("latency", _latency, {"method": BASELINE}),
+        "throughput": Timed("latency", _latency, {"method": BASELINE}, is_rate=True),
+    }
+)
 
 # Those that no record holds, with the reason.
 NOT_RECORDED: Mapping[str, str] = MappingProxyType(

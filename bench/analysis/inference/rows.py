@@ -52,7 +52,8 @@ class ClaimRow:
         statistic: the quantity of that comparison.
         cell: its cell.
         effect: its estimate, with the interval, corrected for the comparisons of the family.
-        sample: the processes, or the seeds and images, that it rests on; empty for exact numbers.
+        sample: the processes, or the seeds and images, that it rests on; ``exact`` for numbers without
+            uncertainty, ``none`` where nothing was measured.
         margin: the largest difference that does not matter.
         comparisons: how many comparisons the claim has.
         controls: of the claim.

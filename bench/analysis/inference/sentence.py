@@ -32,7 +32,7 @@ def effect(judged: Judged) -> str:
         return "not measured"
     value = _signed(judged.comparison, outcome.log_ratio if isinstance(outcome, Exact) else outcome.value)
     if isinstance(outcome, Exact):
-        return f"{value} {statistic.unit} (exact)"
+        return f"{value} {statistic.unit}"
     if judged.interval is None:
         return f"{value} {statistic.unit} (no interval)"
     low, high = (_signed(judged.comparison, end) for end in judged.interval)
@@ -40,9 +40,11 @@ def effect(judged: Judged) -> str:
 
 
 def sample(judged: Judged) -> str:
-    """Return the sample that an estimate rests on, ``20 seeds, 360 images``; empty for exact numbers and for none."""
+    """Return the sample that an estimate rests on, ``20 seeds, 360 images``; ``exact`` without uncertainty."""
     outcome = judged.comparison.outcome
-    return outcome.basis if isinstance(outcome, Estimate) else ""
+    if isinstance(outcome, Estimate):
+        return outcome.basis
+    return "exact" if isinstance(outcome, Exact) else "none"
 
 
 def _support(judged: Judged) -> str:

@@ -17,7 +17,7 @@ def claims_table(rows: Sequence[ClaimRow]) -> pd.DataFrame:
                 "claim": row.sentence,
                 "verdict": row.verdict,
                 "effect [interval]": row.effect,
-                "sample": row.sample or "exact",
+                "sample": row.sample,
                 "margin": row.margin,
                 "controls": _controls(row),
                 "reason": row.reason,
