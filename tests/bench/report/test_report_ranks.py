@@ -24,10 +24,16 @@ MEASURED = {
 
 
 def on_ranks(
-    modules: list[int], seed: int = 0, noisy_because: str | None = None, batch_size: int = 128, **values: Any
+    modules: list[int],
+    seed: int = 0,
+    noisy_because: str | None = None,
+    batch_size: int = 128,
+    latency_seconds: float = 2.0,
+    **values: Any,
 ) -> Record:
+    # latency_seconds distinguishes the cells and affects no figure; a results file holds each cell once.
     cell = {"method": "sid-streamed", "depth": 8, "passes": ["memory", "latency"], "seed": seed}
-    cell |= {"batch_size": batch_size}
+    cell |= {"batch_size": batch_size, "latency_seconds": latency_seconds}
     return make_record(cell, 3000, (0.8, 0.7, 0.9), noisy_because=noisy_because, ranks=made_ranks(modules, **values))
 
 
@@ -151,7 +157,7 @@ def test_waiting_is_a_phase_in_the_figure_of_live_bytes() -> None:
 def test_cells_on_several_ranks_are_separate_series(tmp_path: Path) -> None:
     cell = {"depth": 8, "passes": ["memory", "latency"]}
     one_rank = [make_record(cell | {"method": method}, 4000, (1, 0.9, 1.1)) for method in ("bp", "sid-streamed")]
-    records = [on_ranks([4, 4], 1, **MEASURED), *one_rank]
+    records = [on_ranks([4, 4], latency_seconds=3.0, **MEASURED), *one_rank]
     frame = records_frame(records)
     assert frame["series"].tolist() == ["sid-streamed, 2 ranks", "bp", "sid-streamed"]
     assert frame["memory.activation_ratio"].tolist() == [0.75, 1, 1]
