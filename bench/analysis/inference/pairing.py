@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.config.axes import axes, unpaired, values_of
 from bench.config.cell import Cell, Pass
+from bench.config.check import OBJECTIVE_AXES
 from bench.config.label import words_of
 from bench.config.methods import known_method
 from bench.store.record import Record
@@ -65,14 +66,18 @@ def canonical(values: Values) -> dict[str, Any]:
         return found | ({"alpha": _default("alpha")} if found["alpha"] is None else {})
     if not row.uses_alpha:
         found["alpha"] = None
-    if row.objective and found["direction"] == "forward":
+    if not row.objective:
+        found |= {name: _default(name) for name in OBJECTIVE_AXES}
+    elif found["direction"] == "forward":
         found["smoothing"] = None
-    for name, choose in row.settings.items():
-        if name not in axes():
-            continue
-        cell = Cell.model_construct(None, **found)
-        unset = cell.model_copy(update={name: _default(name)})
-        if choose(found[name], cell) == choose(_default(name), unset):
+    for name, axis in axes().items():
+        if name in row.settings:
+            choose = row.settings[name]
+            cell = Cell.model_construct(None, **found)
+            unset = cell.model_copy(update={name: _default(name)})
+            if choose(found[name], cell) == choose(_default(name), unset):
+                found[name] = _default(name)
+        elif axis.setting:
             found[name] = _default(name)
     return found
 
