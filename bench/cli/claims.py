@@ -49,7 +49,7 @@ def _print_table(console: Console, rows: "list[ClaimRow]") -> None:
     """Print one line for each claim, at the table's natural width."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("claim", "verdict", "effect [interval]", "sample", "margin", "controls"):
-        table.add_column(name, no_wrap=True)
+        table.add_column(Text(name), no_wrap=True)  # brackets in plain text would be markup
     for row in rows:
         cells = (row.name, row.verdict, row.effect, row.sample, row.margin, row.control_text)
         table.add_row(*map(Text, cells))
