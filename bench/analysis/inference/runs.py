@@ -51,6 +51,9 @@ def difference_of(first: Mapping[int, Run], second: Mapping[int, Run]) -> Outcom
     predictions = _predictions(first), _predictions(second)
     has_same_images = len({run.fingerprint for run in (*first.values(), *second.values())}) == 1
     if predictions[0] is not None and predictions[1] is not None and has_same_images:
+        images = [part.correct.shape[1] for part in predictions if part is not None]
+        if images[0] != images[1]:
+            return NotMeasured(f"the test sets of the two differ: {images[0]} and {images[1]} images")
         return accuracy_difference(predictions[0], predictions[1])
     differences = np.array([first[seed].share - second[seed].share for seed in common])
     return _over_seeds(differences, [first[seed].images for seed in common])

@@ -53,8 +53,10 @@ class Timed:
         blocks = self.read(entry.record)
         if blocks is None:
             return "the record holds no times"
-        if sum(blocks.blocks_by_process) != len(blocks.blocks_seconds) or 0 in blocks.blocks_by_process:
+        if sum(blocks.blocks_by_process) != len(blocks.blocks_seconds) or min(blocks.blocks_by_process, default=0) < 1:
             return "the record does not say which blocks are of which process"
+        if min(map(min, blocks.blocks_seconds)) <= 0:
+            return "a time is not above 0"
         return None if blocks.noisy_because is None else f"its times are noisy: {blocks.noisy_because}"
 
     def log_ratio(self, entries: Sequence[Entry]) -> Estimate:

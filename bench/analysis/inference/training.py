@@ -113,7 +113,7 @@ def _divergence_after(by_seed: _BySeed, module: int) -> Outcome:
     logs = []
     for seed, (entry, accuracy) in by_seed.items():
         alpha = entry.values["alpha"]
-        alpha = alpha[module - 1] if isinstance(alpha, tuple) else alpha
+        alpha = dict(enumerate(alpha, 1)).get(module) if isinstance(alpha, tuple) else alpha
         if alpha is None or alpha == 1:
             return NotMeasured(f"alpha is {'unset' if alpha is None else 1}, so no divergence is expected")
         own, before = accuracy.kl_by_module[module - 1], accuracy.kl_by_module[module - 2]

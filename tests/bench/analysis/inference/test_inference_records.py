@@ -184,6 +184,10 @@ def test_blocks_that_belong_to_no_process_are_not_used() -> None:
     assert "which blocks are of which process" in reason("step_time", [broken])
 
 
+def test_times_that_are_not_above_0_are_not_used() -> None:
+    assert reason("step_time", [timed("sid-streamed", 0.9, 0.0)]) == "sid-streamed: a time is not above 0"
+
+
 def test_the_locked_share_is_that_of_the_trace() -> None:
     cell = {"depth": 2, "modules": 2, **TIMING}
     sid = in_a_row(("f1", 1), ("b1", 1), ("f2", 1), ("b2", 1), ("s", 1))
@@ -263,6 +267,11 @@ def test_accuracies_on_other_data_do_not_compare() -> None:
     assert reason("accuracy_last", [trained("sid-streamed", 0, 0.9), trained("bp", 1, 0.8)]) == (
         "there are no two records of one seed"
     )
+
+
+def test_test_sets_of_unknown_data_must_be_equally_large() -> None:
+    records = [trained(method, 0, 0.5, images, data=None) for method, images in (("bp", 100), ("sid-streamed", 50))]
+    assert reason("accuracy_last", records) == "the test sets of the two differ: 50 and 100 images"
 
 
 def test_modules_are_compared_with_the_one_before() -> None:
