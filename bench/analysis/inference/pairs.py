@@ -12,6 +12,7 @@ from bench.analysis.inference.pairing import (
     Entry,
     Key,
     Values,
+    is_in,
     key_of,
     method_axes,
     method_text,
@@ -44,7 +45,7 @@ class Pairs:
     """
 
     def __init__(self, entries: Sequence[Entry], request: Request, measured_in: Pass) -> None:
-        self._request = request
+        self._where = {name: values for name, values in request.where.items() if name in HOW_MEASURED}
         self._against: Mapping[str, Any] = request.against or {}
         self._pass = measured_in
         self._names = [method_text(request.method), method_text(self._against)]
@@ -106,7 +107,8 @@ class Pairs:
         return [
             entry
             for entry in self._by_key.get(self._key(first, wanted), [])
-            if all(entry.values[name] == wanted[name] for name in self._against.keys() & HOW_MEASURED)
+            if is_in(entry, self._where)
+            and all(entry.values[name] == wanted[name] for name in self._against.keys() & HOW_MEASURED)
         ]
 
     def _key(self, entry: Entry, values: Values) -> Key:

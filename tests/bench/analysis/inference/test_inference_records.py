@@ -127,6 +127,12 @@ def test_two_methods_are_compared_through_bp() -> None:
     assert other.value == pytest.approx(-one.value)
 
 
+def test_seeds_that_a_claim_selects_are_those_of_both_methods() -> None:
+    records = [timed(name, 0.9, cell={"seed": s}) for name in ("sid-streamed", "sid-published") for s in range(4)]
+    one = estimate("step_time", records, SID, {"method": "sid-published"}, seed=[0, 1, 2])
+    assert one.processes == (3, 3)
+
+
 def test_bp_may_be_the_first_method() -> None:
     records = [timed("bp", 1.0, 1.01), timed("sid-streamed", *FEW)]
     assert estimate("step_time", records, BP, SID).value == pytest.approx(-np.mean(np.log(FEW)))
