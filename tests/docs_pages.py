@@ -42,8 +42,8 @@ def sid_bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 def write_files(page: Path, folder: Path) -> None:
     """Writes the examples that begin with the name of a file."""
-    for example in blocks(page, "python"):
-        name = re.match(r"# ([\w/]+\.py)\n", example)
+    for example in [*blocks(page, "python"), *blocks(page, "toml")]:
+        name = re.match(r"# ([\w/]+\.(?:py|toml))\n", example)
         if name is not None:
             (folder / name[1]).parent.mkdir(parents=True, exist_ok=True)
             (folder / name[1]).write_text(example, encoding="utf-8")

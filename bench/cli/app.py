@@ -1,9 +1,10 @@
-"""The command line: ``sid-bench run | plan | report | doctor | list``."""
+"""The command line: ``sid-bench run | plan | report | claims | doctor | list``."""
 
 import sys
 
 import typer
 
+from bench.cli.claims import claims
 from bench.cli.console import EXIT_ERROR, friendly, print_error
 from bench.cli.doctor import doctor
 from bench.cli.list import list_
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.command("run")(friendly(run))
 app.command("plan")(friendly(plan))
 app.command("report")(friendly(report))
+app.command("claims")(friendly(claims))
 app.command("doctor")(friendly(doctor))
 app.command("list")(friendly(list_))
 

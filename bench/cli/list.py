@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from bench.analysis.inference.claim_file import load_claims
 from bench.cli.console import out
 from bench.config.axes import axes
 from bench.config.cell import BUILT_IN_AXES
@@ -21,10 +22,13 @@ Row = tuple[str, str, str]  # name, summary, source
 
 def list_(
     what: Annotated[
-        str | None, typer.Argument(help="suites, methods, networks, datasets or axes. [default: all of them]")
+        str | None, typer.Argument(help="suites, methods, networks, datasets, axes or claims. [default: all of them]")
     ] = None,
 ) -> None:
-    """List what can be named: suites, methods, networks, data sets, axes. What is not our own says where it is from."""
+    """List what can be named: suites, methods, networks, data sets, axes, claims.
+
+    What is not our own says where it is from.
+    """
     if what is not None and what not in _LISTINGS:
         raise ConfigError(unknown("listing", what, _LISTINGS))
     for name in [what] if what else _LISTINGS:
@@ -43,6 +47,11 @@ def _suites() -> Iterable[Row]:
 def _axes() -> Iterable[Row]:
     for name, row in axes().items():
         yield name, row.description, "sid-bench" if name in BUILT_IN_AXES else "another package"
+
+
+def _claims() -> Iterable[Row]:
+    for claim in load_claims():
+        yield claim.name, claim.sentence, "sid-bench"
 
 
 def _rows(names: Callable[[], list[str]], load: Callable[[str], Any]) -> Callable[[], Iterable[Row]]:
@@ -65,4 +74,5 @@ _LISTINGS: dict[str, Callable[[], Iterable[Row]]] = {
     "networks": _rows(network_names, load_network),
     "datasets": _rows(dataset_names, load_dataset_row),
     "axes": _axes,
+    "claims": _claims,
 }

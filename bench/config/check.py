@@ -30,7 +30,7 @@ OPTIMIZER_PRESETS: dict[str, dict[str, Any]] = {
     "adam": {"learning_rate": 1e-3, "weight_decay": 0.0, "schedule": "constant"},
     "sgd": {"learning_rate": 0.05, "weight_decay": 5e-4, "schedule": "cosine"},
 }
-_OBJECTIVE_AXES = ("direction", "smoothing", "loss_reduction")
+OBJECTIVE_AXES = ("direction", "smoothing", "loss_reduction")
 _REVERSE_SMOOTHING = 0.1
 # A network of somebody's own is described at this shape where only the data can tell.
 _ANY_SHAPE = ((3, 224, 224), 10)
@@ -194,7 +194,7 @@ def _alpha(cell: Cell, method: Method, _network: Network) -> Changes:
 
 def _objective(cell: Cell, method: Method, _network: Network) -> Changes:
     if not method.objective:
-        return {name: _default(name) for name in _OBJECTIVE_AXES}
+        return {name: _default(name) for name in OBJECTIVE_AXES}
     if cell.direction == "forward":
         return {"smoothing": None}
     return {"smoothing": _REVERSE_SMOOTHING} if cell.smoothing is None else {}

@@ -3,26 +3,13 @@
 import json
 from collections.abc import Iterable, Sequence
 
+from bench.analysis.machines import machine_of
 from bench.store.record import Record
-
-# Fields of the environment that may differ between records of one machine.
-_NOT_THE_MACHINE = ("commit", "sid_bench", "command", "doctor")
 
 
 def count_machines(records: Iterable[Record]) -> int:
     """Return the number of distinct machines, or configurations of a machine, that step times depend on."""
-    return len({json.dumps(_machine(record), sort_keys=True) for record in records})
-
-
-def _machine(record: Record) -> dict[str, object]:
-    """Return the part of the environment that step times depend on.
-
-    Where the cell sets the number of threads, that number and the CPUs that they are pinned to are the cell's.
-    """
-    machine = {name: value for name, value in record.environment.items() if name not in _NOT_THE_MACHINE}
-    if record.cell.threads is not None:
-        machine.pop("threads", None)
-    return machine | {"pinned_cpus": bool(record.environment.get("pinned_cpus"))}
+    return len({machine_of(record) for record in records})
 
 
 def doctor_findings(records: Iterable[Record]) -> list[tuple[str, int, str]]:

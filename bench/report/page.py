@@ -11,8 +11,9 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from bench.analysis.files import read_files
 from bench.analysis.frame import records_frame
-from bench.errors import StoreError
+from bench.analysis.inference.rows import claim_rows
 from bench.machine.system import printable
 from bench.report.environments import count_machines, distinct_environments, doctor_findings
 from bench.report.figures.accuracy import draw_accuracies
@@ -23,6 +24,7 @@ from bench.report.figures.style import Figure, drawing, with_own_ids
 from bench.report.figures.timeline import draw_timelines
 from bench.report.figures.tradeoff import draw_tradeoff
 from bench.report.tables.accuracy import accuracy_table
+from bench.report.tables.claims import claims_table, unmeasured_claims_table
 from bench.report.tables.costs import DISAGREEMENT_LIMIT, cost_table, unreliable_latency_table
 from bench.report.tables.failures import failure_table
 from bench.report.tables.inference import inference_table
@@ -31,9 +33,6 @@ from bench.report.tables.locking import locking_table
 from bench.report.tables.memory import category_table, growth_table
 from bench.report.tables.ranks import ranks_table
 from bench.report.tables.summary import summary_table
-from bench.store.file import read_records
-from bench.store.latest import latest_records
-from bench.store.record import Record
 from bench.store.text_file import refuse_overlaps, write_text
 
 
@@ -55,10 +54,16 @@ def write_report(
         StoreError: a file cannot be read, is not a results file, or cannot be written; an output is an input or another
             output; or there is no record.
     """
-    records, warnings = _read(files)
+    records, warnings = read_files(files)
+    if count_machines(records) > 1:
+        warnings.append(
+            "The records come from more than one machine or configuration. Absolute times cannot be compared between "
+            "them; ratios to BP can, because each was measured within one process."
+        )
     frame = records_frame(records)
     measured = frame[frame["status"] == "ok"]
     warnings += _disagreements(measured)
+    claims = claim_rows(records)
     summary, summary_note = summary_table(measured)
     figures = draw_figures(measured)
     schedules = draw_schedules(measured)
@@ -71,6 +76,8 @@ def write_report(
         findings=doctor_findings(records),
         records_count=len(records),
         counts=frame["status"].value_counts().to_dict(),
+        claims=claims_table(claims),
+        unmeasured_claims=unmeasured_claims_table(claims),
         summary=summary,
         summary_note=summary_note,
         growth=growth_table(measured),
@@ -121,30 +128,6 @@ def _file_name(figure: Figure) -> str:
     if name != figure.name:  # then two figures may have it
         name = f"{name[:100]}-{hashlib.sha256(printable(figure.name).encode()).hexdigest()[:8]}"
     return f"{name}.svg"
-
-
-def _read(files: Sequence[Path]) -> tuple[list[Record], list[str]]:
-    """Return the record of each id that counts, and warnings for the reader."""
-    warnings = []
-    contents = [read_records(file) for file in files]
-    for file, content in zip(files, contents, strict=True):
-        if content.damaged_tail:
-            warnings.append(f"Line {content.lines} of {file}, the last one, is incomplete and was left out.")
-    latest = latest_records(*(content.records for content in contents))
-    superseded = sum(len(content.records) for content in contents) - len(latest)
-    if not latest:
-        raise StoreError(f"no record in {', '.join(str(file) for file in files)}: nothing to report")
-    if superseded:
-        warnings.append(
-            f"{superseded} records were left out because another one of the same cell is used: the last one in a file, "
-            "and of several files the one that was created latest."
-        )
-    if count_machines(latest.values()) > 1:
-        warnings.append(
-            "The records come from more than one machine or configuration. Absolute times cannot be compared between "
-            "them; ratios to BP can, because each was measured within one process."
-        )
-    return list(latest.values()), warnings
 
 
 def _disagreements(measured: pd.DataFrame) -> list[str]:

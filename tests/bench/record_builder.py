@@ -27,6 +27,8 @@ def make_record(
     by_epoch: Sequence[float] = (),
     correct: ArrayLike | None = None,
     correct_chosen: ArrayLike | None = None,
+    blocks: Sequence[Sequence[float]] | None = None,
+    by_module: Sequence[float | None] | None = None,
     **fields: Any,
 ) -> Record:
     """Builds a record of ``cell``; a part whose argument is left out is None.
@@ -46,13 +48,16 @@ def make_record(
         correct: which test images were predicted correctly after the last epoch, bool ``[images]``; ``accuracy`` is
             their share. Without it the accuracies are like those of a record of schema 3.
         correct_chosen: the same after the chosen epoch; ``correct`` if left out.
+        blocks: by process, the ratio to BP of each block; one block of one process with the ratio of ``latency`` if
+            left out.
+        by_module: the last test accuracy of each module; all as ``accuracy`` if left out.
         fields: other fields of the record.
     """
     checked = make_cell(cell)
     if correct is not None:
         accuracy = float(np.mean(correct))
     modules = checked.modules
-    shares = [accuracy] * modules
+    shares = [accuracy] * modules if by_module is None else list(by_module)
     kls = list(kl) if kl is not None else [1.0 / (index + 1) for index in range(modules)]
     parts: dict[str, Any] = dict.fromkeys(("memory", "latency", "accuracy", "trace", "ranks"))
     if memory is not None:
@@ -68,6 +73,7 @@ def make_record(
         }
     if latency is not None:
         ratio, low, high = latency
+        of_processes = [[ratio]] if blocks is None else blocks
         parts["latency"] = {
             "median_seconds": 0.01 * ratio,
             "iqr_seconds": 0.001,
@@ -80,9 +86,9 @@ def make_record(
             "shares": step_shares and dict(zip(_PHASES, step_shares, strict=True)),
             "loops": 1,
             "warm_up_steps": 8,
-            "blocks_by_process": [1],
+            "blocks_by_process": [len(own) for own in of_processes],
             "processes": None,
-            "blocks_seconds": [[0.01 * ratio, 0.01, 0.01, 0.01 * ratio]],
+            "blocks_seconds": [[0.01 * one, 0.01, 0.01, 0.01 * one] for own in of_processes for one in own],
         }
     if accuracy is not None:
         noisy = accuracy if correct is not None or checked.noise_kind == "none" else None
@@ -177,10 +183,10 @@ def in_a_row(*spans: tuple[str, float], rank: int = 0, steps: int = 1) -> dict[s
     return made_trace(*columns, steps=steps)
 
 
-def made_data(side: int) -> dict[str, Any]:
+def made_data(side: int, fingerprint: str = "", test_samples: int = 0) -> dict[str, Any]:
     """Builds the data of a record: synthetic images of one channel and ``side`` by ``side`` pixels."""
-    samples = dict.fromkeys(("train_samples", "validation_samples", "test_samples"), 0)
-    return {"classes": 10, "shape": [1, side, side], "fingerprint": "", **samples}
+    samples = {"train_samples": 0, "validation_samples": 0, "test_samples": test_samples}
+    return {"classes": 10, "shape": [1, side, side], "fingerprint": fingerprint, **samples}
 
 
 def made_inference(own: int, plain: int, ratio: float, **values: Any) -> dict[str, Any]:

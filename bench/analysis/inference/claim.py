@@ -5,8 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from bench.analysis.inference.comparison import Question
-from bench.analysis.inference.statistic import STATISTICS
+from bench.analysis.inference.statistic import STATISTICS, Question
 from bench.config.axes import axes
 from bench.config.cell import Cell
 from bench.config.methods import known_method
@@ -114,6 +113,14 @@ class Claim(BaseModel):
     where: Choices = Field(default_factory=dict)
     each: Choices = Field(default_factory=dict)
     controls: tuple[Control, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_each_control_once(self) -> "Claim":
+        names = [control.name for control in self.controls]
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
+            raise ValueError(f"controls with name = {repeated!r} occur twice; legal: each name once")
+        return self
 
     @model_validator(mode="after")
     def _fits_its_statistics(self) -> "Claim":

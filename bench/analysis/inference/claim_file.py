@@ -3,10 +3,12 @@
 import tomllib
 from importlib import resources
 from pathlib import Path
+from typing import get_args
 
 from pydantic import ValidationError
 
-from bench.analysis.inference.claim import Claim
+from bench.analysis.inference.claim import Claim, Control
+from bench.analysis.inference.statistic import STATISTICS, Question
 from bench.errors import ConfigError, unknown
 
 _OF_THE_PAPER = resources.files("bench.analysis.inference") / "claims.toml"
@@ -40,10 +42,39 @@ def load_claims(path: Path | None = None) -> tuple[Claim, ...]:
         try:
             claim = Claim.model_validate(table)
         except ValidationError as error:
-            problem = error.errors()[0]
-            field = ".".join(str(part) for part in problem["loc"])
-            raise ConfigError(f"{label}: {field + ': ' if field else ''}{problem['msg']}") from None
+            raise ConfigError(f"{label}: {_describe(error)}") from None
         if claim.name in claims:
             raise ConfigError(f"{label} occurs twice; legal: each name once")
         claims[claim.name] = claim
     return tuple(claims.values())
+
+
+def _describe(error: ValidationError) -> str:
+    """Return the first problem of a claim: the key, its value and the legal ones."""
+    problem = error.errors()[0]
+    *outer, key = problem["loc"] or ("",)
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "value_error":
+        return f"{place + ': ' if place else ''}{problem['ctx']['error']}"
+    if problem["type"] == "extra_forbidden":
+        keys = Control.model_fields if "controls" in outer else Claim.model_fields
+        return f"{place}: {unknown('key', key, keys)}"
+    if problem["type"] == "missing":
+        return f"{place} is missing; legal: {_legal(place)}"
+    return f"{place} = {problem['input']!r}; legal: {_legal(place)}"
+
+
+def _legal(place: str) -> str:
+    """Return the legal values of the key at ``place``, such as ``controls.0.name``."""
+    if place.startswith("statistics") or ".statistics" in place:
+        return f"a list of one or more of {', '.join(STATISTICS)}"
+    key = place.rpartition(".")[2]
+    return {
+        "expect": ", ".join(get_args(Question)),
+        "margin": "a number of 0 or more",
+        "controls": "tables [[claim.controls]]",
+        "where": "axes, with a list of values each",
+        "each": "axes, with a list of values each",
+        "method": "axes with one value each, method among them",
+        "against": "axes with one value each, method among them",
+    }.get(key, "a text that is not empty" if key in ("name", "sentence", "source", "family") else "a table of keys")

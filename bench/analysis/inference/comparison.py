@@ -2,13 +2,10 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 from bench.analysis.inference.estimate import Estimate
-from bench.analysis.inference.statistic import Statistic
+from bench.analysis.inference.statistic import Question, Statistic
 from bench.errors import BenchError
-
-Question = Literal["better", "equivalent", "no worse"]
 
 
 @dataclass(frozen=True)

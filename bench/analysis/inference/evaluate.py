@@ -7,12 +7,13 @@ from typing import Any
 
 from bench.analysis.inference.claim import Claim
 from bench.analysis.inference.comparison import Comparison, NotMeasured
+from bench.analysis.inference.pairing import method_text
 from bench.analysis.inference.provider import Found, Provider, Request
 from bench.analysis.inference.reason import Conclusion, Part, conclude
 from bench.analysis.inference.statistic import STATISTICS
 from bench.analysis.inference.verdict import Judged, judge
-from bench.config.axes import axes
 from bench.config.methods import known_method
+from bench.config.plugins import is_reference
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,14 @@ class ClaimResult:
             ``refuted`` if one of the claim's own gives the contrary; ``not supported`` if only one with a control does;
             else ``not measured`` if one is missing; else ``undecided``.
         reason: why, in plain sentences with the numbers that decide.
+        deciding: the comparison that decides.
         parts: every comparison with its verdict.
     """
 
     claim: Claim
     conclusion: Conclusion
     reason: str
+    deciding: Part
     parts: tuple[Part, ...]
 
 
@@ -54,14 +57,15 @@ def _comparisons(claim: Claim, provider: Provider) -> Iterator[tuple[str | None,
     """Yield the claim's own comparisons and those with its controls, which need every cell of the claim's own."""
     for values in product(*claim.each.values()):
         setting = dict(zip(claim.each, values, strict=True))
-        cells: set[str] = set()
+        cells: dict[str, set[str]] = {}
         for name in claim.statistics:
             own = _find(claim, claim.against, name, setting, provider, set())
-            cells |= {cell for cell, outcome in own if not isinstance(outcome, NotMeasured)}
+            cells[name] = {cell for cell, outcome in own if not isinstance(outcome, NotMeasured)}
             yield from ((None, _comparison(claim, claim.against, name, found)) for found in own)
         for control in claim.controls:
             for name in control.statistics or claim.statistics:
-                for found in _find(claim, control.against, name, setting, provider, cells):
+                needed = cells[name] if name in cells else set().union(*cells.values())
+                for found in _find(claim, control.against, name, setting, provider, needed):
                     yield control.name, _comparison(claim, control.against, name, found)
 
 
@@ -75,7 +79,8 @@ def _find(
 ) -> list[Found]:
     """Return what the provider finds, and an entry without a number for each of ``cells`` that it does not have."""
     answer: Sequence[Found] | NotMeasured
-    strange = [side["method"] for side in (claim.method, against) if side and known_method(side["method"]) is None]
+    named = [side["method"] for side in (claim.method, against) if side]
+    strange = [method for method in named if known_method(method) is None and not is_reference(method)]
     if strange:
         answer = NotMeasured(f"there is no method {strange[0]!r}")
     else:
@@ -84,16 +89,12 @@ def _find(
     nothing = answer if isinstance(answer, NotMeasured) else NotMeasured("there is no such record")
     found = [] if isinstance(answer, NotMeasured) else list(answer)
     found += [Found(cell, nothing) for cell in sorted(cells - {cell for cell, _ in found})]
-    return found or [Found(_text(setting), nothing)]
+    return found or [Found(method_text(setting), nothing)]
 
 
 def _comparison(claim: Claim, against: Mapping[str, Any] | None, name: str, found: Found) -> Comparison:
     statistic, outcome = STATISTICS[name], found.outcome
-    second = statistic.reference if against is None else _text(against)
+    second = statistic.reference if against is None else method_text(against)
     return Comparison(
-        _text(claim.method), second or "", statistic, outcome, claim.margin, claim.expect, cell=found.cell
+        method_text(claim.method), second or "", statistic, outcome, claim.margin, claim.expect, cell=found.cell
     )
-
-
-def _text(selection: Mapping[str, Any]) -> str:
-    return ", ".join(axes()[axis].words(value) for axis, value in selection.items())

@@ -29,12 +29,13 @@ class Part:
     judged: Judged
 
 
-def conclude(parts: Sequence[Part]) -> tuple[Conclusion, str]:
-    """Return the conclusion that ``parts``, 1 or more, give, and its reason.
+def conclude(parts: Sequence[Part]) -> tuple[Conclusion, str, Part]:
+    """Return the conclusion that ``parts``, 1 or more, give, its reason, and the part that decides.
 
     ``refuted``: one of the claim's own comparisons gives the contrary. ``not supported``: one with a control does.
     ``not measured``: one has no number. ``undecided``: one is open. ``supported``: all give what the claim expects. The
-    first of these that is so counts. The reason quotes the comparison that is the least in favour of the claim.
+    first of these that is so counts. Of the comparisons that give it, the one that is the least in favour of the claim
+    decides, and the reason quotes it.
     """
     own = [part for part in parts if part.control is None]
     controls = [part for part in parts if part.control is not None]
@@ -49,14 +50,19 @@ def conclude(parts: Sequence[Part]) -> tuple[Conclusion, str]:
         if deciding:
             share = f"{len(deciding)} of {len(among)} comparisons" if len(among) > 1 else "the only comparison"
             example = ", for example" if len(deciding) > 1 else ""
-            return conclusion, f"{_SAYINGS[answer]} {share}{example}: {_quote(deciding)}"
+            least = _least(deciding)
+            return conclusion, f"{_SAYINGS[answer]} {share}{example}: {_quote(least)}", least
+    least = _least(parts)
     if len(parts) == 1:
-        return "supported", f"It holds in the only comparison: {_quote(parts)}"
-    return "supported", f"It holds in all of {len(parts)} comparisons, least in this one: {_quote(parts)}"
+        return "supported", f"It holds in the only comparison: {_quote(least)}", least
+    return "supported", f"It holds in all of {len(parts)} comparisons, least in this one: {_quote(least)}", least
 
 
-def _quote(parts: Sequence[Part]) -> str:
-    """Return the sentence of the part with the smallest gain."""
-    least = min(parts, key=lambda part: part.judged.comparison.gain or 0.0)
-    control = "" if least.control is None else f"(control: {least.control}) "
-    return control + sentence(least.judged)
+def _least(parts: Sequence[Part]) -> Part:
+    """Return the part with the smallest gain."""
+    return min(parts, key=lambda part: part.judged.comparison.gain or 0.0)
+
+
+def _quote(part: Part) -> str:
+    control = "" if part.control is None else f"(control: {part.control}) "
+    return control + sentence(part.judged)

@@ -25,6 +25,28 @@ def sentence(judged: Judged) -> str:
     return f"{where}{'undecided: ' if judged.verdict == 'undecided' else ''}{text}"
 
 
+def effect(judged: Judged) -> str:
+    """Return the first method minus or over the second, with the interval: ``-3.1 % [-5.0, -1.2]``."""
+    outcome, statistic = judged.comparison.outcome, judged.comparison.statistic
+    if isinstance(outcome, NotMeasured):
+        return "not measured"
+    value = _signed(judged.comparison, outcome.log_ratio if isinstance(outcome, Exact) else outcome.value)
+    if isinstance(outcome, Exact):
+        return f"{value} {statistic.unit}"
+    if judged.interval is None:
+        return f"{value} {statistic.unit} (no interval)"
+    low, high = (_signed(judged.comparison, end) for end in judged.interval)
+    return f"{value} {statistic.unit} [{low}, {high}]"
+
+
+def sample(judged: Judged) -> str:
+    """Return the sample that an estimate rests on, ``20 seeds, 360 images``; ``exact`` without uncertainty."""
+    outcome = judged.comparison.outcome
+    if isinstance(outcome, Estimate):
+        return outcome.basis
+    return "exact" if isinstance(outcome, Exact) else "none"
+
+
 def _support(judged: Judged) -> str:
     """Return the interval and the sizes of the sample, or the exact numbers."""
     outcome = judged.comparison.outcome
@@ -57,6 +79,11 @@ def _amount(comparison: Comparison, value: float) -> str:
     statistic = comparison.statistic
     unit = "% " if statistic.scale == "ratio" else ""
     return f"{_decimal(_magnitude(comparison, value))} {unit}{statistic.lower if value < 0 else statistic.higher}"
+
+
+def _signed(comparison: Comparison, value: float) -> str:
+    size = _magnitude(comparison, value)
+    return f"{'-' if value < 0 else '+'}{_decimal(size)}" if size else "0"
 
 
 def _magnitude(comparison: Comparison, value: float) -> float:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Scale = Literal["ratio", "points"]
+Question = Literal["better", "equivalent", "no worse"]  # what is asked of the first of two methods
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def draw_ranks(frame: pd.DataFrame) -> list[Figure]:
         return []
     points[["low", "high"]] = points[["low", "high"]].astype(float)  # None becomes NaN
     bounds = set(points.loc[points["series"].str.endswith(_BOUND), "series"])
-    columns = {"ranks": "ranks", "y": "time / one rank's", "low": "95 % from", "high": "95 % to"}
+    columns = {"ranks": "ranks", "y": "time / one rank's", "low": "95 % from", "high": "95 % to", "verdict": "verdict"}
     with drawing():
         figure = lines_in_panels(points, "ranks", "step time / one rank's", log_x=False, reference=1, dashed=bounds)
         for axes in figure.axes:
@@ -35,7 +35,8 @@ def draw_ranks(frame: pd.DataFrame) -> list[Figure]:
     drawn = Figure(
         "time-against-ranks",
         "Step time on several ranks relative to one rank",
-        "Values below 1 are faster than one rank with the same number of threads per rank; bars are 95 % intervals. "
+        "Values below 1 are faster than one rank with the same number of threads per rank; bars are 95 % intervals "
+        "over the blocks of one process, so the verdicts in the table below rest on several processes. "
         "The bound (dashed) is the shortest time that the schedule allows, computed from phases timed on one rank.",
         svg,
         data_table(points, columns).replace("nan", "no interval"),
@@ -52,7 +53,10 @@ def _points(row: pd.Series) -> list[dict[str, Any]]:
     points = []
     if measured is not None:
         low, high = results.ratio_to_one_rank_ci95 or (None, None)
-        points.append(shared | {"series": row["series"], "y": measured, "low": low, "high": high})
+        point = {"series": row["series"], "y": measured, "low": low, "high": high, "verdict": row["verdict"]}
+        points.append(shared | point)
     if bound is not None:
-        points.append(shared | {"series": row["series"] + _BOUND, "y": bound, "low": None, "high": None})
+        points.append(
+            shared | {"series": row["series"] + _BOUND, "y": bound, "low": None, "high": None, "verdict": "bound"}
+        )
     return points

@@ -28,6 +28,7 @@ def _row(row: pd.Series) -> dict[str, object]:
         "threads per rank": "unset" if pd.isna(row["threads"]) else int(row["threads"]),
         "modules by rank": ", ".join(map(str, results.modules)),
         "time / one rank's [95 %]": _ratio_text(results),
+        "verdict": row["verdict"],
         "bound": NOT_MEASURED if results.bound is None else f"{results.bound:.2f}",
         "busy by rank, %": _listed(results.busy_share, lambda share: f"{100 * share:.0f}"),
         "peak activation bytes, largest rank": NOT_MEASURED if peaks is None else f"{max(peaks):,}",

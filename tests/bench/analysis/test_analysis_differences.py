@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
@@ -71,6 +71,7 @@ def texts_of(records: Sequence[Record]) -> dict[str, str]:
     return dict(zip(table["method"], table["last epoch minus BP's, points"], strict=True))
 
 
+@settings(deadline=None)
 @given(st.integers(2, 6), st.integers(2, 40), st.integers(0, 10**6))
 def test_a_difference_is_paired_by_seed_and_image(seeds: int, images: int, draw: int) -> None:
     own, bp = drawn(draw, seeds, images, 0.8), drawn(draw + 1, seeds, images, 0.6)
@@ -183,6 +184,7 @@ def ends_of(text: str) -> tuple[float, float]:
     return float(found[1]), float(found[2])
 
 
+@settings(deadline=None)
 @given(
     st.integers(2, 5),
     st.sampled_from([2, 10, 360, 10_000]),

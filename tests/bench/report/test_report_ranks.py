@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from record_builder import made_ranks, make_record
 
 from bench.analysis.frame import records_frame
@@ -22,10 +23,18 @@ MEASURED = {
 }
 
 
-def on_ranks(modules: list[int], latency_seconds: float = 2.0, **values: Any) -> Record:
+def on_ranks(
+    modules: list[int],
+    seed: int = 0,
+    noisy_because: str | None = None,
+    batch_size: int = 128,
+    latency_seconds: float = 2.0,
+    **values: Any,
+) -> Record:
     # latency_seconds distinguishes the cells and affects no figure; a results file holds each cell once.
-    cell = {"method": "sid-streamed", "depth": 8, "passes": ["memory", "latency"], "latency_seconds": latency_seconds}
-    return make_record(cell, 3000, (0.8, 0.7, 0.9), ranks=made_ranks(modules, **values))
+    cell = {"method": "sid-streamed", "depth": 8, "passes": ["memory", "latency"], "seed": seed}
+    cell |= {"batch_size": batch_size, "latency_seconds": latency_seconds}
+    return make_record(cell, 3000, (0.8, 0.7, 0.9), noisy_because=noisy_because, ranks=made_ranks(modules, **values))
 
 
 def test_the_table_shows_bound_and_measurement() -> None:
@@ -44,6 +53,7 @@ def test_the_table_shows_bound_and_measurement() -> None:
         "threads per rank": "unset",
         "modules by rank": "5, 3",
         "time / one rank's [95 %]": "0.70 [0.65, 0.75]",
+        "verdict": "undecided (1 process, which gives no interval)",
         "bound": "0.60",
         "busy by rank, %": "90; 80",
         "peak activation bytes, largest rank": "3,000",
@@ -53,6 +63,53 @@ def test_the_table_shows_bound_and_measurement() -> None:
         "peak total bytes by rank": "9,000; 8,000",
         "samples/s": "16,000",
     }
+
+
+@pytest.mark.parametrize(
+    ("ratios", "verdict"),
+    [
+        ((0.70, 0.71, 0.69, 0.70, 0.72), "faster (5 processes)"),
+        ((1.50, 1.52, 1.48), "slower (3 processes)"),
+        ((1.001, 0.999, 1.0, 1.002), "same within 3 % (4 processes)"),
+        ((0.70, 1.30, 0.95), "undecided (3 processes)"),
+        ((0.30,), "undecided (1 process, which gives no interval)"),
+        ((0.30, None), "undecided (1 process, which gives no interval)"),
+        ((None,), "not measured"),
+    ],
+)
+def test_the_verdict_rests_on_processes_and_not_on_a_point_estimate(
+    ratios: tuple[float | None, ...], verdict: str
+) -> None:
+    records = [
+        on_ranks([4, 4], seed, ratio_to_one_rank=ratio, ratio_to_one_rank_ci95=ratio and [ratio * 0.99, ratio * 1.01])
+        for seed, ratio in enumerate(ratios)
+    ]
+    table = ranks_table(records_frame(records))
+    assert table["verdict"].tolist() == [verdict] * len(ratios)
+
+
+def test_noisy_processes_do_not_count_in_a_verdict() -> None:
+    ratios = (0.70, 0.71, 0.69, 3.0)
+    records = [
+        on_ranks([4, 4], seed, "a noisy run" if ratio > 1 else None, ratio_to_one_rank=ratio)
+        for seed, ratio in enumerate(ratios)
+    ]
+    assert set(ranks_table(records_frame(records))["verdict"]) == {"faster (3 processes)"}
+    assert ranks_table(records_frame(records[3:]))["verdict"].tolist() == ["undecided (noisy)"]
+
+
+def test_verdicts_of_a_table_are_corrected_for_their_number() -> None:
+    def verdict(cells: int) -> str:
+        ratios = (0.91, 0.95, 0.93)
+        records = [
+            on_ranks([4, 4], seed, batch_size=2**cell, ratio_to_one_rank=ratio)
+            for cell in range(cells)
+            for seed, ratio in enumerate(ratios)
+        ]
+        return str(ranks_table(records_frame(records))["verdict"].iloc[0])
+
+    assert verdict(1) == "faster (3 processes)"
+    assert verdict(8) == "undecided (3 processes)"
 
 
 def test_total_bytes_are_those_of_the_rank_that_needs_most() -> None:
@@ -73,7 +130,7 @@ def test_missing_measurements_are_shown_as_not_measured() -> None:
 
 def test_the_figure_shows_ratio_and_bound_against_the_number_of_ranks() -> None:
     four = {"ratio_to_one_rank": 0.5}
-    (figure,) = draw_ranks(records_frame([on_ranks([4, 4], **MEASURED), on_ranks([2, 2, 2, 2], 3.0, **four)]))
+    (figure,) = draw_ranks(records_frame([on_ranks([4, 4], **MEASURED), on_ranks([2, 2, 2, 2], 1, **four)]))
     assert figure.data[["method", "ranks", "time / one rank's", "95 % from"]].to_numpy().tolist() == [
         ["sid-streamed", 2, "0.7", "0.65"],
         ["sid-streamed, bound", 2, "0.6", "no interval"],
@@ -100,7 +157,7 @@ def test_waiting_is_a_phase_in_the_figure_of_live_bytes() -> None:
 def test_cells_on_several_ranks_are_separate_series(tmp_path: Path) -> None:
     cell = {"depth": 8, "passes": ["memory", "latency"]}
     one_rank = [make_record(cell | {"method": method}, 4000, (1, 0.9, 1.1)) for method in ("bp", "sid-streamed")]
-    records = [on_ranks([4, 4], 3.0, **MEASURED), *one_rank]
+    records = [on_ranks([4, 4], latency_seconds=3.0, **MEASURED), *one_rank]
     frame = records_frame(records)
     assert frame["series"].tolist() == ["sid-streamed, 2 ranks", "bp", "sid-streamed"]
     assert frame["memory.activation_ratio"].tolist() == [0.75, 1, 1]

@@ -104,6 +104,21 @@ def test_a_legal_file_is_read(tmp_path: Path) -> None:
         ('name = "checkpoints"', 'nmae = "checkpoints"', "controls"),
         ('name = "checkpoints"', 'name = "c"\nstatistics = ["x"]', "unknown statistic 'x'"),
         ('source = "here"', 'source = "here"\nstrange = 1', "strange"),
+        ('expect = "better"', 'expect = "best"', "expect = 'best'; legal: better, equivalent, no worse"),
+        ("margin = 3\n", "", "margin is missing; legal: a number of 0 or more"),
+        ("margin = 3", "margin = -1", "margin = -1; legal: a number of 0 or more"),
+        ('name = "a"\n', "name = 3\n", "name = 3; legal: a text that is not empty"),
+        ('["step_time"]', "[]", r"statistics = \[\]; legal: a list of one or more of step_time, "),
+        ('["step_time"]', '"step_time"', "statistics = 'step_time'; legal: a list of one or more of step_time, "),
+        ('source = "here"', 'source = "here"\nsentense = 1', "unknown key 'sentense'; did you mean sentence"),
+        ('name = "checkpoints"', 'nmae = "checkpoints"', r"controls.0.name is missing; legal: a text"),
+        ('name = "checkpoints"', 'name = "checkpoints"\nmargin = 3', "controls.0.margin: unknown key 'margin'"),
+        ("each = { depth = [4, 16] }", "each = 3", "each = 3; legal: axes, with a list of values each"),
+        (
+            '[[claim.controls]]\nname = "checkpoints"',
+            '[[claim.controls]]\nname = "c"\nagainst = { method = "bp" }\n[[claim.controls]]\nname = "c"',
+            "controls with name = 'c' occur twice",
+        ),
     ],
 )
 def test_an_illegal_file_is_refused(tmp_path: Path, old: str, new: str, named: str) -> None:

@@ -161,6 +161,28 @@ def test_a_control_may_have_a_statistic_of_its_own() -> None:
     assert result.conclusion == "supported"
 
 
+def test_a_control_must_have_been_measured_in_the_cells_of_its_own_statistic() -> None:
+    """Cells of bytes and of accuracies have other axes, so other texts."""
+    provider = MadeUp(lambda request: [Found(request.statistic.name, points(3) if "accuracy" in request.statistic.name
+                                             else Exact(1, 2))])  # fmt: skip
+    (result,) = evaluate([claim(statistics=["activation_bytes", "accuracy_last"])], provider)
+    assert [part.judged.comparison.cell for part in result.parts] == ["activation_bytes", "accuracy_last"] * 2
+    assert result.conclusion == "supported"
+
+
+def test_the_deciding_comparison_is_the_least_in_favour() -> None:
+    result = concluded(by_method(bp=points(3), bp_label_smoothing=points(2)))
+    assert (result.deciding.control, result.deciding.judged.comparison.outcome) == ("smoothed labels", points(2))
+    result = concluded(by_method(bp=points(-3), bp_label_smoothing=points(-5)))
+    assert result.deciding.control is None
+
+
+def test_a_rule_of_the_users_own_is_asked_for() -> None:
+    provider = MadeUp(lambda _: [Found("digits", points(3))])
+    (result,) = evaluate([claim(against={"method": "my_rules.py:rule"}, controls=[])], provider)
+    assert (len(provider.asked), result.conclusion) == (1, "supported")
+
+
 def test_a_method_that_does_not_exist_is_not_asked_for() -> None:
     provider = MadeUp(lambda _: [Found("digits", points(3))])
     (result,) = evaluate([claim(against={"method": "bp-from-the-future"}, controls=[])], provider)

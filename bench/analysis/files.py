@@ -1,0 +1,35 @@
+"""The records of several results files together."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.errors import StoreError
+from bench.store.file import read_records
+from bench.store.latest import latest_records
+from bench.store.record import Record
+
+
+def read_files(files: Sequence[Path]) -> tuple[list[Record], list[str]]:
+    """Return the record of each id that counts, and warnings on lines and records that were left out.
+
+    Of records with one id, :func:`bench.store.latest.latest_records` says which counts.
+
+    Raises:
+        StoreError: a file cannot be read or is not a results file, or there is no record.
+    """
+    contents = [read_records(file) for file in files]
+    warnings = [
+        f"Line {content.lines} of {file}, the last one, is incomplete and was left out."
+        for file, content in zip(files, contents, strict=True)
+        if content.damaged_tail
+    ]
+    latest = latest_records(*(content.records for content in contents))
+    superseded = sum(len(content.records) for content in contents) - len(latest)
+    if not latest:
+        raise StoreError(f"no record in {', '.join(str(file) for file in files)}: nothing to report")
+    if superseded:
+        warnings.append(
+            f"{superseded} records were left out because another one of the same cell is used: the last one in a file, "
+            "and of several files the one that was created latest."
+        )
+    return list(latest.values()), warnings

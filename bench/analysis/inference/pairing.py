@@ -1,0 +1,150 @@
+"""Which records belong to one cell, and which cell a second method is compared on.
+
+Cells are compared on the axes that bear on what is measured: bytes do not depend on epochs, so records that differ only
+in these are of one cell. The seed, and the axes that say how long and how often something was measured, never tell
+cells apart.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench.config.axes import axes, unpaired, values_of
+from bench.config.cell import Cell, Pass
+from bench.config.check import OBJECTIVE_AXES
+from bench.config.label import words_of
+from bench.config.methods import known_method
+from bench.store.record import Record
+
+Values = Mapping[str, Any]
+Key = tuple[tuple[str, str], ...]
+
+# Axes that say how often something was measured, for how long and with which seed.
+HOW_MEASURED = frozenset({"passes", "latency_seconds", "processes", "seed"})
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A record with the values of its cell on every axis, as a suite of today would say them."""
+
+    record: Record
+    values: Values
+
+    @property
+    def seed(self) -> int:
+        """The seed of the cell."""
+        return self.record.cell.seed
+
+
+def entry_of(record: Record) -> Entry:
+    """Return ``record`` with its values; a method that is short for another with settings becomes that."""
+    values = values_of(record.cell)
+    row = known_method(values["method"])
+    if row is not None and row.alias_of is not None:
+        presets = {name: value for name, value in row.presets_for(values).items() if values[name] == _default(name)}
+        values |= presets | {"method": row.alias_of}
+    return Entry(record, canonical(values))
+
+
+def canonical(values: Values) -> dict[str, Any]:
+    """Return ``values`` with one form for equal cells; nothing is loaded, so a network of the user's need not be there.
+
+    It is the form of :func:`bench.config.check.make_cell`, as far as that depends on the method. A method that is not
+    installed may read alpha or not, so None counts as its default.
+    """
+    found: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    if found["noise_rate"] == 0 or found["noise_kind"] == "none":
+        found |= {"noise_rate": 0.0, "noise_kind": "none"}
+    if found["modules"] in (1, found["depth"]):
+        found["cut"] = _default("cut")
+    if found["micro_batches"] == 1:
+        found["micro_batches"] = None
+    row = known_method(found["method"])
+    if isinstance(found["alpha"], tuple) and len(set(found["alpha"])) == 1:
+        found["alpha"] = found["alpha"][0]
+    if row is None:
+        return found | ({"alpha": _default("alpha")} if found["alpha"] is None else {})
+    if not row.uses_alpha:
+        found["alpha"] = None
+    if not row.objective:
+        found |= {name: _default(name) for name in OBJECTIVE_AXES}
+    elif found["direction"] == "forward":
+        found["smoothing"] = None
+    for name, axis in axes().items():
+        if name in row.settings:
+            choose = row.settings[name]
+            cell = Cell.model_construct(None, **found)
+            unset = cell.model_copy(update={name: _default(name)})
+            if choose(found[name], cell) == choose(_default(name), unset):
+                found[name] = _default(name)
+        elif axis.setting:
+            found[name] = _default(name)
+    return found
+
+
+def second_values(values: Values, selection: Values) -> dict[str, Any]:
+    """Return the cell of ``selection`` that a cell with ``values`` is compared with.
+
+    It has the axes that ``selection`` names, the defaults of the others that belong to a method, and the rest from
+    ``values``.
+    """
+    of_method = {name: _default(name) for name in unpaired() if name not in HOW_MEASURED}
+    return canonical({**values, **of_method, **selection})
+
+
+def is_of(entry: Entry, selection: Values) -> bool:
+    """Return whether ``entry`` is a cell of the method that ``selection`` names."""
+    if entry.values["method"] != selection["method"]:
+        return False
+    wanted = second_values(entry.values, selection)
+    return all(entry.values[name] == value for name, value in wanted.items() if name in axes())
+
+
+def is_in(entry: Entry, where: Mapping[str, Collection[Any]]) -> bool:
+    """Return whether the cell has one of the values that ``where`` gives, on each of its axes."""
+    return all(
+        entry.values.get(name) in [tuple(value) if isinstance(value, list) else value for value in values]
+        for name, values in where.items()
+    )
+
+
+def paired_axes(measured_in: Pass, entry: Entry) -> list[str]:
+    """Return the axes that tell cells apart in what ``measured_in`` measures, apart from those of a method.
+
+    Among them are axes that this installation does not know.
+    """
+    return [
+        name
+        for name in entry.values
+        if name not in HOW_MEASURED
+        and (
+            name not in axes() or (axes()[name].paired and (measured_in in axes()[name].bears_on or axes()[name].panel))
+        )
+    ]
+
+
+def method_axes() -> list[str]:
+    """Return the axes that belong to a method."""
+    return [name for name in unpaired() if name not in HOW_MEASURED]
+
+
+def key_of(values: Values, names: Iterable[str]) -> Key:
+    """Return what is equal for cells that are equal on the axes in ``names``."""
+    return tuple((name, repr(values.get(name))) for name in sorted(names))
+
+
+def cell_text(values: Values, names: Collection[str]) -> str:
+    """Return the cell on the axes in ``names`` as text; two cells that differ there have different texts."""
+    known = words_of({name: _default(name) for name in axes()} | dict(values), names, names)
+    strange = [f"{name.replace('_', ' ')} {values[name]}" for name in sorted(names) if name not in axes()]
+    return ", ".join([*known, *strange])
+
+
+def method_text(selection: Values) -> str:
+    """Return the axes of a method as text: ``bp, modules 1``."""
+    return ", ".join(axes()[name].words(value) for name, value in selection.items())
+
+
+def _default(name: str) -> Any:
+    default = axes()[name].default
+    return tuple(default) if isinstance(default, list) else default

@@ -1,0 +1,103 @@
+"""Comparisons from records: which cells a request is about, which records stand for them, and their outcome."""
+
+from collections.abc import Iterable, Sequence
+
+from bench.analysis.inference.comparison import NotMeasured
+from bench.analysis.inference.measures import NOT_RECORDED, OF_ONE, OF_TWO, TIMED, OfOne
+from bench.analysis.inference.pairing import (
+    HOW_MEASURED,
+    Entry,
+    Values,
+    cell_text,
+    entry_of,
+    is_in,
+    is_of,
+    method_text,
+    paired_axes,
+)
+from bench.analysis.inference.pairs import Pairs
+from bench.analysis.inference.provider import Found, Request
+from bench.analysis.inference.usable import usable_entries, why_not_together, with_note
+from bench.config.cell import Pass
+from bench.store.record import Record
+
+
+class RecordProvider:
+    """Finds comparisons in records; a :class:`bench.analysis.inference.provider.Provider`.
+
+    Records of one cell that differ in the seed, or in how long and how often they were measured, are one sample. Only
+    records that are ``ok`` are used, and latencies that are not noisy. Where a comparison has no other record, that is
+    why it is not measured; where it has, its note says how many were left out.
+
+    Step times are compared through BP, which is timed beside each method in its own process. Records of other machines
+    are not comparable in what depends on the machine, and those of other data or another network not at all.
+
+    Args:
+        records: one of each id.
+    """
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._entries = [entry_of(record) for record in records]
+        self._by_selection: dict[str, list[Entry]] = {}
+
+    def find(self, request: Request) -> Sequence[Found] | NotMeasured:
+        """Return one entry per cell of the first method that has a counterpart, or why there is none."""
+        name = request.statistic.name
+        if name in NOT_RECORDED:
+            return NotMeasured(NOT_RECORDED[name])
+        measured_in = (TIMED.get(name) or OF_ONE.get(name) or OF_TWO[name]).measured_in
+        own = [entry for entry in self._of_method(request.method) if is_in(entry, request.where)]
+        cells = _cells([entry for entry in own if measured_in in entry.record.cell.passes], request, measured_in)
+        if not cells:
+            return NotMeasured(self._why_no_cell(request, measured_in))
+        if name in OF_ONE:
+            found = [
+                one for text, of_cell in cells.items() for one in _of_modules(OF_ONE[name], request, text, of_cell)
+            ]
+            return found or NotMeasured(f"no record of {method_text(request.method)} has two modules")
+        pairs = Pairs(self._entries, request, measured_in)
+        if name in TIMED:
+            outcomes = [(text, pairs.times(TIMED[name], of_cell)) for text, of_cell in cells.items()]
+        else:
+            outcomes = [(text, pairs.two(OF_TWO[name], of_cell)) for text, of_cell in cells.items()]
+        second = method_text(request.against or {})
+        return [Found(text, outcome) for text, outcome in outcomes if outcome is not None] or NotMeasured(
+            f"there is no record of {second} in a cell of {method_text(request.method)}"
+        )
+
+    def _of_method(self, selection: Values) -> list[Entry]:
+        """Return the records of the method that ``selection`` names."""
+        key = repr(sorted(selection.items()))
+        if key not in self._by_selection:
+            self._by_selection[key] = [entry for entry in self._entries if is_of(entry, selection)]
+        return self._by_selection[key]
+
+    def _why_no_cell(self, request: Request, measured_in: Pass) -> str:
+        method, of_method = method_text(request.method), self._of_method(request.method)
+        if not of_method:
+            return f"there is no record of {method}"
+        if not any(is_in(entry, request.where) for entry in of_method):
+            where = [f"{axis} = {' or '.join(map(str, values))}" for axis, values in request.where.items()]
+            return f"there is no record of {method} with {', '.join(where)}"
+        return f"no record of {method} has the pass {measured_in!r}"
+
+
+def _cells(own: Sequence[Entry], request: Request, measured_in: Pass) -> dict[str, list[Entry]]:
+    """Return the records of the first method by cell, as text without the axes of its selection."""
+    cells: dict[str, list[Entry]] = {}
+    for entry in own:
+        names = {*paired_axes(measured_in, entry), *request.where} - request.method.keys() - HOW_MEASURED
+        cells.setdefault(cell_text(entry.values, names), []).append(entry)
+    return cells
+
+
+def _of_modules(measure: OfOne, request: Request, text: str, own: Sequence[Entry]) -> list[Found]:
+    usable, reasons = usable_entries(own, measure.why_not)
+    if not usable:
+        return [Found(text, NotMeasured(f"{method_text(request.method)}: {reasons[0]}"))]
+    problem = why_not_together(measure.measured_in, [usable], of_one_network=True, of_one_machine=False)
+    if problem is not None:
+        return [Found(text, NotMeasured(problem))]
+    return [
+        Found(f"{text}, module {module}", with_note(outcome, reasons)) for module, outcome in measure.compare(usable)
+    ]

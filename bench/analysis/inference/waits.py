@@ -1,0 +1,28 @@
+"""Locked shares of two methods, from the step that each record traces."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bench.analysis.inference.estimate import Estimate, independent_difference
+from bench.analysis.inference.pairing import Entry
+from bench.analysis.inference.units import estimate_over
+from bench.analysis.locking import waits_by_module
+
+
+def why_not_traced(entry: Entry) -> str | None:
+    """Return why the locked share of a record cannot be used, or None."""
+    if entry.record.trace is None:
+        return "the record holds no trace"
+    return None if waits_by_module(entry.record.trace) else "modules are not separate in its trace"
+
+
+def compare_locked_shares(first: Sequence[Entry], second: Sequence[Entry]) -> Estimate:
+    """Return the locked share of ``first`` minus that of ``second``; each record, 1 or more, is a process."""
+    estimates = [estimate_over("processes", [[_locked_share(entry)] for entry in side]) for side in (first, second)]
+    return replace(independent_difference(*estimates), limit=1.0)
+
+
+def _locked_share(entry: Entry) -> float:
+    """Return the fraction of a step in which a module is locked, averaged over modules."""
+    waits = waits_by_module(entry.record.trace) if entry.record.trace is not None else []
+    return sum(wait.locked for wait in waits) / len(waits)
