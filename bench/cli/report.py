@@ -69,8 +69,8 @@ def _print_table(console: Console, summary: Any) -> None:
 
 
 def _in_lines(text: str) -> str:
-    """Return a latency ratio or a difference in lines: a number with its interval, its verdict and its sample."""
+    """Return a latency ratio or a difference in lines: a number with its interval, its sample and its verdict."""
     if not text.startswith(("+", "-")):
-        return text.replace("] noisy", "]\nnoisy")
+        return text.replace("] (", "]\n(").replace(") noisy", ")\nnoisy")
     kept_together = re.sub(r"\[.*\]|\d+ (seed|image)s?", lambda found: found[0].replace(" ", _NO_BREAK), text)
     return "\n".join(textwrap.wrap(kept_together, _WIDTH)).replace(_NO_BREAK, " ")

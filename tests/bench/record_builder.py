@@ -27,6 +27,7 @@ def make_record(
     by_epoch: Sequence[float] = (),
     correct: ArrayLike | None = None,
     correct_chosen: ArrayLike | None = None,
+    blocks: Sequence[ArrayLike] | None = None,
     **fields: Any,
 ) -> Record:
     """Builds a record of ``cell``; a part whose argument is left out is None.
@@ -46,6 +47,7 @@ def make_record(
         correct: which test images were predicted correctly after the last epoch, bool ``[images]``; ``accuracy`` is
             their share. Without it the accuracies are like those of a record of schema 3.
         correct_chosen: the same after the chosen epoch; ``correct`` if left out.
+        blocks: of each process, the seconds per step ``[n, 4]`` of (cell, BP, BP, cell); one block if left out.
         fields: other fields of the record.
     """
     checked = make_cell(cell)
@@ -68,6 +70,7 @@ def make_record(
         }
     if latency is not None:
         ratio, low, high = latency
+        processes = [[[0.01 * ratio, 0.01, 0.01, 0.01 * ratio]]] if blocks is None else list(map(np.asarray, blocks))
         parts["latency"] = {
             "median_seconds": 0.01 * ratio,
             "iqr_seconds": 0.001,
@@ -80,9 +83,9 @@ def make_record(
             "shares": step_shares and dict(zip(_PHASES, step_shares, strict=True)),
             "loops": 1,
             "warm_up_steps": 8,
-            "blocks_by_process": [1],
+            "blocks_by_process": [len(process) for process in processes],
             "processes": None,
-            "blocks_seconds": [[0.01 * ratio, 0.01, 0.01, 0.01 * ratio]],
+            "blocks_seconds": np.concatenate(processes).tolist(),
         }
     if accuracy is not None:
         noisy = accuracy if correct is not None or checked.noise_kind == "none" else None

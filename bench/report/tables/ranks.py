@@ -45,7 +45,7 @@ def _ratio_text(results: Ranks) -> str:
     if results.ratio_to_one_rank_ci95 is None:
         return f"{results.ratio_to_one_rank:.2f} (no interval)"
     low, high = results.ratio_to_one_rank_ci95
-    return f"{results.ratio_to_one_rank:.2f} [{low:.2f}, {high:.2f}]"
+    return f"{results.ratio_to_one_rank:.2f} [{low:.2f}, {high:.2f}] (1 run)"
 
 
 def _listed(values: Sequence[Any] | None, show: Callable[[Any], str]) -> str:

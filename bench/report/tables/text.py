@@ -38,10 +38,19 @@ def ratio(value: float | None) -> str:
 
 
 def latency_ratio(row: pd.Series) -> str:
-    """Return the latency ratio of ``row`` with its interval, followed by ``noisy`` if it is unreliable."""
+    """Return the latency ratio of ``row`` with its interval and what that rests on, and ``noisy`` if it is unreliable.
+
+    For example ``0.86 [0.84, 0.88] (5 processes)``. An interval of one process leaves out how processes differ.
+    """
     low, high = row["latency.ratio_ci95"]
     noisy = " noisy" if pd.notna(row["latency.noisy_because"]) else ""
-    return f"{row['latency.ratio_to_bp']:.2f} [{low:.2f}, {high:.2f}]{noisy}"
+    return f"{row['latency.ratio_to_bp']:.2f} [{low:.2f}, {high:.2f}] ({processes_text(row)}){noisy}"
+
+
+def processes_text(row: pd.Series) -> str:
+    """Return the number of processes that the latency of ``row`` comes from: ``1 process``."""
+    count = len(row["latency.blocks_by_process"])
+    return f"{count} process{'' if count == 1 else 'es'}"
 
 
 def mean_percent(shares: pd.Series) -> str:

@@ -43,7 +43,7 @@ def test_the_table_shows_bound_and_measurement() -> None:
         "ranks": 2,
         "threads per rank": "unset",
         "modules by rank": "5, 3",
-        "time / one rank's [95 %]": "0.70 [0.65, 0.75]",
+        "time / one rank's [95 %]": "0.70 [0.65, 0.75] (1 run)",
         "bound": "0.60",
         "busy by rank, %": "90; 80",
         "peak activation bytes, largest rank": "3,000",
