@@ -31,12 +31,15 @@ def report(
     from bench.report import write_report  # pandas and seaborn take a second to load
 
     path = out_file or Path("reports") / f"{files[0].stem}.html"
-    summary = write_report(files, path, figures, markdown)
+    warnings: list[str] = []
+    summary = write_report(files, path, figures, markdown, warnings.append)
     console = err if standard_stream(path) is sys.stdout else out  # a page on standard output stays alone there
     if not quiet:
         # In parts, so that a terminal of 80 columns shows them whole: costs, then each rate of label noise.
         for columns in _parts(list(summary.columns)):
             _print_table(console, summary[columns])
+        for warning in warnings:
+            err.print(f"warning: {warning}", markup=False, highlight=False)
     console.print(str(path.resolve()), markup=False, highlight=False)
 
 

@@ -38,9 +38,9 @@ def draw_costs(frame: pd.DataFrame) -> list[Figure]:
 
 
 def with_ratio_interval(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return ``rows`` with the latency ratio as ``y``, its interval as ``low`` and ``high``, what it rests on, a verdict.
+    """Return ``rows`` with the latency ratio as ``y``, and its interval as ``low`` and ``high``.
 
-    The last two are the columns ``basis``, such as ``1 process``, and ``verdict``.
+    The column ``basis`` says what the interval rests on, such as ``1 process``, and ``verdict`` whether it is noisy.
     """
     intervals = pd.DataFrame(rows["latency.ratio_ci95"].tolist(), index=rows.index, columns=["low", "high"])
     verdict = rows["latency.noisy_because"].notna().map({True: "noisy", False: ""})
@@ -48,7 +48,7 @@ def with_ratio_interval(rows: pd.DataFrame) -> pd.DataFrame:
         y=rows["latency.ratio_to_bp"],
         low=intervals["low"],
         high=intervals["high"],
-        basis=[processes_text(row) for _, row in rows.iterrows()],
+        basis=rows["latency.blocks_by_process"].map(len).map(processes_text),
         verdict=verdict,
     )
 

@@ -44,12 +44,16 @@ def latency_ratio(row: pd.Series) -> str:
     """
     low, high = row["latency.ratio_ci95"]
     noisy = " noisy" if pd.notna(row["latency.noisy_because"]) else ""
-    return f"{row['latency.ratio_to_bp']:.2f} [{low:.2f}, {high:.2f}] ({processes_text(row)}){noisy}"
+    return interval_text(row["latency.ratio_to_bp"], low, high, len(row["latency.blocks_by_process"])) + noisy
 
 
-def processes_text(row: pd.Series) -> str:
-    """Return the number of processes that the latency of ``row`` comes from: ``1 process``."""
-    count = len(row["latency.blocks_by_process"])
+def interval_text(value: float, low: float, high: float, processes: int) -> str:
+    """Return a latency ratio with the ends of its interval and the number of processes that it rests on."""
+    return f"{value:.2f} [{low:.2f}, {high:.2f}] ({processes_text(processes)})"
+
+
+def processes_text(count: int) -> str:
+    """Return a number of processes: ``1 process``."""
     return f"{count} process{'' if count == 1 else 'es'}"
 
 
