@@ -43,9 +43,7 @@ from bench.cli.progress import describe
 from bench.config.check import changed
 from bench.config.sweep import Sweep
 from bench.errors import ConfigError
-from bench.execute.jobs import check_jobs
 from bench.execute.run import Summary
-from bench.machine.system import this_system
 from bench.store.file import read_records
 from bench.store.record import Record
 from bench.store.text_file import refuse_overlaps, write_text
@@ -128,7 +126,6 @@ def repeat(
     if dry_run:
         print_cells(sweep)
         return
-    check_jobs(sweep.cells, course.jobs, pin, this_system())
     place = folder or Path("results") / "repeat" / sweep.name
     files = [place / f"{number}.jsonl" for number in range(1, times + 1)]
     outputs = [*files, *_summaries(place)]
@@ -177,6 +174,13 @@ def _compare_existing(files: Sequence[Path], folder: Path | None, as_json: bool)
 
 
 def _summaries(folder: Path) -> list[Path]:
+    """The files that the result is written to.
+
+    Raises:
+        ConfigError: ``folder`` is something else.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--out {folder} is not a folder; legal: a folder, which may not exist yet")
     return [folder / "summary.json", folder / "summary.md"]
 
 

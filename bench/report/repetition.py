@@ -28,8 +28,8 @@ _ROWS: tuple[tuple[str, Callable[[Consistency], str]], ...] = (
 )
 NOTE = (
     "Few runs make the share that hold the median too large, because each takes part in it: with two runs, honest "
-    "intervals give 98 %. Of pairs of honest intervals, 5 % differ by Welch's t test. With five processes a run, 8 to 9 % "
-    "differ if 1.96 standard errors are the limit, and 2 to 3 % if half a width is taken for 1.96 standard errors."
+    "intervals give 98 %. Of pairs of honest intervals, 5 % differ by Welch's t test. With five processes a run, 8 to "
+    "9 % differ if 1.96 standard errors are the limit, and 2 to 3 % if half a width is taken for 1.96 standard errors."
 )
 
 
