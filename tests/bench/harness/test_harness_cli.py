@@ -29,7 +29,8 @@ from bench.config.sweep import load_sweep, suite_names
         (
             "repeat",
             "SUITE --from FILE --times --out --set --only --processes --data-root --download --cell-timeout "
-            "--memory-limit --threads --ranks --pin --retries --retry-failed --no-frontier --strict --dry-run --json --quiet",
+            "--memory-limit --threads --ranks --pin --retries --retry-failed --no-frontier --strict --dry-run --json "
+            "--quiet",
         ),
         ("report", "FILE --out --figures --markdown --quiet"),
         ("doctor", "--json --strict"),
