@@ -53,7 +53,7 @@ def assert_commands_run(page: Path, folder: Path) -> None:
     """Runs the commands of ``page`` in order in ``folder``, with its examples; long sweeps are listed only."""
     write_files(page, folder)
     for command, *rest in commands(page):
-        is_long = command == "run" and rest[0] in LONG_SUITES and "latency_seconds=0.3" not in rest
+        is_long = command in ("run", "repeat") and rest[0] in LONG_SUITES and "latency_seconds=0.3" not in rest
         if command == "report" and not (folder / rest[0]).exists():
             assert rest[0].startswith(("results/reference/", "results/mine")), rest
             continue

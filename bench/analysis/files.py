@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.errors import StoreError
-from bench.store.file import read_records
+from bench.store.file import Contents, read_records
 from bench.store.latest import latest_records
 from bench.store.record import Record
 
 
-def read_files(files: Sequence[Path]) -> tuple[list[Record], list[str]]:
-    """Return the record of each id that counts, and warnings on lines and records that were left out.
+def read_files(files: Sequence[Path]) -> tuple[list[Contents], list[Record], list[str]]:
+    """Return what each file holds, the record of each id that counts, and warnings on what was left out.
 
     Of records with one id, :func:`bench.store.latest.latest_records` says which counts.
 
@@ -32,4 +32,4 @@ def read_files(files: Sequence[Path]) -> tuple[list[Record], list[str]]:
             f"{superseded} records were left out because another one of the same cell is used: the last one in a file, "
             "and of several files the one that was created latest."
         )
-    return list(latest.values()), warnings
+    return contents, list(latest.values()), warnings

@@ -17,7 +17,7 @@ def summarise(
     shares: Shares | None = None,
     is_baseline: bool = False,
     unreliable_because: Sequence[str] = (),
-    baseline: str = "BP",
+    compared_with: str = "BP",
 ) -> Latency:
     """Ratio, interval, verdict and spread of the blocks of all processes.
 
@@ -29,14 +29,14 @@ def summarise(
         shares: goes into the result as it is.
         is_baseline: whether the cell is BP's, whose ratio should be 1.
         unreliable_because: reasons that are known beside the samples.
-        baseline: what the cell is compared with, in the words of ``noisy_because``.
+        compared_with: what the cell is compared with, in the words of ``noisy_because``.
     """
     processes = _blocks(samples)
     blocks = np.concatenate(processes)
     own, baseline = blocks[:, [0, 3]], blocks[:, [1, 2]]
     ratio = ratio_of(processes)
     timed = [_timed_process(sample) for sample in samples]
-    reasons = [*unreliable_because, noisy_because(processes, ratio, is_baseline, timed, baseline)]
+    reasons = [*unreliable_because, noisy_because(processes, ratio, is_baseline, timed, compared_with)]
     return Latency(
         median_seconds=float(np.median(own)),
         iqr_seconds=_iqr(own),

@@ -18,7 +18,7 @@ def summarise_predictions(
         batch_size: images in a prediction.
         is_plain: whether both networks are one, whose ratio should be 1.
     """
-    times = summarise(samples, batch_size, is_baseline=is_plain, baseline="the plain network")
+    times = summarise(samples, batch_size, is_baseline=is_plain, compared_with="the plain network")
     return Inference(
         **counted.model_dump(),
         median_seconds=times.median_seconds,

@@ -1,7 +1,10 @@
 """Rows of cells that ran on several ranks, and whether these are faster than one rank."""
 
 import math
+from collections.abc import Sequence
+from itertools import accumulate
 
+import numpy as np
 import pandas as pd
 
 from bench.analysis.inference.comparison import Comparison, NotMeasured, Outcome
@@ -9,7 +12,9 @@ from bench.analysis.inference.sentence import sample
 from bench.analysis.inference.statistic import STATISTICS
 from bench.analysis.inference.units import estimate_over
 from bench.analysis.inference.verdict import Judged, Verdict, judge
+from bench.analysis.ratio import log_ratios
 from bench.analysis.series import series_names
+from bench.store.record import Ranks
 
 # Differences up to it do not matter: as in the claims on time.
 MARGIN_PERCENT = 3.0
@@ -27,8 +32,8 @@ def rows_on_several_ranks(frame: pd.DataFrame) -> pd.DataFrame:
     Their series omit the number of ranks: a figure draws it as an axis, and a table has a column for it.
 
     The verdict is ``faster``, ``slower``, ``same within 3 %`` or ``undecided``, with the sample in brackets. Rows that
-    differ only in the seed are its processes; all cells are one family of comparisons. One process says nothing of
-    others, so a single row is undecided, whatever the interval over its blocks.
+    differ only in the seed are further processes; all cells are one family of comparisons. One process says nothing of
+    others, so a cell of one is undecided, whatever the interval over its blocks.
     """
     if frame.empty:
         return frame
@@ -61,7 +66,16 @@ def _outcome(rows: pd.DataFrame) -> Outcome:
     quiet = measured[measured["latency.noisy_because"].isna()] if "latency.noisy_because" in measured else measured
     if quiet.empty:
         return NotMeasured("undecided (noisy)")
-    return estimate_over("processes", [[math.log(results.ratio_to_one_rank)] for results in quiet["rank_results"]])
+    return estimate_over("processes", [run for results in quiet["rank_results"] for run in _runs(results)])
+
+
+def _runs(results: Ranks) -> list[Sequence[float]]:
+    """Return the log-ratios of the blocks of each run; the ratio as one block where a record lacks them."""
+    counts, blocks = results.one_rank_blocks_by_process, results.one_rank_blocks_seconds
+    if counts is None or blocks is None:
+        return [] if results.ratio_to_one_rank is None else [[math.log(results.ratio_to_one_rank)]]
+    ends = list(accumulate(counts))
+    return [list(log_ratios(np.array(blocks[end - count : end]))) for count, end in zip(counts, ends, strict=True)]
 
 
 def _text(judged: Judged) -> str:

@@ -1,4 +1,4 @@
-"""Latency ratios: the median over blocks and its confidence interval."""
+"""Latency ratios: over processes, or over the blocks of one process, with a confidence interval."""
 
 import math
 from collections.abc import Sequence
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+
+from bench.analysis.inference.units import estimate_over
 
 # Blocks [n, 4]: seconds per step of (cell, BP, BP, cell); or values computed from them.
 Seconds = NDArray[np.float64]
@@ -38,30 +40,37 @@ def log_ratios(blocks: Seconds) -> Seconds:
 
 
 def ratio_of(processes: Sequence[Seconds]) -> Ratio:
-    """Return the median over processes of each process's median log-ratio, as a ratio with a 95 % interval.
+    """Return the latency ratio of a cell to BP, with a 95 % interval.
 
-    The interval is a hierarchical bootstrap with a fixed seed and 2000 resamples; a resample draws processes with
-    replacement, then blocks within each process. Percentiles of 2.5 and 97.5 % would be too narrow for few or dependent
-    samples, so the tails are moved outwards by two factors: the ratio of the t quantile to the normal quantile (the
+    The log-ratio of a process is the median over its blocks. With several processes, the ratio is the mean of their
+    log-ratios, and the interval is that of :func:`bench.analysis.inference.units.estimate_over`: Student's t over
+    processes, and no narrower than the spread of blocks within them explains.
+
+    With one process, the interval is a bootstrap over its blocks, so it leaves out all variation between processes.
+    It has a fixed seed and 2000 resamples. Percentiles of 2.5 and 97.5 % would be too narrow for few or dependent
+    blocks, so the tails are moved outwards by two factors: the ratio of the t quantile to the normal quantile (the
     expanded percentile interval of Hesterberg, The American Statistician 69, 2015), and the inflation of the standard
-    error by autocorrelation. The samples of the t quantile are the processes; with one process they are its blocks,
-    their number divided by the square of the inflation.
+    error by autocorrelation. The degrees of freedom are those of the number of blocks divided by the square of the
+    inflation.
 
     Args:
-        processes: the blocks ``[n, 4]`` of each process.
+        processes: the blocks ``[n, 4]`` of each process, one or more.
     """
     samples = [log_ratios(blocks) for blocks in processes]
-    generator = np.random.default_rng(0)
-    medians = np.stack([_resampled_medians(sample, generator) for sample in samples])  # [processes, resamples]
-    inflation = max(_inflation(sample) for sample in samples)
-    parts = len(samples[0]) / inflation**2
-    if len(samples) > 1:
-        parts = len(samples)
-        shape = medians.shape
-        medians = medians[generator.integers(0, shape[0], shape), generator.integers(0, shape[1], shape)]
-    tail = _tail(parts, inflation)
-    centre = float(np.median([np.median(sample) for sample in samples]))
-    low, high = np.quantile(np.median(medians, axis=0), [tail, 1 - tail])
+    if len(samples) == 1:
+        return _ratio_in_one_process(samples[0])
+    estimate = estimate_over("processes", samples)
+    interval = estimate.interval()
+    assert interval is not None  # noqa: S101 (two or more processes have a standard error)
+    return Ratio(*map(math.exp, (estimate.value, interval.low, interval.high)))
+
+
+def _ratio_in_one_process(sample: Seconds) -> Ratio:
+    """Return the median of the log-ratios ``[n]`` of one process as a ratio, with its bootstrap interval."""
+    inflation = _inflation(sample)
+    tail = _tail(len(sample) / inflation**2, inflation)
+    centre = float(np.median(sample))
+    low, high = np.quantile(_resampled_medians(sample, np.random.default_rng(0)), [tail, 1 - tail])
     return Ratio(math.exp(centre), math.exp(min(low, centre)), math.exp(max(high, centre)))
 
 

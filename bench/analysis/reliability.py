@@ -9,7 +9,8 @@ from bench.analysis.ratio import Ratio, Seconds, log_ratios
 from bench.store.record import TimedProcess
 
 FEWEST_BLOCKS = 10  # of all processes together
-_FEWEST_PER_PROCESS = 4  # so that a stall does not decide the median
+FEWEST_BLOCKS_IN_PROCESS = 2  # a block and its mirror image
+_FEWEST_TO_RUN = 4  # in each process, so that a stall does not decide its median
 # On an idle machine with two cores, 95 % of the cells of the suite "latency" (240 cells) had an interquartile range
 # below 0.07 of their median, and 98 % one below 0.2. With other jobs on the cores, 10 % of the cells were above 0.26.
 WIDEST_SPREAD = 0.25
@@ -30,7 +31,7 @@ _NORMAL_MAD = 1.4826  # standard deviation over median absolute deviation, for a
 
 def fewest_blocks(processes: int) -> int:
     """Return how many blocks each of so many processes runs at least: an even number, 10 in all, and 4 in each."""
-    return 2 * math.ceil(max(FEWEST_BLOCKS / processes, _FEWEST_PER_PROCESS) / 2)
+    return 2 * math.ceil(max(FEWEST_BLOCKS / processes, _FEWEST_TO_RUN) / 2)
 
 
 def noisy_because(
@@ -38,15 +39,19 @@ def noisy_because(
     ratio: Ratio,
     is_baseline: bool,
     timed: Sequence[TimedProcess] = (),
+    baseline: str = "BP",
 ) -> str | None:
     """Return why ``ratio`` is unreliable, as a sentence, or None if no check fails.
 
     The checks are:
 
-    - A process ran fewer than ten blocks.
-    - Step times vary: their interquartile range exceeds a quarter of their median.
-    - The ratio changed: a segment of the run, at least 30 % of it, has another median log-ratio than the rest. The
-      difference between neighbouring blocks gives the standard error, so no separate A/A run is needed.
+    - Fewer than ten blocks ran in all processes together, or fewer than two in one of them.
+    - Step times vary: their interquartile range exceeds a quarter of their median. A process of ten blocks or more is
+      judged alone. The few blocks of others are judged together, each step time divided by the median of its process:
+      one stall in four step times widens their interquartile range without a change of the machine.
+    - The ratio changed: a segment of a process, at least 30 % of its ten blocks or more, has another median log-ratio
+      than the rest. The difference between neighbouring blocks gives the standard error, so no separate A/A run is
+      needed. Where processes are shorter, a change shows between them, and the interval covers it.
     - The interval of BP compared with itself does not contain 1.
     - The threads did not have a core each, in some blocks or in all of them: the parallel efficiency was too low.
     - The threads of BP's step waited for each other asleep instead of spinning, as those of OpenMP do once there are
@@ -57,14 +62,19 @@ def noisy_because(
         ratio: the result of :func:`bench.analysis.ratio.ratio_of` for ``processes``.
         is_baseline: whether the cell is plain BP.
         timed: what else was measured in each process.
+        baseline: what the cell is compared with, in the words of the sentence.
     """
-    reasons = []
+    reasons = _too_few(processes)
     for number, blocks in enumerate(processes, start=1):
-        where = f" in process {number} of {len(processes)}" if len(processes) > 1 else ""
-        reasons += [f"{reason}{where}" for reason in _disturbances(blocks, fewest_blocks(len(processes)))]
+        if len(blocks) >= FEWEST_BLOCKS:
+            where = f" in process {number} of {len(processes)}" if len(processes) > 1 else ""
+            reasons += [f"{reason}{where}" for reason in (*_wide_spreads([blocks], baseline), *_changes(blocks))]
+    short = [blocks for blocks in processes if FEWEST_BLOCKS_IN_PROCESS <= len(blocks) < FEWEST_BLOCKS]
+    within = " within processes" if len(processes) > 1 else ""
+    reasons += [f"{reason}{within}" for reason in _wide_spreads(short, baseline)]
     if is_baseline and not ratio.low <= 1 <= ratio.high:
-        reasons.append(f"BP compared with itself has a ratio of {ratio}")
-    reasons += filter(None, (_shared_cores(timed), _asleep(timed)))
+        reasons.append(f"{baseline} compared with itself has a ratio of {ratio}")
+    reasons += filter(None, (_shared_cores(timed), _asleep(timed, baseline)))
     return "; ".join(reasons) or None
 
 
@@ -81,30 +91,52 @@ def _shared_cores(timed: Sequence[TimedProcess]) -> str | None:
     )
 
 
-def _asleep(timed: Sequence[TimedProcess]) -> str | None:
+def _asleep(timed: Sequence[TimedProcess], baseline: str) -> str | None:
     """Return that threads of BP's step waited asleep; None if they did not, or if nothing was measured."""
     switches = max((process.bp_usage.voluntary_switches for process in timed if process.bp_usage), default=0.0)
     if switches <= MOST_SWITCHES:
         return None
-    return f"threads of BP's step waited for each other asleep: {switches:.0f} voluntary context switches a step"
+    return (
+        f"threads of {baseline}'s step waited for each other asleep: {switches:.0f} voluntary context switches a step"
+    )
 
 
-def _disturbances(blocks: Seconds, fewest: int) -> list[str]:
-    """Return the failed checks of one process's blocks ``[n, 4]``."""
+def _too_few(processes: Sequence[Seconds]) -> list[str]:
+    """Return that too few blocks ran, in all processes together or in one of them."""
+    counts = [len(blocks) for blocks in processes]
     reasons = []
-    if len(blocks) < fewest:
-        reasons.append(f"only {len(blocks)} blocks ran, fewer than {fewest}")
-    for name, columns in (("the cell", [0, 3]), ("BP", [1, 2])):
-        low, middle, high = np.percentile(blocks[:, columns], [25, 50, 75])
+    if sum(counts) < FEWEST_BLOCKS:
+        where = f" in {len(counts)} processes" if len(counts) > 1 else ""
+        reasons.append(f"only {sum(counts)} blocks ran{where}, fewer than {FEWEST_BLOCKS}")
+    reasons += [
+        f"only {count} block{'' if count == 1 else 's'} ran in process {number} of {len(counts)}, fewer than "
+        f"{FEWEST_BLOCKS_IN_PROCESS}"
+        for number, count in enumerate(counts, start=1)
+        if len(counts) > 1 and count < FEWEST_BLOCKS_IN_PROCESS
+    ]
+    return reasons
+
+
+def _wide_spreads(processes: Sequence[Seconds], baseline: str) -> list[str]:
+    """Return whose step times vary, relative to the median of their process; none without processes."""
+    reasons = []
+    for name, columns in (("the cell", [0, 3]), (baseline, [1, 2])) if processes else ():
+        times = [blocks[:, columns] for blocks in processes]
+        low, middle, high = np.percentile(np.concatenate([own / np.median(own) for own in times]), [25, 50, 75])
         if high - low > WIDEST_SPREAD * middle:
             reasons.append(
                 f"the interquartile range of the times of {name} is {(high - low) / middle:.0%} of their median, more "
                 f"than {WIDEST_SPREAD:.0%}"
             )
-    difference, inside, outside = _most_different_segment(log_ratios(blocks))
-    if difference > _LARGEST_DIFFERENCE:
-        reasons.append(f"a segment of the run has a ratio of {math.exp(inside):.3f}, the rest {math.exp(outside):.3f}")
     return reasons
+
+
+def _changes(blocks: Seconds) -> list[str]:
+    """Return that the ratio changed during the blocks ``[n, 4]`` of one process; empty if it did not."""
+    difference, inside, outside = _most_different_segment(log_ratios(blocks))
+    if difference <= _LARGEST_DIFFERENCE:
+        return []
+    return [f"a segment of the run has a ratio of {math.exp(inside):.3f}, the rest {math.exp(outside):.3f}"]
 
 
 def _most_different_segment(values: Seconds) -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""The command line: ``sid-bench run | plan | report | claims | doctor | list``."""
+"""The command line: ``sid-bench run | repeat | plan | report | claims | doctor | list``."""
 
 import sys
 
@@ -9,6 +9,7 @@ from bench.cli.console import EXIT_ERROR, friendly, print_error
 from bench.cli.doctor import doctor
 from bench.cli.list import list_
 from bench.cli.plan import plan
+from bench.cli.repeat import repeat
 from bench.cli.report import report
 from bench.cli.run import run
 from bench.cli.streams import guard_streams, lost_output
@@ -22,6 +23,7 @@ app = typer.Typer(
     "message says why; 130 interrupted.",
 )
 app.command("run")(friendly(run))
+app.command("repeat")(friendly(repeat))
 app.command("plan")(friendly(plan))
 app.command("report")(friendly(report))
 app.command("claims")(friendly(claims))

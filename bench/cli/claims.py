@@ -33,7 +33,7 @@ def claims(
     from bench.analysis.inference.rows import claim_rows
 
     asked = load_claims(claims_file)
-    records, warnings = read_files(files)
+    _, records, warnings = read_files(files)
     rows = claim_rows(records, asked)
     for warning in warnings:
         err.print(f"warning: {warning}", markup=False, highlight=False)

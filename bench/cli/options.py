@@ -30,6 +30,36 @@ Only = Annotated[
 DataRoot = Annotated[
     Path | None, typer.Option(help="Directory with data sets, as torchvision lays them out, or image folders.")
 ]
+Processes = Annotated[int | None, typer.Option(min=1, help="Fresh processes for each latency, as --set processes=N.")]
+Download = Annotated[bool, typer.Option("--download", help="Download missing data sets into --data-root.")]
+CellTimeout = Annotated[float, typer.Option(min=0.001, help="Seconds until a cell is killed.")]
+MemoryLimit = Annotated[
+    str | None, typer.Option(help="What a cell may allocate, as in 2GiB. [default: nine tenths of what is free]")
+]
+Threads = Annotated[
+    int | None, typer.Option(metavar="N", help="Threads that torch computes with; the same as --set threads=N.")
+]
+Ranks = Annotated[
+    int | None, typer.Option(metavar="N", help="Processes that share each step; the same as --set ranks=N.")
+]
+Pin = Annotated[
+    bool,
+    typer.Option(
+        "--pin",
+        help="Bind each cell's process to as many CPUs as it has threads (all physical cores where threads is not "
+        "set). A record has the same id with and without it, so cells that are stored are not measured again.",
+    ),
+]
+Retries = Annotated[int, typer.Option(min=0, help="How often a cell that crashes is started again.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Measure cells again whose stored record is not ok.")]
+NoFrontier = Annotated[
+    bool, typer.Option("--no-frontier", help="Run cells that are larger than one that ran out of memory, too.")
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Exit with code 1 unless every cell is ok, those stored before included.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="List the cells and measure nothing.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and the summary only.")]
 
 _BYTES = TypeAdapter(ByteSize)
 

@@ -8,9 +8,9 @@ import typer
 from rich.progress import track
 
 from bench.cli.console import err, out
+from bench.cli.measure import print_left_out
 from bench.cli.options import DataRoot, Only, Overrides, Suite, parse_bytes
 from bench.cli.plan_table import print_rows
-from bench.cli.run import print_left_out
 from bench.config.sweep import load_sweep
 from bench.errors import ConfigError
 from bench.plan.rows import budget_rows, grid_rows, to_csv

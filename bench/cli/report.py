@@ -31,12 +31,15 @@ def report(
     from bench.report import write_report  # pandas and seaborn take a second to load
 
     path = out_file or Path("reports") / f"{files[0].stem}.html"
-    summary = write_report(files, path, figures, markdown)
+    warnings: list[str] = []
+    summary = write_report(files, path, figures, markdown, warnings.append)
     console = err if standard_stream(path) is sys.stdout else out  # a page on standard output stays alone there
     if not quiet:
         # In parts, so that a terminal of 80 columns shows them whole: costs, then each rate of label noise.
         for columns in _parts(list(summary.columns)):
             _print_table(console, summary[columns])
+        for warning in warnings:
+            err.print(f"warning: {warning}", markup=False, highlight=False)
     console.print(str(path.resolve()), markup=False, highlight=False)
 
 
@@ -69,8 +72,8 @@ def _print_table(console: Console, summary: Any) -> None:
 
 
 def _in_lines(text: str) -> str:
-    """Return a latency ratio or a difference in lines: a number with its interval, its verdict and its sample."""
+    """Return a latency ratio or a difference in lines: a number with its interval, its sample and its verdict."""
     if not text.startswith(("+", "-")):
-        return text.replace("] noisy", "]\nnoisy")
+        return text.replace("] (", "]\n(").replace(") noisy", ")\nnoisy")
     kept_together = re.sub(r"\[.*\]|\d+ (seed|image)s?", lambda found: found[0].replace(" ", _NO_BREAK), text)
     return "\n".join(textwrap.wrap(kept_together, _WIDTH)).replace(_NO_BREAK, " ")

@@ -1,9 +1,9 @@
 """Times the steps and the predictions of one or several cells in one process. Imports torch.
 
-The cells of a group differ only in what belongs to their methods (:mod:`bench.execute.groups`). They share one network,
-one optimizer and one batch, and BP's step is timed once for all of them, so each pair of methods is compared within one
-process. The order in which the steps are built, warmed up and run differs from process to process. Predictions are timed
-after the steps, each on a network of its own.
+The cells of a group differ only in what belongs to their methods (:mod:`bench.execute.groups`). They share a network,
+an optimizer and a batch, and BP's step is timed once for all of them, so each pair of methods is compared within one
+process. The order in which the steps are built, warmed up and run differs from process to process. Predictions are
+timed after the steps, each on a network of its own.
 """
 
 import gc

@@ -169,7 +169,12 @@ class UnfinishedCell:
             from bench.analysis.latency import ratio_of_samples
 
             ratio = ratio_of_samples(samples)
-            merged |= {"ratio_to_one_rank": ratio.value, "ratio_to_one_rank_ci95": (ratio.low, ratio.high)}
+            merged |= {
+                "ratio_to_one_rank": ratio.value,
+                "ratio_to_one_rank_ci95": (ratio.low, ratio.high),
+                "one_rank_blocks_by_process": [len(sample.blocks_seconds) for sample in samples],
+                "one_rank_blocks_seconds": [block for sample in samples for block in sample.blocks_seconds],
+            }
         return Ranks.model_validate({name: merged.get(name) for name in Ranks.model_fields})
 
     @staticmethod

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +11,8 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from bench.analysis.again import measured_again
+from bench.analysis.bp_times import disagreements_on_bp, drift_of_bp
 from bench.analysis.files import read_files
 from bench.analysis.frame import records_frame
 from bench.analysis.inference.rows import claim_rows
@@ -24,6 +26,7 @@ from bench.report.figures.style import Figure, drawing, with_own_ids
 from bench.report.figures.timeline import draw_timelines
 from bench.report.figures.tradeoff import draw_tradeoff
 from bench.report.tables.accuracy import accuracy_table
+from bench.report.tables.again import again_table
 from bench.report.tables.claims import claims_table, unmeasured_claims_table
 from bench.report.tables.costs import DISAGREEMENT_LIMIT, cost_table, unreliable_latency_table
 from bench.report.tables.failures import failure_table
@@ -37,7 +40,11 @@ from bench.store.text_file import refuse_overlaps, write_text
 
 
 def write_report(
-    files: Sequence[Path], page: Path, figures_folder: Path | None = None, markdown: Path | None = None
+    files: Sequence[Path],
+    page: Path,
+    figures_folder: Path | None = None,
+    markdown: Path | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
     """Write the report on ``files`` to ``page``.
 
@@ -46,6 +53,7 @@ def write_report(
         page: the HTML file to write.
         figures_folder: a folder for the figures as SVG files; None writes none.
         markdown: a file for the summary table as Markdown; None writes none.
+        warn: is called with each warning of the page when the page is written.
 
     Returns:
         The summary table, with one row per network and method.
@@ -54,12 +62,14 @@ def write_report(
         StoreError: a file cannot be read, is not a results file, or cannot be written; an output is an input or another
             output; or there is no record.
     """
-    records, warnings = read_files(files)
+    contents, records, warnings = read_files(files)
     if count_machines(records) > 1:
         warnings.append(
             "The records come from more than one machine or configuration. Absolute times cannot be compared between "
             "them; ratios to BP can, because each was measured within one process."
         )
+    drift = [drift.sentence for drift in drift_of_bp(records)]
+    drift += [disagreement.sentence for disagreement in disagreements_on_bp(records)]
     frame = records_frame(records)
     measured = frame[frame["status"] == "ok"]
     warnings += _disagreements(measured)
@@ -91,6 +101,8 @@ def write_report(
         costs=cost_table(measured),
         categories=category_table(measured),
         unreliable=unreliable_latency_table(measured),
+        drift=drift,
+        again=again_table(cell for content in contents for cell in measured_again(content.records)),
         accuracies=accuracy_table(measured),
         predictions=inference_table(measured),
         failures=failure_table(frame),
@@ -106,6 +118,9 @@ def write_report(
     refuse_overlaps([(name, path) for name, path, _ in outputs], files)
     for _, path, text in outputs:
         write_text(path, text)
+    if warn is not None:
+        for warning in (*warnings, *drift):
+            warn(warning)
     return summary
 
 

@@ -182,7 +182,7 @@ class Latency(_Frozen):
 
     ``blocks_seconds`` holds the raw samples: for each ABBA block, the seconds per step of (cell, BP, BP, cell), each
     the mean of ``loops`` steps. ``blocks_by_process`` is the number of blocks of each process, in order;
-    ``warm_up_steps`` is the sum over processes. ``ratio_ci95`` is a bootstrap interval over processes and blocks.
+    ``warm_up_steps`` is the sum over processes. ``ratio_ci95`` is an interval over processes; with one, over blocks.
     ``noisy_because`` is the reason why the ratio cannot be relied on, or None. ``processes`` has one entry per process;
     None in records that lack it.
     """
@@ -400,6 +400,9 @@ class Ranks(_Frozen):
         ratio_to_one_rank: step time divided by that of the same rule on one rank with the same number of threads per
             rank, from interleaved blocks of one run.
         ratio_to_one_rank_ci95: 95 % interval of the ratio.
+        one_rank_blocks_by_process: the number of blocks of each run of the ranks, in order; None in records that lack
+            them, as the next one.
+        one_rank_blocks_seconds: for each block the seconds per step of (all ranks, one rank, one rank, all ranks).
         bound: the smallest ratio that the schedule allows, from phases timed on one rank; None if unknown.
         busy_share: fraction of the step time in which a rank does not wait.
         peak_activation_bytes: None without the memory pass.
@@ -413,6 +416,8 @@ class Ranks(_Frozen):
     busy_share: list[Share] | None
     peak_activation_bytes: list[int] | None
     peak_total_bytes: list[int] | None
+    one_rank_blocks_by_process: list[int] | None = None
+    one_rank_blocks_seconds: list[tuple[float, float, float, float]] | None = None
 
     @model_validator(mode="after")
     def _has_a_value_per_rank(self) -> Self:

@@ -27,7 +27,7 @@ def make_record(
     by_epoch: Sequence[float] = (),
     correct: ArrayLike | None = None,
     correct_chosen: ArrayLike | None = None,
-    blocks: Sequence[Sequence[float]] | None = None,
+    blocks: Sequence[ArrayLike] | None = None,
     by_module: Sequence[float | None] | None = None,
     **fields: Any,
 ) -> Record:
@@ -48,8 +48,7 @@ def make_record(
         correct: which test images were predicted correctly after the last epoch, bool ``[images]``; ``accuracy`` is
             their share. Without it the accuracies are like those of a record of schema 3.
         correct_chosen: the same after the chosen epoch; ``correct`` if left out.
-        blocks: by process, the ratio to BP of each block; one block of one process with the ratio of ``latency`` if
-            left out.
+        blocks: of each process, the seconds per step ``[n, 4]`` of (cell, BP, BP, cell); one block if left out.
         by_module: the last test accuracy of each module; all as ``accuracy`` if left out.
         fields: other fields of the record.
     """
@@ -73,7 +72,7 @@ def make_record(
         }
     if latency is not None:
         ratio, low, high = latency
-        of_processes = [[ratio]] if blocks is None else blocks
+        processes = [[[0.01 * ratio, 0.01, 0.01, 0.01 * ratio]]] if blocks is None else list(map(np.asarray, blocks))
         parts["latency"] = {
             "median_seconds": 0.01 * ratio,
             "iqr_seconds": 0.001,
@@ -86,9 +85,9 @@ def make_record(
             "shares": step_shares and dict(zip(_PHASES, step_shares, strict=True)),
             "loops": 1,
             "warm_up_steps": 8,
-            "blocks_by_process": [len(own) for own in of_processes],
+            "blocks_by_process": [len(process) for process in processes],
             "processes": None,
-            "blocks_seconds": [[0.01 * one, 0.01, 0.01, 0.01 * one] for own in of_processes for one in own],
+            "blocks_seconds": np.concatenate(processes).tolist(),
         }
     if accuracy is not None:
         noisy = accuracy if correct is not None or checked.noise_kind == "none" else None

@@ -153,7 +153,7 @@ def test_claims_are_listed() -> None:
 
 
 def test_the_reference_records_give_a_verdict_for_every_claim() -> None:
-    records, _ = read_files(REFERENCES)
+    _, records, _ = read_files(REFERENCES)
     rows = claim_rows(records)
     assert [row.name for row in rows] == [claim.name for claim in load_claims()]
     assert {row.verdict for row in rows} <= VERDICTS
@@ -168,7 +168,7 @@ def test_the_reference_records_give_a_verdict_for_every_claim() -> None:
 
 def test_verdicts_follow_the_records() -> None:
     """Swapping the bytes of the two methods turns a supported claim around: nothing is typed in."""
-    records, _ = read_files(REFERENCES)
+    _, records, _ = read_files(REFERENCES)
     measured = [record for record in records if record.memory is not None and record.memory.peak_activation_bytes]
 
     def verdict(records: list[Record]) -> str:

@@ -27,11 +27,11 @@ seed = [0, 1]
 # The command line, with cells that are answered at once.
 SWEEP = """
 import sys
-import bench.cli.run
+import bench.cli.measure
 from bench.cli import main
 from harness_tools import OK, ScriptedExecutor
 
-bench.cli.run.make_executor = lambda settings: ScriptedExecutor(lambda cell: OK)
+bench.cli.measure.make_executor = lambda settings: ScriptedExecutor(lambda cell: OK)
 sys.argv[0] = "sid-bench"
 main()
 """

@@ -21,6 +21,11 @@ def total_bytes(record: Record) -> int | None:
     return None if record.memory is None else record.memory.peak_total_bytes
 
 
+def inference_bytes(record: Record) -> int | None:
+    """Return the peak bytes of a prediction in all; None without the inference pass."""
+    return None if record.inference is None else record.inference.peak_total_bytes
+
+
 def why_no_bytes(read: Read, entry: Entry) -> str | None:
     """Return why the bytes of a record cannot be used, or None."""
     size = read(entry.record)

@@ -6,7 +6,7 @@ from functools import partial
 from types import MappingProxyType
 
 from bench.analysis.inference.comparison import Outcome
-from bench.analysis.inference.costs import activation_bytes, compare_bytes, total_bytes, why_no_bytes
+from bench.analysis.inference.costs import activation_bytes, compare_bytes, inference_bytes, total_bytes, why_no_bytes
 from bench.analysis.inference.pairing import Entry
 from bench.analysis.inference.times import Timed
 from bench.analysis.inference.training import (
@@ -21,7 +21,7 @@ from bench.analysis.inference.usable import WhyNot
 from bench.analysis.inference.waits import compare_locked_shares, why_not_traced
 from bench.config.cell import Pass
 from bench.config.methods import BASELINE
-from bench.store.record import Latency, Record
+from bench.store.record import Inference, Latency, Record
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class OfOne:
     compare: Callable[[Sequence[Entry]], ByModule]
 
 
-def _bytes(read: Callable[..., int | None]) -> OfTwo:
+def _bytes(read: Callable[..., int | None], measured_in: Pass = "memory") -> OfTwo:
     why_not = partial(why_no_bytes, read)
-    return OfTwo("memory", (why_not, why_not), partial(compare_bytes, read))
+    return OfTwo(measured_in, (why_not, why_not), partial(compare_bytes, read))
 
 
 def _accuracies(first: When, second: When) -> OfTwo:
@@ -70,10 +70,15 @@ def _latency(record: Record) -> Latency | None:
     return record.latency
 
 
+def _inference(record: Record) -> Inference | None:
+    return record.inference
+
+
 OF_TWO: Mapping[str, OfTwo] = MappingProxyType(
     {
         "activation_bytes": _bytes(activation_bytes),
         "total_bytes": _bytes(total_bytes),
+        "inference_bytes": _bytes(inference_bytes, "inference"),
         "locked_share": OfTwo("latency", (why_not_traced, why_not_traced), compare_locked_shares, of_one_machine=True),
         "accuracy_last": _accuracies("last", "last"),
         "accuracy_chosen": _accuracies("chosen", "chosen"),
@@ -92,10 +97,6 @@ TIMED: Mapping[str, Timed] = MappingProxyType(
     {
         "step_time": Timed("latency", _latency, {"method": BASELINE}),
         "throughput": Timed("latency", _latency, {"method": BASELINE}, is_rate=True),
+        "inference_time": Timed("inference", _inference, {"method": BASELINE, "modules": 1}),
     }
-)
-
-# Those that no record holds, with the reason.
-NOT_RECORDED: Mapping[str, str] = MappingProxyType(
-    dict.fromkeys(("inference_bytes", "inference_time"), "records hold no costs of a prediction")
 )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from bench.analysis.inference.comparison import NotMeasured
-from bench.analysis.inference.measures import NOT_RECORDED, OF_ONE, OF_TWO, TIMED, OfOne
+from bench.analysis.inference.measures import OF_ONE, OF_TWO, TIMED, OfOne
 from bench.analysis.inference.pairing import (
     HOW_MEASURED,
     Entry,
@@ -43,8 +43,6 @@ class RecordProvider:
     def find(self, request: Request) -> Sequence[Found] | NotMeasured:
         """Return one entry per cell of the first method that has a counterpart, or why there is none."""
         name = request.statistic.name
-        if name in NOT_RECORDED:
-            return NotMeasured(NOT_RECORDED[name])
         measured_in = (TIMED.get(name) or OF_ONE.get(name) or OF_TWO[name]).measured_in
         own = [entry for entry in self._of_method(request.method) if is_in(entry, request.where)]
         cells = _cells([entry for entry in own if measured_in in entry.record.cell.passes], request, measured_in)

@@ -9,7 +9,7 @@ from bench.analysis.panels import slices
 from bench.report.figures.describe import data_table, ends_of_lines
 from bench.report.figures.panels import lines_in_panels
 from bench.report.figures.style import Figure, figure_svg
-from bench.report.tables.text import mebibytes
+from bench.report.tables.text import mebibytes, processes_text
 
 AXES = {"depth": "depth", "batch_size": "batch size", "modules": "number of modules"}
 
@@ -38,10 +38,19 @@ def draw_costs(frame: pd.DataFrame) -> list[Figure]:
 
 
 def with_ratio_interval(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return ``rows`` with the latency ratio as ``y``, its interval as ``low`` and ``high``, and a ``verdict``."""
+    """Return ``rows`` with the latency ratio as ``y``, and its interval as ``low`` and ``high``.
+
+    The column ``basis`` says what the interval rests on, such as ``1 process``, and ``verdict`` whether it is noisy.
+    """
     intervals = pd.DataFrame(rows["latency.ratio_ci95"].tolist(), index=rows.index, columns=["low", "high"])
     verdict = rows["latency.noisy_because"].notna().map({True: "noisy", False: ""})
-    return rows.assign(y=rows["latency.ratio_to_bp"], low=intervals["low"], high=intervals["high"], verdict=verdict)
+    return rows.assign(
+        y=rows["latency.ratio_to_bp"],
+        low=intervals["low"],
+        high=intervals["high"],
+        basis=rows["latency.blocks_by_process"].map(len).map(processes_text),
+        verdict=verdict,
+    )
 
 
 def _in_mebibytes(rows: pd.DataFrame) -> pd.DataFrame:
@@ -65,14 +74,15 @@ _COSTS = (
     _Cost(
         name="latency",
         title="Step latency relative to BP against",
-        caption="Median over interleaved ABBA blocks; bars are 95 % bootstrap intervals. The ratio of BP to itself "
-        "should be 1. Open markers are noisy and cannot be relied on.",
+        caption="Ratios from interleaved ABBA blocks; bars are 95 % intervals over processes. Where the data say 1 "
+        "process, they are intervals within one process, which leave out how processes differ. The ratio of BP to "
+        "itself should be 1. Open markers are noisy and cannot be relied on.",
         label="step latency / BP's",
         log_y=False,
         reference=1,
         measured="has_latency",
         prepare=with_ratio_interval,
-        columns={"y": "latency / BP", "low": "95 % from", "high": "95 % to", "verdict": "verdict"},
+        columns={"y": "latency / BP", "low": "95 % from", "high": "95 % to", "basis": "over", "verdict": "verdict"},
         quantity="latency relative to BP",
         show=lambda value: f"{value:.2f}",
     ),

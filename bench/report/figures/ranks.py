@@ -35,9 +35,9 @@ def draw_ranks(frame: pd.DataFrame) -> list[Figure]:
     drawn = Figure(
         "time-against-ranks",
         "Step time on several ranks relative to one rank",
-        "Values below 1 are faster than one rank with the same number of threads per rank; bars are 95 % intervals "
-        "over the blocks of one process, so the verdicts in the table below rest on several processes. "
-        "The bound (dashed) is the shortest time that the schedule allows, computed from phases timed on one rank.",
+        "Values below 1 are faster than one rank with the same number of threads per rank; bars are 95 % intervals, of "
+        "one run within it and of several over runs, on which the verdicts in the table below rest. The bound (dashed) "
+        "is the shortest time that the schedule allows, computed from phases timed on one rank.",
         svg,
         data_table(points, columns).replace("nan", "no interval"),
         ends_of_lines(points, "ranks", "time relative to one rank", lambda value: f"{value:.2f}"),

@@ -18,6 +18,7 @@ _COLUMNS = {
     "x": "latency / BP",
     "low": "95 % from",
     "high": "95 % to",
+    "basis": "over",
     "verdict": "verdict",
     "front": "Pareto front",
 }

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from bench.report.tables.cells import cell_columns, in_order, without_constant_columns
-from bench.report.tables.text import bytes_text, milliseconds, ratio, ratio_with_interval
+from bench.report.tables.text import bytes_text, milliseconds, noisy_interval_text, ratio
 
 
 def inference_table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -21,9 +21,13 @@ def inference_table(frame: pd.DataFrame) -> pd.DataFrame:
                 "peak total bytes": bytes_text(of["peak_total_bytes"]),
                 "total / plain": ratio(of["peak_total_bytes"] / of["plain_peak_total_bytes"]),
                 "prediction, ms": milliseconds(of["median_seconds"]),
-                "time / plain [95 %]": ratio_with_interval(of["ratio_to_plain"], of["ratio_ci95"], of["noisy_because"]),
-                "processes": len(of["blocks_by_process"]),
+                "time / plain [95 %]": _time_ratio(of),
                 "samples/s": f"{of['samples_per_second']:,.0f}",
             }
         )
     return without_constant_columns(pd.DataFrame(rows))
+
+
+def _time_ratio(of: pd.Series) -> str:
+    processes = len(of["blocks_by_process"])
+    return noisy_interval_text(of["ratio_to_plain"], of["ratio_ci95"], processes, of["noisy_because"])

@@ -46,7 +46,8 @@ def _ratio_text(results: Ranks) -> str:
     if results.ratio_to_one_rank_ci95 is None:
         return f"{results.ratio_to_one_rank:.2f} (no interval)"
     low, high = results.ratio_to_one_rank_ci95
-    return f"{results.ratio_to_one_rank:.2f} [{low:.2f}, {high:.2f}]"
+    runs = len(results.one_rank_blocks_by_process or [0])
+    return f"{results.ratio_to_one_rank:.2f} [{low:.2f}, {high:.2f}] ({runs} run{'' if runs == 1 else 's'})"
 
 
 def _listed(values: Sequence[Any] | None, show: Callable[[Any], str]) -> str:

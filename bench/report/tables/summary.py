@@ -22,6 +22,9 @@ _NOTE = (
     "with the most accuracies, and on the data and sizes of the latter the longest run, other optimizers and plain BP "
     "(one module), where they were measured"
 )
+_NOTE_ON_ONE_PROCESS = (
+    "An interval of a latency from 1 process is one within that process, which leaves out how processes differ"
+)
 _NOTE_ON_ACCURACIES = (
     "Differences are from BP on the same cell, and those of plain BP from BP with all modules. They are paired by seed "
     "and test image, and verdicts are corrected for all differences in the table (Holm). An interval over seeds only, "
@@ -52,9 +55,12 @@ def summary_table(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         for series in ordered_series(pd.concat([cell.costs, cell.accuracies]))
     ]
     table = pd.DataFrame(with_verdicts(rows))
-    return table.loc[
-        :, ~table.isin([NOT_MEASURED, BASELINE]).all()
-    ], f"{_NOTE}. {_NOTE_ON_ACCURACIES}" if rates else _NOTE
+    notes = [_NOTE]
+    if table["step latency / BP [95 %]"].str.contains("(1 process)", regex=False).any():
+        notes.append(_NOTE_ON_ONE_PROCESS)
+    if rates:
+        notes.append(_NOTE_ON_ACCURACIES)
+    return table.loc[:, ~table.isin([NOT_MEASURED, BASELINE]).all()], ". ".join(notes)
 
 
 def _of_one_kind(accuracies: pd.DataFrame) -> pd.DataFrame:

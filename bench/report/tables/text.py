@@ -38,15 +38,29 @@ def ratio(value: float | None) -> str:
 
 
 def latency_ratio(row: pd.Series) -> str:
-    """Return the latency ratio of ``row`` with its interval, followed by ``noisy`` if it is unreliable."""
-    return ratio_with_interval(row["latency.ratio_to_bp"], row["latency.ratio_ci95"], row["latency.noisy_because"])
+    """Return the latency ratio of ``row`` with its interval and what that rests on, and ``noisy`` if it is unreliable.
+
+    For example ``0.86 [0.84, 0.88] (5 processes)``. An interval of one process leaves out how processes differ.
+    """
+    processes = len(row["latency.blocks_by_process"])
+    return noisy_interval_text(
+        row["latency.ratio_to_bp"], row["latency.ratio_ci95"], processes, row["latency.noisy_because"]
+    )
 
 
-def ratio_with_interval(value: float, interval: tuple[float, float], noisy_because: str | None) -> str:
-    """Return a ratio of times with its interval, followed by ``noisy`` if there is a reason not to rely on it."""
-    low, high = interval
-    noisy = " noisy" if pd.notna(noisy_because) else ""
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]{noisy}"
+def noisy_interval_text(value: float, interval: tuple[float, float], processes: int, noisy_because: str | None) -> str:
+    """Return a ratio of times as :func:`interval_text` does, and ``noisy`` if there is a reason not to rely on it."""
+    return interval_text(value, *interval, processes) + (" noisy" if pd.notna(noisy_because) else "")
+
+
+def interval_text(value: float, low: float, high: float, processes: int) -> str:
+    """Return a latency ratio with the ends of its interval and the number of processes that it rests on."""
+    return f"{value:.2f} [{low:.2f}, {high:.2f}] ({processes_text(processes)})"
+
+
+def processes_text(count: int) -> str:
+    """Return a number of processes: ``1 process``."""
+    return f"{count} process{'' if count == 1 else 'es'}"
 
 
 def mean_percent(shares: pd.Series) -> str:

@@ -23,7 +23,7 @@ from harness_tools import (
 from typer.testing import CliRunner
 
 import bench.cli.app
-import bench.cli.run
+import bench.cli.measure
 from bench.config.cell import Cell
 from bench.execute.executor import ExecutorSettings
 from bench.execute.fork_client import ForkServer
@@ -83,7 +83,7 @@ def use_executor(monkeypatch: pytest.MonkeyPatch) -> UseExecutor:
     """Lets the command line make its executor with another factory."""
 
     def use(factory: ExecutorFactory) -> None:
-        monkeypatch.setattr(bench.cli.run, "make_executor", factory)
+        monkeypatch.setattr(bench.cli.measure, "make_executor", factory)
 
     return use
 

@@ -26,6 +26,12 @@ from bench.config.sweep import load_sweep, suite_names
             "SUITE --out --set --data-root --download --cell-timeout --memory-limit --threads --pin --retries "
             "--retry-failed --no-frontier --strict --dry-run --quiet",
         ),
+        (
+            "repeat",
+            "SUITE --from FILE --times --out --set --only --processes --data-root --download --cell-timeout "
+            "--memory-limit --threads --ranks --pin --retries --retry-failed --no-frontier --strict --dry-run --json "
+            "--quiet",
+        ),
         ("report", "FILE --out --figures --markdown --quiet"),
         ("doctor", "--json --strict"),
         ("list", "suites methods networks datasets axes"),
@@ -46,7 +52,7 @@ def test_help_mentions_every_option(cli: RunCli, monkeypatch: pytest.MonkeyPatch
 def test_help_lists_the_commands(cli: RunCli) -> None:
     ended = cli("--help")
     assert ended.exit_code == 0
-    for command in ("run", "report", "doctor", "list"):
+    for command in ("run", "repeat", "report", "doctor", "list"):
         assert command in ended.stdout
     assert cli().exit_code == 2, "no command is an error"
 

@@ -61,11 +61,11 @@ def test_names_that_are_not_utf_8_stand_as_escapes_on_the_page(tmp_path: Path) -
 # The command line in a process of its own, with cells that are answered at once.
 COMMANDS = """
 import os, sys
-import bench.cli.run
+import bench.cli.measure
 from bench.cli import main
 from harness_tools import OK, ScriptedExecutor
 
-bench.cli.run.make_executor = lambda settings: ScriptedExecutor(lambda cell: OK)
+bench.cli.measure.make_executor = lambda settings: ScriptedExecutor(lambda cell: OK)
 for arguments in (["run", "bad\\udcff.toml"],) * 2 + (["report", "--quiet", "results/bad\\udcff.jsonl"],):
     sys.argv = ["sid-bench", *arguments]
     try:

@@ -17,14 +17,15 @@ def steady(
     ratio: float = 1.0,
     autocorrelation: float = 0.3,
     heavy_tails: bool = False,
+    spread: float = SPREAD,
 ) -> Blocks:
     """Return blocks with jitter only; the log-ratios of neighbouring blocks have the given autocorrelation."""
     size = count + 50
     noise = generator.standard_t(3, size) / np.sqrt(3) if heavy_tails else generator.standard_normal(size)
-    scale = SPREAD * np.sqrt(1 - autocorrelation**2)
+    scale = spread * np.sqrt(1 - autocorrelation**2)
     log_ratio = np.log(ratio) + scale * signal.lfilter([1.0], [1.0, -autocorrelation], noise)[50:]
     level = np.log(0.01) + 0.02 * generator.standard_normal(count)
-    own, baseline = SPREAD * generator.standard_normal((2, count))
+    own, baseline = spread * generator.standard_normal((2, count))
     logs = [level + log_ratio + own, level + baseline, level - baseline, level + log_ratio - own]
     blocks: Blocks = np.exp(np.stack(logs, axis=1))
     return blocks

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from bench.measure.latency.sample import Sample
 from cells import methods_taking
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,7 +30,6 @@ from bench.measure.inference import (
     sample_inference,
     summarise_inference,
 )
-from bench.measure.latency.sample import Sample
 from bench.measure.memory.storages import StorageMeter, bytes_of
 from bench.plan.grid import shape_of
 from bench.report.page import write_report

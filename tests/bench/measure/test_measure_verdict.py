@@ -75,11 +75,68 @@ def test_each_failed_check_gives_its_reason() -> None:
     assert "a segment of the run has a ratio of" in str(verdict(contended(blocks, 0.5, 1.0, 0.3)))
 
 
-def test_the_reason_names_the_disturbed_process() -> None:
-    runs = [steady(np.random.default_rng(seed), 20) for seed in range(3)]
-    runs[1] = runs[1][:2]
-    because = noisy_because(runs, ratio_of(runs), is_baseline=False)
-    assert because == "only 2 blocks ran, fewer than 4 in process 2 of 3"
+def runs_of(machine: Machine, seed: int, processes: int, blocks: int) -> list[Blocks]:
+    generator = np.random.default_rng(seed)
+    return [machine(generator, blocks) for _ in range(processes)]
+
+
+@pytest.mark.parametrize("blocks", [2, 4])
+@pytest.mark.parametrize("machine", WELL_BEHAVED)
+def test_five_processes_of_few_blocks_on_a_steady_machine_are_rarely_called_noisy(machine: str, blocks: int) -> None:
+    alarms = alarms_for_bp = 0
+    for seed in range(200):
+        runs = runs_of(WELL_BEHAVED[machine], seed, 5, blocks)
+        ratio = ratio_of(runs)
+        alarms += noisy_because(runs, ratio, is_baseline=False) is not None
+        alarms_for_bp += noisy_because(runs, ratio, is_baseline=True) is not None
+    assert alarms == 0
+    assert alarms_for_bp <= 0.05 * 200
+
+
+@pytest.mark.parametrize("blocks", [2, 4])
+def test_step_times_that_spread_within_short_processes_are_named(blocks: int) -> None:
+    def wild(generator: np.random.Generator, count: int) -> Blocks:
+        spread: Blocks = steady(generator, count) * np.exp(0.6 * generator.standard_normal((count, 4)))
+        return spread
+
+    found = [str(noisy_because(runs := runs_of(wild, seed, 5, blocks), ratio_of(runs), False)) for seed in range(50)]
+    assert sum("the interquartile range of the times of BP is" in text for text in found) >= 45
+    assert all("within processes" in text for text in found if text != "None")
+
+
+def test_a_slow_process_is_no_spread_within_processes() -> None:
+    """A state of the machine that lasts for a whole process widens the interval instead."""
+    runs = runs_of(WELL_BEHAVED["jitter"], 0, 5, 4)
+    runs[2] = 1.9 * runs[2]
+    assert noisy_because(runs, ratio_of(runs), is_baseline=False) is None
+
+
+@pytest.mark.parametrize(
+    ("counts", "because"),
+    [
+        ((2, 2, 2, 2, 2), None),
+        ((4, 4, 4), None),
+        ((10, 1), "only 1 block ran in process 2 of 2, fewer than 2"),
+        ((2, 2, 2, 2), "only 8 blocks ran in 4 processes, fewer than 10"),
+        ((4, 4), "only 8 blocks ran in 2 processes, fewer than 10"),
+        (
+            (1, 2, 2),
+            "only 5 blocks ran in 3 processes, fewer than 10; only 1 block ran in process 1 of 3, fewer than 2",
+        ),
+        ((1,), "only 1 blocks ran, fewer than 10"),
+    ],
+)
+def test_blocks_are_counted_over_all_processes_and_in_each(counts: tuple[int, ...], because: str | None) -> None:
+    runs = [steady(np.random.default_rng(seed), count) for seed, count in enumerate(counts)]
+    assert noisy_because(runs, ratio_of(runs), is_baseline=False) == because
+
+
+def test_the_reason_names_the_process_in_which_the_ratio_changed() -> None:
+    runs = [steady(np.random.default_rng(seed), 40) for seed in range(3)]
+    runs[1] = contended(runs[1], 0.5, 1.0, 0.2)
+    because = str(noisy_because(runs, ratio_of(runs), is_baseline=False))
+    assert because.startswith("a segment of the run has a ratio of")
+    assert because.endswith("in process 2 of 3")
 
 
 def test_blocks_without_jitter_are_not_noisy() -> None:

@@ -52,7 +52,7 @@ def test_the_table_shows_bound_and_measurement() -> None:
         "ranks": 2,
         "threads per rank": "unset",
         "modules by rank": "5, 3",
-        "time / one rank's [95 %]": "0.70 [0.65, 0.75]",
+        "time / one rank's [95 %]": "0.70 [0.65, 0.75] (1 run)",
         "verdict": "undecided (1 process, which gives no interval)",
         "bound": "0.60",
         "busy by rank, %": "90; 80",

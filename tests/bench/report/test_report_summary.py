@@ -60,7 +60,7 @@ def test_the_summary_shows_the_largest_cell_and_the_one_with_accuracies_in_rows_
     table = summary_of(made_records)
     large = row_of(table, "sid-streamed", "depth 64", "modules 64", "hidden 256", "batch 512")
     assert large["activations / BP"] == f"{100 / 64000:.3f}"
-    assert large["step latency / BP [95 %]"] == "0.90 [0.85, 0.95]"
+    assert large["step latency / BP [95 %]"] == "0.90 [0.85, 0.95] (1 process)"
     assert large[LAST] == large[DIFFERENCE] == ABSENT
     small = row_of(table, "sid-streamed", "depth 4", "modules 4", "batch 128", "10 epochs")
     assert (small[LAST], small[CHOSEN]) == ("93.0", "93.0")
@@ -109,7 +109,7 @@ def test_an_accuracy_of_the_largest_cell_stands_beside_its_costs_even_if_another
 def test_costs_without_those_of_bp_are_shown_beside_an_accuracy() -> None:
     table = summary_of([timed("sid-streamed", 2), *trained("sid-streamed", 0.9)])
     assert table[[ACTIVATIONS, "step latency / BP [95 %]", LAST]].to_numpy().tolist() == [
-        ["2.00", "0.90 [0.80, 1.00]", "90.0"]
+        ["2.00", "0.90 [0.80, 1.00] (1 process)", "90.0"]
     ]
     assert "activations / BP" not in table
 

@@ -55,7 +55,9 @@ def reason(*arguments: Any, **where: Any) -> str:
 
 def timed(method: str, *processes: float, **fields: Any) -> Record:
     cell = {"method": method, **TIMING} | fields.pop("cell", {})
-    blocks = [[ratio * shift for shift in (0.99, 1.0, 1.01)] for ratio in processes]
+    blocks = [
+        [(0.01 * ratio * shift, 0.01, 0.01, 0.01 * ratio * shift) for shift in (0.99, 1.0, 1.01)] for ratio in processes
+    ]
     return make_record(cell, latency=(processes[0], processes[0], processes[0]), blocks=blocks, **fields)
 
 

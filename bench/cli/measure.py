@@ -1,0 +1,162 @@
+"""What ``run`` and ``repeat`` share: from options to a sweep, and from a sweep to stored records."""
+
+import contextlib
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+
+from bench.cli.console import EXIT_FAULT, err, out
+from bench.cli.options import with_axis
+from bench.cli.progress import BarWatcher, LineWatcher, note_lost_output
+from bench.config.datasets import load_dataset_row
+from bench.config.label import label
+from bench.config.sweep import Sweep, load_sweep
+from bench.execute.executor import ExecutorSettings
+from bench.execute.factory import make_executor
+from bench.execute.run import run_sweep
+from bench.execute.watcher import Summary, Watcher
+from bench.store.file import Store
+
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """How a sweep is measured; :func:`bench.execute.run.run_sweep` and ``ExecutorSettings`` describe the fields."""
+
+    data_root: Path | None
+    download: bool
+    timeout_seconds: float
+    memory_limit_bytes: int | None
+    pin: bool
+    retries: int
+    retry_failed: bool
+    frontier: bool
+    jobs: int = 1
+
+
+def sweep_of(
+    suite: str | None,
+    overrides: Sequence[str],
+    only: Sequence[str],
+    *,
+    threads: int | None,
+    ranks: int | None,
+    processes: int | None,
+) -> Sweep:
+    """The sweep that the options of a command name.
+
+    Raises:
+        ConfigError: there is none, or two options contradict each other.
+    """
+    given = list(overrides)
+    for axis, value in (("threads", threads), ("ranks", ranks), ("processes", processes)):
+        given = with_axis(given, axis, value)
+    return load_sweep(suite, given, only)
+
+
+@contextlib.contextmanager
+def interruptible(place: Path) -> Iterator[None]:
+    """Ends the command with code 130 and a message on Ctrl-C and on SIGTERM; the records are in ``place``."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print(f"interrupted; every finished cell is in {place}, and the same command goes on from there")
+        raise typer.Exit(_INTERRUPTED) from None
+
+
+def measure(sweep: Sweep, path: Path, course: Course, console: Console = out, *, quiet: bool = False) -> Summary:
+    """Measures the cells of ``sweep`` that ``path`` does not hold yet, and stores their records there.
+
+    Args:
+        sweep: what to measure.
+        path: the results file.
+        course: how.
+        console: where the progress is shown, if not by a bar on the terminal.
+        quiet: show no progress.
+    """
+    with Store(path) as store:
+        if store.contents.damaged_tail:
+            line = store.contents.lines
+            message = (
+                f"{path}, line {line}: the last line was cut short; it is now in {path}.damaged and its cell runs again"
+            )
+            err.print(message, markup=False, highlight=False)
+        settings = ExecutorSettings(
+            data_root=course.data_root,
+            download=course.download,
+            timeout_seconds=course.timeout_seconds,
+            memory_limit_bytes=course.memory_limit_bytes,
+            pin=course.pin,
+            preload=_modules_to_preload(sweep),
+        )
+        with make_executor(settings) as executor, _watcher(console, quiet) as watcher:
+            return run_sweep(
+                *(sweep, store, executor, watcher),
+                retry_failed=course.retry_failed,
+                retries=course.retries,
+                frontier=course.frontier,
+                jobs=course.jobs,
+            )
+
+
+def report_settings(summary: Summary) -> None:
+    """Warns of methods that changed the settings of torch, and of output that was lost."""
+    note_lost_output()
+    for method, changed in summary.settings_changed.items():
+        err.print(
+            f"warning: {method} and BP beside it ran under other settings of torch than other cells: {changed}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def fail_without_results(summaries: Sequence[Summary], strict: bool) -> None:
+    """Ends the command with code 1 if no cell of a sweep is ok, or with ``strict`` not every one."""
+    short = [summary for summary in summaries if summary.ok == 0 or (strict and summary.ok < summary.cells)]
+    for summary in short:
+        err.print(f"{summary.ok} of {summary.cells} cells are ok", markup=False, highlight=False)
+    if short:
+        raise typer.Exit(EXIT_FAULT)
+
+
+def print_left_out(sweep: Sweep) -> None:
+    """Says which methods take none of the cells, and why."""
+    for method, reason in sweep.left_out:
+        err.print(f"left out: {method}: {reason}", markup=False, highlight=False)
+
+
+def print_cells(sweep: Sweep) -> None:
+    """Lists the cells, one a line, and their number."""
+    for cell in sweep.cells:
+        out.print(f"{cell.id} {label(cell)} ({', '.join(cell.passes)})", markup=False, highlight=False)
+    out.print(f"{len(sweep.cells)} cells")
+
+
+def _modules_to_preload(sweep: Sweep) -> tuple[str, ...]:
+    """What loading the data needs beyond torch, so that it is loaded once and not in each cell."""
+    rows = {cell.dataset: load_dataset_row(cell.dataset) for cell in sweep.cells}
+    return tuple(sorted({module for row in rows.values() for module in row.preload}))
+
+
+@contextlib.contextmanager
+def _watcher(console: Console, quiet: bool) -> Iterator[Watcher]:
+    """A bar on a terminal, lines elsewhere, nothing if ``quiet``."""
+    if quiet:
+        yield Watcher()
+    elif err.is_terminal:
+        with BarWatcher(err) as bar:
+            yield bar
+    else:
+        yield LineWatcher(console)
+
+
+def _terminate(_signal: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
