@@ -11,8 +11,8 @@ from bench.config.check import is_baseline
 from bench.execute.messages import Answer, Request
 from bench.execute.rank_context import RankContext
 from bench.execute.settings_watch import SettingsWatch
+from bench.machine.allocators import malloc_variables
 from bench.machine.environment import torch_environment
-from bench.machine.malloc import malloc_variables
 from bench.measure.accuracy import measure_accuracy
 from bench.measure.latency.measure import measure_latency, sample_latency
 from bench.measure.latency.sample import Sample
