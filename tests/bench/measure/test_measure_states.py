@@ -14,7 +14,8 @@ from bench.config.check import make_cell
 from bench.execute.executor import ExecutorSettings
 from bench.execute.fork_executor import ForkServerExecutor
 from bench.execute.run import measure_cell
-from bench.machine.malloc import kept_memory, malloc_variables
+from bench.machine.allocators import malloc_variables
+from bench.machine.malloc import kept_memory
 from bench.store.record import Record, StepUsage, TimedProcess
 
 BLOCKS = np.full((20, 4), 0.01)
