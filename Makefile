@@ -9,7 +9,7 @@ bench: .venv/installed
 	$(BIN)/sid-bench report results/default.jsonl --out reports/default.html
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --ignore tests/benchmarks
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal --ignore tests/benchmarks
 	$(BIN)/python -m pytest tests/benchmarks
 
 lint: .venv/installed-dev

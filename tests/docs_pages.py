@@ -1,13 +1,17 @@
 """The pages of the documentation, their examples and their commands."""
 
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from bench.config.sweep import suite_names
+from bench.machine.allocators import ALLOCATORS, SYSTEM, find_library
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -21,23 +25,39 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
-def commands(page: Path) -> list[list[str]]:
-    """The arguments of every sid-bench command on ``page``."""
+def commands(page: Path) -> list[tuple[dict[str, str], list[str]]]:
+    """The environment variables and the arguments of every sid-bench command on ``page``."""
     lines = "\n".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
     found = [shlex.split(line, comments=True) for line in lines]
-    return [words[1:] for words in found if words and words[0].endswith("sid-bench")]
+    commands = []
+    for words in found:
+        variables = dict(word.split("=", 1) for word in takewhile(lambda word: "=" in word, words))
+        if len(words) > len(variables) and words[len(variables)].endswith("sid-bench"):
+            commands.append((variables, words[len(variables) + 1 :]))
+    return commands
 
 
-def sid_bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bench", *arguments],
+def sid_bench(folder: Path, commands: Sequence[tuple[Mapping[str, str], Sequence[str]]]) -> list[tuple[int, str, str]]:
+    """Runs commands in order in ``folder``, in one process; exit code, standard output and standard error of each."""
+    ended = subprocess.run(
+        [sys.executable, "-P", ROOT / "tests" / "docs_commands.py"],
         cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        input=json.dumps(commands),
         capture_output=True,
         text=True,
-        timeout=250,
+        timeout=280,
         check=False,
     )
+    assert ended.returncode == 0, ended.stderr
+    return [(code, output, errors) for code, output, errors in json.loads(ended.stdout)]
+
+
+def needs_library(word: str) -> bool:
+    """Whether ``word`` names an allocator that is not installed here."""
+    axis, _, values = word.partition("=")
+    wanted = set(values.split(",")) - {SYSTEM}
+    return axis == "allocator" and any(find_library(name) is None for name in ALLOCATORS if name in wanted)
 
 
 def write_files(page: Path, folder: Path) -> None:
@@ -49,14 +69,30 @@ def write_files(page: Path, folder: Path) -> None:
             (folder / name[1]).write_text(example, encoding="utf-8")
 
 
-def assert_commands_run(page: Path, folder: Path) -> None:
-    """Runs the commands of ``page`` in order in ``folder``, with its examples; long sweeps are listed only."""
+def assert_commands_run(page: Path, folder: Path, *, with_all_methods: bool) -> None:
+    """Runs the commands of ``page`` in order in ``folder``, with its examples; long sweeps are listed only.
+
+    Args:
+        page: of the documentation.
+        folder: where to run them, empty.
+        with_all_methods: otherwise plans, of which most name no method, are made for two.
+    """
     write_files(page, folder)
-    for command, *rest in commands(page):
+    chosen = []
+    written = set()
+    for variables, (command, *rest) in commands(page):
         is_long = command in ("run", "repeat") and rest[0] in LONG_SUITES and "latency_seconds=0.3" not in rest
-        if command == "report" and not (folder / rest[0]).exists():
+        if command == "report" and rest[0] not in written and not (folder / rest[0]).exists():
             assert rest[0].startswith(("results/reference/", "results/mine")), rest
             continue
-        ended = sid_bench(folder, command, *rest, *(["--dry-run"] if is_long and "--dry-run" not in rest else []))
-        assert ended.returncode == 0, (command, rest, ended.stdout, ended.stderr)
-        assert not re.search(r"\b(crashed|oom|timeout)\b", ended.stdout), (command, rest, ended.stdout)
+        if command == "run" and not is_long:
+            written.add(rest[rest.index("--out") + 1] if "--out" in rest else f"results/{rest[0]}.jsonl")
+        if command == "plan" and not with_all_methods and not any(word.startswith("method=") for word in rest):
+            rest += ["--set", "method=bp,sid-streamed"]
+        is_long = is_long or any(needs_library(word) for word in rest)
+        chosen.append((variables, [command, *rest, *(["--dry-run"] if is_long and "--dry-run" not in rest else [])]))
+    ended = sid_bench(folder, chosen)
+    assert len(ended) == len(chosen)
+    for words, (code, output, errors) in zip(chosen, ended, strict=True):
+        assert code == 0, (words, output, errors)
+        assert not re.search(r"\b(crashed|oom|timeout)\b", output), (words, output)

@@ -16,8 +16,8 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in LONGEST], ids=lambda page: page.name)
-def test_its_commands_run(page: Path, tmp_path: Path) -> None:
-    assert_commands_run(page, tmp_path)
+def test_its_commands_run(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    assert_commands_run(page, tmp_path, with_all_methods=request.config.getoption("--slow"))
 
 
 @each_page

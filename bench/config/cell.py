@@ -210,6 +210,14 @@ class Cell(BaseModel):
     ] = Field(
         None, description="an integer of 1 or more: threads that torch computes with; if unset, torch decides"
     )  # fmt: skip
+    allocator: Annotated[
+        Literal["system", "jemalloc", "tcmalloc", "mimalloc"],
+        Axis(bears_on=_LATENCY, process_memory=True, requirement=True, later=True, series="where several", text=_only),
+    ] = Field(
+        "system",
+        description="system (that of the C library, or what LD_PRELOAD names), jemalloc, tcmalloc or mimalloc: what "
+        "serves the memory of the cell's process; on Linux, where it is installed",
+    )
     ranks: Annotated[Size, Axis(paired=False, requirement=True, later=True)] = Field(
         1, description="an integer of 1 or more, at most modules: processes that share each step, for methods that can"
     )

@@ -8,8 +8,8 @@ from torch import Tensor
 from bench.config.cell import Cell
 from bench.execute.messages import Request
 from bench.execute.rank_context import RankContext
+from bench.machine.allocators import malloc_variables
 from bench.machine.environment import torch_environment
-from bench.machine.malloc import malloc_variables
 from bench.store.record import Data
 from bench.train.datasets.splits import Splits
 from bench.train.networks.build import build_network

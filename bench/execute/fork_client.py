@@ -2,7 +2,7 @@
 
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import NoReturn, Self
 
@@ -12,6 +12,7 @@ from bench.execute.forkserver import FAILED, READY
 from bench.execute.messages import Answer, Request
 from bench.execute.server_process import ServerProcess
 from bench.execute.servers import forget_server, kill_orphans, start_server
+from bench.machine.malloc import kept_memory
 from bench.machine.os_error import describe_os_error
 from bench.machine.search_path import python_command
 
@@ -33,11 +34,18 @@ class ForkServer:
         preload: modules that the server imports before the first request, in addition to those that every cell needs.
         command: the server's command line, to which two file descriptors and ``preload`` are appended; None for the
             server of :mod:`bench.execute.forkserver`.
+        environment: makes the server's environment variables, in addition to those of this process, when it starts.
     """
 
-    def __init__(self, preload: Sequence[str] = (), command: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        preload: Sequence[str] = (),
+        command: Sequence[str] | None = None,
+        environment: Callable[[], Mapping[str, str]] = kept_memory,
+    ) -> None:
         self._preload = preload
         self._command = command
+        self._environment = environment
         self._server: ServerProcess | None = None
         self._is_ready = False
         self._is_closed = False
@@ -55,7 +63,7 @@ class ForkServer:
         """Starts the server unless it runs already, and returns its process id before it has loaded torch.
 
         Raises:
-            BenchError: no process can be started, or :meth:`close` was called.
+            BenchError: no process can be started, ``environment`` refuses, or :meth:`close` was called.
         """
         return self._started().process.pid
 
@@ -64,7 +72,7 @@ class ForkServer:
 
         Raises:
             BenchError: no cell can run: the server cannot start, has failed itself, was killed with three cells in a
-                row, or was closed. The message says why.
+                row, or was closed, or ``environment`` refuses. The message says why.
         """
         with self._asking:
             server = self._started()
@@ -128,7 +136,7 @@ class ForkServer:
                 command = self._command or python_command("from bench.execute.forkserver import main; main()")
                 try:
                     self._other_children = children()
-                    self._server = start_server(command, self._preload)
+                    self._server = start_server(command, self._preload, self._environment())
                 except OSError as error:
                     reason = describe_os_error(error)
                     raise BenchError(f"no cell can run: no process can be started: {reason}") from error

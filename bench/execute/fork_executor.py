@@ -1,6 +1,7 @@
-"""The executor that runs each cell on this machine, in processes that are forked from a server."""
+"""The executor that runs each cell on this machine, in processes that are forked from a server for each allocator."""
 
 from collections.abc import Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -9,8 +10,10 @@ from bench.execute.executor import WHOLE, ExecutorSettings, Share
 from bench.execute.fork_client import ForkServer
 from bench.execute.groups import untimed_passes
 from bench.execute.messages import Answer, Limits, Request
+from bench.machine.allocators import ALLOCATORS, SYSTEM
 from bench.machine.doctor import CellWatch
 from bench.machine.environment import machine_environment
+from bench.machine.malloc import allocator_environment
 from bench.machine.pin import choose_cpus
 from bench.machine.system import System, this_system
 
@@ -23,7 +26,7 @@ class ForkServerExecutor:
 
     Args:
         settings: see :class:`~bench.execute.executor.ExecutorSettings`.
-        server: a server to use, which stays open; None for one of its own.
+        server: a server to use for cells with the system's allocator, which stays open; None for one of its own.
         system: the machine; None for the one that this process runs on.
         share: what its cells have of the machine.
 
@@ -41,14 +44,19 @@ class ForkServerExecutor:
         self._settings = settings
         self._share = share
         self._system = system or this_system()
-        self._server = server or ForkServer(settings.preload)
-        self._owns_server = server is None
+        self._servers = {
+            allocator: ForkServer(settings.preload, environment=partial(allocator_environment, allocator))
+            for allocator in ALLOCATORS
+        }
+        if server is not None:
+            self._servers[SYSTEM] = server
+        self._own_servers = [own for own in self._servers.values() if own is not server]
         if settings.pin:
             choose_cpus(self._system, None)  # refused before anything is measured, not at the first cell
 
     def check(self, cell: Cell) -> Answer:
         """Checks the data, the device and the compiler of ``cell`` in a process without a cell's limits."""
-        return self._server.ask(self._request([cell], _CHECK_LIMITS, task="check"))
+        return self._servers[cell.allocator].ask(self._request([cell], _CHECK_LIMITS, task="check"))
 
     def measure(self, cell: Cell) -> Answer:
         """Runs the passes of ``cell`` that are not timed; the environment also says what disturbed the machine."""
@@ -64,8 +72,9 @@ class ForkServerExecutor:
 
     def _watched(self, cells: Sequence[Cell], **work: Any) -> Answer:
         """Runs a process, and adds to each environment what it shares with others and what disturbed the machine."""
-        watch = CellWatch(self._system, own=[self._server.start()], alone=self._share.jobs == 1)
-        answer = self._server.ask(self._request(cells, self._limits_for(cells), **work))
+        server = self._servers[cells[0].allocator]
+        watch = CellWatch(self._system, own=[server.start()], alone=self._share.jobs == 1)
+        answer = server.ask(self._request(cells, self._limits_for(cells), **work))
         found: dict[str, str] | None = None
 
         def completed(one: Answer) -> Answer:
@@ -117,6 +126,6 @@ class ForkServerExecutor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Ends the server, and the cell that it may be running, unless the server was passed in."""
-        if self._owns_server:
-            self._server.close()
+        """Ends the servers, and the cells that they may be running, except for a server that was passed in."""
+        for server in self._own_servers:
+            server.close()

@@ -22,6 +22,7 @@ from bench.execute.jobs import can_run_beside_others, work_in_parallel
 from bench.execute.messages import SETTINGS_CHECK, Answer
 from bench.execute.unfinished import UnfinishedCell, make_record
 from bench.execute.watcher import Summary, Watcher
+from bench.machine.allocators import SYSTEM
 from bench.machine.environment import machine_environment
 from bench.store.file import Store
 from bench.store.journal import Journal
@@ -275,7 +276,9 @@ def _check_needs(cells: list[Cell], executor: Executor, watcher: Watcher) -> Non
     notes = set()
     for cell in cells:
         needs = tuple(value_of(cell, name) for name, row in axes().items() if row.requirement)
-        if needs in seen or (cell.dataset == "random" and cell.device == "cpu" and not cell.compile):
+        if needs in seen or (
+            cell.dataset == "random" and cell.device == "cpu" and not cell.compile and cell.allocator == SYSTEM
+        ):
             continue
         seen.add(needs)
         answer = executor.check(cell)

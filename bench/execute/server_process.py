@@ -3,12 +3,11 @@
 import os
 import selectors
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import BinaryIO
 
 from bench.execute.tail import Tail, drain
-from bench.machine.malloc import kept_memory
 from bench.machine.search_path import child_environment
 
 _CHUNK_BYTES = 1 << 16
@@ -23,12 +22,13 @@ class ServerProcess:
     Args:
         command: the command line without the file descriptors.
         arguments: what follows them.
+        environment: its environment variables, in addition to those of this process.
 
     Raises:
         OSError: no process or no pipe can be made.
     """
 
-    def __init__(self, command: Sequence[str], arguments: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         with ExitStack() as on_error, ExitStack() as always:
 
             def pipe(kept: int) -> tuple[int, int]:
@@ -45,7 +45,7 @@ class ServerProcess:
                 pass_fds=(request_reader, reply_writer),
                 stdin=subprocess.DEVNULL,
                 stderr=error_writer,
-                env=child_environment() | kept_memory(),
+                env=child_environment() | dict(environment),
                 start_new_session=True,  # so that Ctrl-C reaches the sweep only, which then ends the server
             )
             on_error.pop_all()

@@ -5,7 +5,7 @@ kills those orphans must know the servers that run.
 """
 
 import threading
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 
 from bench.execute.descendants import adopt_orphans, kill_children
 from bench.execute.server_process import ServerProcess
@@ -14,7 +14,7 @@ _lock = threading.Lock()
 _running: set[ServerProcess] = set()
 
 
-def start_server(command: Sequence[str], arguments: Sequence[str]) -> ServerProcess:
+def start_server(command: Sequence[str], arguments: Sequence[str], environment: Mapping[str, str]) -> ServerProcess:
     """Starts a fork server, see :class:`~bench.execute.server_process.ServerProcess`.
 
     Raises:
@@ -22,7 +22,7 @@ def start_server(command: Sequence[str], arguments: Sequence[str]) -> ServerProc
     """
     with _lock:  # no other thread takes the new process for an orphan
         adopt_orphans()
-        server = ServerProcess(command, arguments)
+        server = ServerProcess(command, arguments, environment)
         _running.add(server)
         return server
 

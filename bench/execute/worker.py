@@ -15,6 +15,7 @@ from bench.execute.rank_context import RankContext
 from bench.execute.rank_processes import run_ranks
 from bench.execute.settings_watch import SettingsWatch
 from bench.execute.timed_group import time_group
+from bench.machine.allocators import require_allocator
 from bench.train.compiled import require_compiler
 from bench.train.datasets.splits import load_splits
 from bench.train.load_code import load_code
@@ -52,6 +53,7 @@ def _work(request: Request, context: RankContext | None) -> Answer:
     set_threads(threads, cpus)
     use_device(cell.device, cell.ranks, None if context is None else context.rank)
     require_precision(cell)
+    require_allocator(cell.allocator)
     if cell.compile:
         require_compiler(cell.device)
     watch = SettingsWatch()

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import bench
+from bench.machine.allocators import loaded_allocator, malloc_variables
 from bench.machine.commit import commit_of
-from bench.machine.malloc import malloc_variables
 from bench.machine.nvml import driver_version
 from bench.machine.system import printable, this_system
 
 _PROJECT = "sid-bench"
 _PACKAGES = ("torch", "torchvision", "numpy")
-_ALLOCATORS = ("jemalloc", "tcmalloc", "mimalloc")
 _CUDA_ALLOCATOR_VARIABLES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
 _RECORDED_SETTINGS = (
     *("threads", "denormals_flushed", "deterministic_algorithms", "float32_matmul_precision"),
@@ -51,7 +50,7 @@ def machine_environment() -> dict[str, Any]:
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "cgroup_cpu_quota_cores": system.cpu_quota(),
         "cgroup_memory_limit_bytes": limit.limit_bytes if limit else None,
-        "memory_allocator": _allocator(variables.get("LD_PRELOAD", "")),
+        "memory_allocator": loaded_allocator(),
         "malloc_variables": malloc_variables(),
         "cuda_allocator_variables": {name: variables[name] for name in _CUDA_ALLOCATOR_VARIABLES if name in variables},
     }
@@ -74,6 +73,7 @@ def torch_environment(device: str) -> dict[str, Any]:
         "mkl": torch.backends.mkl.is_available(),
         "mkldnn": torch.backends.mkldnn.is_available(),
         "device": device,
+        "memory_allocator": loaded_allocator(),
     }
     if device != "cpu":
         properties = torch.cuda.get_device_properties(device)
@@ -99,11 +99,6 @@ def _libraries(build: str) -> dict[str, str | None]:
         "openmp": next((line for line in lines if line.startswith("OpenMP")), None),
         "cpu_capability": capability.partition(":")[2].strip() or None,
     }
-
-
-def _allocator(preloaded: str) -> str:
-    """The memory allocator that ``LD_PRELOAD`` names, or else the system's own."""
-    return next((name for name in _ALLOCATORS if name in preloaded), f"system ({platform.libc_ver()[0] or 'libc'})")
 
 
 def _version(package: str) -> str | None:

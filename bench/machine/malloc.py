@@ -9,9 +9,8 @@ import os
 import platform
 from collections.abc import Mapping
 
-from bench.machine.system import printable
+from bench.machine.allocators import GLIBC_TUNABLES, SYSTEM, Allocator, is_variable_of_system, preloading
 
-_GLIBC_TUNABLES = "GLIBC_TUNABLES"
 # Blocks of any size come from the heap, and the heap is never cut: a step takes the memory that the one before it left.
 _KEPT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**62), "MALLOC_TOP_PAD_": str(16 * 2**20)}
 
@@ -21,11 +20,17 @@ def kept_memory(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 
     They mean nothing to other allocators, and are left out where the C library is not glibc.
     """
-    is_set = any(name.startswith("MALLOC_") for name in environ) or "glibc.malloc" in environ.get(_GLIBC_TUNABLES, "")
+    tunables = environ.get(GLIBC_TUNABLES, "")
+    is_set = (
+        any(name != GLIBC_TUNABLES for name in filter(is_variable_of_system, environ)) or "glibc.malloc" in tunables
+    )
     return {} if is_set or platform.libc_ver()[0] != "glibc" else dict(_KEPT)
 
 
-def malloc_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables of this process that the C library's allocator reads."""
-    names = sorted(name for name in environ if name.startswith("MALLOC_") or name == _GLIBC_TUNABLES)
-    return {name: printable(environ[name]) for name in names}
+def allocator_environment(allocator: Allocator) -> dict[str, str]:
+    """Variables for a new process whose cells run with ``allocator``.
+
+    Raises:
+        ConfigError: it is not installed, see :func:`bench.machine.allocators.preloading`.
+    """
+    return kept_memory() if allocator == SYSTEM else preloading(allocator)

@@ -118,7 +118,10 @@ def test_text_that_the_encoding_lacks_is_written_as_escapes(folder: Path, enviro
     ended = shell("sid-bench run mine.toml --out 'é 🙂.jsonl'", folder, SWEEP, **environment)
     assert (ended.returncode, ended.stderr) == (0, b"")
     assert len(read_records(folder / "é 🙂.jsonl").records) == 2
-    ended = shell("sid-bench run mine.toml --only 'seed=é'", folder, **environment)
+
+
+def test_an_error_with_text_that_the_encoding_lacks_is_told(folder: Path) -> None:
+    ended = shell("sid-bench run mine.toml --only 'seed=é'", folder, **ENCODINGS[-1])
     assert ended.returncode == 2
     assert ended.stderr.startswith(b"error: --only seed=")
     assert b"Traceback" not in ended.stderr

@@ -21,7 +21,8 @@ _PHASES = {
     "s": ("optimizer", "#009e73"),
     "w": ("waiting for another rank", "#dddddd"),
 }
-_FEWEST_LANES = 4  # a panel has room for at least this many, so that a single lane is not too high
+# A panel has room for at least this many, so that a single lane is not too high, and title and axis have room.
+_FEWEST_LANES = 4
 _COLUMNS = 2
 _PANEL_WIDTH = 5.8
 _LANE_HEIGHT = 0.15
@@ -47,7 +48,7 @@ def _draw(rows: pd.DataFrame) -> Figure:
     lanes = {name: _lanes(trace) for name, trace in traces.items()}
     lines = -(-len(series) // _COLUMNS)
     columns = min(_COLUMNS, len(series))
-    height = _FRAME_HEIGHT + _LANE_HEIGHT * max(map(len, lanes.values()))
+    height = _FRAME_HEIGHT + _LANE_HEIGHT * max(_FEWEST_LANES, *map(len, lanes.values()))
     figure = MatplotlibFigure(figsize=(_PANEL_WIDTH * columns, height * lines), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False)
     lengths = {name: 1000 * max(trace.end_seconds) for name, trace in traces.items()}

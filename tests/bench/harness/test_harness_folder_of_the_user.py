@@ -91,7 +91,7 @@ def test_a_sweep_is_measured_in_a_folder_full_of_such_files(folder: Path, start:
     assert records[0].memory.peak_total_bytes == expected_bytes
 
 
-@pytest.mark.parametrize("start", ["script", "module"], indirect=True)
+@pytest.mark.parametrize("start", [pytest.param("script", marks=pytest.mark.slow), "module"], indirect=True)
 def test_a_plan_is_made_in_a_folder_full_of_such_files(folder: Path, start: str, expected_bytes: int) -> None:
     plan = start_in(folder, start, "plan", "tiny.toml", "--jobs", "1", "--out", "plan.csv")
     assert plan.returncode == 0, plan.stderr

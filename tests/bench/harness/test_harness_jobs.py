@@ -137,11 +137,11 @@ LITTERS = 'subprocess.Popen(["sleep", "600"], start_new_session=True)\ntime.slee
 
 @pytest.fixture
 def litter(tmp_path: Path, launcher: Launcher) -> Path:
-    """A sweep of twelve cells that leave processes behind."""
+    """A sweep of eight cells that leave processes behind."""
     plugins = write_plugin(tmp_path / "plugins", "litter", {"litters": method_source(LITTERS)})
     launcher.environment = bench_environment(plugins)
     axes = {"method": "litters", "passes": ["accuracy"], "threads": 1, "train_samples": 16}
-    return write_sweep(tmp_path / "sweep.toml", axes | {"seed": list(range(12))})
+    return write_sweep(tmp_path / "sweep.toml", axes | {"seed": list(range(8))})
 
 
 def wait_for_busy_server(run: subprocess.Popen[str], launcher: Launcher) -> int:
@@ -174,7 +174,7 @@ def test_jobs_survive_kills_of_their_servers_and_of_the_sweep(litter: Path, resu
     launcher.assert_none_survives()
     assert results.read_bytes().startswith(stored)
     records = sound_records(results)
-    assert sorted(record.cell.seed for record in records) == list(range(12))
+    assert sorted(record.cell.seed for record in records) == list(range(8))
     for record in records:
         assert record.status == "ok" or "fork server ended with code -9" in str(record.message)
 
@@ -196,7 +196,7 @@ def test_an_interrupt_ends_all_jobs_and_keeps_what_is_stored(litter: Path, resul
     launcher.assert_none_survives()
     records = sound_records(results)
     assert {record.status for record in records} == {"ok"}
-    assert len(records) < 12
+    assert len(records) < 8
 
 
 def test_jobs_whose_servers_cannot_start_end_the_sweep_with_one_error(tmp_path: Path, results: Path) -> None:

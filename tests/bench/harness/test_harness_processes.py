@@ -3,16 +3,7 @@
 from pathlib import Path
 
 import pytest
-from harness_tools import (
-    TINY,
-    RunCli,
-    bench_environment,
-    method_source,
-    run_bench,
-    sound_records,
-    write_plugin,
-    write_sweep,
-)
+from harness_tools import TINY, RunCli, sound_records, write_sweep
 from one_cell import measure_cell
 
 from bench.config.check import make_cell
@@ -34,18 +25,28 @@ def test_a_latency_in_three_processes_keeps_the_blocks_of_all(executor: ForkServ
     assert record.timing is not None
 
 
-def test_a_crash_in_the_second_process_is_recorded_and_the_sweep_goes_on(tmp_path: Path) -> None:
-    body = (
-        f"marker = pathlib.Path({str(tmp_path / 'pid')!r})\n"
-        "if not marker.exists(): marker.write_text(str(os.getpid()))\n"
-        "if marker.read_text() != str(os.getpid()): os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    plugins = write_plugin(tmp_path / "plugins", "second", {"dies-second": method_source(body)})
-    sweep = write_sweep(tmp_path / "sweep.toml", TIMED | {"method": ["dies-second", "bp"], "passes": ["latency"]})
-    results = tmp_path / "results.jsonl"
-    command = ["run", sweep, "--processes", "2", "--retries", "0", "--out", results]
-    ended = run_bench(*command, cwd=tmp_path, environment=bench_environment(plugins))
-    assert ended.returncode == 0, ended.stderr
+DIES_SECOND = """
+import os, pathlib, signal
+
+def own(network, images, labels, objective):
+    marker = pathlib.Path(__file__).with_name("pid")
+    if not marker.exists():
+        marker.write_text(str(os.getpid()))
+    if marker.read_text() != str(os.getpid()):
+        os.kill(os.getpid(), signal.SIGKILL)
+    from bench.train.rules.bp import train_end_to_end
+    return train_end_to_end(network, images, labels, None)
+"""
+
+
+def test_a_crash_in_the_second_process_is_recorded_and_the_sweep_goes_on(
+    measuring_cli: RunCli, tmp_path: Path, results: Path
+) -> None:
+    (tmp_path / "dies.py").write_text(DIES_SECOND, encoding="utf-8")
+    methods = {"method": [f"{tmp_path / 'dies.py'}:own", "bp"], "passes": ["latency"]}
+    sweep = write_sweep(tmp_path / "sweep.toml", TIMED | methods)
+    ended = measuring_cli("run", sweep, "--processes", "2", "--retries", "0", "--out", results)
+    assert ended.exit_code == 0, ended.stderr
     dead, alive = sound_records(results)
     assert dead.status == "crashed"
     assert str(dead.message).startswith("process 2 of 2: killed by signal 9")

@@ -28,13 +28,20 @@ FOREIGN = {
 }
 
 
-def test_a_last_line_cut_at_any_byte_is_moved_aside_and_records_can_be_appended(results: Path) -> None:
+def cuts(line: bytes, step: int) -> list[int]:
+    """Where to cut ``line``: its first and last bytes, each within a character, and every ``step``-th of the rest."""
+    ends = {*range(1, 20), *range(len(line) - 5, len(line))}
+    return [cut for cut in range(1, len(line)) if cut in ends or line[cut] >= 0x80 or cut % step == 0]
+
+
+@pytest.mark.parametrize("step", [11, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_last_line_cut_at_any_byte_is_moved_aside_and_records_can_be_appended(results: Path, step: int) -> None:
     good = [tiny_record(seed=0), tiny_record(seed=1)]
     head = write_records(results, good)
     last = tiny_record(message="cut inside é, 語 and 🙂", seed=2).line().encode()
     aside = results.with_name("results.jsonl.damaged")
     added = tiny_record(seed=3)
-    for cut in range(1, len(last)):
+    for cut in cuts(last, step):
         results.write_bytes(head + last[:cut])
         aside.unlink(missing_ok=True)
 
@@ -52,9 +59,10 @@ def test_a_last_line_cut_at_any_byte_is_moved_aside_and_records_can_be_appended(
         assert sound_records(results) == (*good, added), cut
 
 
-def test_a_first_line_cut_at_any_byte_is_moved_aside(results: Path) -> None:
+@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_first_line_cut_at_any_byte_is_moved_aside(results: Path, step: int) -> None:
     line = tiny_record().line().encode()
-    for cut in range(1, len(line)):
+    for cut in cuts(line, step):
         results.write_bytes(line[:cut])
         assert read_records(results).damaged_tail == line[:cut]
         if cut < 20 or cut % 10 == 0:

@@ -95,11 +95,12 @@ def test_no_built_in_method_changes_a_setting(method: str, executor: ForkServerE
     assert finding(record) is None
 
 
-def test_a_sweep_warns_of_a_method_that_changes_settings(cli: RunCli, tmp_path: Path) -> None:
+def test_a_sweep_warns_of_a_method_that_changes_settings(measuring_cli: RunCli, tmp_path: Path) -> None:
     file = tmp_path / "settings_rule.py"
     file.write_text(RULE.format(at_import="torch.use_deterministic_algorithms(True)", in_step="pass"))
     axes = TINY | {"method": ["bp", f"{file}:rule"], "dataset": "random", "depth": 1, "passes": ["memory"]}
-    ended = cli("run", write_sweep(tmp_path / "sweep.toml", axes), "--out", tmp_path / "results.jsonl", "--quiet")
+    sweep = write_sweep(tmp_path / "sweep.toml", axes)
+    ended = measuring_cli("run", sweep, "--out", tmp_path / "results.jsonl", "--quiet")
     assert ended.exit_code == 0
     assert ended.stderr.count("warning: ") == 1
     assert f"warning: {file}:rule and BP beside it ran under other settings of torch" in ended.stderr

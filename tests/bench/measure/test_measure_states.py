@@ -14,7 +14,8 @@ from bench.analysis.reliability import LEAST_EFFICIENCY, MOST_SWITCHES, noisy_be
 from bench.config.check import make_cell
 from bench.execute.executor import ExecutorSettings
 from bench.execute.fork_executor import ForkServerExecutor
-from bench.machine.malloc import kept_memory, malloc_variables
+from bench.machine.allocators import malloc_variables
+from bench.machine.malloc import kept_memory
 from bench.store.record import Record, StepUsage, TimedProcess
 
 BLOCKS = np.full((20, 4), 0.01)
@@ -85,7 +86,7 @@ STEPS = """
     from bench.config.check import make_cell
     from bench.measure.latency.measure import measure_latency
     from bench.train.step import build_step
-    cell = make_cell({"method": "sid-published", "dataset": "random", "depth": 8, "passes": ["latency"]})
+    cell = make_cell({"method": "sid-published", "dataset": "random", "depth": 4, "passes": ["latency"]})
     if %s:
         torch.zeros(10**6).add_(1)
         ended = threading.Event()
@@ -98,7 +99,7 @@ STEPS = """
         ready.wait()
     step = build_step(cell, (1, 28, 28), 10)
     batch = torch.zeros(128, 1, 28, 28), torch.zeros(128, dtype=torch.int64)
-    latency = measure_latency(step, step.baseline(), *batch, 0.2)
+    latency = measure_latency(step, step.baseline(), *batch, 0.01)
     print(latency.processes[0].bp_usage.voluntary_switches, "|", latency.noisy_because)
 """
 
@@ -117,16 +118,19 @@ def test_without_such_a_thread_bp_does_not_sleep() -> None:
     assert "asleep" not in reason
 
 
-def measured() -> Record:
-    axes = {"method": "sid-streamed", "dataset": "random", "depth": 2, "passes": ["latency"], "processes": 2}
+def measured(threads: int, processes: int) -> Record:
+    """The record of a cell whose tensors are too small to be shared between threads."""
+    sizes = {"depth": 1, "width": 8, "hidden": 8, "batch_size": 8, "latency_seconds": 0.01}
+    axes = {"method": "sid-streamed", "dataset": "random", "passes": ["latency"], **sizes}
+    cell = make_cell(axes | {"threads": threads, "processes": processes})
     with ForkServerExecutor(ExecutorSettings()) as executor:
-        record = measure_cell(make_cell(axes | {"latency_seconds": 0.01, "threads": 2}), executor)
+        record = measure_cell(cell, executor)
     assert record.status == "ok", record.message
     return record
 
 
 def test_a_record_says_what_each_process_used_and_how_its_allocator_was_set() -> None:
-    record = measured()
+    record = measured(threads=2, processes=2)
     assert record.latency is not None
     assert record.latency.processes is not None
     assert len(record.latency.processes) == 2
@@ -140,5 +144,5 @@ def test_a_record_says_what_each_process_used_and_how_its_allocator_was_set() ->
 
 def test_settings_of_the_user_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MALLOC_ARENA_MAX", "3")
-    assert measured().environment["malloc_variables"] == malloc_variables()
+    assert measured(threads=1, processes=1).environment["malloc_variables"] == malloc_variables()
     assert kept_memory({"GLIBC_TUNABLES": "glibc.malloc.arena_max=1"}) == {}

@@ -100,7 +100,7 @@ def small_cells(draw: st.DrawFn) -> Cell:
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(cell=small_cells(), round_to=st.sampled_from([1, 512]))
 def test_every_cell_is_predicted_to_the_byte(cell: Cell, round_to: int) -> None:
     assert predicted(cell, round_to) == measured(cell, round_to)
@@ -114,9 +114,9 @@ def test_a_cell_in_bfloat16_is_predicted_to_the_byte(method: str, network: str) 
     assert predicted(cell) != predicted(tiny(method, network=network, batch_size=9))
 
 
-def test_cells_of_the_memory_suite_with_small_batches_are_predicted_to_the_byte() -> None:
-    cells = [cell for cell in load_sweep("memory", ["batch_size=32"]).cells if cell.depth <= 16]
-    assert len(cells) >= 50
+def test_small_cells_of_the_memory_suite_are_predicted_to_the_byte() -> None:
+    cells = [cell for cell in load_sweep("memory", ["batch_size=32"]).cells if cell.depth <= 4]
+    assert {cell.method for cell in cells} == {cell.method for cell in load_sweep("memory").cells}
     assert [label(cell) for cell in cells if predicted(cell) != measured(cell)] == []
 
 
@@ -251,7 +251,7 @@ HUGE = """
 from pathlib import Path
 from bench.config.check import make_cell
 from bench.measure.memory.predict import predict_memory
-cell = make_cell({"method": "METHOD", "depth": 1024, "batch_size": 65536, "dataset": "random", "passes": ["memory"]})
+cell = make_cell({"method": "METHOD", "depth": 256, "batch_size": 262144, "dataset": "random", "passes": ["memory"]})
 memory = predict_memory(cell, (1, 28, 28), 10)
 status = Path("/proc/self/status").read_text().splitlines()
 print(memory.peak_total_bytes, next(line.split()[1] for line in status if line.startswith("VmHWM")))

@@ -92,20 +92,28 @@ def cell(network: str, **axes: Any) -> Cell:
     return make_cell({"network": network, **sizes, **axes})
 
 
+METHODS = ["bp", "sid-streamed", "sid-published", "bp-checkpoint", "bp-microbatch"]
+OWN = [
+    ("units", {}, 4, 4),
+    ("units", {"modules": 2}, 4, 2),
+    ("units", {"modules": 3, "cut": "balanced", "depth": 9}, 4, 3),
+    ("of_shape", {}, 3, 3),
+    ("of_shape", {"depth": 64, "modules": 2}, 3, 2),
+    ("whole", {"modules": 3}, 3, 3),
+    ("otherwise", {"modules": 2}, 2, 2),
+    ("own_cascade", {"modules": 2, "width": 9}, 2, 2),
+]
+
+
 @pytest.mark.parametrize(
-    ("attribute", "axes", "depth", "modules"),
+    ("attribute", "axes", "depth", "modules", "method"),
     [
-        ("units", {}, 4, 4),
-        ("units", {"modules": 2}, 4, 2),
-        ("units", {"modules": 3, "cut": "balanced", "depth": 9}, 4, 3),
-        ("of_shape", {}, 3, 3),
-        ("of_shape", {"depth": 64, "modules": 2}, 3, 2),
-        ("whole", {"modules": 3}, 3, 3),
-        ("otherwise", {"modules": 2}, 2, 2),
-        ("own_cascade", {"modules": 2, "width": 9}, 2, 2),
+        # Every method on one of each layout, and two of them on the others.
+        pytest.param(*own, method, marks=[] if at in (3, 7) or method in METHODS[:2] else pytest.mark.slow)
+        for at, own in enumerate(OWN)
+        for method in METHODS
     ],
 )
-@pytest.mark.parametrize("method", ["bp", "sid-streamed", "sid-published", "bp-checkpoint", "bp-microbatch"])
 def test_a_network_in_a_file_is_measured_and_planned_to_the_byte(
     networks: Path, attribute: str, axes: dict[str, Any], depth: int, modules: int, method: str
 ) -> None:

@@ -65,7 +65,7 @@ def any_record(draw: st.DrawFn) -> Record:
     )
 
 
-@settings(deadline=None, derandomize=True, max_examples=25)
+@settings(deadline=None, derandomize=True, max_examples=12)
 @given(st.lists(any_record(), min_size=1, max_size=8, unique_by=lambda record: record.id))
 def test_any_records_give_a_page(tmp_path_factory: pytest.TempPathFactory, records: list[Record]) -> None:
     page = page_of(records, tmp_path_factory.mktemp("any"))
@@ -90,7 +90,7 @@ def test_seeds_with_equal_accuracies_are_drawn(accuracy: float) -> None:
     assert names == ["accuracy-against-noise", "accuracy-by-epoch", "kl-by-module"]
 
 
-@pytest.mark.parametrize("name", [r"a$\foo$b", "$x_1$", "50 % {} _^", "a <b> & 'c'"])
+@pytest.mark.parametrize("name", [r"a$\foo$b $x_1$", "50 % {} _^ a <b> & 'c'"])
 def test_names_of_data_sets_are_drawn_as_they_are(name: str, tmp_path: Path) -> None:
     cells: list[dict[str, Any]] = [
         {"dataset": f"image-folder:{name}", "depth": depth, "noise_rate": rate}
@@ -139,14 +139,11 @@ def test_identifiers_in_text_are_not_changed() -> None:
 def test_figures_do_not_depend_on_the_users_configuration(made_file: Path, tmp_path: Path) -> None:
     (tmp_path / "matplotlibrc").write_text("font.size: 30\nlines.linewidth: 9\ntext.usetex: True\naxes.grid: False\n")
     configured = os.environ | {"MATPLOTLIBRC": str(tmp_path / "matplotlibrc"), "MPLBACKEND": "tkagg", "DISPLAY": ""}
-    for folder, environment in (("plain", dict(os.environ)), ("configured", configured)):
+    for folder in ("plain", "configured"):
         (tmp_path / folder).mkdir()
-        subprocess.run(
-            [sys.executable, "-c", WRITE_FIGURES, str(made_file), str(tmp_path / folder)],
-            env=environment,
-            check=True,
-            timeout=200,
-        )
+    command = [sys.executable, "-c", WRITE_FIGURES, str(made_file), str(tmp_path / "configured")]
+    subprocess.run(command, env=configured, check=True, timeout=200)
+    write_report([made_file], tmp_path / "plain" / "page.html", tmp_path / "plain")
     drawn = sorted((tmp_path / "plain").glob("*.svg"))
     assert drawn
     for figure in drawn:

@@ -116,3 +116,11 @@ def test_a_trace_of_several_steps_is_labelled() -> None:
     figure = draw_schedules(frame_of(traced("bp", BP), traced("sid-streamed", twice)))[0]
     assert ">sid-streamed: 2 steps<" in figure.svg
     assert "sid-streamed: 500 ms per step" in figure.alternative
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3])
+def test_few_lanes_leave_room_for_title_and_axis(lanes: int) -> None:
+    """Matplotlib warns of a figure that is too small, and the settings of pytest make an error of that."""
+    trace = in_a_row(*((f"{phase}{module}", 1.0) for phase in "fb" for module in range(1, lanes + 1)))
+    (figure,) = draw_schedules(frame_of(traced("bp", trace, modules=4)))
+    assert figure.svg.count(">bp<") == 1
