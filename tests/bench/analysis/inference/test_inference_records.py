@@ -10,7 +10,7 @@ from record_builder import in_a_row, made_data, made_ranks, make_record
 
 from bench.analysis.inference.comparison import Exact, NotMeasured, Outcome
 from bench.analysis.inference.estimate import Estimate
-from bench.analysis.inference.measures import NOT_RECORDED, OF_ONE, OF_TWO, TIMED
+from bench.analysis.inference.measures import OF_ONE, OF_TWO, TIMED
 from bench.analysis.inference.provider import Found, Request
 from bench.analysis.inference.records import RecordProvider
 from bench.analysis.inference.statistic import STATISTICS
@@ -69,7 +69,7 @@ def trained(method: str, seed: int, right: float, images: int = 100, **fields: A
 
 
 def test_every_statistic_has_one_measure() -> None:
-    tables = [set(OF_TWO), set(OF_ONE), set(TIMED), set(NOT_RECORDED)]
+    tables = [set(OF_TWO), set(OF_ONE), set(TIMED)]
     assert set.union(*tables) == set(STATISTICS)
     assert sum(map(len, tables)) == len(STATISTICS)
     assert {name for name, row in STATISTICS.items() if row.reference is not None} == set(OF_ONE)
@@ -356,5 +356,5 @@ def test_why_there_is_no_cell() -> None:
     assert reason("activation_bytes", records, depth=[5, 7]) == "there is no record of sid-streamed with depth = 5 or 7"
     assert reason("step_time", records) == "no record of sid-streamed has the pass 'latency'"
     assert reason("activation_bytes", records) == "there is no record of bp in a cell of sid-streamed"
-    assert reason("inference_bytes", records) == "records hold no costs of a prediction"
-    assert reason("inference_time", records) == "records hold no costs of a prediction"
+    assert reason("inference_bytes", records) == "no record of sid-streamed has the pass 'inference'"
+    assert reason("inference_time", records) == "no record of sid-streamed has the pass 'inference'"
