@@ -12,7 +12,7 @@ from unittest import mock
 
 from typer.testing import CliRunner
 
-import bench.cli.run
+import bench.cli.measure
 from bench.cli.app import app
 from bench.config.datasets import load_dataset_row
 from bench.execute.fork_client import ForkServer
@@ -22,7 +22,7 @@ PRELOAD = load_dataset_row("digits").preload
 
 
 def run(words: Sequence[str], server: ForkServer) -> tuple[int, str, str]:
-    make_executor = mock.patch.object(bench.cli.run, "make_executor", lambda it: ForkServerExecutor(it, server))
+    make_executor = mock.patch.object(bench.cli.measure, "make_executor", lambda it: ForkServerExecutor(it, server))
     with make_executor:
         ended = CliRunner().invoke(app, words)
     fault = "" if ended.exception is None or isinstance(ended.exception, SystemExit) else repr(ended.exception)

@@ -103,7 +103,7 @@ except Exception as error:
     assert printed(environment, code).startswith(reason.format(library))
 
     cell = make_cell(TINY | {"method": "bp", "dataset": "random", "allocator": "jemalloc"})
-    answer = server.ask(Request(task="check", cell=cell, limits=Limits(timeout_seconds=60)))
+    answer = server.ask(Request(task="check", cells=(cell,), limits=Limits(timeout_seconds=60)))
     assert answer.final
     assert str(answer.message).startswith(reason.format(find_library("jemalloc")))
 

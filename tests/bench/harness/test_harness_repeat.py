@@ -26,14 +26,16 @@ from record_builder import make_record
 
 from bench.config.cell import Cell
 from bench.execute.messages import Answer
+from bench.store.sample import Sample
 
 ONE = {"method": "sid-streamed", "dataset": "random", "passes": ["memory", "latency"], "latency_seconds": 0.01}
 LATENCY = TINY | {"dataset": "random", "passes": ["latency"]}
 
 
-def latency_of(cell: Cell, ratio: float) -> Answer:
-    record = make_record(cell.model_dump(), latency=(ratio, 0.9 * ratio, 1.1 * ratio))
-    return Answer(status="ok", work_seconds=0.0, latency=record.latency)
+def latency_of(ratio: float) -> Answer:
+    own = [0.01 * ratio * shift for shift in (0.95, 1.0, 1.0, 1.05, 1.0)] * 4
+    sample = Sample(blocks_seconds=[(seconds, 0.01, 0.01, seconds) for seconds in own], loops=1, warm_up_steps=4)
+    return Answer(status="ok", work_seconds=0.0, latency_sample=sample)
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def timing(script: Script) -> list[Cell]:
 
     def measure(cell: Cell) -> Answer:
         measured.append(cell)
-        return latency_of(cell, 1 + len(measured) / 100)
+        return latency_of(1 + len(measured) / 100)
 
     script(measure)
     return measured
@@ -138,7 +140,7 @@ def test_the_code_says_whether_cells_are_ok(
 
     def measure(cell: Cell) -> Answer:
         asked.append(cell)
-        return crash(final=True) if len(asked) in failing else latency_of(cell, 1.0)
+        return crash(final=True) if len(asked) in failing else latency_of(1.0)
 
     script(measure)
     arguments = ("repeat", suite, "--set", "depth=2,4", "--times", 2, "--out", tmp_path / "runs", *options)
@@ -225,7 +227,7 @@ def test_ctrl_c_ends_the_repetition_and_says_how_to_go_on(
         asked.append(cell)
         if len(asked) == 3:
             raise KeyboardInterrupt
-        return latency_of(cell, 1.0)
+        return latency_of(1.0)
 
     script(measure)
     folder = tmp_path / "runs"

@@ -46,6 +46,7 @@ OVERRIDES: dict[str, tuple[str, list[object]]] = {
     "seed": ("0,5", [0, 5]),
     "device": ("cuda:1", ["cuda:1"]),
     "threads": ("1,4", [1, 4]),
+    "allocator": ("system,jemalloc", ["system", "jemalloc"]),
     "processes": ("1,3", [1, 3]),
     "ranks": ("1,2", [1, 2]),
     "passes": ("latency,memory", [("memory", "latency")]),
