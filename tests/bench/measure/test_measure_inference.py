@@ -163,7 +163,7 @@ def test_a_method_without_logits_for_the_last_module_is_refused() -> None:
 def test_a_prediction_that_allocates_nothing_is_refused() -> None:
     step, images = build(make())
     kept = torch.zeros(6, 10)
-    with pytest.raises(BenchError, match="the prediction allocates no tensor|the training step runs no operator"):
+    with pytest.raises(BenchError, match=r"the prediction allocates no tensor|the training step runs no operator"):
         measure_inference_memory(dataclasses.replace(step, logits_by_module=lambda *_: iter([kept])), images)
 
 
