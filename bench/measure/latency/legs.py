@@ -14,7 +14,7 @@ from bench.measure.latency.probe import ParallelProbe
 from bench.measure.latency.usage import Usage, per_step, read_usage
 from bench.store.sample import Sample
 
-_WARM_UP_SECONDS = 0.1
+_WARM_UP_SECONDS = 0.2  # of all legs together
 _WARM_UP_LIMIT_SECONDS = 1.0
 _HALVES_AGREE = 0.1
 _LEG_SECONDS = 0.005
@@ -90,7 +90,7 @@ def sample_legs(
         LegError: a leg has raised an exception.
     """
     every = [*legs, baseline]
-    warm = [_warm_up(every, index, clock) for index in range(len(every))]
+    warm = [_warm_up(every, index, clock, _WARM_UP_SECONDS / len(every)) for index in range(len(every))]
     leg_seconds = max(_LEG_SECONDS, clock.resolution_seconds / _RESOLUTION_SHARE)
     loops = loops or max(1, math.ceil(leg_seconds / min(step_seconds for _, step_seconds in warm)))
     times: list[list[tuple[float, float]]] = [[] for _ in every]  # by leg, both times of each block
@@ -173,8 +173,8 @@ def _time(clock: Clock, legs: Sequence[Leg], order: Sequence[int], loops: int) -
     return [seconds / loops for seconds in clock.seconds_between(marks)], usage
 
 
-def _warm_up(legs: Sequence[Leg], leg: int, clock: Clock) -> tuple[int, float]:
-    """Doubles the steps until they take 0.1 s and their halves agree; returns the steps run and seconds per step.
+def _warm_up(legs: Sequence[Leg], leg: int, clock: Clock, least_seconds: float) -> tuple[int, float]:
+    """Doubles the steps until they take so long and their halves agree; returns the steps run and seconds per step.
 
     Raises:
         LegError: the leg has raised an exception.
@@ -185,8 +185,8 @@ def _warm_up(legs: Sequence[Leg], leg: int, clock: Clock) -> tuple[int, float]:
     while True:
         (first, second), _ = _time(clock, legs, [leg, leg], loops)
         steps += 2 * loops
-        is_stable = abs(first - second) <= _HALVES_AGREE * second and 2 * loops * second >= _WARM_UP_SECONDS
+        is_stable = abs(first - second) <= _HALVES_AGREE * second and 2 * loops * second >= least_seconds
         if is_stable or time.perf_counter() >= give_up:
             return steps, second
-        if 2 * loops * second < _WARM_UP_SECONDS:
+        if 2 * loops * second < least_seconds:
             loops *= 2

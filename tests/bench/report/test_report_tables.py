@@ -279,4 +279,4 @@ def test_predictions_are_compared_with_those_of_the_plain_network(frame: pd.Data
     assert (streamed["activations / plain"], streamed["total / plain"]) == ("1.500", "1.500")
     assert (streamed["prediction, ms"], streamed["samples/s"]) == ("20.000", "6,400")
     assert streamed["time / plain [95 %]"] == "2.00 [1.90, 2.10] (2 processes)"
-    assert table.loc["bp", "time / plain [95 %]"] == "1.25 [1.15, 1.35] noisy"
+    assert table.loc["bp", "time / plain [95 %]"] == "1.25 [1.15, 1.35] (2 processes) noisy"
