@@ -32,7 +32,12 @@ DataRoot = Annotated[
 ]
 Processes = Annotated[int | None, typer.Option(min=1, help="Fresh processes for each latency, as --set processes=N.")]
 Download = Annotated[bool, typer.Option("--download", help="Download missing data sets into --data-root.")]
-CellTimeout = Annotated[float, typer.Option(min=0.001, help="Seconds until a cell is killed.")]
+CellTimeout = Annotated[
+    float,
+    typer.Option(
+        min=0.001, help="Seconds until the process of a cell is killed; one that times N cells has N times as long."
+    ),
+]
 MemoryLimit = Annotated[
     str | None, typer.Option(help="What a cell may allocate, as in 2GiB. [default: nine tenths of what is free]")
 ]
