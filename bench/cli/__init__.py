@@ -1,4 +1,4 @@
-"""The command line: ``sid-bench run | repeat | plan | report | claims | doctor | list``."""
+"""The command line: ``sid-bench run | repeat | plan | report | claims | compare | doctor | list``."""
 
 from bench.machine.search_path import leave_out_current_folder
 

@@ -1,10 +1,11 @@
-"""The command line: ``sid-bench run | repeat | plan | report | claims | doctor | list``."""
+"""The command line: ``sid-bench run | repeat | plan | report | claims | compare | doctor | list``."""
 
 import sys
 
 import typer
 
 from bench.cli.claims import claims
+from bench.cli.compare import compare
 from bench.cli.console import EXIT_ERROR, friendly, print_error
 from bench.cli.doctor import doctor
 from bench.cli.list import list_
@@ -27,6 +28,7 @@ app.command("repeat")(friendly(repeat))
 app.command("plan")(friendly(plan))
 app.command("report")(friendly(report))
 app.command("claims")(friendly(claims))
+app.command("compare")(friendly(compare))
 app.command("doctor")(friendly(doctor))
 app.command("list")(friendly(list_))
 

@@ -17,6 +17,7 @@ from bench.errors import BenchError
 from bench.execute.continued import continue_cells
 from bench.execute.executor import Executor
 from bench.execute.frontier import why_skip
+from bench.execute.group_timer import GroupTimer
 from bench.execute.groups import in_groups
 from bench.execute.jobs import can_run_beside_others, work_in_parallel
 from bench.execute.messages import SETTINGS_CHECK, Answer
@@ -120,10 +121,11 @@ class _Course:
                 self._measure_untimed(one, executor)
         by_id = {one.cell.id: one for one in self.cells}
         groups = [[by_id[cell.id] for cell in group] for group in in_groups(one.cell for one in self._open)]
+        timer = GroupTimer(executor, self.watcher, self.retries, self._process_ended)
         for process in range(max((one.cell.processes for one in self._open), default=0)):
             for group in groups:
                 members = [one for one in group if self._is_open(one) and len(one.timed) == process]
-                self._time_group([one for one in members if not self._skip(one)], process, executor)
+                timer.time([one for one in members if not self._skip(one)], process)
 
     @property
     def _open(self) -> list[UnfinishedCell]:
@@ -144,8 +146,7 @@ class _Course:
     def _measure_untimed(self, one: UnfinishedCell, executor: Executor) -> None:
         self.watcher.process_begins([one.cell], None)
         one.ask(lambda: executor.measure(one.cell), self.retries)
-        self._keep(one)
-        self._ended([one], None)
+        self._process_ended([one], None)
 
     def _measure_in_parallel(self, cells: list[Cell], executor: Executor, jobs: int) -> None:
         """Measures cells at the same time and stores their records.
@@ -177,77 +178,16 @@ class _Course:
                     self.watcher.cell_waits(one.record())
                 else:
                     self.cells[places[one.cell.id]] = one
-                    self._keep(one)
-                    self._ended([one], None)
+                    self._process_ended([one], None)
 
-    def _time_group(self, group: list[UnfinishedCell], process: int, executor: Executor) -> None:
-        """Times cells in one process, and those that cannot share it in one each."""
-        together = [one for one in group if not one.apart and one.cell.ranks == 1]
-        alone = [one for one in group if one not in together]
-        while len(together) > 1:
-            answer = self._time([one.cell for one in together], process, together, executor)
-            if answer.members is not None:
-                self._keep_members(together, answer.members, process, executor)
-                together = []
-            elif answer.apart:
-                for place in answer.apart:
-                    together[place].apart = True
-                alone += [one for one in together if one.apart]
-                together = [one for one in together if not one.apart]
-            else:  # the process has ended without saying whose fault it was
-                for one in together:
-                    self._time_alone(one, process, executor)
-                blameless = all(one.failure is None for one in together)
-                for one in together:
-                    one.apart = blameless
-                together = []
-        for one in [*alone, *together]:
-            self._time_alone(one, process, executor)
-
-    def _time(
-        self, cells: Sequence[Cell], process: int, members: Sequence[UnfinishedCell], executor: Executor
-    ) -> Answer:
-        """Runs one process that times ``cells``, and divides its time evenly among them."""
-        self.watcher.process_begins(cells, process + 1)
-        samples = [answer.latency_sample for one in members for answer in one.timed if answer.latency_sample]
-        start = time.perf_counter()
-        answer = executor.time(cells, process, samples[0].loops if samples else None)
-        for one in members:
-            one.seconds += (time.perf_counter() - start) / len(members)
-        return answer
-
-    def _keep_members(
-        self, group: list[UnfinishedCell], answers: Sequence[Answer], process: int, executor: Executor
-    ) -> None:
-        for one, answer in zip(group, answers, strict=True):
-            if answer.status == "crashed" and not answer.final and self.retries:
-                self._time_alone(one, process, executor, crashes=(answer.message or "",))
-            else:
-                one.keep(answer)
-                self._keep(one)
-        self._ended(group, process + 1)
-
-    def _time_alone(self, one: UnfinishedCell, process: int, executor: Executor, crashes: tuple[str, ...] = ()) -> None:
-        def ask() -> Answer:
-            self.watcher.process_begins([one.cell], process + 1)
-            loops = next((answer.latency_sample.loops for answer in one.timed if answer.latency_sample), None)
-            answer = executor.time([one.cell], process, loops)
-            return answer.members[0] if answer.members else answer
-
-        one.ask(ask, self.retries, crashes)
-        self._keep(one)
-        self._ended([one], process + 1)
-
-    def _keep(self, one: UnfinishedCell) -> None:
-        """Stores the record of a finished cell, or what its last process has measured."""
-        if one.is_finished:
-            self._store(one.record(), one.seconds)
-        else:
+    def _process_ended(self, cells: Sequence[UnfinishedCell], number: int | None) -> None:
+        """Stores the record of each finished cell, and of the others what their last process has measured."""
+        for one in cells:
             newest = one.timed[-1] if one.timed else one.untimed
-            if newest is not None:
+            if one.is_finished:
+                self._store(one.record(), one.seconds)
+            elif newest is not None:
                 self.journal.append(one.cell.id, newest.model_dump(mode="json") | {"seconds": one.seconds})
-
-    def _ended(self, cells: Sequence[UnfinishedCell], number: int | None) -> None:
         self.watcher.processes_left(sum(one.processes_left for one in self._open))
         self.watcher.process_ends([one.cell for one in cells], number)
 

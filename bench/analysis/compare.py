@@ -1,0 +1,262 @@
+"""Two sets of records, cell by cell: what became better, what worse, and what cannot be told.
+
+Bytes are the same in every run, so any difference counts. Times are compared as ratios to the reference that was timed
+beside each cell in the same blocks (BP, or the plain network for predictions), over the processes of each side;
+absolute times are never divided by each other. Accuracies are paired by seed and image. Where both sides hold the very
+same numbers, as one record and its copy do, or two trainings of one seed by unchanged code, they are the same. The
+comparisons of one quantity are corrected together (Holm), so the probability that unchanged code is called better or
+worse in any cell is at most 5 % for each quantity.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bench.analysis.inference.comparison import Comparison, Exact, NotMeasured, Outcome
+from bench.analysis.inference.estimate import independent_difference
+from bench.analysis.inference.measures import OF_TWO, TIMED
+from bench.analysis.inference.pairing import HOW_MEASURED, Entry, Key, cell_text, entry_of, key_of
+from bench.analysis.inference.sentence import effect, sample, sentence
+from bench.analysis.inference.statistic import STATISTICS
+from bench.analysis.inference.usable import WhyNot, usable_entries, with_note
+from bench.analysis.inference.verdict import Judged, judge
+from bench.analysis.machines import machine_of
+from bench.config.axes import axes
+from bench.config.cell import Pass
+from bench.config.check import is_baseline
+from bench.store.record import Record
+
+Word = Literal["better", "worse", "same", "inconclusive", "not measured"]
+
+QUANTITIES = (
+    *("activation_bytes", "total_bytes", "inference_bytes"),
+    *("step_time", "inference_time"),
+    *("accuracy_last", "accuracy_chosen"),
+)
+STATUS = "status"
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The largest changes that do not matter.
+
+    Attributes:
+        bytes: in per cent.
+        time: in per cent.
+        accuracy: in percentage points.
+    """
+
+    bytes: float = 0.0
+    time: float = 3.0
+    accuracy: float = 0.5
+
+    def of(self, quantity: str) -> float:
+        """The threshold of one of :data:`QUANTITIES`."""
+        kind = quantity.split("_")[-1] if quantity.endswith(("bytes", "time")) else "accuracy"
+        return float(getattr(self, kind))
+
+
+@dataclass(frozen=True)
+class Change:
+    """One quantity of one cell in both sets.
+
+    Attributes:
+        cell: the cell as text.
+        quantity: one of :data:`QUANTITIES`, or ``status``.
+        word: ``better`` or ``worse`` if the second set differs from the first by more than the threshold, and the
+            interval excludes no difference; ``same`` if the interval is within the threshold; else ``inconclusive``, or
+            ``not measured`` if a side cannot be used.
+        effect: the second set minus or over the first, with its interval.
+        sample: what that rests on.
+        text: the same as a sentence, or why there is none.
+    """
+
+    cell: str
+    quantity: str
+    word: Word
+    effect: str
+    sample: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The result of a comparison.
+
+    Attributes:
+        changes: in the order of the quantities, then of the cells in the second set.
+        only_in: the number of cells that only the first and that only the second set holds.
+        notes: what a person should know, such as different machines.
+    """
+
+    changes: list[Change]
+    only_in: tuple[int, int]
+    notes: list[str] = field(default_factory=list)
+
+    def count(self, word: Word) -> int:
+        """The number of changes with this word."""
+        return sum(change.word == word for change in self.changes)
+
+    @property
+    def has_regressed(self) -> bool:
+        """Whether anything became worse."""
+        return self.count("worse") > 0
+
+
+def compare(
+    first: Iterable[Record],
+    second: Iterable[Record],
+    thresholds: Thresholds | None = None,
+    by: str | None = None,
+    names: tuple[str, str] = ("the first run", "the second run"),
+) -> Compared:
+    """Compare ``second`` with ``first``.
+
+    Args:
+        first: the records of the run that is the baseline, one per id.
+        second: of the run that is judged.
+        thresholds: changes up to them do not matter; None: those of :class:`Thresholds`.
+        by: an axis in which cells that are compared may differ.
+        names: of both, for sentences.
+    """
+    thresholds = thresholds or Thresholds()
+    sides = [[entry_of(record) for record in records] for records in (first, second)]
+    changes = _statuses(sides, by)
+    for quantity in QUANTITIES:
+        found = list(_comparisons(sides, quantity, thresholds.of(quantity), by, names))
+        judged = iter(judge([one for one in found if isinstance(one, Comparison)]))
+        changes += [_change(next(judged), quantity) if isinstance(one, Comparison) else one for one in found]
+    keys = [{_key(entry, None, by) for entry in side} for side in sides]
+    only_in = (len(keys[0] - keys[1]), len(keys[1] - keys[0]))
+    return Compared(changes, only_in, _notes(sides))
+
+
+def _names(measured_in: Pass | None, by: str | None) -> list[str]:
+    """The axes on which cells of both sets must be equal; None: on all that say what is measured."""
+    return [
+        name
+        for name, axis in axes().items()
+        if name not in HOW_MEASURED - {"seed"}
+        and name != by
+        and (measured_in is None or (name != "seed" and (measured_in in axis.bears_on or not axis.bears_on)))
+    ]
+
+
+def _key(entry: Entry, measured_in: Pass | None, by: str | None) -> Key:
+    strange = [name for name in entry.values if name not in axes()]
+    return key_of(entry.values, [*_names(measured_in, by), *strange])
+
+
+def _by_key(side: Sequence[Entry], measured_in: Pass, by: str | None) -> dict[Key, list[Entry]]:
+    found: dict[Key, list[Entry]] = {}
+    for entry in side:
+        if measured_in in entry.record.cell.passes:
+            found.setdefault(_key(entry, measured_in, by), []).append(entry)
+    return found
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """How a quantity is read: the pass, why a record cannot be used, and the outcome of the second side's records."""
+
+    measured_in: Pass
+    why_not: tuple[WhyNot, WhyNot]
+    outcome: Callable[[Sequence[Entry], Sequence[Entry]], Outcome]
+
+
+def _measure_of(quantity: str) -> _Measure:
+    timed = TIMED.get(quantity)
+    if timed is None:
+        of_two = OF_TWO[quantity]
+        return _Measure(of_two.measured_in, of_two.why_not, of_two.compare)
+
+    def ratio_of_ratios(own: Sequence[Entry], other: Sequence[Entry]) -> Outcome:
+        return independent_difference(timed.log_ratio(own), timed.log_ratio(other))
+
+    return _Measure(timed.measured_in, (timed.why_not, timed.why_not), ratio_of_ratios)
+
+
+def _comparisons(
+    sides: Sequence[Sequence[Entry]], quantity: str, margin: float, by: str | None, names: tuple[str, str]
+) -> Iterable[Comparison | Change]:
+    """Yield the second side compared with the first, for each cell that both hold; the change if it needs no test."""
+    measure = _measure_of(quantity)
+    before, after = (_by_key(side, measure.measured_in, by) for side in sides)
+    for key, entries in after.items():
+        if key not in before or (quantity == "step_time" and is_baseline(entries[0].record.cell)):
+            continue  # BP beside itself says nothing of BP
+        cell = cell_text(entries[0].values, _names(measure.measured_in, by))
+        if not quantity.endswith("bytes") and _hold_the_same(measure.measured_in, before[key], entries):
+            yield Change(cell, quantity, "same", "0", "identical", f"{cell}: both hold the same numbers")
+            continue
+        outcome = _outcome(measure, (before[key], entries), names)
+        yield Comparison(names[1], names[0], STATISTICS[quantity], outcome, margin, cell=cell)
+
+
+def _hold_the_same(measured_in: Pass, first: Sequence[Entry], second: Sequence[Entry]) -> bool:
+    """Whether both sides hold equal results of a pass, seed by seed."""
+    results = [{entry.seed: getattr(entry.record, measured_in) for entry in side} for side in (first, second)]
+    return results[0] == results[1] and None not in results[0].values()
+
+
+def _outcome(measure: _Measure, sides: tuple[Sequence[Entry], Sequence[Entry]], names: tuple[str, str]) -> Outcome:
+    used, reasons = zip(*map(usable_entries, sides, measure.why_not), strict=True)
+    for name, entries, why in zip(names, used, reasons, strict=True):
+        if not entries:
+            return NotMeasured(f"in {name}, {why[0]}")
+    return with_note(measure.outcome(used[1], used[0]), [*reasons[0], *reasons[1]])
+
+
+def _change(judged: Judged, quantity: str) -> Change:
+    comparison = judged.comparison
+    margin = comparison.statistic.margin_on_scale(comparison.margin)
+    word: Word = "inconclusive"
+    if judged.verdict == "equivalent":
+        word = "same"
+    elif judged.verdict == "not measured":
+        word = "not measured"
+    elif judged.verdict in ("better", "worse") and abs(comparison.gain or 0) > margin:
+        word = "better" if judged.verdict == "better" else "worse"
+    text = sentence(judged)
+    if isinstance(comparison.outcome, Exact):
+        return Change(comparison.cell, quantity, word, _bytes(comparison.outcome), sample(judged), text)
+    return Change(comparison.cell, quantity, word, effect(judged), sample(judged), text)
+
+
+def _bytes(exact: Exact) -> str:
+    """Both sizes, and the change in per cent if there is one."""
+    if exact.first == exact.second:
+        return f"{exact.first:,.0f}"
+    return f"{exact.second:,.0f} to {exact.first:,.0f} ({100 * (exact.first / exact.second - 1):+.2f} %)"
+
+
+def _statuses(sides: Sequence[Sequence[Entry]], by: str | None) -> list[Change]:
+    """Cells that are measured on one side and failed on the other."""
+    before, after = ({_key(entry, None, by): entry for entry in side} for side in sides)
+    changes = []
+    for key, entry in after.items():
+        if key not in before:
+            continue
+        old, new = before[key].record, entry.record
+        if (old.status == "ok") == (new.status == "ok") or "skipped" in (old.status, new.status):
+            continue
+        word: Word = "worse" if old.status == "ok" else "better"
+        why = (new if old.status == "ok" else old).message or "no reason is known"
+        cell = cell_text(entry.values, _names(None, by))
+        changes.append(Change(cell, STATUS, word, f"{old.status} to {new.status}", "1 record", f"{cell}: {why}"))
+    return changes
+
+
+def _notes(sides: Sequence[Sequence[Entry]]) -> list[str]:
+    machines = [{machine_of(entry.record) for entry in side} for side in sides]
+    notes = []
+    if machines[0] != machines[1]:
+        notes.append(
+            "The two come from different machines or configurations of one. Times are compared as ratios to what was "
+            "timed beside them, which may differ between machines, too."
+        )
+    commits = [sorted({str(entry.record.environment.get("commit")) for entry in side}) for side in sides]
+    for name, found in zip(("first", "second"), commits, strict=True):
+        if len(found) > 1:
+            notes.append(f"The records of the {name} come from {len(found)} commits: {', '.join(found)}.")
+    return notes

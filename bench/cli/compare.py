@@ -1,0 +1,213 @@
+"""``sid-bench compare``: two results files, or two values of an axis, cell by cell."""
+
+import json
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from bench.cli.console import EXIT_FAULT, err, out
+from bench.config.axes import axes
+from bench.config.sweep import parse_override
+from bench.errors import ConfigError, unknown
+from bench.store.text_file import refuse_overlaps, write_text
+
+if TYPE_CHECKING:
+    from bench.analysis.compare import Compared, Thresholds
+    from bench.store.record import Record
+
+_NOTHING = 2
+_COLUMNS = ("quantity", "verdict", "change [interval]", "sample", "cell")
+
+
+def compare(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="A B | FILE --by AXIS=A,B",
+            help="Results files, the baseline first; FILE:SUITE takes the records of one suite in it.",
+        ),
+    ],
+    by: Annotated[
+        str | None, typer.Option(metavar="AXIS=A,B", help="Compare the cells of one file that differ in this axis.")
+    ] = None,
+    thresholds_file: Annotated[
+        Path | None,
+        typer.Option("--thresholds", metavar="FILE.toml", help="Changes that do not matter, with the keys below."),
+    ] = None,
+    bytes_percent: Annotated[
+        float | None, typer.Option("--bytes", min=0, help="Change of bytes that does not matter, %. [default: 0]")
+    ] = None,
+    time_percent: Annotated[
+        float | None, typer.Option("--time", min=0, help="Change of times that does not matter, %. [default: 3]")
+    ] = None,
+    accuracy_points: Annotated[
+        float | None,
+        typer.Option("--accuracy", min=0, help="Change of accuracies that does not matter, points. [default: 0.5]"),
+    ] = None,
+    show_all: Annotated[bool, typer.Option("--all", help="Also list what is the same.")] = False,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the result as Markdown, for a pull request.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Compare two runs cell by cell: better, worse, same or inconclusive.
+
+    Bytes are compared exactly, times as ratios to what was timed beside them, accuracies paired by seed and image.
+
+    Exit codes: 0 nothing became worse; 1 something did; 2 refused, or the two have no cell in common.
+    """
+    from bench.analysis.compare import compare as compare_records  # SciPy takes half a second to load
+
+    thresholds = _thresholds(thresholds_file, bytes=bytes_percent, time=time_percent, accuracy=accuracy_points)
+    names, sides, axis, files = _sides(sources, by)
+    if markdown is not None:
+        refuse_overlaps([("--markdown", markdown)], [*files, *([thresholds_file] if thresholds_file else [])])
+    compared = compare_records(*sides, thresholds, axis, names)
+    if markdown is not None:
+        write_text(markdown, to_markdown(compared, names))
+    if as_json:
+        out.print(json.dumps(_as_data(compared, names), indent=2), markup=False, highlight=False)
+    else:
+        _print(compared, names, show_all)
+    if not compared.changes:
+        err.print(f"{names[0]} and {names[1]} have no cell in common", markup=False, highlight=False)
+        raise typer.Exit(_NOTHING)
+    if compared.has_regressed:
+        raise typer.Exit(EXIT_FAULT)
+
+
+def _thresholds(file: Path | None, **given: float | None) -> "Thresholds":
+    from bench.analysis.compare import Thresholds
+
+    legal = [field.name for field in fields(Thresholds)]
+    values: dict[str, Any] = {}
+    if file is not None:
+        try:
+            values = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"cannot read --thresholds {file}: {error}") from None
+        for name, value in values.items():
+            if name not in legal:
+                raise ConfigError(f"{file}: {unknown('key', name, legal)}")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+                raise ConfigError(f"{file}: {name} = {value!r}; legal: a number of 0 or more")
+    return Thresholds(**{**values, **{name: value for name, value in given.items() if value is not None}})
+
+
+def _sides(
+    sources: Sequence[str], by: str | None
+) -> tuple[tuple[str, str], tuple["list[Record]", "list[Record]"], str | None, list[Path]]:
+    """The names and the records of both sides, the axis in which their cells differ, and the files."""
+    if by is None:
+        if len(sources) != 2:
+            raise ConfigError(f"{len(sources)} results files; legal: two, or one with --by AXIS=A,B")
+        (first, one), (second, two) = map(_read, sources)
+        names = (sources[0], sources[1]) if sources[0] != sources[1] else ("the first", "the second")
+        return names, (one, two), None, [first, second]
+    if len(sources) != 1:
+        raise ConfigError(f"{len(sources)} results files with --by; legal: one")
+    axis, values = parse_override(by, "--by")
+    if axis not in axes() or len(values) != 2:
+        raise ConfigError(f"--by {by!r}; legal: an axis with two values, as in --by threads=1,2")
+    file, records = _read(sources[0])
+    from bench.analysis.inference.pairing import entry_of
+
+    chosen = [[record for record in records if entry_of(record).values[axis] == value] for value in values]
+    for value, side in zip(values, chosen, strict=True):
+        if not side:
+            there = sorted({str(entry_of(record).values[axis]) for record in records})
+            raise ConfigError(f"--by {axis}: no record has the value {value}; legal: {', '.join(there)}")
+    words = axes()[axis].words
+    return (words(values[0]), words(values[1])), (chosen[0], chosen[1]), axis, [file]
+
+
+def _read(source: str) -> tuple[Path, "list[Record]"]:
+    """The file, and the records that count of those in it, or of one suite in it."""
+    from bench.store.file import read_records
+
+    path, colon, suite = source.rpartition(":")
+    if not colon or Path(source).exists():
+        path, suite = source, ""
+    records = list(read_records(Path(path)).latest.values())
+    chosen = [record for record in records if not suite or record.suite == suite]
+    if not chosen:
+        there = ", ".join(sorted({record.suite for record in records})) or "none, the file is empty"
+        raise ConfigError(f"{source}: no record of suite {suite!r}; legal: {there}" if suite else f"{path} is empty")
+    return Path(path), chosen
+
+
+def _headline(compared: "Compared", names: tuple[str, str]) -> str:
+    counts = [(word, compared.count(word)) for word in ("worse", "better", "same", "inconclusive", "not measured")]
+    text = ", ".join(f"{count} {word}" for word, count in counts if count) or "nothing to compare"
+    left = " and ".join(
+        f"{count} cells only in {name}" for name, count in zip(names, compared.only_in, strict=True) if count
+    )
+    return f"{names[1]} compared with {names[0]}: {text}" + (f"; {left}" if left else "")
+
+
+def _rows(compared: "Compared", show_all: bool) -> list[tuple[str, ...]]:
+    """The changes as rows, what is worse first."""
+    order = {"worse": 0, "better": 1, "inconclusive": 2, "not measured": 3, "same": 4}
+    changes = sorted(compared.changes, key=lambda change: order[change.word])
+    return [
+        (change.quantity.replace("_", " "), change.word, change.effect, change.sample, change.cell)
+        for change in changes
+        if show_all or change.word != "same"
+    ]
+
+
+def _print(compared: "Compared", names: tuple[str, str], show_all: bool) -> None:
+    out.print(_headline(compared, names), markup=False, highlight=False, soft_wrap=True)
+    for note in compared.notes:
+        err.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+    rows = _rows(compared, show_all)
+    if not rows:
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in _COLUMNS:
+        table.add_column(Text(name), no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    needed = Measurement.get(out, out.options.update(max_width=10_000), table).maximum
+    Console(file=out.file, width=max(needed, out.width)).print(table, crop=False)
+
+
+def _as_data(compared: "Compared", names: tuple[str, str]) -> dict[str, Any]:
+    return {
+        "first": names[0],
+        "second": names[1],
+        "has_regressed": compared.has_regressed,
+        "only_in_first": compared.only_in[0],
+        "only_in_second": compared.only_in[1],
+        "notes": compared.notes,
+        "changes": [asdict(change) for change in compared.changes],
+    }
+
+
+def to_markdown(compared: "Compared", names: tuple[str, str]) -> str:
+    """The result for a pull request: the counts, what changed, and the rest folded."""
+    lines = [f"**{_headline(compared, names)}**", ""]
+    lines += [f"> {note}\n" for note in compared.notes]
+    rows = _rows(compared, show_all=True)
+    changed = [row for row in rows if row[1] in ("worse", "better")]
+    others = [row for row in rows if row[1] not in ("worse", "better")]
+    if changed:
+        lines += [*_markdown_table(changed), ""]
+    if others:
+        lines += ["<details><summary>What did not change, or cannot be told</summary>", ""]
+        lines += [*_markdown_table(others), "", "</details>", ""]
+    return "\n".join(lines)
+
+
+def _markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in (_COLUMNS, *rows)]
+    head, *body = (f"| {' | '.join(row)} |" for row in escaped)
+    return [head, "|" + " --- |" * len(_COLUMNS), *body]

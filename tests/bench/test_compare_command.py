@@ -1,0 +1,190 @@
+"""``compare``: what became better or worse between two results files, and how the command ends."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from record_builder import made_data, make_record
+from typer.testing import CliRunner
+
+from bench.cli.app import app
+from bench.store.record import Record
+
+TIMED = {"dataset": "random", "depth": 2, "modules": 2, "passes": ["memory", "latency"], "processes": 5}
+TRAINED = {"dataset": "digits", "depth": 2, "modules": 2, "passes": ["accuracy"]}
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes records to a file with the given name."""
+
+    def to_file(name: str, *records: Record) -> Path:
+        path = tmp_path / name
+        path.write_text("".join(f"{record.line()}\n" for record in records), encoding="utf-8")
+        return path
+
+    return to_file
+
+
+def compare(*arguments: object) -> Any:
+    return CliRunner().invoke(app, ["compare", *map(str, arguments)])
+
+
+def timed(ratio: float, seed: int = 0, memory: int = 1000, method: str = "sid-streamed", **axes: Any) -> Record:
+    """A record of five processes whose ratios to BP vary by 1 %."""
+    generator = np.random.default_rng(seed)
+    blocks = []
+    for shift in ratio * np.exp(0.01 * generator.standard_normal(5)):
+        own = 0.01 * shift * np.exp(0.005 * generator.standard_normal((4, 2)))
+        blocks.append([(first, 0.01, 0.01, second) for first, second in own])
+    return make_record(TIMED | {"method": method} | axes, memory, (ratio, 0.99 * ratio, 1.01 * ratio), blocks=blocks)
+
+
+def trained(share: float, seed: int, images: int = 400) -> Record:
+    """A record whose predictions are right for about ``share`` of the images, the easy ones first."""
+    easy = np.random.default_rng(0).random(images)
+    noise = 0.02 * np.random.default_rng(100 + seed).standard_normal(images)
+    cell = TRAINED | {"method": "sid-streamed", "seed": seed}
+    return make_record(cell, correct=easy + noise < share, data=made_data(8, "a", images))
+
+
+def words(result: Any) -> dict[str, str]:
+    return {change["quantity"]: change["word"] for change in json.loads(result.stdout)["changes"]}
+
+
+def test_a_run_is_the_same_as_itself(write: Write) -> None:
+    records = [timed(1.2), make_record(TIMED | {"method": "bp"}, 1000), *(trained(0.9, seed) for seed in range(2))]
+    file = write("a.jsonl", *records)
+    result = compare(file, file, "--json")
+    assert result.exit_code == 0
+    assert set(words(result).values()) == {"same"}
+    assert set(words(result)) == {"activation_bytes", "total_bytes", "step_time", "accuracy_last", "accuracy_chosen"}
+
+
+def test_unchanged_code_measured_again_raises_no_alarm(write: Write) -> None:
+    for seed in range(10):
+        result = compare(write("a.jsonl", timed(1.2, seed)), write("b.jsonl", timed(1.2, 50 + seed)))
+        assert result.exit_code == 0, result.stdout
+
+
+def test_one_byte_more_is_a_regression(write: Write) -> None:
+    result = compare(write("a.jsonl", timed(1.2)), write("b.jsonl", timed(1.2, memory=1001)))
+    assert result.exit_code == 1
+    assert "1,000 to 1,001 (+0.10 %)" in result.stdout
+    assert compare(write("a.jsonl", timed(1.2)), write("b.jsonl", timed(1.2, memory=1001)), "--bytes", 1).exit_code == 0
+    fewer = compare(write("a.jsonl", timed(1.2)), write("b.jsonl", timed(1.2, memory=999)), "--json")
+    assert fewer.exit_code == 0
+    assert words(fewer)["activation_bytes"] == "better"
+
+
+def test_a_slower_step_is_a_regression_and_a_faster_one_is_not(write: Write) -> None:
+    slower = compare(write("a.jsonl", timed(1.2)), write("b.jsonl", timed(1.32, 1)), "--json")
+    assert (slower.exit_code, words(slower)["step_time"]) == (1, "worse")
+    faster = compare(write("a.jsonl", timed(1.32)), write("b.jsonl", timed(1.2, 1)), "--json")
+    assert (faster.exit_code, words(faster)["step_time"]) == (0, "better")
+
+
+def test_a_change_within_the_threshold_is_no_regression(write: Write) -> None:
+    files = write("a.jsonl", timed(1.2)), write("b.jsonl", timed(1.32, 1))
+    assert words(compare(*files, "--time", 30, "--json"))["step_time"] == "same"
+    thresholds = write("thresholds.toml")
+    thresholds.write_text("time = 30\nbytes = 1.5\n", encoding="utf-8")
+    assert words(compare(*files, "--thresholds", thresholds, "--json"))["step_time"] == "same"
+    assert words(compare(*files, "--thresholds", thresholds, "--time", 3, "--json"))["step_time"] == "worse"
+
+
+def test_lower_accuracy_is_a_regression(write: Write) -> None:
+    before, after = ([trained(share, seed) for seed in range(10)] for share in (0.9, 0.85))
+    result = compare(write("a.jsonl", *before), write("b.jsonl", *after), "--json")
+    assert (result.exit_code, words(result)["accuracy_last"]) == (1, "worse")
+    assert {change["sample"] for change in json.loads(result.stdout)["changes"]} == {"10 seeds, 400 images"}
+    assert compare(write("a.jsonl", *after), write("b.jsonl", *before)).exit_code == 0
+
+
+def test_a_cell_that_fails_now_is_a_regression(write: Write) -> None:
+    failed = make_record(TIMED | {"method": "sid-streamed"}, status="oom", message="no memory")
+    result = compare(write("a.jsonl", timed(1.2)), write("b.jsonl", failed))
+    assert result.exit_code == 1
+    assert "ok to oom" in result.stdout
+    assert compare(write("a.jsonl", failed), write("b.jsonl", timed(1.2))).exit_code == 0
+
+
+def test_what_cannot_be_told_is_neither(write: Write) -> None:
+    noisy = timed(2.0).model_copy(deep=True)
+    assert noisy.latency is not None
+    noisy = noisy.model_copy(update={"latency": noisy.latency.model_copy(update={"noisy_because": "it drifted"})})
+    result = compare(write("a.jsonl", timed(1.2)), write("b.jsonl", noisy), "--json")
+    assert (result.exit_code, words(result)["step_time"]) == (0, "not measured")
+    one_process = make_record(TIMED | {"method": "sid-streamed", "processes": 1}, 1000, (2.0, 1.9, 2.1))
+    result = compare(write("a.jsonl", timed(1.2)), write("b.jsonl", one_process), "--json")
+    assert (result.exit_code, words(result)["step_time"]) == (0, "inconclusive")
+
+
+def test_bp_is_not_compared_with_itself(write: Write) -> None:
+    files = write("a.jsonl", timed(1.0, method="bp")), write("b.jsonl", timed(1.0, 1, method="bp"))
+    assert "step_time" not in words(compare(*files, "--json"))
+
+
+def test_runs_without_a_common_cell(write: Write) -> None:
+    result = compare(write("a.jsonl", timed(1.2)), write("b.jsonl", timed(1.2, depth=4, modules=4)))
+    assert result.exit_code == 2
+    assert "have no cell in common" in result.stderr
+    assert "1 cells only in" in result.stdout
+
+
+def test_values_of_an_axis_within_one_file(write: Write) -> None:
+    file = write("a.jsonl", timed(1.2, threads=1), timed(1.5, 1, threads=2))
+    result = compare(file, "--by", "threads=1,2", "--json")
+    assert (result.exit_code, words(result)["step_time"]) == (1, "worse")
+    assert json.loads(result.stdout)["second"] == "threads 2"
+
+
+def test_one_suite_of_a_file(write: Write) -> None:
+    old, new = timed(1.2), timed(1.5, 1, depth=4, modules=4)
+    file = write("a.jsonl", old.model_copy(update={"suite": "old"}), new.model_copy(update={"suite": "new"}))
+    assert compare(f"{file}:old", f"{file}:old").exit_code == 0
+    assert compare(f"{file}:old", f"{file}:new").exit_code == 2
+    refused = compare(f"{file}:old", f"{file}:other")
+    assert refused.exit_code == 2
+    assert "legal: new, old" in refused.stderr
+
+
+def test_the_markdown_lists_what_changed_before_the_rest(write: Write, tmp_path: Path) -> None:
+    out = tmp_path / "comment.md"
+    compare(write("a.jsonl", timed(1.2)), write("b.jsonl", timed(1.2, memory=1001)), "--markdown", out)
+    text = out.read_text(encoding="utf-8")
+    assert text.index("| activation bytes | worse | 1,000 to 1,001 (+0.10 %) |") < text.index("<details>")
+    assert "step time" in text[text.index("<details>") :]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["a.jsonl"], "1 results files; legal: two, or one with --by"),
+        (["a.jsonl", "a.jsonl", "--by", "threads=1,2"], "2 results files with --by; legal: one"),
+        (["a.jsonl", "--by", "threads=1"], "legal: an axis with two values"),
+        (["a.jsonl", "--by", "threads=1,8"], "no record has the value"),
+        (["a.jsonl", "--by", "speed=1,8"], "unknown axis 'speed'"),
+        (["a.jsonl", "gone.jsonl"], "cannot read"),
+        (["a.jsonl", "a.jsonl", "--thresholds", "gone.toml"], "cannot read --thresholds"),
+        (["a.jsonl", "a.jsonl", "--thresholds", "bad.toml"], "unknown key 'speed'"),
+        (["a.jsonl", "a.jsonl", "--thresholds", "worse.toml"], "time = -1; legal: a number of 0 or more"),
+        (["a.jsonl", "a.jsonl", "--markdown", "a.jsonl"], "would replace the input"),
+    ],
+)
+def test_bad_input_is_refused_and_loses_nothing(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], complaint: str
+) -> None:
+    content = write("a.jsonl", timed(1.2, threads=1)).read_bytes()
+    write("bad.toml").write_text("speed = 1\n", encoding="utf-8")
+    write("worse.toml").write_text("time = -1\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    result = compare(*arguments)
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+    assert (tmp_path / "a.jsonl").read_bytes() == content
