@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from bench.analysis.inference.units import estimate_over
+from bench.analysis.student import upper_quantile, upper_tail
 
 # Blocks [n, 4]: seconds per step of (cell, BP, BP, cell); or values computed from them.
 Seconds = NDArray[np.float64]
@@ -86,16 +86,23 @@ def _inflation(sample: Seconds) -> float:
 
     The autocorrelation is that of ranks at lag 1.
     """
-    ranks = stats.rankdata(sample) - (len(sample) + 1) / 2
+    ranks = _ranks(sample) - (len(sample) + 1) / 2
     variance = float(ranks @ ranks)
     unbiased = float(ranks[1:] @ ranks[:-1]) / variance + 1 / len(sample) if variance else 0.0
     autocorrelation = float(np.clip(unbiased, *_AUTOCORRELATION))
     return math.sqrt((1 + autocorrelation) / (1 - autocorrelation))
 
 
+def _ranks(sample: Seconds) -> Seconds:
+    """Return the ranks of ``sample`` from 1; equal values have their mean rank."""
+    _, places, counts = np.unique(sample, return_inverse=True, return_counts=True)
+    ranks: Seconds = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    return ranks
+
+
 def _tail(parts: float, inflation: float) -> float:
     """Return the fraction of resamples to cut off at each end."""
     if parts <= 1:
         return 0.0
-    quantile = math.sqrt(parts / (parts - 1)) * stats.t.ppf((1 + _CONFIDENCE) / 2, parts - 1)
-    return float(stats.norm.sf(inflation * quantile))
+    quantile = math.sqrt(parts / (parts - 1)) * upper_quantile((1 - _CONFIDENCE) / 2, parts - 1)
+    return upper_tail(inflation * quantile, math.inf)

@@ -28,7 +28,7 @@ def claims(
 
     A verdict is supported, not supported (a control explains the effect), refuted, undecided or not measured.
     """
-    from bench.analysis.files import read_files  # SciPy takes half a second to load
+    from bench.analysis.files import read_files  # SciPy takes a moment to load
     from bench.analysis.inference.claim_file import load_claims
     from bench.analysis.inference.rows import claim_rows
 

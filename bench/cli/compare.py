@@ -64,7 +64,7 @@ def compare(
 
     Exit codes: 0 nothing became worse; 1 something did; 2 refused, or the two have no cell in common.
     """
-    from bench.analysis.compare import compare as compare_records  # SciPy takes half a second to load
+    from bench.analysis.compare import compare as compare_records  # SciPy takes a moment to load
 
     thresholds = _thresholds(thresholds_file, bytes=bytes_percent, time=time_percent, accuracy=accuracy_points)
     names, sides, axis, files = _sides(sources, by)

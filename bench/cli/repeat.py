@@ -186,7 +186,7 @@ def _summaries(folder: Path) -> list[Path]:
 
 def _tell(runs: Sequence[Sequence[Record]], files: Sequence[Path], folder: Path | None, as_json: bool) -> None:
     """Prints how well the runs agree, and writes it to ``folder`` if there is one."""
-    from bench.analysis.repetition import repetition  # scipy takes a second to load
+    from bench.analysis.repetition import repetition  # NumPy and pandas take a moment to load
     from bench.report.repetition import NOTE, agreement_rows, headline, to_json, to_markdown, worst_rows
 
     result = repetition(runs)

@@ -99,7 +99,7 @@ class UnfinishedCell:
             self.timed.append(answer)
 
     def record(self) -> Record:
-        """Make the record of a finished cell. It may import scipy, which takes a second."""
+        """Make the record of a finished cell."""
         answers = [answer for answer in (self.untimed, *self.timed, self.failure) if answer is not None]
         first, last = answers[0], answers[-1]
         work_seconds = [answer.work_seconds for answer in answers]

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from bench.analysis.inference.estimate import Estimate, Interval
+from bench.analysis.student import upper_quantile
 from bench.errors import BenchError
 
 Numbers = NDArray[np.float64]
@@ -106,7 +106,7 @@ def accuracy(predictions: Predictions) -> Accuracy:
         return Accuracy(value, None, seeds, images)
     error, degrees = _mean_square_error(correct)
     samples = min(value * (1 - value) / error**2, float(correct.size)) if error else float(images)
-    square = float(stats.t.isf(0.025, degrees)) ** 2 / samples
+    square = upper_quantile(0.025, degrees) ** 2 / samples
     centre = (value + square / 2) / (1 + square)
     half = math.sqrt(square * value * (1 - value) + square**2 / 4) / (1 + square)
     return Accuracy(

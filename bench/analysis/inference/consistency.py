@@ -7,9 +7,9 @@ from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from bench.analysis.inference.estimate import Estimate, independent_difference
+from bench.analysis.student import upper_quantile
 from bench.errors import BenchError
 
 _LEVEL = 0.05
@@ -34,7 +34,7 @@ class Measured(NamedTuple):
     @property
     def error(self) -> float:
         """The standard error: half the width over Student's t quantile."""
-        return (self.high - self.low) / 2 / float(stats.t.isf(_LEVEL / 2, self.degrees))
+        return (self.high - self.low) / 2 / upper_quantile(_LEVEL / 2, self.degrees)
 
 
 @dataclass(frozen=True)

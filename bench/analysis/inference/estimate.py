@@ -8,8 +8,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from scipy import stats
-
+from bench.analysis.student import upper_quantile, upper_tail
 from bench.errors import BenchError
 
 
@@ -61,7 +60,7 @@ class Estimate:
         """Return the two-sided interval; None if the estimate has no standard error."""
         if self.error is None or self.degrees is None:
             return None
-        half = float(stats.t.isf((1 - confidence) / 2, self.degrees)) * self.error
+        half = upper_quantile((1 - confidence) / 2, self.degrees) * self.error
         return Interval(max(self.value - half, -self.limit), min(self.value + half, self.limit))
 
     def p_value(self, distance: float) -> float | None:
@@ -71,7 +70,7 @@ class Estimate:
         """
         if self.error is None or self.degrees is None:
             return None
-        return min(1.0, 2 * float(stats.t.sf(distance / self.error, self.degrees)))
+        return min(1.0, 2 * upper_tail(distance / self.error, self.degrees))
 
     def mirrored(self) -> "Estimate":
         """Return the estimate of the second method compared with the first."""
