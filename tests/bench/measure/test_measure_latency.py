@@ -163,6 +163,7 @@ class FakeTime:
 def fake_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTime]:
     clock = FakeTime()
     monkeypatch.setattr(time, "perf_counter", lambda: clock.now)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # so that nothing is probed
     return clock
 
 
