@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from docs_pages import LONGEST, PAGES, ROOT, assert_commands_run, blocks, write_files
+from docs_pages import PAGES, ROOT, assert_commands_run, blocks, write_files
 
 from bench.config.sweep import load_sweep
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page not in LONGEST], ids=lambda page: page.name)
+@each_page
 def test_its_commands_run(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    assert_commands_run(page, tmp_path, with_all_methods=request.config.getoption("--slow"))
+    assert_commands_run(page, tmp_path, everything=request.config.getoption("--slow"))
 
 
 @each_page

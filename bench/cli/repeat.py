@@ -58,7 +58,7 @@ def repeat(
         list[str] | None,
         typer.Argument(
             metavar="[SUITE] | --from FILE...",
-            help="A suite's name (see 'list'), or a .toml file; with --from, results files, one a run. [default: one "
+            help="A suite's name (see 'list'), or a .toml file; with --from, results files, one per run. [default: one "
             "cell per method that takes what --set says]",
         ),
     ] = None,
@@ -163,7 +163,7 @@ def _refuse_measuring_options(context: typer.Context) -> None:
 
 def _compare_existing(files: Sequence[Path], folder: Path | None, as_json: bool) -> None:
     if len(files) < 2:
-        raise ConfigError(f"{len(files)} results files after --from; legal: two or more, one a run")
+        raise ConfigError(f"{len(files)} results files after --from; legal: two or more, one per run")
     contents = [read_records(file) for file in files]
     for index, file in enumerate(files):
         if any(file.samefile(other) for other in files[:index]):

@@ -63,7 +63,7 @@ def to_markdown(result: Repetition, sources: Sequence[str]) -> str:
 
     Args:
         result: the result.
-        sources: the results files, one a run.
+        sources: the results files, one per run.
     """
     parts = ["# Repeated latencies", headline(result), _markdown(agreement_rows(result)), NOTE]
     worst = worst_rows(result)

@@ -31,7 +31,7 @@ def bound(of: Cell, shape: tuple[int, int, int], classes: int) -> int:
     return least
 
 
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(deadline=None, derandomize=True, max_examples=15)
 @given(
     st.sampled_from(BOUNDED),
     st.sampled_from(["cascade-linear", "cascade-conv"]),

@@ -53,7 +53,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         width = 8
         hidden = 8
         batch_size = [8, 64]
-        latency_seconds = 0.05
+        latency_seconds = 0.01
         passes = ["memory", "latency"]
 
         [[grid]]

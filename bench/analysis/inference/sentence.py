@@ -10,7 +10,7 @@ from bench.analysis.inference.verdict import Judged
 def sentence(judged: Judged) -> str:
     """Return the result of a comparison as one sentence.
 
-    For example ``A takes 3.1 % less time a step than B (95 % interval 1.2 to 5.0 %, 5 processes).``
+    For example ``A takes 3.1 % less time per step than B (95 % interval 1.2 to 5.0 %, 5 processes).``
     """
     comparison, outcome = judged.comparison, judged.comparison.outcome
     first, second, margin = comparison.first, comparison.second, comparison.margin

@@ -49,7 +49,7 @@ class Statistic:
 
 
 def _time(name: str, of: str, summary: str) -> Statistic:
-    return Statistic(name, "ratio", "smaller", "takes", f"less time a {of}", f"more time a {of}", summary)
+    return Statistic(name, "ratio", "smaller", "takes", f"less time per {of}", f"more time per {of}", summary)
 
 
 def _bytes(name: str, verb: str, kind: str, summary: str) -> Statistic:
@@ -71,8 +71,8 @@ STATISTICS = {
             "ratio",
             "larger",
             "trains",
-            "fewer samples a second",
-            "more samples a second",
+            "fewer samples per second",
+            "more samples per second",
             "samples per second of all ranks of a job together",
         ),
         _bytes(

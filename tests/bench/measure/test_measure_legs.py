@@ -44,7 +44,7 @@ def orders_of(legs: int, seed: int | None, blocks: int) -> list[list[int]]:
     return [places[start : start + 2 * legs] for start in range(0, len(places), 2 * legs)]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(legs=st.integers(2, 6), seed=st.none() | st.integers(0, 1000), pairs=st.integers(1, 4))
 def test_each_block_is_mirrored_in_itself_and_in_the_next_one(legs: int, seed: int | None, pairs: int) -> None:
     orders = orders_of(legs, seed, 2 * pairs)

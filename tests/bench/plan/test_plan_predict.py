@@ -107,7 +107,7 @@ def test_every_cell_is_predicted_to_the_byte(cell: Cell, round_to: int) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("network", ["cascade-linear", "cascade-conv"])
+@pytest.mark.parametrize("network", ["cascade-linear", pytest.param("cascade-conv", marks=pytest.mark.slow)])
 def test_a_cell_in_bfloat16_is_predicted_to_the_byte(method: str, network: str) -> None:
     cell = tiny(method, network=network, precision="bfloat16", batch_size=9)
     assert predicted(cell) == measured(cell)

@@ -19,7 +19,7 @@ from bench.errors import ConfigError
 RUNS = [f"{method} {kind}" for method in SCHEDULES for kind in (*MICRO_BATCHES_A_RANK, "transformer")]
 
 
-@pytest.fixture(scope="module", params=[2, 3])
+@pytest.fixture(scope="module", params=[2, pytest.param(3, marks=pytest.mark.slow)])
 def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each rank has found, by method."""
     folder = tmp_path_factory.mktemp("schedules")

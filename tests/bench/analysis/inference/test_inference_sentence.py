@@ -21,15 +21,15 @@ def said(name: str, outcome: Outcome, margin: float = 3.0, cell: str = "", famil
 SENTENCES = [
     (
         said("step_time", Estimate(math.log(0.969), 0.007, 4, processes=(5,))),
-        "A takes 3.1 % less time a step than B (95 % interval 1.2 to 5.0 %, 5 processes).",
+        "A takes 3.1 % less time per step than B (95 % interval 1.2 to 5.0 %, 5 processes).",
     ),
     (
         said("step_time", Estimate(math.log(1.5), 0.04, 4, processes=(5, 7))),
-        "A takes 50.0 % more time a step than B (95 % interval 34.2 to 67.6 %, 5 and 7 processes).",
+        "A takes 50.0 % more time per step than B (95 % interval 34.2 to 67.6 %, 5 and 7 processes).",
     ),
     (
         said("step_time", Estimate(0.001, 0.002, 4, processes=(5,)), cell="depth 64"),
-        "depth 64: A and B are equivalent within 3 %: A takes 0.1 % more time a step than B (95 % interval -0.5 to "
+        "depth 64: A and B are equivalent within 3 %: A takes 0.1 % more time per step than B (95 % interval -0.5 to "
         "+0.7 %, 5 processes).",
     ),
     (
@@ -39,12 +39,12 @@ SENTENCES = [
     ),
     (
         said("throughput", Estimate(-0.1, 0.001, 9, processes=(10,)), family=8),
-        "A trains 9.5 % fewer samples a second than B (99.37 % interval 9.2 to 9.8 %, corrected for 8 comparisons, 10 "
-        "processes).",
+        "A trains 9.5 % fewer samples per second than B (99.37 % interval 9.2 to 9.8 %, corrected for 8 comparisons, "
+        "10 processes).",
     ),
     (
         said("step_time", Estimate(0.1, processes=(1,))),
-        "undecided: A takes 10.5 % more time a step than B (1 process, which gives no interval).",
+        "undecided: A takes 10.5 % more time per step than B (1 process, which gives no interval).",
     ),
     (
         said("activation_bytes", Exact(828_416, 26_950_000)),
