@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bench.analysis.repetition import repetition
 from bench.config.cell import Cell
 from bench.config.check import make_cell
 from bench.config.methods import load_method
@@ -135,7 +136,26 @@ def test_the_terminal_shows_the_method_of_every_row(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench", "report", str(file), "--out", str(tmp_path / "page.html")]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
     costs, accuracies = shown.split("accuracy", 1)
-    for part, methods in ((costs, ("sid-vectorised", "bp-checkpoint")), (accuracies, ("deep-supervision", "bp"))):
+    for part, methods in (
+        (costs, ("sid-vectorised", "bp recompute modules")),
+        (accuracies, ("deep-supervision", "bp")),
+    ):
         for method in methods:
             assert re.search(rf"^{method} +\S", part, flags=re.MULTILINE), part
     assert "sid-vectorised" not in accuracies  # a row without a number
+
+
+def test_what_the_docs_say_of_repeated_runs_is_what_the_records_give() -> None:
+    folder = ROOT / "results" / "reference" / "repeat-default"
+    runs = [list(read_records(folder / f"{number}.jsonl").latest.values()) for number in range(1, 8)]
+    found = repetition(runs)
+    assert found.clean is not None
+    said = " ".join((ROOT / "docs" / "repeating.md").read_text(encoding="utf-8").split())
+    clean = found.clean
+    assert f"{100 * clean.coverage:.1f} % of {clean.intervals} clean intervals hold the grand median" in said
+    assert f"{100 * clean.beyond:.1f} % of {clean.pairs} pairs of clean runs differ" in said
+    assert found.noisy == 1
+    assert f"One of {found.records} latencies was noisy" in said
+    # The aims, by the limit that honest intervals are judged by.
+    assert clean.coverage >= 0.93
+    assert clean.beyond <= 0.08
