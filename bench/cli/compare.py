@@ -1,9 +1,8 @@
 """``sid-bench compare``: two results files, or two values of an axis, cell by cell."""
 
-import json
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from bench.store.record import Record
 
 _NOTHING = 2
-_COLUMNS = ("quantity", "verdict", "change [interval]", "sample", "cell")
 
 
 def compare(
@@ -65,6 +63,7 @@ def compare(
     Exit codes: 0 nothing became worse; 1 something did; 2 refused, or the two have no cell in common.
     """
     from bench.analysis.compare import compare as compare_records  # SciPy takes a moment to load
+    from bench.report.comparison import to_json, to_markdown
 
     thresholds = _thresholds(thresholds_file, bytes=bytes_percent, time=time_percent, accuracy=accuracy_points)
     names, sides, axis, files = _sides(sources, by)
@@ -74,7 +73,7 @@ def compare(
     if markdown is not None:
         write_text(markdown, to_markdown(compared, names))
     if as_json:
-        out.print(json.dumps(_as_data(compared, names), indent=2), markup=False, highlight=False)
+        out.print(to_json(compared, names), markup=False, highlight=False)
     else:
         _print(compared, names, show_all)
     if not compared.changes:
@@ -144,70 +143,19 @@ def _read(source: str) -> tuple[Path, "list[Record]"]:
     return Path(path), chosen
 
 
-def _headline(compared: "Compared", names: tuple[str, str]) -> str:
-    counts = [(word, compared.count(word)) for word in ("worse", "better", "same", "inconclusive", "not measured")]
-    text = ", ".join(f"{count} {word}" for word, count in counts if count) or "nothing to compare"
-    left = " and ".join(
-        f"{count} cells only in {name}" for name, count in zip(names, compared.only_in, strict=True) if count
-    )
-    return f"{names[1]} compared with {names[0]}: {text}" + (f"; {left}" if left else "")
-
-
-def _rows(compared: "Compared", show_all: bool) -> list[tuple[str, ...]]:
-    """The changes as rows, what is worse first."""
-    order = {"worse": 0, "better": 1, "inconclusive": 2, "not measured": 3, "same": 4}
-    changes = sorted(compared.changes, key=lambda change: order[change.word])
-    return [
-        (change.quantity.replace("_", " "), change.word, change.effect, change.sample, change.cell)
-        for change in changes
-        if show_all or change.word != "same"
-    ]
-
-
 def _print(compared: "Compared", names: tuple[str, str], show_all: bool) -> None:
-    out.print(_headline(compared, names), markup=False, highlight=False, soft_wrap=True)
+    from bench.report.comparison import COLUMNS, change_rows, headline
+
+    out.print(headline(compared, names), markup=False, highlight=False, soft_wrap=True)
     for note in compared.notes:
         err.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
-    rows = _rows(compared, show_all)
+    rows = change_rows(compared, show_all=show_all)
     if not rows:
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in _COLUMNS:
+    for name in COLUMNS:
         table.add_column(Text(name), no_wrap=True)
     for row in rows:
         table.add_row(*map(Text, row))
     needed = Measurement.get(out, out.options.update(max_width=10_000), table).maximum
     Console(file=out.file, width=max(needed, out.width)).print(table, crop=False)
-
-
-def _as_data(compared: "Compared", names: tuple[str, str]) -> dict[str, Any]:
-    return {
-        "first": names[0],
-        "second": names[1],
-        "has_regressed": compared.has_regressed,
-        "only_in_first": compared.only_in[0],
-        "only_in_second": compared.only_in[1],
-        "notes": compared.notes,
-        "changes": [asdict(change) for change in compared.changes],
-    }
-
-
-def to_markdown(compared: "Compared", names: tuple[str, str]) -> str:
-    """The result for a pull request: the counts, what changed, and the rest folded."""
-    lines = [f"**{_headline(compared, names)}**", ""]
-    lines += [f"> {note}\n" for note in compared.notes]
-    rows = _rows(compared, show_all=True)
-    changed = [row for row in rows if row[1] in ("worse", "better")]
-    others = [row for row in rows if row[1] not in ("worse", "better")]
-    if changed:
-        lines += [*_markdown_table(changed), ""]
-    if others:
-        lines += ["<details><summary>What did not change, or cannot be told</summary>", ""]
-        lines += [*_markdown_table(others), "", "</details>", ""]
-    return "\n".join(lines)
-
-
-def _markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in (_COLUMNS, *rows)]
-    head, *body = (f"| {' | '.join(row)} |" for row in escaped)
-    return [head, "|" + " --- |" * len(_COLUMNS), *body]

@@ -1,0 +1,69 @@
+"""A comparison of two runs as rows, Markdown and JSON."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from bench.analysis.compare import Compared
+
+COLUMNS = ("quantity", "verdict", "change [interval]", "sample", "cell")
+_ORDER = {"worse": 0, "better": 1, "inconclusive": 2, "not measured": 3, "same": 4}
+
+Names = tuple[str, str]
+
+
+def headline(compared: Compared, names: Names) -> str:
+    """Return how many changes there are of each kind, as one line."""
+    counts = [(word, compared.count(word)) for word in ("worse", "better", "same", "inconclusive", "not measured")]
+    text = ", ".join(f"{count} {word}" for word, count in counts if count) or "nothing to compare"
+    left = " and ".join(
+        f"{count} cells only in {name}" for name, count in zip(names, compared.only_in, strict=True) if count
+    )
+    return f"{names[1]} compared with {names[0]}: {text}" + (f"; {left}" if left else "")
+
+
+def change_rows(compared: Compared, *, show_all: bool) -> list[tuple[str, ...]]:
+    """Return the changes as rows with :data:`COLUMNS`, what is worse first; what is the same only if asked for."""
+    changes = sorted(compared.changes, key=lambda change: _ORDER[change.word])
+    return [
+        (change.quantity.replace("_", " "), change.word, change.effect, change.sample, change.cell)
+        for change in changes
+        if show_all or change.word != "same"
+    ]
+
+
+def to_json(compared: Compared, names: Names) -> str:
+    """Return everything that was found."""
+    return json.dumps(
+        {
+            "first": names[0],
+            "second": names[1],
+            "has_regressed": compared.has_regressed,
+            "only_in_first": compared.only_in[0],
+            "only_in_second": compared.only_in[1],
+            "notes": compared.notes,
+            "changes": [asdict(change) for change in compared.changes],
+        },
+        indent=2,
+    )
+
+
+def to_markdown(compared: Compared, names: Names) -> str:
+    """Return the result for a pull request: the counts, what changed, and the rest folded."""
+    lines = [f"**{headline(compared, names)}**", ""]
+    lines += [f"> {note}\n" for note in compared.notes]
+    rows = change_rows(compared, show_all=True)
+    changed = [row for row in rows if row[1] in ("worse", "better")]
+    others = [row for row in rows if row[1] not in ("worse", "better")]
+    if changed:
+        lines += [*_markdown_table(changed), ""]
+    if others:
+        lines += ["<details><summary>What did not change, or cannot be told</summary>", ""]
+        lines += [*_markdown_table(others), "", "</details>", ""]
+    return "\n".join(lines)
+
+
+def _markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in (COLUMNS, *rows)]
+    head, *body = (f"| {' | '.join(row)} |" for row in escaped)
+    return [head, "|" + " --- |" * len(COLUMNS), *body]
