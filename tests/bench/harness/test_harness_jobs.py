@@ -154,6 +154,7 @@ def wait_for_busy_server(run: subprocess.Popen[str], launcher: Launcher) -> int:
     raise AssertionError(run.communicate())
 
 
+@pytest.mark.slow
 def test_jobs_survive_kills_of_their_servers_and_of_the_sweep(litter: Path, results: Path, launcher: Launcher) -> None:
     arguments = ("run", litter, "--out", results, "--jobs", 2)
     run = launcher.start(*arguments, cwd=results.parent)

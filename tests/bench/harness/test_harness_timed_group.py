@@ -11,8 +11,8 @@ from bench.store.record import Record
 
 SHARED = {"dataset": "random", "passes": ["latency"], "processes": 2, "latency_seconds": 0.01}
 RAISES = "raise ValueError('no such step')"
-# Fails after the steps of the warm-up, while steps are timed.
-LATE = "global calls\ncalls = globals().get('calls', 0) + 1\nif calls > 600: raise MemoryError('late')"
+# Fails after the step that tries it, while it is warmed up or timed.
+LATE = "global calls\ncalls = globals().get('calls', 0) + 1\nif calls > 10: raise MemoryError('late')"
 SETS = "torch.set_float32_matmul_precision('medium')"
 LEAVES = (
     "import threading\n"

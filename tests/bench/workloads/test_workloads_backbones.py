@@ -206,7 +206,7 @@ def test_a_step_is_planned_to_the_byte(network: str, method: str) -> None:
     )
 
 
-@pytest.mark.parametrize("network", ["pipeline-resnet18", "pipeline-vit-tiny"])
+@pytest.mark.parametrize("network", ["pipeline-resnet18", pytest.param("pipeline-vit-tiny", marks=pytest.mark.slow)])
 def test_a_step_in_bfloat16_is_planned_to_the_byte(network: str) -> None:
     of = cell(network, method="sid-streamed", modules=3, batch_size=2, image_size=16, precision="bfloat16")
     measured = measure_memory(build_step(of, *shape_of(of)), *batch(of), ask_allocator=False)

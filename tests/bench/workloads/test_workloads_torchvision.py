@@ -33,6 +33,9 @@ def is_quick(name: str) -> bool:
 
 
 each_model = pytest.mark.parametrize("name", NAMES)
+each_quick_model = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if is_quick(name) else pytest.mark.slow) for name in NAMES]
+)
 each_family = pytest.mark.parametrize("name", SMALLEST)
 
 
@@ -110,9 +113,7 @@ def test_every_classification_model_of_torchvision_is_a_backbone() -> None:
     assert set(models.list_models(models)) == set(NAMES)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if is_quick(name) else pytest.mark.slow) for name in NAMES]
-)
+@each_quick_model
 def test_units_and_head_give_torchvisions_logits(name: str) -> None:
     side = large_side(name)
     with no_initial_weights():
@@ -146,7 +147,7 @@ def on_meta_tensors(name: str) -> tuple[list[nn.Module], list[Tensor], list[Tens
     return units, inputs, outputs, writes
 
 
-@each_model
+@each_quick_model
 def test_a_model_has_the_units_that_the_table_says(name: str) -> None:
     units, _, outputs, _ = on_meta_tensors(name)
     assert len(units) == BACKBONES[name].units
