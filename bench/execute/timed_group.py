@@ -29,8 +29,6 @@ from bench.store.sample import Sample
 from bench.train.datasets.splits import Splits
 from bench.train.step import TrainingStep, build_step
 
-_SHARED = -1  # the place of the network that most steps share, among those of cells
-
 
 def time_group(request: Request, dataset: Splits, watch: SettingsWatch) -> Answer:
     """Times the step of each cell.
