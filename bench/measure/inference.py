@@ -23,7 +23,7 @@ from bench.config.check import plain_network_of
 from bench.errors import BenchError
 from bench.measure.clock import clock_for, collector_paused
 from bench.measure.latency.legs import causes_of_leg_errors, leg_of, sample_legs
-from bench.measure.latency.probe import ParallelProbe
+from bench.measure.latency.probe import probe_for
 from bench.measure.memory.child_processes import no_child_processes
 from bench.measure.memory.operators_by_thread import count_threads
 from bench.measure.memory.storages import StorageMeter
@@ -150,7 +150,6 @@ def sample_inference(
     for each in steps:
         each.network.eval()
     own, plain = (leg_of(partial(predict, each, images)) for each in steps)
-    threads = torch.get_num_threads()
     with causes_of_leg_errors():
         (sample,) = sample_legs(
             [own],
@@ -161,7 +160,7 @@ def sample_inference(
             fewest_blocks=fewest_blocks,
             order=order,
             in_this_process=True,
-            probe=ParallelProbe(threads) if images.device.type == "cpu" and threads > 1 else None,
+            probe=probe_for(images.device),
         )
     return sample
 

@@ -4,13 +4,12 @@ import random
 from contextlib import nullcontext
 from functools import partial
 
-import torch
 from torch import Tensor
 
 from bench.analysis.latency import summarise
 from bench.measure.clock import clock_for
 from bench.measure.latency.legs import Timed, causes_of_leg_errors, leg_of, sample_legs
-from bench.measure.latency.probe import ParallelProbe
+from bench.measure.latency.probe import probe_for
 from bench.measure.latency.shares import measure_shares
 from bench.store.record import Latency
 from bench.store.sample import Sample
@@ -61,7 +60,6 @@ def sample_steps(
     Raises:
         bench.measure.latency.legs.LegError: a step has raised an exception.
     """
-    threads = torch.get_num_threads()
     fewest = {} if fewest_blocks is None else {"fewest_blocks": fewest_blocks}
     return sample_legs(
         [leg_of(partial(step, images, labels)) for step in steps],
@@ -72,7 +70,7 @@ def sample_steps(
         timed=timed,
         order=order,
         in_this_process=True,
-        probe=ParallelProbe(threads) if images.device.type == "cpu" and threads > 1 else None,
+        probe=probe_for(images.device),
         **fewest,
     )
 

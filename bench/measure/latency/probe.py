@@ -8,6 +8,12 @@ _ELEMENTS_PER_THREAD = 65536  # PyTorch gives a thread of an element-wise operat
 _REPEATS = 3
 
 
+def probe_for(device: torch.device) -> "ParallelProbe | None":
+    """Make the probe of steps on ``device``; None where they do not compute in several threads of the CPU."""
+    threads = torch.get_num_threads()
+    return ParallelProbe(threads) if device.type == "cpu" and threads > 1 else None
+
+
 class ParallelProbe:
     """Runs the same work in one thread and in all of them.
 
