@@ -72,6 +72,7 @@ def _timed_process(sample: Sample) -> TimedProcess:
         usage=sample.usage,
         bp_usage=sample.bp_usage,
         parallel_efficiency=sample.parallel_efficiency,
+        exchange_speed=sample.exchange_speed,
     )
 
 

@@ -23,6 +23,9 @@ _LARGEST_DIFFERENCE = 7.0
 _SHORTEST_SEGMENT = 0.3
 # On two virtual CPUs the probe read 0.97 or more with a core for each thread, and about 0.55 while they shared one.
 LEAST_EFFICIENCY = 0.75
+# On two virtual CPUs, threads exchanged data at 0.8 to 1.0 of the speed of one thread, and at about 0.3 while their
+# cores were far apart; a step of BP with small layers took 1.8 times as long then.
+SLOW_EXCHANGE = 0.6  # of the usual speed in the same cell
 MOST_SWITCHES = 10.0  # voluntary ones a step: threads that spin make none, those that sleep one or two an operator
 _FEW_SHARED = 0.1  # of the blocks: a process that runs for a moment disturbs as many on any machine
 _LEAST_SPREAD = 1e-6  # of log-ratios; a smaller spread is rounding
@@ -54,6 +57,7 @@ def noisy_because(
       needed. Where processes are shorter, a change shows between them, and the interval covers it.
     - The interval of BP compared with itself does not contain 1.
     - The threads did not have a core each, in some blocks or in all of them: the parallel efficiency was too low.
+    - The threads exchanged data at two speeds: faster in some blocks than in others.
     - The threads of BP's step waited for each other asleep instead of spinning, as those of OpenMP do once there are
       more of them in the process than CPUs. A rule with threads of its own slows BP beside it so.
 
@@ -74,7 +78,7 @@ def noisy_because(
     reasons += [f"{reason}{within}" for reason in _wide_spreads(short, baseline)]
     if is_baseline and not ratio.low <= 1 <= ratio.high:
         reasons.append(f"{baseline} compared with itself has a ratio of {ratio}")
-    reasons += filter(None, (_shared_cores(timed), _asleep(timed, baseline)))
+    reasons += filter(None, (_shared_cores(timed), _two_speeds(timed), _asleep(timed, baseline)))
     return "; ".join(reasons) or None
 
 
@@ -88,6 +92,21 @@ def _shared_cores(timed: Sequence[TimedProcess]) -> str | None:
     return (
         f"{share} blocks ran while the threads did not have a core each: their parallel efficiency was below "
         f"{LEAST_EFFICIENCY:.0%}"
+    )
+
+
+def _two_speeds(timed: Sequence[TimedProcess]) -> str | None:
+    """Return that threads exchanged data at two speeds; None if they did not, or if nothing was measured."""
+    speeds = [speed for process in timed for speed in process.exchange_speed or ()]
+    if not speeds:
+        return None
+    usual = float(np.percentile(speeds, 90))  # a single block may be faster by chance
+    slow = sum(speed < SLOW_EXCHANGE * usual for speed in speeds)
+    if slow <= _FEW_SHARED * len(speeds):
+        return None
+    return (
+        f"the threads exchanged data at two speeds: in {slow} of {len(speeds)} blocks at less than "
+        f"{SLOW_EXCHANGE:.0%} of that in others"
     )
 
 

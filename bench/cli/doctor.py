@@ -19,7 +19,10 @@ def doctor(
 
     Reads only, needs no root. Each record of a run keeps the warnings that there were while its cell ran.
     """
-    checks = diagnose(this_system())
+    from bench.measure.latency.exchange_check import exchange_check  # torch takes a second or two to load
+
+    system = this_system()
+    checks = [*diagnose(system), exchange_check(system)]
     if as_json:
         text = json.dumps([dataclasses.asdict(check) for check in checks], indent=2)
         out.print(text, markup=False, highlight=False)

@@ -168,6 +168,8 @@ class TimedProcess(_Frozen):
         bp_usage: of BP's steps; None on several ranks.
         parallel_efficiency: before each block, the time of some work in one thread divided by that in all threads and
             by their number; None with one thread, on several ranks and on CUDA.
+        exchange_speed: before each block, the time in one thread divided by that in all threads, of work in which each
+            thread reads what another has written; None likewise, and in records that lack it.
     """
 
     median_seconds: float
@@ -175,6 +177,7 @@ class TimedProcess(_Frozen):
     usage: StepUsage | None
     bp_usage: StepUsage | None
     parallel_efficiency: list[float] | None
+    exchange_speed: list[float] | None = None
 
 
 class Latency(_Frozen):

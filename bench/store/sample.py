@@ -16,6 +16,7 @@ class Sample(BaseModel):
         usage: what the kernel counted in the cell's legs; None if some of their work was in other processes.
         bp_usage: likewise in BP's legs.
         parallel_efficiency: see :class:`bench.store.record.TimedProcess`; one per block.
+        exchange_speed: likewise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -26,6 +27,7 @@ class Sample(BaseModel):
     usage: StepUsage | None = None
     bp_usage: StepUsage | None = None
     parallel_efficiency: list[float] | None = None
+    exchange_speed: list[float] | None = None
 
 
 class PredictionBytes(BaseModel):

@@ -96,6 +96,7 @@ def sample_legs(
     times: list[list[tuple[float, float]]] = [[] for _ in every]  # by leg, both times of each block
     used: list[list[tuple[Usage, Usage]]] = [[] for _ in every]
     efficiency: list[float] = []
+    exchange_speed: list[float] = []
     with collector_paused(), timed():
         start = time.perf_counter()
         for block in _orders(len(every), order):
@@ -103,6 +104,7 @@ def sample_legs(
                 break
             if probe is not None:
                 efficiency.append(probe.efficiency())
+                exchange_speed.append(probe.exchange_speed())
             took, usage = _time(clock, every, block, loops)
             by_leg: list[list[float]] = [[] for _ in every]
             for leg, leg_took, before_and_after in zip(block, took, pairwise(usage), strict=True):
@@ -120,6 +122,7 @@ def sample_legs(
             usage=usages[leg],
             bp_usage=usages[-1],
             parallel_efficiency=efficiency if probe is not None else None,
+            exchange_speed=exchange_speed if probe is not None else None,
         )
         for leg in range(len(legs))
     ]

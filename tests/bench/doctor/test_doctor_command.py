@@ -67,13 +67,20 @@ def test_the_value_of_a_variable_is_not_markup(on_machine: FakeMachine, monkeypa
     assert "OMP_WAIT_POLICY=[red]x[/] \\udcff" in doctor().stdout
 
 
-def test_the_command_checks_this_machine_without_torch() -> None:
+@pytest.mark.usefixtures("on_machine")
+def test_threads_that_exchange_data_slowly_are_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.measure.latency.exchange_check.exchange_speed", lambda _threads: 0.33)
+    checks = {check["name"]: check for check in json.loads(doctor("--json").stdout)}
+    assert checks["data exchange"]["verdict"] == "warn"
+    assert checks["data exchange"]["found"].endswith("threads exchange data at 33% of the speed of one")
+    assert "--threads 1" in checks["data exchange"]["advice"]
+
+
+def test_the_command_checks_this_machine() -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "4096"}
-    command = [sys.executable, "-X", "importtime", "-m", "bench", "doctor", "--json", "--strict"]
+    command = [sys.executable, "-m", "bench", "doctor", "--json", "--strict"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     checks = {check["name"]: check for check in json.loads(ended.stdout)}
     assert ended.returncode == 1, "4096 threads are too many anywhere"
     assert checks["threads"]["verdict"] == "warn"
-    assert {"load average", "other processes", "SMT", "swap", "free memory"} <= set(checks)
-    assert " torch\n" not in ended.stderr
-    assert " bench.machine.doctor" in ended.stderr
+    assert {"load average", "other processes", "SMT", "swap", "free memory", "data exchange"} <= set(checks)

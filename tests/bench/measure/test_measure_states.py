@@ -25,10 +25,17 @@ needs_two_cpus = pytest.mark.skipif(
 )
 
 
-def timed(efficiency: list[float] | None = None, switches: float = 0.0) -> TimedProcess:
+def timed(
+    efficiency: list[float] | None = None, switches: float = 0.0, exchange: list[float] | None = None
+) -> TimedProcess:
     usage = StepUsage(minor_faults=0.0, voluntary_switches=switches, involuntary_switches=0.0)
     return TimedProcess(
-        median_seconds=0.01, bp_median_seconds=0.01, usage=usage, bp_usage=usage, parallel_efficiency=efficiency
+        median_seconds=0.01,
+        bp_median_seconds=0.01,
+        usage=usage,
+        bp_usage=usage,
+        parallel_efficiency=efficiency,
+        exchange_speed=exchange,
     )
 
 
@@ -50,6 +57,25 @@ def test_blocks_on_shared_cores_make_a_ratio_unreliable(efficiency: list[float] 
 def test_processes_in_different_states_are_not_pooled_in_silence() -> None:
     found = noisy_because([BLOCKS, BLOCKS], USUAL, False, [timed([0.95] * 20), timed([0.55] * 20)])
     assert str(found).startswith("20 of 40 blocks")
+
+
+@pytest.mark.parametrize(
+    ("speeds", "reason"),
+    [
+        ([[0.9] * 20, [0.85] * 20], None),
+        ([[0.3] * 20, [0.3] * 20], None),  # slow, but one state
+        ([[0.9] * 20, [0.9] * 19 + [0.3]], None),
+        ([[0.9] * 20, [0.3] * 20], "in 20 of 40 blocks at less than 60% of that in others"),
+        ([[0.9] * 20, [0.9] * 12 + [0.3] * 8], "in 8 of 40 blocks at less than 60% of that in others"),
+        ([[0.3] * 20, [0.3] * 14 + [0.9] * 6], "in 34 of 40 blocks at less than 60% of that in others"),
+    ],
+)
+def test_blocks_in_which_threads_exchange_data_at_two_speeds_are_not_pooled_in_silence(
+    speeds: list[list[float]], reason: str | None
+) -> None:
+    processes = [timed([0.95] * 20, exchange=of_process) for of_process in speeds]
+    found = noisy_because([BLOCKS, BLOCKS], USUAL, False, processes)
+    assert found == (None if reason is None else f"the threads exchanged data at two speeds: {reason}")
 
 
 @pytest.mark.parametrize(("switches", "is_noisy"), [(0.0, False), (MOST_SWITCHES, False), (470.0, True)])
@@ -139,6 +165,9 @@ def test_a_record_says_what_each_process_used_and_how_its_allocator_was_set() ->
         assert process.bp_usage is not None
         assert process.parallel_efficiency is not None
         assert len(process.parallel_efficiency) == blocks
+        assert process.exchange_speed is not None
+        assert len(process.exchange_speed) == blocks
+        assert min(process.exchange_speed) > 0
     assert record.environment["malloc_variables"] == malloc_variables({**os.environ, **kept_memory()})
 
 
