@@ -1,0 +1,10 @@
+"""The section ``definitions``."""
+
+from typing import Any
+
+from bench.report.inputs import Inputs
+
+
+def definitions(inputs: Inputs) -> Any | None:
+    """Return the content of the section; None if the records have nothing for it."""
+    return None

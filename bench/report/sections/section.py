@@ -1,0 +1,37 @@
+"""What a section of the page is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bench.report.inputs import Inputs
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section that the page may have.
+
+    Attributes:
+        name: its identifier on the page, and the name of its template.
+        title: its heading.
+        content: makes what the template shows, its variable ``content``; None if the records have nothing for it.
+    """
+
+    name: str
+    title: str
+    content: Callable[[Inputs], Any | None]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A section of one page."""
+
+    name: str
+    title: str
+    content: Any
+
+
+def fill(sections: tuple[Section, ...], inputs: Inputs) -> list[Filled]:
+    """Return the sections that have content, in order."""
+    filled = ((section, section.content(inputs)) for section in sections)
+    return [Filled(section.name, section.title, content) for section, content in filled if content is not None]
