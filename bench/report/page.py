@@ -42,7 +42,7 @@ def write_report(
     """
     inputs = read_inputs(files)
     raw_file = _raw_file(page, inputs)
-    data = data_block(inputs, None if raw_file is None else raw_file.name)
+    data = data_block(inputs.held, None if raw_file is None else raw_file.name)
     html = page_of(inputs, data, title)
     summary, note = summary_table(inputs.measured)
     outputs = [("the page", page, html)]

@@ -8,7 +8,7 @@ import pandas as pd
 from bench.config.command import command_of
 from bench.config.label import label
 from bench.report.data.columns import Column, column_of
-from bench.report.inputs import Inputs
+from bench.store.record import Record
 
 # Columns of the frame, by their name on the page.
 _FROM_FRAME = {
@@ -21,8 +21,10 @@ _FROM_FRAME = {
 }
 
 
-def derived_columns(inputs: Inputs) -> dict[str, Column]:
+def derived_columns(records: Sequence[Record], frame: pd.DataFrame) -> dict[str, Column]:
     """Return the derived columns; None stands where a record has no such value.
+
+    ``frame`` is the table of the records, :func:`bench.analysis.frame.records_frame`. The columns are:
 
     - ``label``: the cell on one line.
     - ``command``: for a shell, measures the cell again; see :func:`bench.config.command.command_of`.
@@ -34,7 +36,6 @@ def derived_columns(inputs: Inputs) -> dict[str, Column]:
       rests on; ``latency.unreliable_because``: why it cannot be relied on, BP's own noise included.
     - ``accuracy.difference``: the fraction of correct test images after the last epoch minus BP's with the same seed.
     """
-    frame, records = inputs.frame, inputs.records
     values: dict[str, Sequence[Any]] = {
         "label": [label(record.cell) for record in records],
         "command": [command_of(record.cell) for record in records],

@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 from record_builder import make_record
 from typer.testing import CliRunner
 
+from bench.analysis.frame import records_frame
 from bench.cli.app import app
 from bench.config.check import make_cell
 from bench.config.command import command_of
 from bench.config.sweep import load_sweep, parse_override, suite_names
 from bench.report.data.block import data_block, decode
 from bench.report.data.columns import columns_of, records_of, values_of
-from bench.report.inputs import Inputs, read_inputs
+from bench.report.data.held import Held, held_columns
+from bench.report.inputs import read_inputs
 from bench.store.record import Record
 
 REFERENCE = Path(__file__).parents[3] / "results" / "reference"
@@ -77,8 +79,8 @@ def as_text(value: object) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def inputs_of(*records: Record) -> Inputs:
-    return Inputs((), (), records, ())
+def held_of(*records: Record) -> Held:
+    return held_columns(records, records_frame(records))
 
 
 def records_in(name: str) -> tuple[Record, ...]:
@@ -106,7 +108,7 @@ def test_integers_that_a_script_cannot_hold_are_there_as_text(records: list[dict
 @pytest.mark.parametrize("raw_file", [None, "page.raw.js"])
 def test_the_block_holds_every_record_of_a_file(name: str, raw_file: str | None) -> None:
     records = records_in(name)
-    built = data_block(inputs_of(*records), raw_file)
+    built = data_block(held_of(*records), raw_file)
     block = decode(built.encoded)
     if built.raw_script is None:
         raw = block["raw"]
@@ -123,7 +125,7 @@ def test_the_block_holds_every_record_of_a_file(name: str, raw_file: str | None)
 
 def test_every_column_of_the_table_is_in_the_block() -> None:
     for name in ("default", "parallel"):
-        block = decode(data_block(inputs_of(*records_in(name)), None).encoded)
+        block = decode(data_block(held_of(*records_in(name)), None).encoded)
         columns = block["columns"] | block["derived"]
         paths = [column["path"] for column in block["table"]]
         assert len(set(paths)) == len(paths)
@@ -143,7 +145,7 @@ def test_derived_columns_compare_with_bp_on_the_same_cell() -> None:
         for cell, size, share in zip(cells, sizes, shares, strict=True)
     ]
     records.append(make_record({"depth": 8, "modules": 8, "passes": ["memory"]}, status="oom", message="none left"))
-    derived = decode(data_block(inputs_of(*records), None).encoded)["derived"]
+    derived = decode(data_block(held_of(*records), None).encoded)["derived"]
     values = {path: dict(values_of(column)) for path, column in derived.items()}
     assert [values["memory.activation_ratio"][row] for row in range(5)] == [1, 1, 0.25, 0.5, None]
     assert [values["latency.ratio_low"][row] for row in range(5)] == [1.1] * 4 + [None]
