@@ -4,9 +4,9 @@ import shlex
 from functools import lru_cache
 from typing import Any
 
-from bench.config.axes import axes, values_of
+from bench.config.axes import values_of
 from bench.config.cell import Cell
-from bench.config.check import OPTIMIZER_PRESETS
+from bench.config.label import usual_values
 from bench.config.sweep import parse_override
 from bench.errors import ConfigError
 
@@ -16,14 +16,17 @@ _WITHOUT_SUITE: dict[str, Any] = {"dataset": "random", "passes": ("memory", "lat
 _ALWAYS = frozenset({"method", "depth", "modules"})
 
 
-def command_of(cell: Cell) -> str | None:
+def command_of(cell: Cell, results: str) -> str | None:
     """Return the command that measures ``cell`` and nothing else, for a shell; None if options cannot say it.
 
     Options cannot say a text with a comma, or one that reads as a number.
+
+    Args:
+        cell: of any suite.
+        results: the results file that the command appends to.
     """
     values = values_of(cell)
-    usual = {name: row.default for name, row in axes().items()} | OPTIMIZER_PRESETS.get(cell.optimizer, {})
-    usual |= {"noise_kind": "none"} | _WITHOUT_SUITE
+    usual = {**usual_values(cell.optimizer), **_WITHOUT_SUITE}
     words = ["sid-bench", "run"]
     for name, value in values.items():
         if value is None or (name not in _ALWAYS and value == usual.get(name)):
@@ -32,7 +35,7 @@ def command_of(cell: Cell) -> str | None:
         if option is None:
             return None
         words += ["--set", option]
-    return shlex.join([*words, "--out", f"results/{cell.id}.jsonl"])
+    return shlex.join([*words, "--out", results])
 
 
 @lru_cache(maxsize=4096, typed=True)

@@ -11,6 +11,7 @@ from bench.report.inputs import Inputs, read_inputs
 from bench.report.sections.order import SECTIONS
 from bench.report.sections.section import fill
 from bench.report.tables.summary import summary_table
+from bench.store.collection import no_collection
 from bench.store.text_file import is_special, refuse_overlaps, write_text
 
 
@@ -40,7 +41,9 @@ def write_report(
         StoreError: a file cannot be read, is not a results file, or cannot be written; an output is an input or another
             output; or there is no record.
     """
-    inputs = read_inputs(files)
+    with no_collection():
+        inputs = read_inputs(files)
+        _ = inputs.held  # most of the objects that stay
     raw_file = _raw_file(page, inputs)
     data = data_block(inputs.held, None if raw_file is None else raw_file.name)
     html = page_of(inputs, data, title)
