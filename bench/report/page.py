@@ -10,6 +10,7 @@ from bench.report.inputs import Inputs, read_inputs
 from bench.report.sections.order import SECTIONS
 from bench.report.sections.section import fill
 from bench.report.tables.summary import summary_table
+from bench.report.title import title_of
 from bench.store.text_file import refuse_overlaps, write_text
 
 
@@ -55,10 +56,9 @@ def write_report(
 
 def page_of(inputs: Inputs, title: str | None = None) -> str:
     """Return the HTML of the report."""
-    suites = ", ".join(sorted({record.suite for record in inputs.records}))
     return render(
         "report.html.j2",
-        title=title or suites,
+        title=title or title_of(inputs.records),
         provenance=f"{len(inputs.records)} records",
         sections=fill(SECTIONS, inputs),
     )
