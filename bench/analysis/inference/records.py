@@ -40,6 +40,11 @@ class RecordProvider:
         self._entries = [entry_of(record) for record in records]
         self._by_selection: dict[str, list[Entry]] = {}
 
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """The records, each with its values on every axis."""
+        return self._entries
+
     def find(self, request: Request) -> Sequence[Found] | NotMeasured:
         """Return one entry per cell of the first method that has a counterpart, or why there is none."""
         name = request.statistic.name
@@ -63,9 +68,7 @@ class RecordProvider:
             Found(text, outcome, _ids(of_cell))
             for (text, of_cell), outcome in zip(cells.items(), outcomes, strict=True)
             if outcome is not None
-        ] or NotMeasured(
-            f"there is no record of {second} in a cell of {method_text(request.method)}"
-        )
+        ] or NotMeasured(f"there is no record of {second} in a cell of {method_text(request.method)}")
 
     def _of_method(self, selection: Values) -> list[Entry]:
         """Return the records of the method that ``selection`` names."""
