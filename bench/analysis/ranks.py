@@ -49,7 +49,7 @@ def rows_on_several_ranks(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def compared_with_one_rank(rows: pd.DataFrame) -> Comparison:
-    """Return the comparison of the step time of one cell with that of the same rule on one rank; ``rows`` are processes."""
+    """Return the comparison of the step time of one cell, whose rows are processes, with the same rule on one rank."""
     return Comparison(
         f"{rows.iloc[0]['series']}, {rows.iloc[0]['ranks']} ranks",
         "the same rule on one rank",

@@ -66,7 +66,7 @@ def accuracy_answer(page: Page, subject: Method) -> Answer:
     besides = [
         _under_other_conditions(with_bp, deciding),
         *(
-            _beside(page, method, {on: judged[id(one)] for on, one in of_other.items()})
+            _beside(method, {on: judged[id(one)] for on, one in of_other.items()})
             for method, of_other in others.items()
         ),
         _in_other_cells(found["last"], own),
@@ -79,8 +79,8 @@ def accuracy_answer(page: Page, subject: Method) -> Answer:
         question=question,
         verdict=mine.verdict,
         number=_number(mine),
-        unit="points, minus BP's accuracy",
-        sentence=_sentence(page, subject, deciding, mine),
+        unit="points of accuracy from BP",
+        sentence=_sentence(page, rows, subject, deciding, mine),
         besides=tuple(filter(None, besides)),
         command=command_for(page, subject, "accuracy", record) if has_no_interval else None,
         record=record,
@@ -94,8 +94,10 @@ def _against(page: Page, subject: Method, other: Method) -> Found:
 def _cell(page: Page, found: Found) -> pd.DataFrame:
     """Return the accuracies of the configuration that has the most of those on which the method compares with BP."""
     ids = {one for epoch in EPOCHS for comparison in measured(found[epoch]) for one in comparison.records}
-    configurations = page.rows(ids)["configuration"].unique() if ids else []
-    return most_measured(page.frame[page.frame["configuration"].isin(configurations)]) if ids else page.frame.iloc[:0]
+    if not ids:
+        return page.frame.iloc[:0]
+    configurations = set(page.rows(ids)["configuration"])
+    return most_measured(page.frame[page.frame["configuration"].isin(configurations)])
 
 
 def _on_conditions(page: Page, rows: pd.DataFrame, found: Found) -> dict[_Condition, Comparison]:
@@ -161,21 +163,39 @@ def _difference(judged: Judged) -> str:
     return points(_estimate(judged), judged.interval)
 
 
-def _sentence(page: Page, subject: Method, condition: _Condition, judged: Judged) -> str:
+def _sentence(page: Page, rows: pd.DataFrame, subject: Method, condition: _Condition, judged: Judged) -> str:
     comparison = judged.comparison
-    equal = f", equal within {comparison.margin:g} points," if judged.verdict == "equivalent" else ""
+    equal = f", equal within {comparison.margin:g} points" if judged.verdict == "equivalent" else ""
     return (
-        f"{subject.name} is at {_difference(judged)} points from BP{equal} with {condition} ({support(judged)}), on "
-        f"{comparison.cell}."
+        f"The test accuracy of {subject.name} minus BP's is {_difference(judged)} points{equal} with {condition}"
+        f"{_both(page, rows, condition, comparison)} ({support(judged)}), on {comparison.cell}."
     )
 
 
+def _both(page: Page, rows: pd.DataFrame, condition: _Condition, comparison: Comparison) -> str:
+    """Return both accuracies, means over the seeds that both have."""
+    share = SHARES[condition.epoch]
+    own = page.rows(comparison.records).set_index("seed")[share].astype(float)
+    of_bp = rows[rows["is_baseline"] & (rows["noise_rate"] == condition.rate)].set_index("seed")[share].astype(float)
+    common = sorted(set(own.dropna().index) & set(of_bp.dropna().index))
+    if not common:
+        return ""
+    return f", {100 * own[common].mean():.1f} and {100 * of_bp[common].mean():.1f} %"
+
+
 def _under_other_conditions(with_bp: Mapping[_Condition, Judged], deciding: _Condition) -> str:
-    rest = [f"{_difference(one)}, {one.verdict} ({on})" for on, one in with_bp.items() if on != deciding]
-    return f"Minus BP besides: {'; '.join(rest)}." if rest else ""
+    rest = [f"{on} {_difference(one)}, {one.verdict}" for on, one in with_bp.items() if on != deciding]
+    rates = {on.rate for on in with_bp}
+    rest += [
+        f"{on} not measured"
+        for rate in sorted(rates)
+        for epoch in EPOCHS
+        if (on := _Condition(rate, epoch)) not in with_bp
+    ]
+    return f"Minus BP, besides: {'; '.join(rest)}." if rest else ""
 
 
-def _beside(page: Page, method: Method, others: Mapping[_Condition, Judged]) -> str:
+def _beside(method: Method, others: Mapping[_Condition, Judged]) -> str:
     """Return the range of the differences from another method."""
     if not others:
         return ""

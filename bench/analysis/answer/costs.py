@@ -12,7 +12,7 @@ from bench.analysis.answer.records import MARGINS, Page, measured, reason
 from bench.analysis.answer.texts import other_words, plural, subject_text, support
 from bench.analysis.headline import largest_row
 from bench.analysis.inference.comparison import Comparison, Exact, NotMeasured
-from bench.analysis.inference.estimate import Estimate
+from bench.analysis.inference.estimate import Estimate, Interval
 from bench.analysis.inference.statistic import STATISTICS
 from bench.analysis.inference.verdict import Judged, judge
 from bench.analysis.numbers import exponential, mebibytes, percent, times
@@ -101,8 +101,9 @@ def _answer(page: Page, subject: Method, cost: _Cost, own: Comparison, numbers: 
     family = [own, *one_rank, *(comparison for _, comparison in others)]
     mine, *rest = judge(family)
     besides = [
+        _within_a_process(page, mine),
         _in_total(page, subject, cost, own),
-        *(_on_one_rank(page, judged) for judged in rest[: len(one_rank)]),
+        *(_on_one_rank(page, own, judged) for judged in rest[: len(one_rank)]),
         *_lines(subject, own, list(zip([method for method, _ in others], rest[len(one_rank) :], strict=True))),
         _in_other_cells(page, cost, own, numbers),
         _note(own),
@@ -174,11 +175,12 @@ def _others(page: Page, subject: Method, cost: _Cost, own: Comparison) -> list[t
 
 
 def _lines(subject: Method, own: Comparison, others: Sequence[tuple[Method, Judged]]) -> list[str]:
-    """Return what other methods need: the range of SID's, each of those that do not come with sid-bench, and the best."""
+    """Return what other methods need: the range of SID's, those from elsewhere, and the least of the rest."""
 
     def text(method: Method, judged: Judged) -> str:
         there = "" if judged.comparison.cell == own.cell else f", on {other_words(judged.comparison.cell, own.cell)}"
-        return f"{_with_interval(judged)} ({method.name}{there})"
+        published = ", as published" if method.method == _PUBLISHED else ""
+        return f"{_with_interval(judged)} ({method.name}{published}{there})"
 
     ordered = sorted(others, key=lambda item: _ratio(item[1].comparison))
     lines = []
@@ -186,14 +188,14 @@ def _lines(subject: Method, own: Comparison, others: Sequence[tuple[Method, Judg
     if of_sid:
         ends = [text(*of_sid[0])] + ([text(*of_sid[-1])] if len(of_sid) > 1 else [])
         published = [text(*item) for item in of_sid[1:-1] if item[0].method == _PUBLISHED]
-        name = "SID's other methods" if subject.kind == "sid" else "SID"
-        lines.append(f"{name}: {' to '.join(ends)}{''.join(f'; as published {one}' for one in published)}.")
-    lines += [f"Your own method: {text(*item)}." for item in ordered if item[0].kind == "own"]
+        name = "SID's other methods" if len(of_sid) > 1 else "Another method of SID"
+        lines.append(f"{name}: {' to '.join(ends)}{''.join(f'; {one}' for one in published)}.")
+    lines += [f"Not of sid-bench: {text(*item)}." for item in ordered if item[0].kind == "own"]
     rest = [item for item in ordered if item[0].kind in ("other", "bp")]
     if rest:
-        least = "The least" if len(rest) > 1 else "Also"
-        among = f" of {len(rest)} methods without SID's objective" if len(rest) > 1 else " without SID's objective"
-        lines.append(f"{least}{among}: {text(*rest[0])}.")
+        name = "Without SID's objective" if subject.kind == "sid" else "Other methods"
+        least = f", the least of {len(rest)}" if len(rest) > 1 else ""
+        lines.append(f"{name}{least}: {text(*rest[0])}.")
     return lines
 
 
@@ -216,8 +218,10 @@ def _one_rank(page: Page, subject: Method, cost: _Cost, own: Comparison) -> list
     return measured([compared_with_one_rank(rows)])
 
 
-def _on_one_rank(page: Page, judged: Judged) -> str:
-    return f"Of its time on one rank it takes {_with_interval(judged)} ({support(judged)})."
+def _on_one_rank(page: Page, own: Comparison, judged: Judged) -> str:
+    bounds = [results.bound for results in page.rows(own.records)["rank_results"] if results.bound is not None]
+    bound = f"; its schedule allows {times(min(bounds))}" if bounds else ""
+    return f"It takes {_with_interval(judged)} of its own time on one rank ({support(judged)}){bound}."
 
 
 def _in_other_cells(page: Page, cost: _Cost, own: Comparison, numbers: Sequence[Comparison]) -> str:
@@ -233,14 +237,23 @@ def _in_other_cells(page: Page, cost: _Cost, own: Comparison, numbers: Sequence[
     networks = ""
     if len(largest) > 1:
         count = sum(id(one) in better for one in largest)
-        networks = f", and on the largest cell of {count} of {len(largest)} networks"
+        networks = f" (on the largest cells of {count} of {len(largest)} networks)"
     ends = [min(numbers, key=_ratio), max(numbers, key=_ratio)]
     texts = [f"{_value(judged)} ({other_words(judged.comparison.cell, own.cell)})" for judged in judge(ends)]
-    alone = "" if isinstance(own.outcome, Exact) else ", by the estimates alone,"
+    alone = "" if isinstance(own.outcome, Exact) else ", by the estimates alone"
     return (
-        f"{cost.fewer} by more than {margin:g} %{alone} in {len(better)} of {plural(len(numbers), 'cell')}{networks}: "
-        f"{' to '.join(texts)}."
+        f"{cost.fewer} by more than {margin:g} % in {len(better)} of {plural(len(numbers), 'cell')}{networks}{alone}: "
+        f"from {' to '.join(texts)}."
     )
+
+
+def _within_a_process(page: Page, judged: Judged) -> str:
+    """Return the interval over the blocks of the only process, where there is no other."""
+    comparison = judged.comparison
+    if judged.interval is not None or not isinstance(comparison.outcome, Estimate) or len(comparison.records) > 1:
+        return ""
+    low, high = page.rows(comparison.records).iloc[0]["latency.ratio_ci95"]
+    return f"Within its only process, which says nothing of others: {times(_ratio(comparison), Interval(low, high))}."
 
 
 def _note(own: Comparison) -> str:

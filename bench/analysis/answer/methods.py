@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from bench.analysis.inference.pairing import Entry, method_axes
@@ -41,7 +42,7 @@ class Method:
 
     @property
     def kind(self) -> Kind:
-        """``sid`` with SID's local objective, ``own`` if it does not come with sid-bench, ``bp`` for BP with settings."""
+        """``sid`` with SID's objective, ``own`` if it does not come with sid-bench, ``bp`` for BP with settings."""
         if is_of_sid(self.method):
             return "sid"
         row = known_method(self.method)
@@ -52,15 +53,20 @@ class Method:
     @property
     def name(self) -> str:
         """The name for a sentence; an alias where that is what the settings mean: ``bp-checkpoint``."""
-        settings = dict(self.settings)
-        for alias in method_names():
-            row = known_method(alias)
-            if row is not None and row.alias_of == self.method and row.presets_for(settings) == settings:
-                return alias
-        ranks = settings.pop("ranks", 1)
-        words = ", ".join(axes()[name].words(value) for name, value in settings.items())
-        name = f"{self.method} ({words})" if words else self.method
-        return name if ranks == 1 else f"{name} on {ranks} ranks"
+        return _name(self)
+
+
+@cache
+def _name(method: Method) -> str:
+    settings = dict(method.settings)
+    for alias in method_names():
+        row = known_method(alias)
+        if row is not None and row.alias_of == method.method and row.presets_for(settings) == settings:
+            return alias
+    ranks = settings.pop("ranks", 1)
+    words = " and ".join(axes()[name].words(value) for name, value in settings.items())
+    joint = "" if not words else " " if words.startswith("in ") else " with "
+    return f"{method.method}{joint}{words}{'' if ranks == 1 else f' on {ranks} ranks'}"
 
 
 BP = Method(BASELINE)
@@ -68,7 +74,7 @@ BP = Method(BASELINE)
 
 def methods_of(entries: Iterable[Entry]) -> dict[Method, list[Entry]]:
     """Return the records of each method whose status is ``ok``."""
-    usual = {name: axes()[name].default for name in method_axes() if name != "method"}
+    usual = {name: axis.default for name, axis in axes().items() if name in method_axes() and name != "method"}
     found: dict[Method, list[Entry]] = {}
     for entry in entries:
         if entry.record.status == "ok":

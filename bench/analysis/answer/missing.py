@@ -58,7 +58,8 @@ def _cell(entry: Entry, wanted: Pass) -> Values:
     usual = {name: axis.default for name, axis in axes().items()} | OPTIMIZER_PRESETS.get(values["optimizer"], {})
     if not values["noise_rate"]:
         usual["noise_kind"] = values["noise_kind"]
-    names = [name for name in paired_axes(wanted, entry) if name in axes()]
+    paired = set(paired_axes(wanted, entry))
+    names = [name for name in axes() if name in paired]
     return {"dataset": values["dataset"]} | {
         name: values[name] for name in names if values[name] is not None and values[name] != usual[name]
     }

@@ -73,6 +73,6 @@ def measured(comparisons: Iterable[Comparison]) -> list[Comparison]:
 
 
 def reason(comparisons: Sequence[Comparison]) -> str:
-    """Return why comparisons, 1 or more, have no number: that of the last, which a suite measures at the largest size."""
+    """Return why comparisons, 1 or more, have no number; of several reasons the last."""
     outcome = comparisons[-1].outcome
     return outcome.because if isinstance(outcome, NotMeasured) else ""

@@ -29,5 +29,7 @@ def plural(count: int, noun: str) -> str:
 
 def other_words(cell: str, of: str) -> str:
     """Return the words of ``cell`` that another cell does not have; the whole text where it has them all."""
+    if cell == of:
+        return "this cell"
     known = set(of.split(", "))
     return ", ".join([word for word in cell.split(", ") if word not in known]) or cell
