@@ -12,6 +12,7 @@ from bench.analysis.answer.answers import answers_of
 from bench.analysis.files import read_files
 from bench.analysis.frame import records_frame
 from bench.analysis.inference.rows import ClaimRow, claim_rows
+from bench.report.data.held import Held, held_columns
 from bench.store.file import Contents
 from bench.store.record import Record
 
@@ -51,6 +52,11 @@ class Inputs:
     def claims(self) -> list[ClaimRow]:
         """The verdict on each claim of the paper."""
         return claim_rows(self.records)
+
+    @cached_property
+    def held(self) -> Held:
+        """The records as columns, as the page holds them."""
+        return held_columns(self.records, self.frame)
 
 
 def read_inputs(files: Sequence[Path]) -> Inputs:
