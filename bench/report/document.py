@@ -36,7 +36,9 @@ _SCRIPTS = (
     "cells.js",
     "start.js",
 )
-_COMMENT = re.compile(r"^ */\*\*(?:(?!\*/).)*\*/\n|/\*\* @(?:(?!\*/).)*\*/ ?", re.DOTALL | re.MULTILINE)  # types and descriptions
+_COMMENT = re.compile(
+    r"^ */\*\*(?:(?!\*/).)*\*/\n|/\*\* @(?:(?!\*/).)*\*/ ?", re.DOTALL | re.MULTILINE
+)  # types and descriptions
 _DARK = "/* colours of drawings */"  # stands in page.css, where the values for a dark page belong
 
 
