@@ -2,7 +2,7 @@
 
 import re
 
-# A number with its unit, an interval, and what stands before it: none is broken into two lines.
+# A number with its unit, and an interval with the number before it: neither is broken into two lines.
 _UNBROKEN = re.compile(r"\d (?:%|MiB|points)|(?:[\d.]+ )?\[[^\]]*\]")
 
 
