@@ -82,7 +82,7 @@ def summary_cells(part: pd.DataFrame) -> list[SummaryCell]:
 
 def _trained_cells(part: pd.DataFrame) -> list[SummaryCell]:
     """Return the cell with the most accuracies, and BP's strongest runs beside it."""
-    main = _most_measured(part)
+    main = most_measured(part)
     if main.empty:
         return []
     first = main.iloc[0]
@@ -133,7 +133,7 @@ def _cell_of(
         baseline: BP's accuracies; those on the same cell if left out or empty.
     """
     if accuracies is None:
-        accuracies = _most_measured(part)
+        accuracies = most_measured(part)
     else:
         part = part[part["step"] == accuracies.iloc[0]["step"]]
     costs = headline_costs(part)
@@ -155,13 +155,17 @@ def _of_largest_pair(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the largest configuration; possibly empty."""
     if rows.empty:
         return rows
-    ascending = [key not in ("cut", "compile") for key in _COST_KEYS]
-    largest = rows.sort_values(_COST_KEYS, ascending=ascending).iloc[-1]
-    of_pair: pd.DataFrame = rows[rows["pair"] == largest["pair"]]
+    of_pair: pd.DataFrame = rows[rows["pair"] == largest_row(rows)["pair"]]
     return of_pair
 
 
-def _most_measured(part: pd.DataFrame) -> pd.DataFrame:
+def largest_row(rows: pd.DataFrame) -> pd.Series:
+    """Return a row of the largest cell of ``rows``, 1 or more."""
+    ascending = [key not in ("cut", "compile") for key in _COST_KEYS]
+    return rows.sort_values(_COST_KEYS, ascending=ascending).iloc[-1]
+
+
+def most_measured(part: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the configuration with the most accuracies, of equals the largest, then the best tuned."""
     measured = part[part["has_accuracy"]]
     if measured.empty:

@@ -15,6 +15,7 @@ from bench.cli.console import err, out
 from bench.store.text_file import standard_stream
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
+_WIDEST = 100  # of a line of an answer
 _WIDTH = 15  # of a difference: "[-12.3, +12.3]"
 
 
@@ -24,20 +25,28 @@ def report(
         Path | None, typer.Option("--out", help="The page to write. [default: reports/FIRST_FILE.html]")
     ] = None,
     figures: Annotated[Path | None, typer.Option(help="Also write each figure to this directory, as SVG.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Also write the summary table to this file.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Also write the answers and the summary table to this file, as Markdown.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the page's path only.")] = False,
 ) -> None:
     """Turn results files into one self-contained HTML page that compares every method with BP."""
     from bench.report import write_report  # pandas and seaborn take a second to load
+    from bench.report.answer_text import answer_lines
 
     path = out_file or Path("reports") / f"{files[0].stem}.html"
     warnings: list[str] = []
-    summary = write_report(files, path, figures, markdown, warnings.append)
+    written = write_report(files, path, figures, markdown, warnings.append)
     console = err if standard_stream(path) is sys.stdout else out  # a page on standard output stays alone there
     if not quiet:
+        for answer in written.answers:
+            console.print(
+                answer_lines(answer, min(console.width, _WIDEST)), markup=False, highlight=False, soft_wrap=True
+            )
+            console.print()
         # In parts, so that a terminal of 80 columns shows them whole: costs, then each rate of label noise.
-        for columns in _parts(list(summary.columns)):
-            _print_table(console, summary[columns])
+        for columns in _parts(list(written.summary.columns)):
+            _print_table(console, written.summary[columns])
         for warning in warnings:
             err.print(f"warning: {warning}", markup=False, highlight=False)
     console.print(str(path.resolve()), markup=False, highlight=False)

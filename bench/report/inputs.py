@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.analysis.answer.answer import Answer
+from bench.analysis.answer.answers import answers_of
 from bench.analysis.files import read_files
 from bench.analysis.frame import records_frame
 from bench.analysis.inference.rows import ClaimRow, claim_rows
@@ -40,6 +42,11 @@ class Inputs:
     def measured(self) -> pd.DataFrame:
         """The rows of records whose status is ``ok``."""
         return self.frame[self.frame["status"] == "ok"]
+
+    @cached_property
+    def answers(self) -> tuple[Answer, ...]:
+        """The answers on memory, time and accuracy."""
+        return answers_of(self.records, self.measured)
 
     @cached_property
     def claims(self) -> list[ClaimRow]:

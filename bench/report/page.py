@@ -1,18 +1,35 @@
 """The report: reads results files and writes one HTML page, its figures and its summary."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from bench.analysis.answer.answer import Answer
+from bench.report.answer_text import answer_markdown
 from bench.report.data.block import MOST_INLINE, DataBlock, data_block
 from bench.report.document import render
 from bench.report.inputs import Inputs, read_inputs
 from bench.report.sections.order import SECTIONS
 from bench.report.sections.section import fill
 from bench.report.tables.summary import summary_table
+from bench.report.title import title_of
 from bench.store.collection import no_collection
 from bench.store.text_file import is_special, refuse_overlaps, write_text
+
+
+@dataclass(frozen=True)
+class ReportText:
+    """What a report says without its page.
+
+    Attributes:
+        answers: on memory, time and accuracy.
+        summary: one row per cell and method.
+    """
+
+    answers: tuple[Answer, ...]
+    summary: pd.DataFrame
 
 
 def write_report(
@@ -22,7 +39,7 @@ def write_report(
     markdown: Path | None = None,
     warn: Callable[[str], None] | None = None,
     title: str | None = None,
-) -> pd.DataFrame:
+) -> ReportText:
     """Write the report on ``files`` to ``page``.
 
     Args:
@@ -30,12 +47,12 @@ def write_report(
         page: the HTML file to write. Of more than :data:`bench.report.data.block.MOST_INLINE` records, the raw samples
             go to a file beside it, ``STEM.raw.js``, unless the page is a device or a pipe, which has nothing beside it.
         figures_folder: a folder for the figures as SVG files; None writes none.
-        markdown: a file for the summary table as Markdown; None writes none.
+        markdown: a file for the answers and the summary table as Markdown; None writes none.
         warn: is called with each warning of the page when the page is written.
         title: of the page; the question that its suites ask if left out.
 
     Returns:
-        The summary table, with one row per network and method.
+        The answers and the summary table.
 
     Raises:
         StoreError: a file cannot be read, is not a results file, or cannot be written; an output is an input or another
@@ -52,14 +69,15 @@ def write_report(
     if raw_file is not None and data.raw_script is not None:
         outputs.insert(0, ("the raw samples of the page", raw_file, data.raw_script))
     if markdown is not None:
-        outputs.append(("the summary", markdown, f"{to_markdown(summary)}\n\n{note}.\n"))
+        answers = "\n\n".join(map(answer_markdown, inputs.answers))
+        outputs.append(("the summary", markdown, f"{answers}\n\n{to_markdown(summary)}\n\n{note}.\n"))
     refuse_overlaps([(name, path) for name, path, _ in outputs], files)
     for _, path, text in outputs:
         write_text(path, text)
     if warn is not None:
         for warning in inputs.warnings:
             warn(warning)
-    return summary
+    return ReportText(inputs.answers, summary)
 
 
 def _raw_file(page: Path, inputs: Inputs) -> Path | None:
@@ -71,10 +89,9 @@ def _raw_file(page: Path, inputs: Inputs) -> Path | None:
 
 def page_of(inputs: Inputs, data: DataBlock, title: str | None = None) -> str:
     """Return the HTML of the report."""
-    suites = ", ".join(sorted({record.suite for record in inputs.records}))
     return render(
         "report.html.j2",
-        title=title or suites,
+        title=title or title_of(inputs.records),
         provenance=f"{len(inputs.records)} records",
         sections=fill(SECTIONS, inputs),
         data=data.encoded,

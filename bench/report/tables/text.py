@@ -6,20 +6,13 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.inference.comparison import Comparison
-from bench.analysis.inference.estimate import Estimate, Interval
+from bench.analysis.inference.estimate import Estimate
 from bench.analysis.inference.verdict import Judged, judge
+from bench.analysis.numbers import mebibytes as mebibytes
+from bench.analysis.numbers import points
 
 NOT_MEASURED = "not measured"
 BASELINE = "baseline"  # of BP itself, which is not compared with BP
-_MIB = 2**20
-_MOST_DIGITS = 6
-
-
-def mebibytes(value: float) -> str:
-    """Return bytes as MiB with three significant digits."""
-    size = value / _MIB
-    digits = next((digits for digits, least in enumerate((100, 10, 0.1)) if size >= least), 3)
-    return f"{size:.{digits}f}"
 
 
 def bytes_text(value: float | None) -> str:
@@ -101,8 +94,8 @@ def judged_difference(judged: Judged) -> str:
     if not isinstance(estimate, Estimate):
         return NOT_MEASURED
     if judged.interval is None:
-        return f"{_points(estimate, None)} ({estimate.basis})"
-    return f"{_points(estimate, judged.interval)} {judged.verdict} ({estimate.basis})"
+        return f"{points(estimate, None)} ({estimate.basis})"
+    return f"{points(estimate, judged.interval)} {judged.verdict} ({estimate.basis})"
 
 
 def difference_over_seeds(comparison: Comparison) -> str:
@@ -110,23 +103,8 @@ def difference_over_seeds(comparison: Comparison) -> str:
     estimate = comparison.outcome
     if not isinstance(estimate, Estimate):
         return NOT_MEASURED
-    return f"{_points(estimate, estimate.interval())} (over {estimate.basis} only)"
+    return f"{points(estimate, estimate.interval())} (over {estimate.basis} only)"
 
 
 def _is_over_seeds_only(comparison: Comparison) -> bool:
     return isinstance(comparison.outcome, Estimate) and comparison.outcome.images is None
-
-
-def _points(estimate: Estimate, interval: Interval | None) -> str:
-    """Return an estimate and its interval in points, with as many digits as tell the ends apart."""
-    value = 100 * estimate.value
-    if interval is None:
-        return f"{value:+z.1f}, no interval"
-    low, high = (100 * end for end in interval)
-    digits = next((digits for digits in range(1, _MOST_DIGITS) if _are_distinct(low, high, digits)), _MOST_DIGITS)
-    return f"{value:+z.{digits}f} [{low:+z.{digits}f}, {high:+z.{digits}f}]"
-
-
-def _are_distinct(low: float, high: float, digits: int) -> bool:
-    """Return whether the ends of an interval, rounded to ``digits``, differ from each other and from 0."""
-    return round(low, digits) < round(high, digits) and 0 not in (round(low, digits), round(high, digits))
