@@ -90,7 +90,7 @@ def _row(record: Record) -> dict[str, Any]:
     row["task"] = _text_of(of_step, _VARIED_BY_BASELINES)
     row["step_text"] = ", ".join(words_of(values, of_step.keys() - _NAMED, of_step))
     of_training = set(bearing_on(["accuracy"])) & paired.keys() - of_step.keys() - set(_VARIED)
-    row["training_text"] = ", ".join(words_of(values, of_training, of_training))
+    row["training_text"] = ", ".join(words_of(values | _samples(record), of_training, of_training))
     row["ranks"] = row.get("ranks", 1) if record.ranks is None else len(record.ranks.modules)
     row |= {"trace": record.trace, "rank_results": record.ranks}
     row["pair"] = _text_of(paired)
@@ -110,6 +110,14 @@ def _row(record: Record) -> dict[str, Any]:
         if record.ranks is not None and record.ranks.peak_total_bytes is not None:
             row["memory.peak_total_bytes"] = max(record.ranks.peak_total_bytes)
     return row
+
+
+def _samples(record: Record) -> dict[str, int]:
+    """Return ``train_samples`` as the images that there were, where the cell asks for more of them."""
+    asked, data = record.cell.train_samples, record.data
+    if asked is None or data is None:
+        return {}
+    return {"train_samples": min(asked, data.train_samples + data.validation_samples)}
 
 
 def _is_of_step(axis: Axis) -> bool:

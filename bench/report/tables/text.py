@@ -10,6 +10,7 @@ from bench.analysis.inference.estimate import Estimate, Interval
 from bench.analysis.inference.verdict import Judged, judge
 
 NOT_MEASURED = "not measured"
+ABSENT = "\u2013"  # en dash
 BASELINE = "baseline"  # of BP itself, which is not compared with BP
 _MIB = 2**20
 _MOST_DIGITS = 6
