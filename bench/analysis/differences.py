@@ -1,12 +1,16 @@
 """Differences of test accuracies between a method and BP, paired by seed and by test image."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
 
 from bench.analysis.inference.comparison import Comparison
+from bench.analysis.inference.estimate import Estimate, Interval
 from bench.analysis.inference.runs import Run, difference_of
 from bench.analysis.inference.statistic import STATISTICS
+from bench.analysis.inference.verdict import Judged, Verdict, judge
 from bench.store.correct import Correct
 
 Epoch = Literal["last", "chosen"]
@@ -21,6 +25,54 @@ _PREDICTIONS: dict[Epoch, str] = {
     "last": "accuracy.correct_last",
     "chosen": "accuracy.correct_at_best_validation",
 }
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference of accuracies, judged.
+
+    Attributes:
+        value: the estimate, a fraction.
+        interval: its ends; None where one seed gives none.
+        verdict: None without an interval, and where the interval covers other seeds but not other test images.
+        basis: what the estimate rests on: ``20 seeds, 360 images`` or ``over 3 seeds only``.
+    """
+
+    value: float
+    interval: Interval | None
+    verdict: Verdict | None
+    basis: str
+
+
+def judge_differences(comparisons: Sequence[Comparison]) -> list[Difference | None]:
+    """Return the differences of one family, in order; None where there is no estimate.
+
+    All comparisons that rest on seeds and images are judged together. Those over seeds only say nothing of other test
+    images, so they have a plain 95 % interval and no verdict.
+    """
+    judged = iter(judge([comparison for comparison in comparisons if _over_seeds_only(comparison) is None]))
+    return [
+        _over_seeds(estimate) if (estimate := _over_seeds_only(comparison)) else _judged(next(judged))
+        for comparison in comparisons
+    ]
+
+
+def _over_seeds_only(comparison: Comparison) -> Estimate | None:
+    """Return the estimate of a comparison that does not cover other test images."""
+    outcome = comparison.outcome
+    return outcome if isinstance(outcome, Estimate) and outcome.images is None else None
+
+
+def _over_seeds(estimate: Estimate) -> Difference:
+    return Difference(estimate.value, estimate.interval(), None, f"over {estimate.basis} only")
+
+
+def _judged(judged: Judged) -> Difference | None:
+    estimate = judged.comparison.outcome
+    if not isinstance(estimate, Estimate):
+        return None
+    verdict = None if judged.interval is None else judged.verdict
+    return Difference(estimate.value, judged.interval, verdict, estimate.basis)
 
 
 def compared_with_bp(own: pd.DataFrame, baseline: pd.DataFrame, epoch: Epoch) -> Comparison:
