@@ -9,9 +9,10 @@ import jinja2
 from markupsafe import Markup
 
 from bench.report.figures.marks import with_attributes
+from bench.report.tooltips import add_terms
 
 _FOLDER = Path(__file__).parent
-_STYLES = ("page.css",)
+_STYLES = ("page.css", "leaderboard.css")
 # Plain scripts that share one scope, in the order in which they are inlined.
 _SCRIPTS: tuple[str, ...] = ()
 
@@ -29,6 +30,7 @@ def render(template: str, **context: Any) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["with_attributes"] = lambda svg, prefix: Markup(with_attributes(svg, prefix))  # noqa: S704
+    add_terms(environment)
     script = _joined("script", _SCRIPTS)
     environment.globals |= {
         "style": Markup(_joined("style", _STYLES)),  # noqa: S704
