@@ -43,6 +43,21 @@ def on_dark(colour: str) -> str:
     return enough[0] if enough else candidates[-1]
 
 
+def with_contrast(colour: str, least: float, paper: str = LIGHT_PAPER) -> str:
+    """Return ``colour``, darkened as far as its contrast on ``paper`` needs to reach ``least``."""
+    hue, lightness, saturation = colorsys.rgb_to_hls(*_channels(colour))
+    while contrast(colour, paper) < least:
+        lightness -= 0.01
+        colour = _hex(colorsys.hls_to_rgb(hue, lightness, saturation))
+    return colour
+
+
+def lightened(colour: str, by: float) -> str:
+    """Return ``colour`` with a lightness that is greater by ``by``, at most 0.9."""
+    hue, lightness, saturation = colorsys.rgb_to_hls(*_channels(colour))
+    return _hex(colorsys.hls_to_rgb(hue, max(lightness, min(lightness + by, 0.9)), saturation))
+
+
 def contrast(colour: str, other: str) -> float:
     """Return the contrast ratio of two colours, 1 to 21 (WCAG 2.2)."""
     darker, lighter = sorted((_luminance(colour), _luminance(other)))
