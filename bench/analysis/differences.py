@@ -10,7 +10,7 @@ from bench.analysis.inference.comparison import Comparison
 from bench.analysis.inference.estimate import Estimate, Interval
 from bench.analysis.inference.runs import Run, difference_of
 from bench.analysis.inference.statistic import STATISTICS
-from bench.analysis.inference.verdict import Judged, Verdict, judge
+from bench.analysis.inference.verdict import Judged, judge
 from bench.store.correct import Correct
 
 Epoch = Literal["last", "chosen"]
@@ -29,50 +29,49 @@ _PREDICTIONS: dict[Epoch, str] = {
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference of accuracies, judged.
+    """A comparison of test accuracies, judged with the others of its table.
 
     Attributes:
-        value: the estimate, a fraction.
-        interval: its ends; None where one seed gives none.
-        verdict: None without an interval, and where the interval covers other seeds but not other test images.
-        basis: what the estimate rests on: ``20 seeds, 360 images`` or ``over 3 seeds only``.
+        comparison: what was compared.
+        judged: its verdict; None where the difference is over seeds only, which says nothing of other test images.
     """
 
-    value: float
-    interval: Interval | None
-    verdict: Verdict | None
-    basis: str
+    comparison: Comparison
+    judged: Judged | None
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """The difference, a fraction; None if it is not measured."""
+        outcome = self.comparison.outcome
+        return outcome if isinstance(outcome, Estimate) else None
+
+    @property
+    def interval(self) -> Interval | None:
+        """That of the verdict; over seeds only, the plain 95 % interval. None without a standard error."""
+        if self.judged is not None:
+            return self.judged.interval
+        return None if self.estimate is None else self.estimate.interval()
+
+    @property
+    def verdict(self) -> str | None:
+        """The word of the verdict; None where the interval is missing, or over seeds only."""
+        return None if self.judged is None or self.judged.interval is None else self.judged.verdict
 
 
-def judge_differences(comparisons: Sequence[Comparison]) -> list[Difference | None]:
-    """Return the differences of one family, in order; None where there is no estimate.
+def judged_together(comparisons: Sequence[Comparison]) -> list[Difference]:
+    """Return ``comparisons`` of accuracies with their verdicts, in order.
 
-    All comparisons that rest on seeds and images are judged together. Those over seeds only say nothing of other test
-    images, so they have a plain 95 % interval and no verdict.
+    All that rest on seeds and images are judged as one family; see :mod:`bench.analysis.inference.verdict`. Those over
+    seeds only say nothing of other test images, so they have no verdict and do not count in the correction.
     """
-    judged = iter(judge([comparison for comparison in comparisons if _over_seeds_only(comparison) is None]))
+    judged = iter(judge([comparison for comparison in comparisons if not _is_over_seeds_only(comparison)]))
     return [
-        _over_seeds(estimate) if (estimate := _over_seeds_only(comparison)) else _judged(next(judged))
-        for comparison in comparisons
+        Difference(comparison, None if _is_over_seeds_only(comparison) else next(judged)) for comparison in comparisons
     ]
 
 
-def _over_seeds_only(comparison: Comparison) -> Estimate | None:
-    """Return the estimate of a comparison that does not cover other test images."""
-    outcome = comparison.outcome
-    return outcome if isinstance(outcome, Estimate) and outcome.images is None else None
-
-
-def _over_seeds(estimate: Estimate) -> Difference:
-    return Difference(estimate.value, estimate.interval(), None, f"over {estimate.basis} only")
-
-
-def _judged(judged: Judged) -> Difference | None:
-    estimate = judged.comparison.outcome
-    if not isinstance(estimate, Estimate):
-        return None
-    verdict = None if judged.interval is None else judged.verdict
-    return Difference(estimate.value, judged.interval, verdict, estimate.basis)
+def _is_over_seeds_only(comparison: Comparison) -> bool:
+    return isinstance(comparison.outcome, Estimate) and comparison.outcome.images is None
 
 
 def compared_with_bp(own: pd.DataFrame, baseline: pd.DataFrame, epoch: Epoch) -> Comparison:
@@ -85,11 +84,12 @@ def compared_with_bp(own: pd.DataFrame, baseline: pd.DataFrame, epoch: Epoch) ->
         baseline: those of BP.
         epoch: the last one, or the one that validation chooses.
     """
-    outcome = difference_of(_by_seed(own, epoch), _by_seed(baseline, epoch))
+    outcome = difference_of(runs_by_seed(own, epoch), runs_by_seed(baseline, epoch))
     return Comparison(own.iloc[0]["series"], "bp", STATISTICS[f"accuracy_{epoch}"], outcome, MARGIN_POINTS)
 
 
-def _by_seed(rows: pd.DataFrame, epoch: Epoch) -> dict[int, Run]:
+def runs_by_seed(rows: pd.DataFrame, epoch: Epoch) -> dict[int, Run]:
+    """Return the accuracy of one run per seed at ``epoch``; a seed without one is left out."""
     held = rows[rows[SHARES[epoch]].notna()].drop_duplicates("seed")
     return {
         int(row["seed"]): Run(

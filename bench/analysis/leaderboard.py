@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from bench.analysis.differences import EPOCHS, SHARES, Difference, Epoch, compared_with_bp, judge_differences
+from bench.analysis.differences import EPOCHS, SHARES, Difference, Epoch, compared_with_bp, judged_together
 from bench.analysis.headline import SummaryCell, noise_rates, summary_cells
 from bench.analysis.inference.comparison import Comparison
 from bench.analysis.series import ordered_series
@@ -46,7 +46,7 @@ class TestAccuracy:
     Attributes:
         share: the mean over seeds, a fraction; None if it is missing for a seed.
         seeds: the number of seeds.
-        difference: from BP; None for BP itself, and where there is no estimate.
+        difference: from BP; None for BP itself.
         record: the id of its first record.
     """
 
@@ -116,7 +116,7 @@ def boards(frame: pd.DataFrame) -> list[Board]:
     cells = [cell for _, part in frame.groupby("network", sort=True) for cell in summary_cells(part)]
     rates = noise_rates(cells)
     compared = [_Compared(cell, rates) for cell in cells]
-    differences = iter(judge_differences([one for part in compared for one in part.comparisons]))
+    differences = iter(judged_together([one for part in compared for one in part.comparisons]))
     found: list[Board] = []
     previous: SummaryCell | None = None
     for part in compared:
@@ -151,7 +151,7 @@ class _Compared:
         """Those with BP, in order; BP itself has none."""
         return [comparison for comparison in self._comparisons.values() if comparison is not None]
 
-    def rows(self, differences: Iterator[Difference | None]) -> Iterator[BoardRow]:
+    def rows(self, differences: Iterator[Difference]) -> Iterator[BoardRow]:
         """Yield the rows, which take the next of ``differences`` for each of :attr:`comparisons`."""
         for series in self._series:
             accuracies = {

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.analysis.leaderboard import Board, BoardRow, Setting, boards
+from bench.analysis.leaderboard import Board, BoardRow, Setting, TestAccuracy, boards
 from bench.report.bars import Bar, Scale, points_scale, ratio_scale
 from bench.report.inputs import Inputs
 from bench.report.tables.inference import inference_table
 from bench.report.tables.layouts import layouts_table
 from bench.report.tables.limit import Limited
-from bench.report.tables.text import mebibytes, points, processes_text, ratio
+from bench.report.tables.text import basis_text, interval_of_points, mebibytes, points_text, processes_text, ratio
 
 MOST_BOARDS = 12
 
@@ -144,7 +144,7 @@ def _columns(found: list[Board]) -> list[Column]:
         (value for row in rows for value in (row.activation_ratio, row.total_ratio) if value is not None), _RATIO_STEPS
     )
     time = ratio_scale((end for row in rows if row.time for end in (row.time.low, row.time.high)), _TIME_STEPS)
-    difference = points_scale((100 * one.difference.value for one in accuracies if one.difference), _POINT_STEPS)
+    difference = points_scale(_points(accuracies), _POINT_STEPS)
     settings = sorted({setting for board in found for setting in board.settings}, key=_order)
     return [
         Column("activations / BP", "Peak activation bytes", bytes_, _activations),
@@ -155,6 +155,11 @@ def _columns(found: list[Board]) -> list[Column]:
             for setting in settings
         ),
     ]
+
+
+def _points(accuracies: list[TestAccuracy]) -> list[float]:
+    estimates = (one.difference.estimate for one in accuracies if one.difference is not None)
+    return [100 * estimate.value for estimate in estimates if estimate is not None]
 
 
 def _order(setting: Setting) -> tuple[float, bool]:
@@ -208,17 +213,17 @@ def _accuracy_in(setting: Setting) -> Callable[[BoardRow, Scale], Entry]:
         number, seeds = f"{100 * held.share:.1f}", f"{held.seeds} seed{'' if held.seeds == 1 else 's'}"
         value = f"{held.share!r}"
         difference = held.difference
-        if difference is None:
+        if difference is None or difference.estimate is None:
             return Entry(value, number, title=seeds, cell=held.record)
-        estimate, interval = points(difference)
-        ends = None if difference.interval is None else tuple(100 * end for end in difference.interval)
+        interval = difference.interval
+        ends = None if interval is None else (100 * interval.low, 100 * interval.high)
         return Entry(
             value=value,
             number=number,
-            detail=f"{estimate} {interval}" if interval else f"{estimate}, no interval",
-            bar=scale.bar(100 * difference.value, (ends[0], ends[1]) if ends else None),
+            detail=f"{points_text(difference)} {interval_of_points(difference) or '(no interval)'}",
+            bar=scale.bar(100 * difference.estimate.value, ends),
             verdict=difference.verdict,
-            title=f"minus BP's: {difference.basis}",
+            title=f"minus BP's: {basis_text(difference)}",
             cell=held.record,
         )
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.differences import Difference, judge_differences
+from bench.analysis.differences import Difference, judged_together
 from bench.analysis.inference.comparison import Comparison
+from bench.analysis.inference.estimate import Interval
 
 NOT_MEASURED = "not measured"
 ABSENT = "\u2013"  # en dash
@@ -76,9 +77,12 @@ def mean_and_range(shares: pd.Series) -> str:
 
 
 def with_verdicts(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return ``rows`` with a text in place of each comparison of accuracies, all of which are judged as one family."""
+    """Return ``rows`` with a text in place of each comparison of accuracies.
+
+    :func:`bench.analysis.differences.judged_together` says which are judged as one family.
+    """
     comparisons = [value for row in rows for value in row.values() if isinstance(value, Comparison)]
-    judged = iter(judge_differences(comparisons))
+    judged = iter(judged_together(comparisons))
 
     def text(value: Any) -> Any:
         return difference_text(next(judged)) if isinstance(value, Comparison) else value
@@ -86,26 +90,48 @@ def with_verdicts(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{name: text(value) for name, value in row.items()} for row in rows]
 
 
-def difference_text(difference: Difference | None) -> str:
+def difference_text(difference: Difference) -> str:
     """Return a difference in points, its interval, its verdict and its sample; ``not measured`` without an estimate.
 
-    For example ``+1.1 [+0.4, +1.8] better (20 seeds, 360 images)`` or ``+1.1 [-0.1, +2.3] (over 3 seeds only)``.
+    For example ``+1.1 [+0.4, +1.8] better (20 seeds, 360 images)``; without a verdict ``+1.1 [-0.1, +2.3] (over 3 seeds
+    only)``.
     """
-    if difference is None:
+    if difference.estimate is None:
         return NOT_MEASURED
-    value, interval = points(difference)
-    parts = [f"{value}, no interval" if interval is None else f"{value} {interval}", difference.verdict]
-    return f"{' '.join(filter(None, parts))} ({difference.basis})"
+    interval = interval_of_points(difference)
+    ends = ", no interval" if interval is None else f" {interval}"
+    verdict = "" if difference.verdict is None else f" {difference.verdict}"
+    return f"{points_text(difference)}{ends}{verdict} ({basis_text(difference)})"
 
 
-def points(difference: Difference) -> tuple[str, str | None]:
-    """Return a difference in points and the ends of its interval, with as many digits as tell the ends apart."""
-    value = 100 * difference.value
-    if difference.interval is None:
-        return f"{value:+z.1f}", None
-    low, high = (100 * end for end in difference.interval)
-    digits = next((digits for digits in range(1, _MOST_DIGITS) if _are_distinct(low, high, digits)), _MOST_DIGITS)
-    return f"{value:+z.{digits}f}", f"[{low:+z.{digits}f}, {high:+z.{digits}f}]"
+def points_text(difference: Difference) -> str:
+    """Return the estimate in points, with as many digits as tell the ends of its interval apart."""
+    estimate = difference.estimate
+    return NOT_MEASURED if estimate is None else f"{100 * estimate.value:+z.{_digits(difference.interval)}f}"
+
+
+def interval_of_points(difference: Difference) -> str | None:
+    """Return the interval in points: ``[+0.4, +1.8]``; None if there is none."""
+    interval = difference.interval
+    if interval is None:
+        return None
+    low, high = (f"{100 * end:+z.{_digits(interval)}f}" for end in interval)
+    return f"[{low}, {high}]"
+
+
+def basis_text(difference: Difference) -> str:
+    """Return what a difference rests on: ``20 seeds, 360 images``, or ``over 3 seeds only``; empty without a number."""
+    if difference.estimate is None:
+        return ""
+    basis = difference.estimate.basis
+    return basis if difference.judged is not None else f"over {basis} only"
+
+
+def _digits(interval: Interval | None) -> int:
+    if interval is None:
+        return 1
+    low, high = (100 * end for end in interval)
+    return next((digits for digits in range(1, _MOST_DIGITS) if _are_distinct(low, high, digits)), _MOST_DIGITS)
 
 
 def _are_distinct(low: float, high: float, digits: int) -> bool:
