@@ -45,6 +45,26 @@ class Disagreement:
         return f"{self.group}: BP's own step time differs by a factor of {factor:.2f} between records: {times}."
 
 
+@dataclass(frozen=True)
+class TimedBP:
+    """BP's own step time in the processes of one group.
+
+    Attributes:
+        group: the name of the group.
+        processes: in order, the methods beside which BP was timed in a process, and the median of its step, seconds.
+        usual_seconds: the median over processes.
+    """
+
+    group: str
+    processes: tuple[tuple[str, float], ...]
+    usual_seconds: float
+
+    @property
+    def factors(self) -> tuple[float, ...]:
+        """The time of each process over the usual one."""
+        return tuple(seconds / self.usual_seconds for _, seconds in self.processes)
+
+
 @dataclass
 class _Timed:
     """BP's times by process, and the methods whose records hold them."""
@@ -86,6 +106,15 @@ def disagreements_on_bp(records: Iterable[Record]) -> list[Disagreement]:
         seconds = sorted(((timed.name, timed.usual_seconds) for timed in apart), key=lambda item: item[1])
         if seconds[-1][1] >= AGREEMENT * seconds[0][1]:
             found.append(Disagreement(group, tuple(seconds)))
+    return found
+
+
+def times_of_bp(records: Iterable[Record]) -> list[TimedBP]:
+    """Return BP's own step time by group and process; processes that records share count once."""
+    found = []
+    for group, apart in _by_group(records).items():
+        processes = tuple((timed.name, float(np.median(process))) for timed in apart for process in timed.processes)
+        found.append(TimedBP(group, processes, float(np.median([seconds for _, seconds in processes]))))
     return found
 
 

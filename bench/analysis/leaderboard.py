@@ -174,9 +174,7 @@ class _Compared:
 
     def _comparison(self, own: pd.DataFrame, setting: Setting) -> Comparison | None:
         baseline = self.cell.baseline
-        baseline = baseline[
-            (baseline["noise_rate"] == setting.rate) & baseline["noise_kind"].isin(own["noise_kind"])
-        ]
+        baseline = baseline[(baseline["noise_rate"] == setting.rate) & baseline["noise_kind"].isin(own["noise_kind"])]
         is_itself = own["is_baseline"].all() and own["group"].isin(baseline["group"]).all()
         return None if is_itself else compared_with_bp(own, baseline, setting.epoch)
 

@@ -10,6 +10,7 @@ from bench.report.inputs import Inputs, read_inputs
 from bench.report.sections.order import SECTIONS
 from bench.report.sections.section import fill
 from bench.report.tables.summary import summary_table
+from bench.report.warnings import drift_of, warnings_of
 from bench.store.text_file import refuse_overlaps, write_text
 
 
@@ -48,7 +49,7 @@ def write_report(
     for _, path, text in outputs:
         write_text(path, text)
     if warn is not None:
-        for warning in inputs.warnings:
+        for warning in (*warnings_of(inputs), *drift_of(inputs)):
             warn(warning)
     return summary
 

@@ -13,8 +13,8 @@ def add_terms(environment: jinja2.Environment) -> None:
     """Add the functions ``term`` and ``meaning`` to the templates of ``environment``.
 
     ``term("Step latency")`` is a link to the definition on the page with its first sentence as a tooltip; with a second
-    argument, that is its text. Where the page does not define the term, it is the text alone. ``meaning("Step latency")``
-    is that sentence, for the attribute ``title`` of an element that cannot hold a link.
+    argument, that is its text. Where the page does not define the term, it is the text alone. ``meaning`` gives that
+    sentence, for the attribute ``title`` of an element that cannot hold a link.
     """
     environment.globals |= {"term": _term, "meaning": _meaning}
 

@@ -70,9 +70,7 @@ def draw_forest(trained: Sequence[Trained], look: Look) -> Figure | None:
 
 
 def _measured(method: Trained) -> list[Epoch]:
-    return [
-        epoch for epoch in EPOCHS if epoch in method.differences and method.differences[epoch].estimate is not None
-    ]
+    return [epoch for epoch in EPOCHS if epoch in method.differences and method.differences[epoch].estimate is not None]
 
 
 def _family(trained: Sequence[Trained]) -> int:
@@ -202,14 +200,26 @@ def _draw_row(axes: Axes, number: int, row: _Row, colour: str, marker: str) -> N
         dots.set_gid(series_gid(row.series))
     face = colour if row.epoch == "last" else "white"
     (mark,) = axes.plot(
-        [_points(row)], [at], marker=marker, markersize=7.5, color=colour, markerfacecolor=face, linestyle="none", zorder=3
+        [_points(row)],
+        [at],
+        marker=marker,
+        markersize=7.5,
+        color=colour,
+        markerfacecolor=face,
+        linestyle="none",
+        zorder=3,
     )
     mark.set_gid(mark_gid(number, row.series))
 
 
 def _limits(rows: Sequence[_Row]) -> tuple[float, float]:
     """Return the ends of the axis: all points and dots are on it; intervals may be cut."""
-    points = [MARGIN_POINTS, -MARGIN_POINTS, *(_points(row) for row in rows), *(dot for row in rows for dot in row.seeds)]
+    points = [
+        MARGIN_POINTS,
+        -MARGIN_POINTS,
+        *(_points(row) for row in rows),
+        *(dot for row in rows for dot in row.seeds),
+    ]
     ends = [100 * end for row in rows if row.difference.interval is not None for end in row.difference.interval]
     reach = _LONGEST_REACH * (max(points) - min(points))
     low = max(min(points + ends), min(points) - reach)
@@ -233,7 +243,15 @@ def _write_names(
             for row, text in zip(own, words, strict=True):
                 place = (1.012, lane + _OFFSETS[row.epoch])
                 text = f"{row.epoch} {text}" if lane == 0 else text
-                axes.text(*place, text, transform=beside, fontsize=FONT_SIZE, color=colours[series], va="center", gid=series_gid(series))
+                axes.text(
+                    *place,
+                    text,
+                    transform=beside,
+                    fontsize=FONT_SIZE,
+                    color=colours[series],
+                    va="center",
+                    gid=series_gid(series),
+                )
         else:
             place = (0.0, lane - _NAME_ABOVE)
             _write(axes, f"{shortened(series, 26)}  {words[0]}", place, ("left", "center"), series, colours[series])
