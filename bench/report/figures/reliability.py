@@ -1,6 +1,7 @@
 """The figure of reliability: BP compared with itself, and BP's own step time by process."""
 
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -23,9 +24,11 @@ from bench.store.record import Record
 _MOST_LANES = 12
 _MOST_MARKS = 40  # in a lane
 _FRAME_INCHES = 0.75  # of the axis and its label
-_LANE_INCHES = 0.46
-_TEXT_ABOVE = 0.3  # of a lane
-_LONGEST = {"wide": 120, "narrow": 44}  # characters of the text of a lane
+_LANE_INCHES = {"wide": 0.46, "narrow": 0.64}
+_MARK_INCHES = 0.16  # from the lower end of a lane to its marks
+_TEXT_INCHES = 0.1  # from the upper end of a lane to its text
+_LINE_CHARACTERS = {"wide": 130, "narrow": 46}
+_LINES = {"wide": 1, "narrow": 2}
 _SHADE = "#ededed"
 
 
@@ -157,11 +160,12 @@ def _times_view(records: Iterable[Record]) -> tuple[View, str] | None:
 
 def _draw(canvas: Canvas, strip: _Strip, look: Look) -> MatplotlibFigure:
     count = len(strip.lanes)
-    figure = canvas.figure(_FRAME_INCHES + _LANE_INCHES * count)
+    lane_inches = _LANE_INCHES[canvas.kind]
+    figure = canvas.figure(_FRAME_INCHES + lane_inches * count)
     axes = figure.subplots()
     ends = [end for mark in strip.marks for end in (mark.x, *(mark.interval or ())) if end > 0]
     use_log(axes.xaxis, min(1.0, *ends), max(1.0, *ends), most=7 if canvas.kind == "wide" else 4)
-    axes.set_ylim(count - 0.5, -0.6)
+    axes.set_ylim(count, 0)
     axes.set_yticks([])
     axes.grid(axis="y", visible=False)
     axes.spines["left"].set_visible(False)
@@ -171,14 +175,21 @@ def _draw(canvas: Canvas, strip: _Strip, look: Look) -> MatplotlibFigure:
     axes.axvline(1, color=GREY, linewidth=0.9, zorder=1)
     across = axes.get_yaxis_transform()
     for lane, text in enumerate(strip.lanes):
-        name = shortened(text, _LONGEST[canvas.kind])
-        axes.text(0, lane - _TEXT_ABOVE, name, transform=across, va="center", fontsize=FONT_SIZE)
+        place = lane + _TEXT_INCHES / lane_inches
+        axes.text(0, place, _wrapped(text, canvas), transform=across, va="top", fontsize=FONT_SIZE, linespacing=1.1)
     for row, mark in enumerate(strip.marks):
-        y = mark.lane + 0.12
+        y = mark.lane + 1 - _MARK_INCHES / lane_inches
         if mark.interval is not None:
             draw_interval(axes, mark.series, mark.interval, (y, y), look)
         draw_mark(axes, row, mark.series, mark.x, y, look, is_open=mark.is_noisy)
     return figure
+
+
+def _wrapped(text: str, canvas: Canvas) -> str:
+    """Return ``text`` on as many lines as a lane has room for, shortened where it is too long for them."""
+    characters, most = _LINE_CHARACTERS[canvas.kind], _LINES[canvas.kind]
+    lines = textwrap.wrap(shortened(text, most * characters), characters) or [""]
+    return "\n".join([*lines[: most - 1], shortened(" ".join(lines[most - 1 :]), characters)])
 
 
 def _distance(ratio: float) -> float:
@@ -190,10 +201,10 @@ def _is_noisy(row: pd.Series) -> bool:
 
 
 def _of(number: int, total: int, singular: str, plural: str | None = None) -> str:
-    """Return ``number`` of ``total`` things as text: ``all 10 cells``, ``9 of 10 cells``, ``none of 10 cells``."""
+    """Return ``number`` of ``total`` things as text: ``all 10 cells``, ``both cells``, ``9 of 10 cells``."""
     noun = counted(total, singular, plural)
     if number == total:
-        return f"all {noun}" if total > 1 else f"the only {singular}"
+        return {1: f"the only {singular}", 2: f"both {plural or f'{singular}s'}"}.get(total, f"all {noun}")
     return f"{number or 'none'} of {noun}"
 
 

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from bench.report.tables.cells import cell_columns, in_order, without_constant_columns
+from bench.analysis.panels import cell_titles
+from bench.report.tables.cells import in_order
 from bench.report.tables.limit import Limited, limited
 from bench.report.tables.text import latency_ratio, noisy_interval_text
 
@@ -19,10 +20,11 @@ def unreliable_table(frame: pd.DataFrame) -> Limited:
 
 
 def _table(rows: pd.DataFrame) -> pd.DataFrame:
-    return without_constant_columns(pd.DataFrame([_row(row) for _, row in rows.iterrows()]))
+    cells = [title.replace("\n", ", ") for title in cell_titles(rows)]
+    return pd.DataFrame([_row(row, cell) for (_, row), cell in zip(rows.iterrows(), cells, strict=True)])
 
 
-def _row(row: pd.Series) -> dict[str, object]:
+def _row(row: pd.Series, cell: str) -> dict[str, object]:
     if row["part"] == "latency":
         what, ratio = "step / BP", latency_ratio(row)
     else:
@@ -30,7 +32,9 @@ def _row(row: pd.Series) -> dict[str, object]:
         interval = row["inference.ratio_ci95"]
         what = "prediction / plain"
         ratio = noisy_interval_text(row["inference.ratio_to_plain"], interval, processes, None)
-    return cell_columns(row) | {
+    return {
+        "method": row["series"],
+        "cell": cell,
         "time": what,
         "ratio [95 %]": ratio.removesuffix(" noisy"),
         "reason": row[f"{row['part']}.noisy_because"],

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from record_builder import make_record
 
@@ -61,6 +61,7 @@ def test_only_the_most_frequent_environments_have_rows() -> None:
 FIELDS = st.dictionaries(st.sampled_from(["cpu", "commit", "kernel", "threads"]), st.integers(0, 2), max_size=4)
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.lists(FIELDS, min_size=1, max_size=6))
 def test_every_field_is_common_or_a_column(environments: list[dict[str, int]]) -> None:
     found = environments_of(records_of(*environments))
