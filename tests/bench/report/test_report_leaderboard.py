@@ -100,7 +100,8 @@ def test_accuracies_are_compared_with_bp_and_judged() -> None:
     rows = rows_of(board)
     assert rows["bp"].accuracies[CLEAN].difference is None
     better, same = rows["sid-streamed"].accuracies[NOISY], rows["deep-supervision"].accuracies[CLEAN]
-    assert better.difference is not None and better.difference.estimate is not None
+    assert better.difference is not None
+    assert better.difference.estimate is not None
     assert better.difference.verdict == "better"
     assert better.difference.estimate.value == pytest.approx(0.25)
     assert (better.share, better.seeds) == (pytest.approx(0.75), 6)
@@ -194,7 +195,7 @@ def test_the_page_shows_numbers_bars_verdicts_and_what_is_absent(tmp_path: Path)
         trained(method, share, seed) for method, share in (("bp", 0.7), ("deep-supervision", 0.95)) for seed in range(5)
     ]
     html = section_of(write_page(records, tmp_path))
-    rows = {name: text for name, text in re.findall(r'<tr data-series="([^"]+)".*?>(.*?)</tr>', html, re.DOTALL)}
+    rows = dict(re.findall(r'<tr data-series="([^"]+)".*?>(.*?)</tr>', html, re.DOTALL))
     assert list(rows) == ["sid-streamed", "bp", "deep-supervision"]
     streamed = re.findall(r"<t[hd].*?</t[hd]>", rows["sid-streamed"], re.DOTALL)
     assert f'<a href="#cell={records[1].id}">sid-streamed</a>' in streamed[0]
