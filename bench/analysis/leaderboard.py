@@ -11,6 +11,9 @@ from bench.analysis.headline import SummaryCell, noise_rates, summary_cells
 from bench.analysis.inference.comparison import Comparison
 from bench.analysis.series import ordered_series
 
+# Columns with lists and objects that no board shows.
+_NOT_SHOWN = ["memory.timeline", "accuracy.by_epoch", "accuracy.kl_by_module", "trace", "rank_results"]
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -113,6 +116,7 @@ def boards(frame: pd.DataFrame) -> list[Board]:
     network as one module, has a row on the board of that network with all modules, not a board of its own. All
     differences of accuracies are judged as one family.
     """
+    frame = frame.drop(columns=_NOT_SHOWN, errors="ignore").copy()  # in few blocks, which makes selecting rows fast
     cells = [cell for _, part in frame.groupby("network", sort=True) for cell in summary_cells(part)]
     rates = noise_rates(cells)
     compared = [_Compared(cell, rates) for cell in cells]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.analysis.bp_times import TimesOfBP, times_of_bp
 from bench.analysis.files import read_files
 from bench.analysis.frame import records_frame
 from bench.analysis.inference.rows import ClaimRow, claim_rows
@@ -44,6 +45,11 @@ class Inputs:
     def claims(self) -> list[ClaimRow]:
         """The verdict on each claim of the paper."""
         return claim_rows(self.records)
+
+    @cached_property
+    def times_of_bp(self) -> TimesOfBP:
+        """BP's own step times."""
+        return times_of_bp(self.records)
 
 
 def read_inputs(files: Sequence[Path]) -> Inputs:

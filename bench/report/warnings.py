@@ -1,6 +1,5 @@
 """What a reader of the report must know before its numbers: on the page, and on the terminal."""
 
-from bench.analysis.bp_times import disagreements_on_bp, drift_of_bp
 from bench.analysis.instruments import DISAGREEMENT_LIMIT, count_disagreements
 from bench.report.environments import count_machines
 from bench.report.inputs import Inputs
@@ -13,8 +12,8 @@ def warnings_of(inputs: Inputs) -> list[str]:
 
 def drift_of(inputs: Inputs) -> list[str]:
     """Return a sentence for each process and each group in which BP's own step time is not the usual one."""
-    drift = [drift.sentence for drift in drift_of_bp(inputs.records)]
-    return drift + [disagreement.sentence for disagreement in disagreements_on_bp(inputs.records)]
+    times = inputs.times_of_bp
+    return [found.sentence for found in (*times.drift(), *times.disagreements())]
 
 
 def _machines(inputs: Inputs) -> list[str]:

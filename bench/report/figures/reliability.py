@@ -2,13 +2,13 @@
 
 import math
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 from matplotlib.figure import Figure as MatplotlibFigure
 
-from bench.analysis.bp_times import times_of_bp
+from bench.analysis.bp_times import TimesOfBP
 from bench.analysis.inference.drift import THRESHOLD
 from bench.analysis.panels import cell_titles
 from bench.config.methods import BASELINE
@@ -19,7 +19,6 @@ from bench.report.figures.labels import FONT_SIZE, shortened
 from bench.report.figures.points import draw_interval, draw_mark
 from bench.report.figures.style import GREY, Look, look_of
 from bench.report.tables.text import counted, processes_text
-from bench.store.record import Record
 
 _MOST_LANES = 12
 _MOST_MARKS = 40  # in a lane
@@ -53,14 +52,14 @@ class _Strip:
     band: tuple[float, float] | None
 
 
-def draw_reliability(frame: pd.DataFrame, records: Iterable[Record]) -> Figure | None:
+def draw_reliability(frame: pd.DataFrame, of_bp: TimesOfBP) -> Figure | None:
     """Return the figure; None if no step of BP was timed twice.
 
     Args:
         frame: the rows of the records that were measured.
-        records: the same as records.
+        of_bp: BP's own step times in them.
     """
-    found = [view for view in (_self_view(frame), _times_view(records)) if view is not None]
+    found = [view for view in (_self_view(frame), _times_view(of_bp)) if view is not None]
     if not found:
         return None
     return Figure(
@@ -115,9 +114,9 @@ def _self_view(frame: pd.DataFrame) -> tuple[View, str] | None:
     )
 
 
-def _times_view(records: Iterable[Record]) -> tuple[View, str] | None:
+def _times_view(of_bp: TimesOfBP) -> tuple[View, str] | None:
     """Return the view of BP's own time by process, and its caption; None if no group has two processes."""
-    groups = [group for group in times_of_bp(records) if len(group.processes) > 1]
+    groups = [group for group in of_bp.by_process() if len(group.processes) > 1]
     if not groups:
         return None
     groups.sort(key=lambda group: -max(map(_distance, group.factors)))

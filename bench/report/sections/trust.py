@@ -59,7 +59,7 @@ def trust(inputs: Inputs) -> Trust | None:
     content = Trust(
         summary=reliability_sentence(measured),
         warnings=warnings_of(inputs),
-        figure=draw_reliability(measured, timed) if timed and not measured.empty else None,
+        figure=draw_reliability(measured, inputs.times_of_bp) if timed and not measured.empty else None,
         unreliable=unreliable_table(measured),
         drift=drift_of(inputs),
         findings=doctor_findings(timed),

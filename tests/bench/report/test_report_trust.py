@@ -96,7 +96,7 @@ def test_predictions_that_cannot_be_relied_on_are_in_the_table_of_times() -> Non
 
 def test_bp_is_compared_with_itself_on_one_axis() -> None:
     records = [timed(), timed(depth=8, ratio=1.3), timed(depth=16, noisy=WHY), timed("sid-streamed", ratio=0.5)]
-    figure = draw_reliability(records_frame(records), records)
+    figure = draw_reliability(records_frame(records), times_of_bp(records))
     assert figure is not None
     (view,) = figure.views
     assert view.finding == (
@@ -115,9 +115,9 @@ def test_bps_own_time_is_drawn_by_process_and_group() -> None:
     shared = [timed(method, blocks=blocks, processes=3) for method in ("bp", "sid-streamed")]
     steady = timed("bp", blocks=[np.full((4, 4), 0.03)] * 3, processes=3, depth=8)
     records = [*shared, steady]
-    groups = {group.group: group.factors for group in times_of_bp(records)}
+    groups = {group.group: group.factors for group in times_of_bp(records).by_process()}
     assert [factors for name, factors in groups.items() if "depth 4" in name] == [(1.0, 2.0, 1.0)]
-    figure = draw_reliability(records_frame(records), records)
+    figure = draw_reliability(records_frame(records), times_of_bp(records))
     assert figure is not None
     view = figure.views[1]
     assert view.finding == (
@@ -132,12 +132,12 @@ def test_bps_own_time_is_drawn_by_process_and_group() -> None:
 @pytest.mark.parametrize("records", [[], [make_record({"passes": ["memory"]}, 1000)], [timed("sid-streamed")]], ids=len)
 def test_without_two_times_of_bp_there_is_no_figure(records: list[Record]) -> None:
     frame = records_frame(records) if records else records_frame([make_record({"passes": ["memory"]}, 1)])
-    assert draw_reliability(frame, records) is None
+    assert draw_reliability(frame, times_of_bp(records)) is None
 
 
 def test_many_cells_of_bp_are_cut_to_those_that_deviate_most() -> None:
     records = [timed(depth=4 * (number + 1), ratio=1 + number / 100) for number in range(20)]
-    figure = draw_reliability(records_frame(records), records)
+    figure = draw_reliability(records_frame(records), times_of_bp(records))
     assert figure is not None
     assert figure.views[0].data["BP / BP"].tolist()[:2] == ["1.190", "1.180"]
     assert len(figure.views[0].data) == 12
