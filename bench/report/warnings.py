@@ -13,7 +13,7 @@ def warnings_of(inputs: Inputs) -> list[str]:
 def drift_of(inputs: Inputs) -> list[str]:
     """Return a sentence for each process and each group in which BP's own step time is not the usual one."""
     times = inputs.times_of_bp
-    return [found.sentence for found in (*times.drift(), *times.disagreements())]
+    return [drift.sentence for drift in times.drift()] + [found.sentence for found in times.disagreements()]
 
 
 def _machines(inputs: Inputs) -> list[str]:
