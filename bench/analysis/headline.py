@@ -1,5 +1,6 @@
 """The cells that represent a network in the summary: its largest, the one with the most accuracies, and baselines."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -48,6 +49,18 @@ class SummaryCell:
         """The axes of the cell, apart from the network."""
         training = "" if self.accuracies.empty else str(self.accuracies.iloc[0]["training_text"])
         return ", ".join(filter(None, [data_text(self.first), str(self.first["step_text"]), training]))
+
+    @property
+    def accuracies_of_one_kind(self) -> pd.DataFrame:
+        """The accuracies without noise, and those with the kind of noise that has the highest rate."""
+        noisy = self.accuracies[self.accuracies["noise_kind"] != "none"].sort_values("noise_rate", kind="stable")
+        return self.accuracies[self.accuracies["noise_kind"].isin(["none", *noisy["noise_kind"].tail(1)])]
+
+
+def noise_rates(cells: Iterable[SummaryCell]) -> list[float]:
+    """Return the rates of label noise at which accuracies are told: the lowest and the highest of each cell."""
+    rates = (cell.accuracies_of_one_kind["noise_rate"] for cell in cells)
+    return sorted({float(end) for own in rates if not own.empty for end in (own.min(), own.max())})
 
 
 def headline_costs(part: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from bench.report.sections.order import SECTIONS
 from bench.report.sections.section import fill
 from bench.report.tables.summary import summary_table
 from bench.report.title import title_of
+from bench.report.warnings import drift_of, warnings_of
 from bench.store.collection import no_collection
 from bench.store.text_file import is_special, refuse_overlaps, write_text
 
@@ -75,7 +76,7 @@ def write_report(
     for _, path, text in outputs:
         write_text(path, text)
     if warn is not None:
-        for warning in inputs.warnings:
+        for warning in (*warnings_of(inputs), *drift_of(inputs)):
             warn(warning)
     return ReportText(inputs.answers, summary)
 
