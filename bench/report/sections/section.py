@@ -31,7 +31,12 @@ class Filled:
     content: Any
 
 
-def fill(sections: tuple[Section, ...], inputs: Inputs) -> list[Filled]:
-    """Return the sections that have content, in order."""
-    filled = ((section, section.content(inputs)) for section in sections)
-    return [Filled(section.name, section.title, content) for section, content in filled if content is not None]
+def fill(sections: tuple[Section, ...], inputs: Inputs, step: Callable[[str], None]) -> list[Filled]:
+    """Return the sections that have content, in order; ``step`` is called with the title of each before it is made."""
+    filled = []
+    for section in sections:
+        step(section.title)
+        content = section.content(inputs)
+        if content is not None:
+            filled.append(Filled(section.name, section.title, content))
+    return filled
