@@ -44,3 +44,8 @@ def view_names(choices: Sequence[str]) -> list[str]:
             name = f"{plain}-{number}"
         names.append(name)
     return names
+
+
+def left_out_text(count: int, of: str) -> str:
+    """Return a sentence that says how many ``of`` are not drawn, with a space before it; empty if all are."""
+    return f" {count} more {of} are not drawn." if count else ""
