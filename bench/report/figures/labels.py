@@ -6,7 +6,7 @@ with numbers, and a key under the drawing lists the names.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
@@ -23,6 +23,7 @@ _MOST_CHARACTERS = 48
 _WIDEST = 0.36  # of the figure: the share that names at the ends of lines may take
 _WIDEST_BESIDE = 0.3  # of the figure: the widest name that stands beside a point
 _LINE_SPACING = 1.2
+_GAP = 0.2  # inches between axes and the column of labels
 _MARK = 0.07  # inches: half of the side of a mark with some room
 _RADII = (
     0.03,
@@ -72,33 +73,37 @@ def shortened(text: str, most: int = _MOST_CHARACTERS) -> str:
 
 def label_ends(axes: Axes, labels: Sequence[Label]) -> None:
     """Write ``labels`` in a column right of ``axes``, each as near to the height of its end as the others let it."""
-    if not labels:
+    label_ends_of_panels({axes: labels})
+
+
+def label_ends_of_panels(panels: Mapping[Axes, Sequence[Label]]) -> None:
+    """Do as :func:`label_ends` does in each of several axes, which stand one above another in one figure."""
+    panels = {axes: _from_the_top(axes, labels) for axes, labels in panels.items() if labels}
+    if not panels:
         return
-    figure = _figure_of(axes)
-    labels = _from_the_top(axes, labels)
-    names = [shortened(label.text) for label in labels]
-    texts = _texts(figure, labels, names)
-    if max(_width(figure, text) for text in texts) > _WIDEST * _size(figure)[0]:
-        _add_key(figure, labels, names)
-        for number, text in enumerate(texts, 1):
-            text.set_text(str(number))
-    dpi = figure.dpi
-    gap = 0.2 * dpi
-    line = max(_height(figure, text) for text in texts) * _LINE_SPACING
-    _reserve(figure, right=max(_width(figure, text) for text in texts) + gap + 0.04 * dpi)
-    missing = line * len(texts) - axes.get_window_extent().height
+    figure = _figure_of(next(iter(panels)))
+    dpi, gap = figure.dpi, _GAP * figure.dpi
+    texts = {axes: _texts(figure, labels, _names(labels)) for axes, labels in panels.items()}
+    every = [text for of_panel in texts.values() for text in of_panel]
+    if _widest(figure, every) > _WIDEST * _size(figure)[0]:
+        _use_numbers(figure, [label for labels in panels.values() for label in labels], every)
+    line = _highest(figure, every) * _LINE_SPACING
+    _reserve(figure, right=_widest(figure, every) + gap + 0.04 * dpi)
+    _lay_out(figure)
+    missing = max(line * len(labels) - axes.get_window_extent().height for axes, labels in panels.items())
     if missing > 0:
-        _grow(figure, missing / dpi)
-    _freeze(figure)
-    box = axes.get_window_extent()
-    marks = [_in_pixels(axes, label) for label in labels]
-    heights = moved_apart([y for _, y in marks], line, box.y0 + line / 2, box.y1 - line / 2)
-    for label, text, (x, y), height in zip(labels, texts, marks, heights, strict=True):
-        left = box.x1 + gap
-        _place(figure, text, left, height)
-        start = x + _MARK * dpi
-        if left - start > 1.2 * gap or abs(height - y) > line / 4:
-            _join(figure, label, (start, y), (left - 0.03 * dpi, height))
+        _grow(figure, missing * len(figure.axes) / dpi)
+        _lay_out(figure)
+    for axes, labels in panels.items():
+        box = axes.get_window_extent()
+        marks = [_in_pixels(axes, label) for label in labels]
+        heights = moved_apart([y for _, y in marks], line, box.y0 + line / 2, box.y1 - line / 2)
+        for label, text, (x, y), height in zip(labels, texts[axes], marks, heights, strict=True):
+            left = box.x1 + gap
+            _place(figure, text, left, height)
+            start = x + _MARK * dpi
+            if left - start > 1.2 * gap or abs(height - y) > line / 4:
+                _join(figure, label, (start, y), (left - 0.03 * dpi, height))
 
 
 def label_points(axes: Axes, labels: Sequence[Label], avoid: Sequence[Bbox] = ()) -> None:
@@ -113,13 +118,10 @@ def label_points(axes: Axes, labels: Sequence[Label], avoid: Sequence[Bbox] = ()
         return
     figure = _figure_of(axes)
     labels = _from_the_top(axes, labels)
-    names = [shortened(label.text) for label in labels]
-    texts = _texts(figure, labels, names)
-    is_wide = max(_width(figure, text) for text in texts) > _WIDEST_BESIDE * _size(figure)[0]
+    texts = _texts(figure, labels, _names(labels))
+    is_wide = _widest(figure, texts) > _WIDEST_BESIDE * _size(figure)[0]
     if is_wide or not _place_beside(figure, axes, labels, texts, avoid):
-        _add_key(figure, labels, names)
-        for number, text in enumerate(texts, 1):
-            text.set_text(str(number))
+        _use_numbers(figure, labels, texts)
         while not _place_beside(figure, axes, labels, texts, avoid):
             _grow(figure, 0.5)
 
@@ -149,7 +151,7 @@ def _place_beside(
     figure: MatplotlibFigure, axes: Axes, labels: Sequence[Label], texts: Sequence[Text], avoid: Sequence[Bbox]
 ) -> bool:
     """Place every text beside its point; return whether there was room."""
-    _freeze(figure)
+    _lay_out(figure)
     dpi, inside = figure.dpi, axes.get_window_extent()
     marks = [_in_pixels(axes, label) for label in labels]
     half = _MARK * dpi
@@ -158,8 +160,8 @@ def _place_beside(
     leaders: list[tuple[int, tuple[float, float], tuple[float, float]]] = []
     found: list[tuple[float, float]] = []
     for index in range(len(labels)):
-        width, height = _width(figure, texts[index]), _height(figure, texts[index])
-        place = _free_place(marks[index], (width, height), half, taken, inside, dpi)
+        size = _extent(figure, texts[index])
+        place = _free_place(marks[index], (size.width, size.height), half, taken, inside, dpi)
         if place is None:
             return False
         box, start, end = place
@@ -230,26 +232,38 @@ def _texts(figure: MatplotlibFigure, labels: Sequence[Label], names: Sequence[st
     return texts
 
 
-def _add_key(figure: MatplotlibFigure, labels: Sequence[Label], names: Sequence[str]) -> None:
-    """List the names with their numbers under the drawing, in as many columns as there is room for."""
+def _names(labels: Sequence[Label]) -> list[str]:
+    return [shortened(label.text) for label in labels]
+
+
+def _use_numbers(figure: MatplotlibFigure, labels: Sequence[Label], texts: Sequence[Text]) -> None:
+    """Number the labels, one number for each name, and list the names under the drawing in columns."""
+    numbers: dict[tuple[str, str], int] = {}
+    for label, text in zip(labels, texts, strict=True):
+        number = numbers.setdefault((label.series, text.get_text()), len(numbers) + 1)
+        text.set_text(str(number))
+    firsts = {label.series: label for label in labels}
+    listed = [firsts[series] for series, _ in numbers]
+    entries = [f"{number}  {name}" for (_, name), number in numbers.items()]
+    _add_key(figure, _texts(figure, listed, entries))
+
+
+def _add_key(figure: MatplotlibFigure, texts: Sequence[Text]) -> None:
     width = _size(figure)[0]
     margin = 0.08 * figure.dpi
-    lines = [f"{number}  {name}" for number, name in enumerate(names, 1)]
-    texts = _texts(figure, labels, lines)
-    while max(_width(figure, text) for text in texts) > width - 2 * margin:
+    while _widest(figure, texts) > width - 2 * margin:
         most = max(len(text.get_text()) for text in texts) - 2
         for text in texts:
             text.set_text(shortened(text.get_text(), most))
-    columns = max(1, int((width - margin) // (max(_width(figure, text) for text in texts) + 2 * margin)))
+    columns = max(1, int((width - margin) // (_widest(figure, texts) + 2 * margin)))
     rows = -(-len(texts) // columns)
-    line = max(_height(figure, text) for text in texts) * _LINE_SPACING
+    line = _highest(figure, texts) * _LINE_SPACING
     _grow(figure, (rows * line + margin) / figure.dpi)
     _reserve(figure, bottom=rows * line + margin)
     for index, text in enumerate(texts):
         column, row = divmod(index, rows)
         left = margin + column * (width - margin) / columns
-        text.set_position((left / width, (rows - row - 0.5) * line / _size(figure)[1]))
-        text.set_verticalalignment("center")
+        _place(figure, text, left, (rows - row - 0.5) * line)
 
 
 def _figure_of(axes: Axes) -> MatplotlibFigure:
@@ -263,12 +277,12 @@ def _size(figure: MatplotlibFigure) -> tuple[float, float]:
     return figure.bbox.width, figure.bbox.height
 
 
-def _width(figure: MatplotlibFigure, text: Text) -> float:
-    return _extent(figure, text).width
+def _widest(figure: MatplotlibFigure, texts: Sequence[Text]) -> float:
+    return max(_extent(figure, text).width for text in texts)
 
 
-def _height(figure: MatplotlibFigure, text: Text) -> float:
-    return _extent(figure, text).height
+def _highest(figure: MatplotlibFigure, texts: Sequence[Text]) -> float:
+    return max(_extent(figure, text).height for text in texts)
 
 
 def _extent(figure: MatplotlibFigure, text: Text) -> Bbox:
@@ -300,8 +314,8 @@ def _grow(figure: MatplotlibFigure, inches: float) -> None:
         text.set_position((across, up * share))
 
 
-def _freeze(figure: MatplotlibFigure) -> None:
-    """Lay the figure out, so that positions in pixels are final until the layout changes."""
+def _lay_out(figure: MatplotlibFigure) -> None:
+    """Lay the figure out, so that positions in pixels hold until something moves."""
     figure.draw_without_rendering()
 
 

@@ -21,6 +21,11 @@ def with_variables(svg: str) -> str:
     return _COLOUR.sub(lambda found: f"var(--c-{found[1]}, #{found[1]})", svg)
 
 
+def without_variables(svg: str) -> str:
+    """Return ``svg`` with plain colours in place of the variables of :func:`with_variables`."""
+    return re.sub(r"var\(--c-[0-9a-f]{6}, (#[0-9a-f]{6})\)", r"\1", svg)
+
+
 def dark_variables(svgs: Iterable[str]) -> str:
     """Return CSS declarations of every colour variable in ``svgs`` for a dark page."""
     used = sorted({found for svg in svgs for found in re.findall(r"var\(--c-([0-9a-f]{6}),", svg)})
