@@ -10,7 +10,8 @@ from bench.config.axes import axes
 # The axes that the title of a panel names, and those that a figure of accuracies draws.
 _IN_TITLE = {"network", "dataset", "optimizer", "depth", "modules", "seed", "noise_kind", "noise_rate"}
 _EPOCHS_DRAWN = 12
-MOST_PANELS = 12  # in a figure
+MOST_PANELS = 12  # in the main figure
+FEW_PANELS = 6  # in any other: each takes time to draw
 
 
 class Panel(NamedTuple):

@@ -21,7 +21,7 @@ from bench.report.figures.lanes import Lane, make_lanes, write_lane
 from bench.report.figures.marks import mark_gid, series_gid
 from bench.report.figures.style import GREY, Look
 from bench.report.figures.words import joined, left_out_text, sentence_of, view_names
-from bench.report.tables.text import basis_text, interval_of_points, mean_percent, points_text
+from bench.report.tables.text import ABSENT, basis_text, interval_of_points, mean_percent, points_text
 
 _SHADE = "#ededed"
 _OFFSETS: dict[Epoch, float] = {"last": -0.13, "chosen": 0.2}
@@ -63,8 +63,8 @@ def draw_forest(trained: Sequence[Trained], look: Look) -> Figure | None:
         "Differences are paired by seed and test image. Filled marks are after the last epoch, open ones after the "
         "epoch that validation chooses, on labels with the noise of the training labels. A line is the interval over "
         f"seeds and images, corrected for all {_family(measured)} comparisons of the table below; a small dot is one "
-        f"seed. Differences in the shaded band, up to {MARGIN_POINTS:g} points, do not matter: a method whose interval is "
-        "within it is equivalent to BP. Plain BP, of 1 module, is compared with BP on all modules."
+        f"seed. Differences in the shaded band, up to {MARGIN_POINTS:g} points, do not matter: a method whose interval "
+        "is within it is equivalent to BP. Plain BP, of 1 module, is compared with BP on all modules."
         + left_out_text(left_out, "cells"),
         tuple(views),
     )
@@ -125,7 +125,7 @@ def _data(rows: Sequence[_Row], title: str) -> pd.DataFrame:
                 "epoch": row.epoch,
                 "minus BP, points": points_text(row.difference),
                 "interval": interval_of_points(row.difference) or "no interval",
-                "verdict": row.difference.verdict or "–",
+                "verdict": row.difference.verdict or ABSENT,
                 "over": basis_text(row.difference),
                 "test accuracy, %": row.accuracy,
                 "cell": title,

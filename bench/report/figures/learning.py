@@ -4,8 +4,16 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from bench.analysis.accuracies import Panel, by_epoch, drawn_epochs, largest_panels, noise_text, over_seeds
-from bench.analysis.accuracies import with_noise_in_panel
+from bench.analysis.accuracies import (
+    FEW_PANELS,
+    Panel,
+    by_epoch,
+    drawn_epochs,
+    largest_panels,
+    noise_text,
+    over_seeds,
+    with_noise_in_panel,
+)
 from bench.analysis.differences import MARGIN_POINTS
 from bench.config.methods import BASELINE
 from bench.report.figures.curves import Curves, curves_view
@@ -19,6 +27,7 @@ class _Course(NamedTuple):
     """The mean accuracy of a series over the epochs: where it is highest, and after the last."""
 
     series: str
+    is_bp: bool
     epoch: int
     best: float
     last: float
@@ -40,7 +49,7 @@ def draw_by_epoch(rows: pd.DataFrame, look: Look) -> Figure | None:
         return None
     rows = rows[rows["accuracy.by_epoch"].map(len) > 1]
     rows = with_noise_in_panel(rows.sort_values("noise_rate", ascending=False, kind="stable"))
-    panels, left_out = largest_panels(rows)
+    panels, left_out = largest_panels(rows, FEW_PANELS)
     if not panels:
         return None
     names = view_names([panel.title for panel in panels])
@@ -48,9 +57,9 @@ def draw_by_epoch(rows: pd.DataFrame, look: Look) -> Figure | None:
         "accuracy-by-epoch",
         "Test accuracy by epoch",
         "cell",
-        "Mean accuracy over seeds, on clean test labels; bars reach from the worst seed to the best. Up to 12 epochs and "
-        "the best one are drawn, on a logarithmic axis. A line that falls after its maximum has memorised wrong labels; "
-        f"a line that still rises at the end was not trained to convergence.{left_out_text(left_out, 'cells')}",
+        "Mean accuracy over seeds, on clean test labels; bars reach from the worst seed to the best. Up to 12 epochs "
+        "and the best one are drawn, on a logarithmic axis. A line that falls after its maximum has memorised wrong "
+        "labels; a line that still rises at the end was not trained to convergence." + left_out_text(left_out, "cells"),
         tuple(_view(name, panel, look) for name, panel in zip(names, panels, strict=True)),
     )
 
@@ -70,16 +79,18 @@ def _view(name: str, panel: Panel, look: Look) -> View:
 def _courses(points: pd.DataFrame) -> list[_Course]:
     """Return the course of each series: BP first, then the most accurate at the end."""
     courses = []
-    for series, own in points.groupby("series", sort=False):
+    for (series, method), own in points.groupby(["series", "method"], sort=False):
         best = own.sort_values("y", ascending=False, kind="stable").iloc[0]
-        courses.append(_Course(str(series), int(best["epoch"]), float(best["y"]), float(own["y"].iloc[-1])))
-    return sorted(courses, key=lambda course: (course.series != BASELINE, -course.last))
+        courses.append(
+            _Course(str(series), method == BASELINE, int(best["epoch"]), float(best["y"]), float(own["y"].iloc[-1]))
+        )
+    return sorted(courses, key=lambda course: (not course.is_bp, -course.last))
 
 
 def _finding(courses: list[_Course], rate: float) -> str:
     """Return which series fall after their best epoch by more than the margin, and where the others end."""
     clauses = []
-    for course in sorted(courses, key=lambda course: (course.series != BASELINE, course.fall < MARGIN_POINTS)):
+    for course in sorted(courses, key=lambda course: (not course.is_bp, course.fall < MARGIN_POINTS)):
         name = shortened(course.series)
         if course.fall >= MARGIN_POINTS:
             clauses.append(f"{name} falls from {course.best:.1f} to {course.last:.1f} % after epoch {course.epoch}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.analysis.accuracies import MOST_PANELS, Panel, by_module, largest_panels, over_seeds, with_noise_in_panel
+from bench.analysis.accuracies import FEW_PANELS, Panel, by_module, largest_panels, over_seeds, with_noise_in_panel
 from bench.analysis.theory import expected_divergences
 from bench.report.figures.curves import Curves, Scale, curves_view
 from bench.report.figures.figure import Figure, View
@@ -69,9 +69,9 @@ def draw_by_module(rows: pd.DataFrame, look: Look) -> list[Figure]:
         look,
         "belief-by-module",
         "Belief by module",
-        "The divergence is KL(p_y || p_i) of the label from the belief of module i. The optimum of SID's local objective "
-        "is at most 1 - alpha times that of the module before; the dashed line is this bound from module 1 on. BP trains "
-        f"the belief of its last module only. {_SEEDS}",
+        "The divergence is KL(p_y || p_i) of the label from the belief of module i. The optimum of SID's local "
+        "objective is at most 1 - alpha times that of the module before; the dashed line is this bound from module 1 on. "
+        f"BP trains the belief of its last module only. {_SEEDS}",
     )
     calibration = _figure(
         rows,
@@ -80,8 +80,8 @@ def draw_by_module(rows: pd.DataFrame, look: Look) -> list[Figure]:
         "calibration-by-module",
         "Calibration by module",
         "The calibration error is the mean distance of confidence from accuracy (15 bins of equal width). A prediction "
-        "is changed where the module predicts another class than the module before. The descent is violated for an image "
-        f"whose divergence is more than 1 - alpha times that of the module before. {_SEEDS}",
+        "is changed where the module predicts another class than the module before. The descent is violated for an "
+        f"image whose divergence is more than 1 - alpha times that of the module before. {_SEEDS}",
     )
     return [figure for figure in (belief, calibration) if figure is not None]
 
@@ -89,7 +89,7 @@ def draw_by_module(rows: pd.DataFrame, look: Look) -> list[Figure]:
 def _figure(
     rows: pd.DataFrame, quantities: Sequence[_Quantity], look: Look, name: str, title: str, caption: str
 ) -> Figure | None:
-    panels, left_out = largest_panels(rows, MOST_PANELS // len(quantities))
+    panels, left_out = largest_panels(rows, FEW_PANELS // len(quantities))
     shown = [
         (quantity, panel, points)
         for panel in panels

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from bench.analysis.accuracies import Panel, largest_panels, over_seeds
+from bench.analysis.accuracies import FEW_PANELS, Panel, largest_panels, over_seeds
 from bench.analysis.differences import EPOCHS, SHARES, Epoch
 from bench.config.methods import BASELINE
 from bench.report.figures.curves import Curves, curves_view
@@ -27,7 +27,7 @@ def draw_against_noise(rows: pd.DataFrame, look: Look) -> Figure | None:
     every = pd.concat(parts, ignore_index=True)
     if every.empty:
         return None
-    panels, left_out = largest_panels(every.assign(panel=every["panel"] + ", " + every["epoch"] + " epoch"))
+    panels, left_out = largest_panels(every.assign(panel=every["panel"] + ", " + every["epoch"] + " epoch"), FEW_PANELS)
     names = view_names([panel.title for panel in panels])
     return Figure(
         "accuracy-against-noise",
@@ -53,12 +53,12 @@ def _finding(points: pd.DataFrame, epoch: Epoch) -> str:
     """Return the accuracy at the lowest and at the highest rate: BP first, then the most accurate."""
     low, high = points["percent"].min(), points["percent"].max()
     clauses = []
-    for name, own in points.groupby("series", sort=False):
+    for (name, method), own in points.groupby(["series", "method"], sort=False):
         first, last, series = own["y"].iloc[0], own["y"].iloc[-1], str(name)
         rates = (own["percent"].iloc[0], own["percent"].iloc[-1])
         at = "" if rates == (low, high) else f" (from {rates[0]:g} to {rates[1]:g} %)"
         text = f"from {first:.1f} to {last:.1f} %{at}"
-        clauses.append(((series != BASELINE, -last), (shortened(series), "falls" if last < first else "rises", text)))
+        clauses.append(((method != BASELINE, -last), (shortened(series), "falls" if last < first else "rises", text)))
     texts = [text for _, text in sorted(clauses)]
     verb = texts[0][1]
     rest = [f"{series} {'' if own == verb else f'{own} '}{text}" for series, own, text in texts[1:]]

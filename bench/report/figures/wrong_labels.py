@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure as MatplotlibFigure
 
-from bench.analysis.accuracies import Panel, largest_panels, with_noise_in_panel
+from bench.analysis.accuracies import FEW_PANELS, Panel, largest_panels, with_noise_in_panel
 from bench.analysis.differences import EPOCHS, Epoch
 from bench.analysis.series import ordered_series
 from bench.config.methods import BASELINE
@@ -37,6 +37,7 @@ class _Row(NamedTuple):
     """A bar: mean shares over seeds, in per cent."""
 
     series: str
+    is_bp: bool
     lane: int
     epoch: Epoch
     shares: tuple[float, float, float]
@@ -53,7 +54,7 @@ def draw_wrong_labels(rows: pd.DataFrame, look: Look) -> Figure | None:
     column = f"{_COLUMNS['last']}.images"
     if rows.empty or rows[column].isna().all():
         return None
-    panels, left_out = largest_panels(with_noise_in_panel(rows[rows[column].notna()]))
+    panels, left_out = largest_panels(with_noise_in_panel(rows[rows[column].notna()]), FEW_PANELS)
     names = view_names([panel.title for panel in panels])
     return Figure(
         "wrong-labels",
@@ -91,12 +92,14 @@ def _row(runs: pd.DataFrame, series: str, lane: int, epoch: Epoch) -> _Row | Non
     if held.empty:
         return None
     learned, corrected, other = (100 * float(held[f"{_COLUMNS[epoch]}.{field}"].mean()) for field, *_ in _SHARES)
-    return _Row(series, lane, epoch, (learned, corrected, other), held["seed"].nunique())
+    return _Row(
+        series, held["method"].iloc[0] == BASELINE, lane, epoch, (learned, corrected, other), held["seed"].nunique()
+    )
 
 
 def _finding(rows: list[_Row]) -> str:
     """Return how much of the wrong labels each method has learned after the last epoch; BP first, then the least."""
-    last = sorted((row for row in rows if row.epoch == "last"), key=lambda row: (row.series != BASELINE, row.shares[0]))
+    last = sorted((row for row in rows if row.epoch == "last"), key=lambda row: (not row.is_bp, row.shares[0]))
     clauses = [f"{shortened(row.series)} {row.shares[0]:.1f} %" for row in last]
     return sentence_of([f"Share of wrong labels learned by the last epoch: {clauses[0]}", *clauses[1:]])
 

@@ -10,6 +10,7 @@ from bench.analysis.inference.comparison import Comparison
 from bench.analysis.inference.estimate import Interval
 
 NOT_MEASURED = "not measured"
+ABSENT = "\u2013"  # en dash
 BASELINE = "baseline"  # of BP itself, which is not compared with BP
 _MIB = 2**20
 _MOST_DIGITS = 6
