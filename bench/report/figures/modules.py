@@ -70,8 +70,8 @@ def draw_by_module(rows: pd.DataFrame, look: Look) -> list[Figure]:
         "belief-by-module",
         "Belief by module",
         "The divergence is KL(p_y || p_i) of the label from the belief of module i. The optimum of SID's local "
-        "objective is at most 1 - alpha times that of the module before; the dashed line is this bound from module 1 on. "
-        f"BP trains the belief of its last module only. {_SEEDS}",
+        "objective is at most 1 - alpha times that of the module before; the dashed line is this bound from module 1 "
+        f"on. BP trains the belief of its last module only. {_SEEDS}",
     )
     calibration = _figure(
         rows,

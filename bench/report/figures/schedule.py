@@ -32,12 +32,12 @@ _PHASES = {
     "w": Word("waiting for another rank", "#e2c98a"),
 }
 _WAIT = Word("waiting for its gradient", "#9a9a9a")
-_MOST_VIEWS = 12
+_MOST_VIEWS = 6
 _LANE_INCHES = 0.13
 _LABEL_INCHES = 0.18  # between the labels of two lanes
-_FRAME_INCHES = 0.75  # of a panel: its title and its axis
 _FEWEST_LANES = 5  # a panel is as high as if it had so many
-_HALF = 0.4  # of a lane: half of the height of a bar
+_BAR_POINTS = 0.8 * 72 * _LANE_INCHES
+_NARROWEST = 0.3  # per cent of the axis: the width of a bar that takes less
 
 
 class _Panel(NamedTuple):
@@ -66,12 +66,12 @@ def draw_schedules(frame: pd.DataFrame, look: Look) -> Figure | None:
         "module-schedule",
         "Which module computes when",
         "cell",
-        "There is one panel per method and one lane per module, or per group of neighbours; the lowest lane is the trunk "
-        "and what belongs to no single module. Time runs to the right, in per cent of the step of each method. A grey line "
-        "marks where a module waits, after its forward pass, for its gradient (update locking). Where modules take less "
-        "than 2 % of a step, the time in which none computes is collapsed, and the axis is the time of the modules. Each "
-        "panel shows the step of median length out of a few traced steps, which are not the timed ones."
-        + left_out_text(left_out, "cells"),
+        "There is one panel per method and one lane per module, or per group of neighbours; the lowest lane is the "
+        "trunk and what belongs to no single module. Time runs to the right, in per cent of the step of each method. "
+        "A grey line marks where a module waits, after its forward pass, for its gradient (update locking). Where "
+        "modules take less than 2 % of a step, the time in which none computes is collapsed, and the axis is the time "
+        "of the modules. Each panel shows the step of median length out of a few traced steps, which are not the timed "
+        "ones." + left_out_text(left_out, "cells"),
         tuple(_view(*found, look) for found in zip(view_names(titles), titles, cells, strict=True)),
     )
 
@@ -128,9 +128,10 @@ def _finding(panels: Sequence[_Panel]) -> str:
     if not separate:
         return f"{shortened(panels[0].series)} runs all modules at once; no module waits for its gradient by itself."
     separate.sort(key=lambda panel: (not panel.is_bp, waits[panel.series][0].locked))
-    clauses = [f"{shortened(panel.series)}'s {100 * waits[panel.series][0].locked:.0f} %" for panel in separate]
-    start = f"{shortened(separate[0].series)}'s module 1 waits {100 * waits[separate[0].series][0].locked:.0f} % of the step"
-    return sentence_of([f"{start} for its gradient", *clauses[1:]])
+    locked = [(shortened(panel.series), 100 * waits[panel.series][0].locked) for panel in separate]
+    series, share = locked[0]
+    start = f"{series}'s module 1 waits {share:.0f} % of the step for its gradient"
+    return sentence_of([start, *(f"{series}'s {share:.0f} %" for series, share in locked[1:])])
 
 
 def _draw(canvas: Canvas, panels: Sequence[_Panel], look: Look, layout: str, collapse: bool) -> MatplotlibFigure:
@@ -138,29 +139,43 @@ def _draw(canvas: Canvas, panels: Sequence[_Panel], look: Look, layout: str, col
     words = [word for letter, word in _PHASES.items() if letter in letters]
     if any(lane.wait for panel in panels for lane in panel.lanes):
         words.append(_WAIT)
+    titles = [title_of(canvas, f"{panel.series}{_steps_text(panel.trace)}") for panel in panels]
+    labels = [_labels(panel, layout) for panel in panels]
     most = max(_FEWEST_LANES, *(len(panel.lanes) for panel in panels))
-    figure, every_axes = make_multiples(canvas, len(panels), _FRAME_INCHES + _LANE_INCHES * most, words)
-    for panel, axes in zip(panels, every_axes, strict=True):
+    figure, places = make_multiples(
+        canvas,
+        len(panels),
+        words,
+        inches=_LANE_INCHES * most,
+        title_lines=max(title.count("\n") for title in titles) + 1,
+        longest_label=max(len(text) for own in labels for text in own.values()),
+    )
+    for panel, place, title, own in zip(panels, places, titles, labels, strict=True):
+        axes = place.axes
         _draw_lanes(axes, panel)
-        _label_lanes(axes, panel, layout)
-        several = "" if panel.trace.steps == 1 else f", {panel.trace.steps} steps"
-        title = title_of(canvas, f"{panel.series}{several}")
+        axes.set_yticks(list(own), list(own.values()))
+        axes.tick_params(axis="y", length=0)
         axes.set_title(title, loc="left", color=look.text_colours[panel.series])
-        axes.set_xlim(0, 100 if collapse else 100 * panel.trace.steps)
-        axes.set_ylim(max(len(panel.lanes), _FEWEST_LANES) - 0.4, -0.6)
-        axes.xaxis.set_major_locator(FixedLocator([0, 50, 100]) if axes.get_xlim()[1] == 100 else MaxNLocator(3))
+        axes.set_ylim(most - 0.5, -0.5)
+        steps = 1 if collapse else panel.trace.steps
+        axes.set_xlim(0, 100 * steps)
+        axes.xaxis.set_major_locator(FixedLocator([0, 50, 100]) if steps == 1 else MaxNLocator(3))
+        axes.tick_params(labelbottom=place.is_last or steps > 1)
         axes.grid(axis="y", visible=False)
-    every_axes[-1].set_xlabel("time of the modules, %" if collapse else "% of the step")
+    places[-1].axes.set_xlabel("time of the modules, %" if collapse else "% of the step")
     return figure
+
+
+def _steps_text(trace: Trace) -> str:
+    return "" if trace.steps == 1 else f", {trace.steps} steps"
 
 
 def _draw_lanes(axes: Axes, panel: _Panel) -> None:
     for at, lane in enumerate(panel.lanes):
         phases = sorted({bar.phase for bar in lane.bars})
-        spans = PathCollection(
-            [_boxes(lane, phase, at) for phase in phases], facecolors=[_PHASES[phase].colour for phase in phases]
-        )
-        spans.set(linewidth=0, zorder=3)
+        colours = [_PHASES[phase].colour for phase in phases]
+        spans = PathCollection([_line(lane, phase, at) for phase in phases], edgecolors=colours, facecolors="none")
+        spans.set(linewidth=_BAR_POINTS, capstyle="butt", zorder=3, clip_on=False)
         spans.set_gid(mark_gid(panel.first_row + at, panel.series))
         axes.add_collection(spans, autolim=False)
     waits = [(at, lane.wait) for at, lane in enumerate(panel.lanes) if lane.wait is not None]
@@ -170,29 +185,20 @@ def _draw_lanes(axes: Axes, panel: _Panel) -> None:
         axes.plot(across, up, color=_WAIT.colour, linewidth=1.2, zorder=2, gid=series_gid(panel.series))
 
 
-def _boxes(lane: Lane, phase: str, at: int) -> Path:
-    """Return the bars of one phase as one path."""
+def _line(lane: Lane, phase: str, at: int) -> Path:
+    """Return the bars of one phase as one path, which is drawn as thick lines."""
     bars = [bar for bar in lane.bars if bar.phase == phase]
-    low, high = at - _HALF, at + _HALF
-    return Path.make_compound_path(
-        *(
-            Path([(bar.start, low), (bar.end, low), (bar.end, high), (bar.start, high), (bar.start, low)], closed=True)
-            for bar in bars
-        )
-    )
+    corners = [(x, at) for bar in bars for x in (bar.start, max(bar.end, bar.start + _NARROWEST))]
+    return Path(corners, [Path.MOVETO, Path.LINETO] * len(bars))
 
 
-def _label_lanes(axes: Axes, panel: _Panel, layout: str) -> None:
-    """Name as many lanes as there is room for."""
+def _labels(panel: _Panel, layout: str) -> dict[int, str]:
+    """Return the names of as many lanes as there is room for, by the place of the lane."""
     step = -(-int(100 * _LABEL_INCHES) // int(100 * _LANE_INCHES))
     several = len({lane.rank for lane in panel.lanes}) > 1
-    shown = range(0, len(panel.lanes), step)
-    names = []
-    for at in shown:
+    labels = {}
+    for at in range(0, len(panel.lanes), step):
         lane = panel.lanes[at]
-        name = _name(lane, panel.trace, layout) if lane.modules else "rest" if layout == "pipeline" else "trunk"
-        names.append(f"rank {lane.rank}: {name}" if several else name)
-    if set(panel.trace.module) == {None}:
-        names = ["all"] * len(names)
-    axes.set_yticks(list(shown), names)
-    axes.tick_params(axis="y", length=0)
+        name = _name(lane, panel.trace, layout).removesuffix(", rest").removesuffix(" modules")
+        labels[at] = f"rank {lane.rank}: {name}" if several else name
+    return labels

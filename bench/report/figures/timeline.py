@@ -32,10 +32,10 @@ _LAYERS = {
 }
 _PHASES = {"f": "forward", "b": "backward", "s": "optimizer", "w": "waiting for another rank"}
 _SHADES = {"b": "#f0f0f0", "s": "#dcdcdc", "w": "#f7ecd2"}
-_MOST_VIEWS = 12
+_MOST_VIEWS = 6
 _MOST_STRETCHES = 12  # of one phase: more are too thin to see
-_POINTS = {"wide": 60, "narrow": 40}  # along a panel
-_PANEL_INCHES = {"wide": 2.1, "narrow": 1.7}
+_POINTS = {"wide": 50, "narrow": 32}  # along a panel
+_PANEL_INCHES = {"wide": 1.25, "narrow": 0.95}
 _MIB = 2**20
 _DOT = 6.0  # points
 
@@ -82,8 +82,8 @@ def draw_timelines(frame: pd.DataFrame, look: Look) -> Figure | None:
         "network",
         "Operators of one step run from left to right; all methods share a scale of bytes. An activation is a tensor "
         "storage that was created in a forward phase and still exists when the next backward phase begins; all other "
-        "storages that the step creates are temporary. The dot is the peak. The background is grey in the backward phase "
-        "and darker while the optimizer runs, unless phases alternate too often to be seen. Drawn is the largest "
+        "storages that the step creates are temporary. The dot is the peak. The background is grey in the backward "
+        "phase and darker while the optimizer runs, unless phases alternate too often to be seen. Drawn is the largest "
         f"configuration of each network on which BP was measured.{left_out_text(left_out, 'networks')}",
         tuple(_view(*found, look) for found in zip(view_names(titles), titles, cells, strict=True)),
     )
@@ -133,24 +133,32 @@ def _finding(panels: Sequence[_Panel]) -> str:
 
 
 def _draw(canvas: Canvas, panels: Sequence[_Panel], look: Look) -> MatplotlibFigure:
-    figure, every_axes = make_multiples(canvas, len(panels), _PANEL_INCHES[canvas.kind], list(_LAYERS.values()))
     highest = max(panel.peak_bytes for panel in panels) / _MIB
-    for number, (panel, axes) in enumerate(zip(panels, every_axes, strict=True)):
+    titles = [f"{title_of(canvas, panel.series)}\n{mebibytes(panel.peak_bytes)} MiB" for panel in panels]
+    figure, places = make_multiples(
+        canvas,
+        len(panels),
+        list(_LAYERS.values()),
+        inches=_PANEL_INCHES[canvas.kind],
+        title_lines=max(title.count("\n") for title in titles) + 1,
+        longest_label=len(f"{highest:.3g}") + 1,
+    )
+    for number, (panel, place) in enumerate(zip(panels, places, strict=True)):
+        axes = place.axes
         _shade_phases(axes, panel)
         _draw_areas(axes, panel, _POINTS[canvas.kind])
         at = panel.at[panel.peak] if panel.layers.size else 0.0
         draw_dots(
             axes, [at], [panel.peak_bytes / _MIB], look.colours[panel.series], _DOT, mark_gid(number, panel.series)
         )
-        title = f"{title_of(canvas, panel.series)}\n{mebibytes(panel.peak_bytes)} MiB"
-        axes.set_title(title, loc="left", color=look.text_colours[panel.series])
+        axes.set_title(titles[number], loc="left", color=look.text_colours[panel.series])
         axes.set_xlim(0, 100)
         axes.set_ylim(0, 1.08 * highest)
-        axes.set_xticks([0, 50, 100])
+        axes.set_xticks([0, 50, 100] if place.is_last else [])
         axes.yaxis.set_major_locator(MaxNLocator(3))
+        axes.tick_params(labelleft=place.is_first)
         axes.grid(axis="x", visible=False)
-    every_axes[0].set_ylabel("MiB")
-    every_axes[-1].set_xlabel("operators run, %")
+    places[-1].axes.set_xlabel("operators run, %; live MiB" if canvas.kind == "wide" else "operators run, %")
     return figure
 
 
@@ -168,7 +176,7 @@ def _draw_areas(axes: Axes, panel: _Panel, points: int) -> None:
                 (100.0, values[-1]),
                 (100.0, 0.0),
             ]
-            axes.fill(*zip(*corners, strict=True), color=word.colour, linewidth=0, zorder=2)
+            axes.fill(*zip(*corners, strict=True), color=word.colour, linewidth=0, zorder=2, clip_on=False)
 
 
 def _highest(totals: NDArray[np.float64], most: int) -> list[int]:
@@ -196,4 +204,4 @@ def _shade_phases(axes: Axes, panel: _Panel) -> None:
     starts = [*(ats[0] for _, ats in stretches), 100.0]
     for (letter, _), (start, end) in zip(stretches, pairwise(starts), strict=True):
         if letter in _SHADES:
-            axes.axvspan(start, end, color=_SHADES[letter], linewidth=0, zorder=0)
+            axes.axvspan(start, end, color=_SHADES[letter], linewidth=0, zorder=0, clip_on=False)

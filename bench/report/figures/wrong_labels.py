@@ -60,9 +60,9 @@ def draw_wrong_labels(rows: pd.DataFrame, look: Look) -> Figure | None:
         "wrong-labels",
         "What was learned of wrong labels",
         "cell",
-        "For the training images whose label is wrong, a trained network predicts that label (it has memorised it), the "
-        "true label (it has corrected it) or another one. The upper bar is after the last epoch, the lower one after the "
-        f"epoch that validation chooses; means over seeds.{left_out_text(left_out, 'cells')}",
+        "For the training images whose label is wrong, a trained network predicts that label (it has memorised it), "
+        "the true label (it has corrected it) or another one. The upper bar is after the last epoch, the lower one "
+        "after the epoch that validation chooses; means over seeds." + left_out_text(left_out, "cells"),
         tuple(_view(name, panel, look) for name, panel in zip(names, panels, strict=True)),
     )
 
