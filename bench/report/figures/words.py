@@ -1,0 +1,51 @@
+"""Names of views, and numbers in findings."""
+
+import re
+from collections.abc import Iterable
+
+_LONGEST_NAME = 60
+_LONGEST_FINDING = 249  # characters of a title and text alternative
+
+
+def view_names(texts: Iterable[str]) -> list[str]:
+    """Return distinct names of views made of ``texts``: lower-case letters, digits and hyphens."""
+    names: list[str] = []
+    for text in texts:
+        stem = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:_LONGEST_NAME].strip("-") or "view"
+        name, number = stem, 2
+        while name in names:
+            name, number = f"{stem}-{number}", number + 1
+        names.append(name)
+    return names
+
+
+def percent(share: float) -> str:
+    """Return a ratio in per cent with two significant digits, or without decimals from 10 % on: ``3.1 %``."""
+    return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.2g} %"
+
+
+def times(ratio: float) -> str:
+    """Return a ratio with two decimals, or with fewer from 10 on: ``0.86``, ``12.3``, ``140``."""
+    digits = 2 if ratio < 9.995 else 1 if ratio < 99.95 else 0
+    return f"{ratio:.{digits}f}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``no method``, ``1 method``, ``2 methods``."""
+    return f"{number or 'no'} {noun}{'s' if number > 1 else ''}"
+
+
+def finding(*sentences: str) -> str:
+    """Return ``sentences`` as one text of less than 250 characters, without the last ones if they are too long."""
+    text = ""
+    for sentence in filter(None, sentences):
+        longer = f"{text} {sentence}".strip()
+        if len(longer) > _LONGEST_FINDING:
+            return text or f"{longer[: _LONGEST_FINDING - 1]}…"
+        text = longer
+    return text
+
+
+def one_line(title: str) -> str:
+    """Return the title of a panel on one line."""
+    return title.replace("\n", ", ")
