@@ -17,6 +17,7 @@ from bench.report.figures.labels import Label, label_ends
 from bench.report.figures.marks import mark_gid, series_gid
 from bench.report.figures.points import draw_line, draw_mark
 from bench.report.figures.style import Look
+from bench.report.figures.words import counted
 
 _HEIGHTS = {"wide": 4.2, "narrow": 3.8}
 _DOT = 4.5  # points
@@ -77,16 +78,11 @@ def curves_view(name: str, choice: str, finding: str, curves: Curves, look: Look
             curves.y_label: [curves.text(value) for value in points["y"]],
             "lowest seed": [curves.text(value) for value in points["low"]],
             "highest seed": [curves.text(value) for value in points["high"]],
-            "over": [seeds_text(count) for count in points["seeds"]],
+            "over": [counted(count, "seed") for count in points["seeds"]],
         }
         | columns
     )
     return View(name, choice, finding, wide, narrow, data, (None,) * len(data))
-
-
-def seeds_text(count: int) -> str:
-    """Return a number of seeds: ``1 seed``."""
-    return f"{count} seed{'' if count == 1 else 's'}"
 
 
 def _draw(canvas: Canvas, curves: Curves, look: Look) -> MatplotlibFigure:

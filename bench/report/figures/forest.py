@@ -13,14 +13,13 @@ from bench.analysis.panels import distinct_titles
 from bench.analysis.series import ordered_series
 from bench.analysis.trained import Trained
 from bench.report.figures.canvas import Canvas, drawn_twice
-from bench.report.figures.curves import seeds_text
 from bench.report.figures.dots import draw_dots
 from bench.report.figures.figure import Figure, View
 from bench.report.figures.labels import shortened
 from bench.report.figures.lanes import Lane, make_lanes, write_lane
 from bench.report.figures.marks import mark_gid, series_gid
 from bench.report.figures.style import GREY, Look
-from bench.report.figures.words import joined, left_out_text, sentence_of, view_names
+from bench.report.figures.words import counted, finding_of, joined, left_out_text, view_names
 from bench.report.tables.text import ABSENT, basis_text, interval_of_points, mean_percent, points_text
 
 _SHADE = "#ededed"
@@ -65,7 +64,7 @@ def draw_forest(trained: Sequence[Trained], look: Look) -> Figure | None:
         f"seeds and images, corrected for all {_family(measured)} comparisons of the table below; a small dot is one "
         f"seed. Differences in the shaded band, up to {MARGIN_POINTS:g} points, do not matter: a method whose interval "
         "is within it is equivalent to BP. Plain BP, of 1 module, is compared with BP on all modules."
-        + left_out_text(left_out, "cells"),
+        + left_out_text(left_out, "cell"),
         tuple(views),
     )
 
@@ -156,8 +155,8 @@ def _finding(rows: Sequence[_Row]) -> str:
     if open_ones:
         names = joined([f"{shortened(row.series)} ({points_text(row.difference)})" for row in open_ones])
         clauses.append(f"undecided: {names}")
-    over = f" ({', '.join(seeds_text(count) for count in sorted(filter(None, seeds)))})" if len(seeds) == 1 else ""
-    return sentence_of([f"{clauses[0]}{over}", *clauses[1:]])
+    over = f" ({', '.join(counted(count, 'seed') for count in sorted(filter(None, seeds)))})" if len(seeds) == 1 else ""
+    return finding_of([f"{clauses[0]}{over}", *clauses[1:]])
 
 
 def _points(row: _Row) -> float:

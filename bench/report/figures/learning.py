@@ -20,7 +20,7 @@ from bench.report.figures.curves import Curves, curves_view
 from bench.report.figures.figure import Figure, View
 from bench.report.figures.labels import shortened
 from bench.report.figures.style import Look
-from bench.report.figures.words import left_out_text, sentence_of, view_names
+from bench.report.figures.words import finding_of, left_out_text, view_names
 
 
 class _Course(NamedTuple):
@@ -59,7 +59,7 @@ def draw_by_epoch(rows: pd.DataFrame, look: Look) -> Figure | None:
         "cell",
         "Mean accuracy over seeds, on clean test labels; bars reach from the worst seed to the best. Up to 12 epochs "
         "and the best one are drawn, on a logarithmic axis. A line that falls after its maximum has memorised wrong "
-        "labels; a line that still rises at the end was not trained to convergence." + left_out_text(left_out, "cells"),
+        "labels; a line that still rises at the end was not trained to convergence." + left_out_text(left_out, "cell"),
         tuple(_view(name, panel, look) for name, panel in zip(names, panels, strict=True)),
     )
 
@@ -96,4 +96,4 @@ def _finding(courses: list[_Course], rate: float) -> str:
             clauses.append(f"{name} falls from {course.best:.1f} to {course.last:.1f} % after epoch {course.epoch}")
         else:
             clauses.append(f"{name} ends at {course.last:.1f} %")
-    return sentence_of([f"With {noise_text(rate)}, {clauses[0]}", *clauses[1:]])
+    return finding_of([f"With {noise_text(rate)}, {clauses[0]}", *clauses[1:]])

@@ -11,7 +11,7 @@ from bench.report.figures.curves import Curves, Scale, curves_view
 from bench.report.figures.figure import Figure, View
 from bench.report.figures.labels import shortened
 from bench.report.figures.style import Look
-from bench.report.figures.words import left_out_text, sentence_of, view_names
+from bench.report.figures.words import finding_of, left_out_text, view_names
 
 _SEEDS = (
     "Lines are means over seeds on the test set after the last epoch; bars reach from the lowest seed to the highest."
@@ -103,7 +103,7 @@ def _figure(
         _view(view, choice, quantity, panel, points, look)
         for view, choice, (quantity, panel, points) in zip(view_names(choices), choices, shown, strict=True)
     ]
-    return Figure(name, title, "quantity", caption + left_out_text(left_out, "cells"), tuple(views))
+    return Figure(name, title, "quantity", caption + left_out_text(left_out, "cell"), tuple(views))
 
 
 def _points(panel: Panel, quantity: _Quantity) -> pd.DataFrame:
@@ -135,4 +135,4 @@ def _finding(quantity: _Quantity, curves: Curves) -> str:
         clauses.append(((series not in curves.dashed, sign * last), text))
     texts = [text for _, text in sorted(clauses)]
     start = quantity.name[0].upper() + quantity.name[1:]
-    return sentence_of([f"{start}, {modules}: {texts[0]}", *texts[1:]])
+    return finding_of([f"{start}, {modules}: {texts[0]}", *texts[1:]])

@@ -9,7 +9,7 @@ from bench.report.figures.curves import Curves, curves_view
 from bench.report.figures.figure import Figure, View
 from bench.report.figures.labels import shortened
 from bench.report.figures.style import Look
-from bench.report.figures.words import left_out_text, sentence_of, view_names
+from bench.report.figures.words import finding_of, left_out_text, view_names
 
 
 def draw_against_noise(rows: pd.DataFrame, look: Look) -> Figure | None:
@@ -37,7 +37,7 @@ def draw_against_noise(rows: pd.DataFrame, look: Look) -> Figure | None:
         "chooses, on labels with the noise of the training labels. Bars reach from the worst seed to the best. Methods "
         "with equal gradients (bp with and without recomputation; sid-published and sid-streamed) have equal lines, "
         "except with BatchNorm, whose running statistics a method that runs a module twice also updates twice a step."
-        + left_out_text(left_out, "configurations"),
+        + left_out_text(left_out, "configuration"),
         tuple(_view(name, panel, look) for name, panel in zip(names, panels, strict=True)),
     )
 
@@ -63,4 +63,4 @@ def _finding(points: pd.DataFrame, epoch: Epoch) -> str:
     verb = texts[0][1]
     rest = [f"{series} {'' if own == verb else f'{own} '}{text}" for series, own, text in texts[1:]]
     start = f"From {low:g} to {high:g} % label noise, {texts[0][0]} {verb} {texts[0][2]} at the {epoch} epoch"
-    return sentence_of([start, *rest])
+    return finding_of([start, *rest])

@@ -21,7 +21,7 @@ from bench.report.figures.labels import shortened
 from bench.report.figures.marks import mark_gid, series_gid
 from bench.report.figures.multiples import Word, make_multiples, title_of
 from bench.report.figures.style import Look
-from bench.report.figures.words import left_out_text, sentence_of, view_names
+from bench.report.figures.words import finding_of, left_out_text, one_line, view_names
 from bench.report.tables.text import ABSENT, milliseconds
 from bench.store.record import Trace
 
@@ -61,7 +61,7 @@ def draw_schedules(frame: pd.DataFrame, look: Look) -> Figure | None:
     if not cells:
         return None
     cells, left_out = cells[:_MOST_VIEWS], max(0, len(cells) - _MOST_VIEWS)
-    titles = [cell_titles(rows)[0].replace("\n", ", ") for rows in cells]
+    titles = [one_line(cell_titles(rows)[0]) for rows in cells]
     return Figure(
         "module-schedule",
         "Which module computes when",
@@ -71,7 +71,7 @@ def draw_schedules(frame: pd.DataFrame, look: Look) -> Figure | None:
         "A grey line marks where a module waits, after its forward pass, for its gradient (update locking). Where "
         "modules take less than 2 % of a step, the time in which none computes is collapsed, and the axis is the time "
         "of the modules. Each panel shows the step of median length out of a few traced steps, which are not the timed "
-        "ones." + left_out_text(left_out, "cells"),
+        "ones." + left_out_text(left_out, "cell"),
         tuple(_view(*found, look) for found in zip(view_names(titles), titles, cells, strict=True)),
     )
 
@@ -131,7 +131,7 @@ def _finding(panels: Sequence[_Panel]) -> str:
     locked = [(shortened(panel.series), 100 * waits[panel.series][0].locked) for panel in separate]
     series, share = locked[0]
     start = f"{series}'s module 1 waits {share:.0f} % of the step for its gradient"
-    return sentence_of([start, *(f"{series}'s {share:.0f} %" for series, share in locked[1:])])
+    return finding_of([start, *(f"{series}'s {share:.0f} %" for series, share in locked[1:])])
 
 
 def _draw(canvas: Canvas, panels: Sequence[_Panel], look: Look, layout: str, collapse: bool) -> MatplotlibFigure:

@@ -25,7 +25,7 @@ def svg_of(figure: MatplotlibFigure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
-    return with_variables(_shortened(text[text.index("<svg") :]))
+    return with_variables(_shortened(text[text.index("<svg") :].strip()))
 
 
 def _shortened(svg: str) -> str:

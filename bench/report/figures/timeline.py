@@ -21,7 +21,7 @@ from bench.report.figures.labels import shortened
 from bench.report.figures.marks import mark_gid
 from bench.report.figures.multiples import Word, make_multiples, title_of
 from bench.report.figures.style import Look
-from bench.report.figures.words import left_out_text, sentence_of, view_names
+from bench.report.figures.words import finding_of, left_out_text, one_line, view_names
 from bench.report.tables.text import bytes_text, mebibytes
 
 _LAYERS = {
@@ -75,7 +75,7 @@ def draw_timelines(frame: pd.DataFrame, look: Look) -> Figure | None:
     if not cells:
         return None
     cells, left_out = cells[:_MOST_VIEWS], max(0, len(cells) - _MOST_VIEWS)
-    titles = [cell_titles(rows)[0].replace("\n", ", ") for rows in cells]
+    titles = [one_line(cell_titles(rows)[0]) for rows in cells]
     return Figure(
         "live-bytes",
         "Live bytes during one step",
@@ -84,7 +84,7 @@ def draw_timelines(frame: pd.DataFrame, look: Look) -> Figure | None:
         "storage that was created in a forward phase and still exists when the next backward phase begins; all other "
         "storages that the step creates are temporary. The dot is the peak. The background is grey in the backward "
         "phase and darker while the optimizer runs, unless phases alternate too often to be seen. Drawn is the largest "
-        f"configuration of each network on which BP was measured.{left_out_text(left_out, 'networks')}",
+        f"configuration of each network on which BP was measured.{left_out_text(left_out, 'network')}",
         tuple(_view(*found, look) for found in zip(view_names(titles), titles, cells, strict=True)),
     )
 
@@ -129,7 +129,7 @@ def _finding(panels: Sequence[_Panel]) -> str:
             largest = list(_LAYERS.values())[int(held.argmax())].text
             text += f", {100 * held.max() / held.sum():.0f} % {largest}"
         clauses.append(text)
-    return sentence_of(clauses)
+    return finding_of(clauses)
 
 
 def _draw(canvas: Canvas, panels: Sequence[_Panel], look: Look) -> MatplotlibFigure:

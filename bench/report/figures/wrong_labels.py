@@ -11,13 +11,12 @@ from bench.analysis.differences import EPOCHS, Epoch
 from bench.analysis.series import ordered_series
 from bench.config.methods import BASELINE
 from bench.report.figures.canvas import Canvas, drawn_twice
-from bench.report.figures.curves import seeds_text
 from bench.report.figures.figure import Figure, View
 from bench.report.figures.labels import FONT_SIZE, shortened
 from bench.report.figures.lanes import Lane, make_lanes, write_lane
 from bench.report.figures.marks import mark_gid
 from bench.report.figures.style import Look
-from bench.report.figures.words import left_out_text, sentence_of, view_names
+from bench.report.figures.words import counted, finding_of, left_out_text, view_names
 
 _COLUMNS: dict[Epoch, str] = {
     "last": "accuracy.wrong_labels_last",
@@ -62,7 +61,7 @@ def draw_wrong_labels(rows: pd.DataFrame, look: Look) -> Figure | None:
         "cell",
         "For the training images whose label is wrong, a trained network predicts that label (it has memorised it), "
         "the true label (it has corrected it) or another one. The upper bar is after the last epoch, the lower one "
-        "after the epoch that validation chooses; means over seeds." + left_out_text(left_out, "cells"),
+        "after the epoch that validation chooses; means over seeds." + left_out_text(left_out, "cell"),
         tuple(_view(name, panel, look) for name, panel in zip(names, panels, strict=True)),
     )
 
@@ -80,7 +79,7 @@ def _view(name: str, panel: Panel, look: Look) -> View:
         [
             {"method": row.series, "epoch": row.epoch}
             | {f"{words}, %": f"{share:.1f}" for (_, words, *_), share in zip(_SHARES, row.shares, strict=True)}
-            | {"over": seeds_text(row.seeds), "cell": panel.title}
+            | {"over": counted(row.seeds, "seed"), "cell": panel.title}
             for row in rows
         ]
     )
@@ -101,7 +100,7 @@ def _finding(rows: list[_Row]) -> str:
     """Return how much of the wrong labels each method has learned after the last epoch; BP first, then the least."""
     last = sorted((row for row in rows if row.epoch == "last"), key=lambda row: (not row.is_bp, row.shares[0]))
     clauses = [f"{shortened(row.series)} {row.shares[0]:.1f} %" for row in last]
-    return sentence_of([f"Share of wrong labels learned by the last epoch: {clauses[0]}", *clauses[1:]])
+    return finding_of([f"Share of wrong labels learned by the last epoch: {clauses[0]}", *clauses[1:]])
 
 
 def _draw(canvas: Canvas, rows: list[_Row], order: list[str], look: Look) -> MatplotlibFigure:

@@ -40,12 +40,12 @@ def accuracy(inputs: Inputs) -> AccuracySection | None:
     if inputs.measured.empty or not inputs.measured["has_accuracy"].any():
         return None
     table = accuracy_table(inputs.measured)
-    return AccuracySection(draw_accuracies(inputs.frame), table, len(table) > _LAZY_FROM)
+    return AccuracySection(draw_accuracies(inputs.measured), table, len(table) > _LAZY_FROM)
 
 
 def draw_accuracies(frame: pd.DataFrame) -> tuple[Figure, ...]:
-    """Return the figures of accuracy that the rows of status ``ok`` of ``frame`` have data for."""
-    measured = in_order(frame[frame["status"] == "ok"])
+    """Return the figures of accuracy that ``frame``, the measured rows of the report, has data for."""
+    measured = in_order(frame)
     rows = accuracy_rows(measured)
     look = _with_names_of(rows, look_of(frame))
     found = (

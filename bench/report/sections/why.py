@@ -44,7 +44,7 @@ def why(inputs: Inputs) -> WhySection | None:
     measured = inputs.measured
     if measured.empty:
         return None
-    look = look_of(inputs.frame)
+    look = look_of(measured)
     categories = category_table(measured)
     section = WhySection(
         draw_timelines(measured, look),
