@@ -188,17 +188,19 @@ def most_measured(part: pd.DataFrame) -> pd.DataFrame:
     return _best_tuned(measured[(counted[_ACCURACY_KEYS] == largest[_ACCURACY_KEYS]).all(axis=1)])
 
 
-def most_compared_cells(rows: pd.DataFrame, per_network: int) -> pd.DataFrame:
-    """Return the rows of up to ``per_network`` cells of each network, of the smallest seed.
+def most_compared_cells(rows: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return the rows of each cell, one cell after another; of cells that differ in the seed only, the least seed.
 
-    Cells with the most methods come first; of equals, the largest.
+    Cells with the most methods come first, and of equals the largest; but each network has its first cell before any
+    has its second, and so on.
     """
-    chosen = []
+    rows = rows[rows["seed"] == rows.groupby("group")["seed"].transform("min")]
+    found = []
     for _, network in rows.groupby("network", sort=True):
-        part = network[network["seed"] == network["seed"].min()]
-        sizes = part.groupby("pair").agg(
+        sizes = network.groupby("pair").agg(
             {"series": "nunique", "depth": "max", "batch_size": "max", "modules": "max", "hidden": "max"}
         )
-        largest = sizes.sort_values(list(sizes.columns), ascending=False).index[:per_network]
-        chosen += [part[part["pair"] == pair] for pair in largest]
-    return pd.concat(chosen) if chosen else rows
+        ranked = sizes.sort_values(list(sizes.columns), ascending=False)
+        for place, (pair, size) in enumerate(ranked.iterrows()):
+            found.append((place, [-value for value in size], network[network["pair"] == pair]))
+    return [cell for _, _, cell in sorted(found, key=lambda item: item[:2])]
