@@ -342,15 +342,15 @@ def _place(figure: MatplotlibFigure, text: Text, x: float, y: float) -> None:
 
 
 def _join(figure: MatplotlibFigure, label: Label, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """Draw a thin line from a mark to its label."""
+    """Draw a thin dotted line from a mark to its label."""
     width, height = _size(figure)
     line = Line2D(
         [start[0] / width, end[0] / width],
         [start[1] / height, end[1] / height],
         transform=figure.transFigure,
         color=label.colour,
-        linewidth=0.6,
-        alpha=0.6,
+        linewidth=0.8,
+        linestyle=(0, (1, 2)),  # dotted, as it is no data
     )
     line.set_gid(series_gid(label.series))
     line.set_in_layout(False)
