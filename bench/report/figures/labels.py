@@ -196,6 +196,8 @@ def _free_place(
     Neither is upon a box of ``taken``, and the box is upon none of ``covered``.
     """
     width, height = size
+    own = Bbox.from_extents(mark[0] - half, mark[1] - half, mark[0] + half, mark[1] + half)
+    apart = [box for box in taken if not _overlap(own, box)]  # a line may begin on a mark that covers its own
     for radius in _RADII:
         for angle in _ANGLES:
             across, up = math.cos(angle), math.sin(angle)
@@ -208,8 +210,8 @@ def _free_place(
                 continue
             start = (mark[0] + across * half, mark[1] + up * half)
             line = _along(start, end) if radius > _LEADER_FROM else []
-            is_free = not any(_overlap(one, other) for one in (box, *line) for other in taken)
-            if is_free and not any(_overlap(box, other) for other in covered):
+            is_free = not any(_overlap(box, other) for other in (*taken, *covered))
+            if is_free and not any(_overlap(one, other) for one in line for other in apart):
                 return box, start, end
     return None
 

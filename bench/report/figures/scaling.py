@@ -31,7 +31,8 @@ class _Axis:
 
     def point(self, value: float) -> str:
         """Return a place on the axis, such as ``depth 8`` or ``8 modules``."""
-        return self.text.format(f"{value:g}")
+        text = self.text.format(f"{value:g}")
+        return text.removesuffix("s") if value == 1 else text
 
     def span(self, values: pd.Series) -> str:
         """Return the ends of ``values``, such as ``depth 8 to 64``."""
