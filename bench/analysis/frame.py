@@ -13,7 +13,7 @@ from bench.config.axis import Axis
 from bench.config.check import is_baseline
 from bench.config.label import words_of
 from bench.config.networks import known_network
-from bench.store.record import Allocator, CreatedBytes, Memory, Record
+from bench.store.record import Accuracy, Allocator, Beliefs, CreatedBytes, Memory, Record, WrongLabels
 
 # Axes in which the records of one configuration may differ besides the training rule: noise and seed.
 _VARIED = ("seed", "noise_kind", "noise_rate")
@@ -32,8 +32,9 @@ _NESTED = ("at_peak", "allocator", "timeline")
 # Fields of an accuracy that say which test images were predicted correctly.
 _PREDICTIONS = ("correct_last", "correct_at_best_validation")
 
-# Fields of an accuracy that no column is made of.
-_NO_COLUMNS = ("beliefs_last", "beliefs_at_best_validation", "wrong_labels_last", "wrong_labels_at_best_validation")
+# Fields of an accuracy that are models: the beliefs of each module, and what was learned of wrong labels.
+_BELIEFS = ("beliefs_last", "beliefs_at_best_validation")
+_WRONG_LABELS = ("wrong_labels_last", "wrong_labels_at_best_validation")
 
 
 def records_frame(records: Iterable[Record]) -> pd.DataFrame:
@@ -48,6 +49,8 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     - ``fingerprint`` of the data and ``test_images``, the number of images in the test set; None and NaN if unknown.
     - ``accuracy.correct_last`` and ``accuracy.correct_at_best_validation``
       (:class:`bench.store.correct.Correct`), or None.
+    - ``accuracy.beliefs_last.*`` (lists with a value per module), ``accuracy.wrong_labels_last.*``, and likewise of the
+      epoch that validation chose; None in records that lack them.
     - ``ranks``: the number of ranks.
     - ``layers_per_module``: depth divided by modules.
     - ``configuration``: equal for records that differ only in training rule, seed and label noise.
@@ -99,12 +102,14 @@ def _row(record: Record) -> dict[str, Any]:
         measured = getattr(record, part)
         row[f"has_{part}"] = measured is not None
         if measured is not None:
-            content = measured.model_dump(exclude={"epochs", "blocks_seconds", *_PREDICTIONS, *_NO_COLUMNS, *_NESTED})
+            left_out = {"epochs", "blocks_seconds", *_PREDICTIONS, *_BELIEFS, *_WRONG_LABELS, *_NESTED}
+            content = measured.model_dump(exclude=left_out)
             content |= content.pop("shares", None) or {}
             row |= {f"{part}.{name}": value for name, value in content.items()}
     if record.accuracy is not None:
         row["accuracy.by_epoch"] = [epoch.test for epoch in record.accuracy.epochs]
         row |= {f"accuracy.{name}": getattr(record.accuracy, name) for name in _PREDICTIONS}
+        row |= _accuracy_in_detail(record.accuracy)
     if record.memory is not None:
         row |= _memory_in_detail(record, record.memory)
         if record.ranks is not None and record.ranks.peak_total_bytes is not None:
@@ -126,6 +131,19 @@ def layout(network: str) -> str:
     """Return ``pipeline`` or ``cascade``, or ``unknown`` for a network that is not installed."""
     row = known_network(network)
     return UNKNOWN if row is None or row.layout is None else row.layout
+
+
+def _accuracy_in_detail(accuracy: Accuracy) -> dict[str, Any]:
+    """Return the columns that records from before they were measured lack; None where unknown."""
+    columns: dict[str, Any] = {}
+    for names, model in ((_BELIEFS, Beliefs), (_WRONG_LABELS, WrongLabels)):
+        for name in names:
+            held = getattr(accuracy, name)
+            columns |= {
+                f"accuracy.{name}.{field}": None if held is None else getattr(held, field)
+                for field in model.model_fields
+            }
+    return columns
 
 
 def _memory_in_detail(record: Record, memory: Memory) -> dict[str, Any]:

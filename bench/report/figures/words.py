@@ -1,7 +1,7 @@
 """Names of views, and numbers in findings."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _LONGEST_NAME = 60
 _LONGEST_FINDING = 249  # characters of a title and text alternative
@@ -53,3 +53,31 @@ def finding(*sentences: str) -> str:
 def one_line(title: str) -> str:
     """Return the title of a panel on one line."""
     return title.replace("\n", ", ")
+
+
+def finding_of(clauses: Sequence[str], noun: str = "method") -> str:
+    """Return ``clauses`` as one sentence of less than 250 characters, joined by semicolons.
+
+    Those for which there is no room are left out, and the sentence says how many.
+
+    Args:
+        clauses: at least one, the most important first.
+        noun: what each clause is about, as in ``and 3 more methods``.
+    """
+    for count in range(len(clauses), 0, -1):
+        rest = len(clauses) - count
+        parts = [*clauses[:count], *([f"and {rest} more {noun}{'s' if rest > 1 else ''}"] if rest else [])]
+        text = f"{'; '.join(parts)}."
+        if len(text) <= _LONGEST_FINDING:
+            return text
+    return finding(clauses[0])
+
+
+def joined(names: Sequence[str]) -> str:
+    """Return ``names`` as a list in words: ``a, b and c``."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def left_out_text(number: int, noun: str) -> str:
+    """Return a sentence that says how many of ``noun`` are not drawn, with a space before it; empty if all are."""
+    return f" {counted(number, f'more {noun}')} {'are' if number > 1 else 'is'} not drawn." if number else ""
