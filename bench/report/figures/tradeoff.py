@@ -86,7 +86,7 @@ def _data(cell: pd.DataFrame, title: str) -> pd.DataFrame:
 
 
 def _finding(cell: pd.DataFrame) -> str:
-    """Return the sentence on the method that needs fewest bytes, of those better in both than BP if there are any."""
+    """Return the sentence on the method that needs fewest bytes; of those not slower than BP if there are any."""
     others = cell[~cell["is_baseline"]]
     if others.empty:
         return "No method besides BP was measured on this cell."
@@ -97,7 +97,7 @@ def _finding(cell: pd.DataFrame) -> str:
     is_smaller = quiet["memory.activation_ratio"] < 1
     is_better = is_smaller & (quiet["latency.ratio_ci95"].str[1] < 1)
     is_near = is_smaller & ~is_better & (quiet["latency.ratio_ci95"].str[0] <= 1)
-    candidates = quiet[is_better] if is_better.any() else quiet
+    candidates = quiet[is_better | is_near] if (is_better | is_near).any() else quiet
     best = candidates.loc[candidates["memory.activation_ratio"].idxmin()]
     low, high = best["latency.ratio_ci95"]
     time = f"{times(best['latency.ratio_to_bp'])} [{times(low)}, {times(high)}] of its time"
