@@ -26,5 +26,7 @@ def results_files(given: Iterable[Path]) -> list[Path]:
 def _matches(pattern: Path) -> list[Path]:
     files = sorted(file for file in map(Path, glob.glob(str(pattern), recursive=True)) if not file.is_dir())  # noqa: PTH207
     if not files:
-        raise ConfigError(f"no file matches {str(pattern)!r}; legal: results files, or a pattern such as 'results/*.jsonl'")
+        raise ConfigError(
+            f"no file matches {str(pattern)!r}; legal: results files, or a pattern such as 'results/*.jsonl'"
+        )
     return files
