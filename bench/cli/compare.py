@@ -54,6 +54,7 @@ def compare(
     markdown: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the result as Markdown, for a pull request.")
     ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the result as a page.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Compare two runs cell by cell: better, worse, same or inconclusive.
@@ -67,11 +68,15 @@ def compare(
 
     thresholds = _thresholds(thresholds_file, bytes=bytes_percent, time=time_percent, accuracy=accuracy_points)
     names, sides, axis, files = _sides(sources, by)
-    if markdown is not None:
-        refuse_overlaps([("--markdown", markdown)], [*files, *([thresholds_file] if thresholds_file else [])])
+    outputs = [(name, path) for name, path in (("--markdown", markdown), ("--html", html)) if path is not None]
+    refuse_overlaps(outputs, [*files, *([thresholds_file] if thresholds_file else [])])
     compared = compare_records(*sides, thresholds, axis, names)
     if markdown is not None:
         write_text(markdown, to_markdown(compared, names))
+    if html is not None:
+        from bench.report.comparison_page import comparison_page  # jinja2 takes a moment to load
+
+        write_text(html, comparison_page(compared, names, thresholds, sources))
     if as_json:
         out.print(to_json(compared, names), markup=False, highlight=False)
     else:

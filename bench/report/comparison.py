@@ -1,10 +1,10 @@
 """A comparison of two runs as rows, Markdown and JSON."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
-from bench.analysis.compare import Compared
+from bench.analysis.compare import Change, Compared
 
 COLUMNS = ("quantity", "verdict", "change [interval]", "sample", "cell")
 _ORDER = {"worse": 0, "better": 1, "inconclusive": 2, "not measured": 3, "same": 4}
@@ -22,12 +22,16 @@ def headline(compared: Compared, names: Names) -> str:
     return f"{names[1]} compared with {names[0]}: {text}" + (f"; {left}" if left else "")
 
 
+def in_order(changes: Iterable[Change]) -> list[Change]:
+    """Return ``changes``, what is worse first and what is the same last."""
+    return sorted(changes, key=lambda change: _ORDER[change.word])
+
+
 def change_rows(compared: Compared, *, show_all: bool) -> list[tuple[str, ...]]:
     """Return the changes as rows with :data:`COLUMNS`, what is worse first; what is the same only if asked for."""
-    changes = sorted(compared.changes, key=lambda change: _ORDER[change.word])
     return [
         (change.quantity.replace("_", " "), change.word, change.effect, change.sample, change.cell)
-        for change in changes
+        for change in in_order(compared.changes)
         if show_all or change.word != "same"
     ]
 
