@@ -36,6 +36,28 @@ def change_rows(compared: Compared, *, show_all: bool) -> list[tuple[str, ...]]:
     ]
 
 
+PAIR_COLUMNS = ("first", "second", "worse", "better", "same", "inconclusive", "not measured")
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Return the names of files without their folders, if they differ without."""
+    short = [name.rpartition("/")[2] for name in names]
+    return short if len(set(short)) == len(short) else list(names)
+
+
+def pair_rows(pairs: Iterable[tuple[Names, Compared]]) -> list[tuple[str, ...]]:
+    """Return a row with :data:`PAIR_COLUMNS` for each pair of runs: their names, and how many changes of each kind."""
+    return [
+        (*names, *(str(compared.count(word)) for word in ("worse", "better", "same", "inconclusive", "not measured")))
+        for names, compared in pairs
+    ]
+
+
+def pairs_to_markdown(rows: Sequence[tuple[str, ...]]) -> str:
+    """Return the rows of :func:`pair_rows` as a table."""
+    return "\n".join(_markdown_table(rows, PAIR_COLUMNS)) + "\n"
+
+
 def to_json(compared: Compared, names: Names) -> str:
     """Return everything that was found."""
     return json.dumps(
@@ -67,7 +89,7 @@ def to_markdown(compared: Compared, names: Names) -> str:
     return "\n".join(lines)
 
 
-def _markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in (COLUMNS, *rows)]
+def _markdown_table(rows: Sequence[Sequence[str]], columns: Sequence[str] = COLUMNS) -> list[str]:
+    escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in (columns, *rows)]
     head, *body = (f"| {' | '.join(row)} |" for row in escaped)
-    return [head, "|" + " --- |" * len(COLUMNS), *body]
+    return [head, "|" + " --- |" * len(columns), *body]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.analysis.compare import Amount, Change, Compared, Thresholds, Word
-from bench.report.comparison import Names, in_order
+from bench.report.comparison import Names, in_order, short_names
 from bench.report.document import render
 
 _MOST_ROWS = 1000  # changes that the page lists; what is the same comes last
@@ -38,7 +38,8 @@ def comparison_page(compared: Compared, names: Names, thresholds: Thresholds, so
         thresholds: what it was compared with.
         sources: the results files, as they were given.
     """
-    names = _short(names)
+    first, second = short_names(names)
+    names = first, second
     changes = in_order(compared.changes)
     shown = changes[:_MOST_ROWS]
     reach = _reach([change.amount for change in shown if change.amount is not None])
@@ -56,12 +57,6 @@ def comparison_page(compared: Compared, names: Names, thresholds: Thresholds, so
         only_in=compared.only_in,
         sources=sources,
     )
-
-
-def _short(names: Names) -> Names:
-    """Return the names of files without their folders, if they differ without."""
-    first, second = (name.rpartition("/")[2] for name in names)
-    return names if first == second else (first, second)
 
 
 def _sentence(compared: Compared) -> str:
