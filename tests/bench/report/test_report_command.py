@@ -63,7 +63,8 @@ def test_a_pattern_that_matches_nothing_is_refused(results: Path, given: str) ->
     assert not (results / "reports").exists()
 
 
-def test_claims_take_patterns_too(results: Path) -> None:
+@pytest.mark.usefixtures("results")
+def test_claims_take_patterns_too() -> None:
     assert CliRunner().invoke(app, ["claims", "results/?.jsonl"]).exit_code == 0
     assert CliRunner().invoke(app, ["claims", "none/*.jsonl"]).exit_code == 2
 
