@@ -13,11 +13,21 @@ from markupsafe import Markup
 from bench.report.columns import numeric_columns
 from bench.report.figures.marks import with_attributes
 from bench.report.figures.theme import dark_variables
+from bench.report.tooltips import add_terms
 
 LOADER: jinja2.BaseLoader = jinja2.PackageLoader("bench.report", "templates")
 
 _FOLDER = Path(__file__).parent
-_STYLES = ("page.css", "table.css", "figure.css", "cells.css", "print.css")
+_STYLES = (
+    "page.css",
+    "answer.css",
+    "claims.css",
+    "leaderboard.css",
+    "table.css",
+    "figure.css",
+    "cells.css",
+    "print.css",
+)
 # Plain scripts that share one scope, in the order in which they are inlined.
 _SCRIPTS = (
     "elements.js",
@@ -66,6 +76,7 @@ def render(template: str, **context: Any) -> str:
         "numeric_columns": numeric_columns,
         "packed": pack,
     }
+    add_terms(environment)
     script = _COMMENT.sub("", _joined("script", _SCRIPTS))
     environment.globals |= {
         "style": Markup(_joined("style", _STYLES)),  # noqa: S704

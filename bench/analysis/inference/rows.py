@@ -58,6 +58,7 @@ class ClaimRow:
         comparisons: how many comparisons the claim has.
         controls: of the claim.
         reason: why the verdict is so.
+        records: the ids of the records of ``first`` that the deciding comparison rests on.
     """
 
     name: str
@@ -75,6 +76,7 @@ class ClaimRow:
     comparisons: int
     controls: tuple[ControlRow, ...]
     reason: str
+    records: tuple[str, ...]
 
     @property
     def control_text(self) -> str:
@@ -115,6 +117,7 @@ def _row(result: ClaimResult) -> ClaimRow:
         comparisons=len(result.parts),
         controls=tuple(_control(result, control.name) for control in claim.controls),
         reason=result.reason,
+        records=comparison.records,
     )
 
 
