@@ -79,11 +79,12 @@ def test_names_of_records_are_text(browser: Browser, made: Path) -> None:
 def test_without_javascript_everything_static_can_be_read(browser: Browser, made: Path) -> None:
     with opened(browser, None, java_script_enabled=False) as page:
         page.goto(made.as_uri())
-        assert page.locator("#figure-one .view").count() == 3
-        assert page.locator("#figure-one .view svg:visible").count() == 3
+        assert page.locator("#figure-one .view svg:visible").count() == 1
         further = page.locator("#figure-one > noscript p")
         assert further.is_visible()
-        assert further.inner_text() == f"2 further drawings need JavaScript: {NAME_OF_LONG_CHOICE}; all {SPECIAL}."
+        assert further.inner_text() == (
+            f"4 further drawings need JavaScript: depth 4; depth 8; {NAME_OF_LONG_CHOICE}; all {SPECIAL}."
+        )
         numbers = page.locator("#figure-one details").first
         assert not numbers.locator("table").is_visible()
         numbers.locator("summary").click()
