@@ -3,22 +3,12 @@
 from pathlib import Path
 
 import pytest
+from checks import WIDER, small_texts
 from chromium import MARKS, opened
 from made_page import NAME_OF_LONG_CHOICE, SPECIAL
 from playwright.sync_api import Browser, Page
 
 pytestmark = MARKS
-
-# The elements with text of their own, and the size of their letters in pixels on the screen. In a drawing it follows
-# from the transformation to the screen.
-SIZES = """() => [...document.querySelectorAll('body *')]
-  .filter(e => !e.closest('script, style, noscript, .hidden, .skip') && e.getClientRects().length)
-  .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()))
-  .map(e => {
-    const {a, b} = e.closest('svg') ? e.getScreenCTM() : {a: 1, b: 0};
-    return [parseFloat(getComputedStyle(e).fontSize) * Math.hypot(a, b), e.textContent];
-  })"""
-WIDER = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -32,12 +22,10 @@ def test_nothing_is_requested_and_text_is_readable_without_scrolling_sideways(
         page.goto(made.as_uri(), wait_until="networkidle")
         assert requests == [made.as_uri()]
         assert not page.evaluate(WIDER)
-        sizes = page.evaluate(SIZES)
-        assert len(sizes) > 100
-        assert [text for size, text in sizes if size < 12] == []
+        assert small_texts(page) == []
         page.locator(".grid tbody a").first.click()
         page.locator("dialog .raw summary").first.wait_for()
-        assert [text for size, text in page.evaluate(SIZES) if size < 12] == []
+        assert small_texts(page) == []
         assert page.evaluate("document.querySelector('dialog').scrollWidth <= innerWidth")
 
 
