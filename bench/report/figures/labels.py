@@ -1,8 +1,8 @@
 """Direct labels: the names of series at the ends of their lines or beside their points, none upon another.
 
 These functions are called once a figure, when all else is drawn and the limits of the axes are set. They make the
-figure higher where their text needs room, and their layout is final. Where names are too wide for the figure, marks are labelled
-with numbers, and a key under the drawing lists the names.
+figure higher where their text needs room, and their layout is final. Where names are too wide for the figure, marks
+are labelled with numbers, and a key under the drawing lists the names.
 """
 
 import math
