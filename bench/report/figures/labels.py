@@ -196,6 +196,8 @@ def _free_place(
     Neither is upon a box of ``taken``, and the box is upon none of ``covered``.
     """
     width, height = size
+    own = Bbox.from_extents(mark[0] - half, mark[1] - half, mark[0] + half, mark[1] + half)
+    apart = [box for box in taken if not _overlap(own, box)]  # a line may begin on a mark that covers its own
     for radius in _RADII:
         for angle in _ANGLES:
             across, up = math.cos(angle), math.sin(angle)
@@ -208,8 +210,8 @@ def _free_place(
                 continue
             start = (mark[0] + across * half, mark[1] + up * half)
             line = _along(start, end) if radius > _LEADER_FROM else []
-            is_free = not any(_overlap(one, other) for one in (box, *line) for other in taken)
-            if is_free and not any(_overlap(box, other) for other in covered):
+            is_free = not any(_overlap(box, other) for other in (*taken, *covered))
+            if is_free and not any(_overlap(one, other) for one in line for other in apart):
                 return box, start, end
     return None
 
@@ -342,15 +344,15 @@ def _place(figure: MatplotlibFigure, text: Text, x: float, y: float) -> None:
 
 
 def _join(figure: MatplotlibFigure, label: Label, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """Draw a thin line from a mark to its label."""
+    """Draw a thin dotted line from a mark to its label."""
     width, height = _size(figure)
     line = Line2D(
         [start[0] / width, end[0] / width],
         [start[1] / height, end[1] / height],
         transform=figure.transFigure,
         color=label.colour,
-        linewidth=0.6,
-        alpha=0.6,
+        linewidth=0.8,
+        linestyle=(0, (1, 2)),  # dotted, as it is no data
     )
     line.set_gid(series_gid(label.series))
     line.set_in_layout(False)

@@ -20,8 +20,12 @@ def view_names(texts: Iterable[str]) -> list[str]:
 
 
 def percent(share: float) -> str:
-    """Return a ratio in per cent with two significant digits, or without decimals from 10 % on: ``3.1 %``."""
-    return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.2g} %"
+    """Return a ratio in per cent with two significant digits: ``3.1 %``, ``86 %``; with more near 100 %: ``99.6 %``."""
+    value = 100 * share
+    if value < 9.95:
+        return f"{value:.2g} %"
+    text = f"{value:.0f} %"
+    return f"{value:.1f} %" if text == "100 %" and value != 100 else text
 
 
 def times(ratio: float) -> str:
