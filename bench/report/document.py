@@ -15,6 +15,8 @@ from bench.report.figures.marks import with_attributes
 from bench.report.figures.theme import dark_variables
 from bench.report.tooltips import add_terms
 
+LOADER: jinja2.BaseLoader = jinja2.PackageLoader("bench.report", "templates")
+
 _FOLDER = Path(__file__).parent
 _STYLES = (
     "page.css",
@@ -48,9 +50,8 @@ _SCRIPTS = (
     "cells.js",
     "start.js",
 )
-_COMMENT = re.compile(
-    r"^ */\*\*(?:(?!\*/).)*\*/\n|/\*\* @(?:(?!\*/).)*\*/ ?", re.DOTALL | re.MULTILINE
-)  # types and descriptions
+# Types and descriptions, which the page leaves out.
+_COMMENT = re.compile(r"^ */\*\*(?:(?!\*/).)*\*/\n|/\*\* @(?:(?!\*/).)*\*/ ?", re.DOTALL | re.MULTILINE)
 _DARK = "/* colours of drawings */"  # stands in page.css, where the values for a dark page belong
 
 
@@ -66,7 +67,7 @@ def render(template: str, **context: Any) -> str:
         return Markup(base64.b64encode(gzip.compress(markup.encode(), mtime=0)).decode())  # noqa: S704
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("bench.report", "templates"),
+        loader=LOADER,
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

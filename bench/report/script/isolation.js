@@ -50,7 +50,7 @@ function addChips(names) {
   if (!added.length) return;
   if (!chipsBar) {
     const reset = button("All methods", () => changeState({ only: null }), { class: "reset", disabled: true });
-    chipsBar = element("div", { class: "chips", role: "group", "aria-label": "Highlight methods" }, reset);
+    chipsBar = element("div", { class: "chips", role: "region", "aria-label": "Highlight methods" }, reset);
     document.getElementById("main")?.before(chipsBar);
   }
   for (const name of added) {
@@ -66,11 +66,7 @@ function addChips(names) {
  * @param {string} series
  */
 function colourOf(series) {
-  for (const group of all(document, `.drawing [data-series="${CSS.escape(series)}"]`)) {
-    for (const part of [group, ...all(group, "[style]")]) {
-      const found = /(?:fill|stroke): (var\(--c-[^)]*\))/.exec(part.getAttribute("style") ?? "");
-      if (found) return found[1];
-    }
-  }
-  return "var(--soft)";
+  const groups = all(document, `.drawing [data-series="${CSS.escape(series)}"]`);
+  const colours = groups.map((group) => /(?:fill|stroke)[:="\s]+(var\(--c-(?!ffffff)[^)]*\))/.exec(group.innerHTML)?.[1]);
+  return colours.find(Boolean) ?? "var(--soft)";
 }
