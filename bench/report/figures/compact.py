@@ -5,6 +5,7 @@ import re
 _GROUP = re.compile(r"(<g>|<g [^>]*>|</g>)")
 _STYLE = re.compile(r'style="([^"]*)"')
 _PATH = re.compile(r' d="([^"]*)"')
+_TEXT = re.compile(r"<text.*?</text>")
 _AFTER = re.compile(r"([:;,]) ")
 _NUMBER = re.compile(r"-?\d+\.\d+")
 
@@ -12,7 +13,8 @@ _NUMBER = re.compile(r"-?\d+\.\d+")
 def compacted(svg: str, grid: str) -> str:
     """Return ``svg`` without groups that say nothing, without spaces that separate nothing, and with shorter paths.
 
-    The points of paths are rounded to tenths of a point, and lines of the grid are not clipped.
+    The points of paths are rounded to tenths of a point. Neighbouring lines of the grid are one path, which is not
+    clipped.
 
     Args:
         svg: the element as matplotlib writes it.
@@ -21,7 +23,15 @@ def compacted(svg: str, grid: str) -> str:
     svg = _PATH.sub(lambda found: f' d="{_shorter_path(found[1])}"', svg)
     svg = _STYLE.sub(lambda found: _AFTER.sub(r"\1", found[0]), svg)
     svg = re.sub(rf' clip-path="[^"]*"( style="fill:none;stroke:{grid}[;"])', r"\1", svg)
-    return _without_plain_groups(svg)
+    path = r'<path d="[^"]*"'
+    of_grid = rf'{path} (style="fill:none;stroke:{grid}[^"]*"/>)(?:(?:<text[^>]*>[^<]*</text>)*{path} \1)+'
+    return re.sub(of_grid, _one_path, _without_plain_groups(svg))
+
+
+def _one_path(found: re.Match[str]) -> str:
+    """Return lines of the grid, between which are only their labels, as one path before the labels."""
+    lines, labels = _PATH.findall(found[0]), _TEXT.findall(found[0])
+    return f'<path d="{"".join(lines)}" {found[1]}{"".join(labels)}'
 
 
 def _shorter_path(path: str) -> str:
