@@ -1,8 +1,8 @@
 """Direct labels: the names of series at the ends of their lines or beside their points, none upon another.
 
-Both functions are called when all else is drawn and the limits of the axes are set. They lay the figure out, make it
-higher where their text needs room, and keep the layout. Where names are too wide for the figure, marks are labelled
-with numbers, and a key under the drawing lists the names.
+These functions are called once a figure, when all else is drawn and the limits of the axes are set. They make the
+figure higher where their text needs room, and their layout is final. Where names are too wide for the figure, marks
+are labelled with numbers, and a key under the drawing lists the names.
 """
 
 import math
@@ -17,6 +17,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from bench.report.figures.marks import series_gid
+from bench.report.figures.svg import lay_out
 
 FONT_SIZE = 9.5
 _MOST_CHARACTERS = 48
@@ -91,11 +92,11 @@ def label_ends_of_panels(panels: Mapping[Axes, Sequence[Label]]) -> None:
         _use_numbers(figure, [label for labels in panels.values() for label in labels], every)
     line = _highest(figure, every) * _LINE_SPACING
     _reserve(figure, right=_widest(figure, every) + gap + 0.04 * dpi)
-    _lay_out(figure)
+    lay_out(figure)
     missing = max(line * len(labels) - axes.get_window_extent().height for axes, labels in panels.items())
     if missing > 0:
         _grow(figure, missing * len(figure.axes) / dpi)
-        _lay_out(figure)
+        lay_out(figure)
     for axes, labels in panels.items():
         box = axes.get_window_extent()
         marks = [_in_pixels(axes, label) for label in labels]
@@ -106,6 +107,7 @@ def label_ends_of_panels(panels: Mapping[Axes, Sequence[Label]]) -> None:
             start = x + _MARK * dpi
             if left - start > 1.2 * gap or abs(height - y) > line / 4:
                 _join(figure, label, (start, y), (left - 0.03 * dpi, height))
+    figure.set_layout_engine("none")
 
 
 def label_points(axes: Axes, labels: Sequence[Label], avoid: Sequence[Bbox] = ()) -> None:
@@ -156,7 +158,7 @@ def _place_beside(
     figure: MatplotlibFigure, axes: Axes, labels: Sequence[Label], texts: Sequence[Text], avoid: Sequence[Bbox]
 ) -> bool:
     """Place every text beside its point; return whether there was room."""
-    _lay_out(figure)
+    lay_out(figure)
     dpi, inside = figure.dpi, axes.get_window_extent()
     marks = [_in_pixels(axes, label) for label in labels]
     half = _MARK * dpi
@@ -179,6 +181,7 @@ def _place_beside(
         _place(figure, text, left, middle)
     for index, start, end in leaders:
         _join(figure, labels[index], start, end)
+    figure.set_layout_engine("none")
     return True
 
 
@@ -324,11 +327,6 @@ def _grow(figure: MatplotlibFigure, inches: float) -> None:
     for text in figure.texts:
         across, up = text.get_position()
         text.set_position((across, up * share))
-
-
-def _lay_out(figure: MatplotlibFigure) -> None:
-    """Lay the figure out, so that positions in pixels hold until something moves."""
-    figure.draw_without_rendering()
 
 
 def _in_pixels(axes: Axes, label: Label) -> tuple[float, float]:

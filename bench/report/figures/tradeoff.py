@@ -98,10 +98,11 @@ def _finding(cell: pd.DataFrame) -> str:
     is_near = is_smaller & (quiet["low"] <= 1) & (quiet["high"] >= 1)
     better, near = int(is_better.sum()), int(is_near.sum())
     best = _least(quiet[is_better | is_near] if better + near else quiet)
-    more = f", and {near} more {'needs' if near == 1 else 'need'} fewer bytes in about the same time" if near else ""
+    interval = f"[{times(best['low'])}, {times(best['high'])}]"
+    same = f"; {near} {'needs' if near == 1 else 'need'} fewer bytes in about the same time" if near else ""
     return finding(
-        f"{_need(best)} in {times(best['latency.ratio_to_bp'])} [{times(best['low'])}, {times(best['high'])}] of its time.",
-        f"{counted(better, 'method').capitalize()} {'are' if better > 1 else 'is'} better in both than BP{more}.",
+        f"{_need(best)} in {times(best['latency.ratio_to_bp'])} {interval} of its time.",
+        f"{counted(better, 'method').capitalize()} {'are' if better > 1 else 'is'} better in both than BP{same}.",
     )
 
 
