@@ -44,3 +44,23 @@ def test_a_drawing_stays_well_formed_and_keeps_its_marks() -> None:
         element.get("id") for element in root.iter() if (element.get("id") or "").startswith(("mark", "series"))
     ]
     assert identifiers == ["series:bp", "mark:0:bp"]
+
+
+def test_neighbouring_marks_of_a_series_share_what_their_styles_have_in_common() -> None:
+    def mark(row: int, width: int, series: str = "bp") -> str:
+        return f'<g id="mark:{row}:{series}"><path d="M1 1L1 1" style="fill: none; stroke-width: {width}"/></g>'
+
+    assert compacted("".join(mark(row, row // 2) for row in range(3)), GRID) == (
+        '<g style="fill:none"><g id="mark:0:bp"><path d="M1 1h0" style="stroke-width:0"/></g>'
+        '<g id="mark:1:bp"><path d="M1 1h0" style="stroke-width:0"/></g>'
+        '<g id="mark:2:bp"><path d="M1 1h0" style="stroke-width:1"/></g></g>'
+    )
+    others = [mark(0, 1), mark(1, 1, "bp-plain"), mark(2, 1)]
+    assert "<g style" not in compacted("".join(others), GRID)
+
+
+def test_a_short_line_is_no_dot() -> None:
+    assert (
+        compacted('<path d="M 1 1 L 1 12 M 3 4 L 3 4 M 5 6 L 5 6.5 z"/>', GRID)
+        == '<path d="M1 1L1 12M3 4h0M5 6L5 6.5z"/>'
+    )
