@@ -40,6 +40,7 @@ def values_of(cell: Cell) -> dict[str, Any]:
     return {name: value_of(cell, name) for name in axes()} | (cell.model_extra or {})
 
 
+@cache
 def unpaired() -> tuple[str, ...]:
     """The axes in which a cell and the BP cell that it is compared with may differ."""
     return tuple(name for name, row in axes().items() if not row.paired)
@@ -47,5 +48,9 @@ def unpaired() -> tuple[str, ...]:
 
 def bearing_on(passes: Iterable[Pass]) -> tuple[str, ...]:
     """The axes on which the result of any of ``passes`` depends."""
-    wanted = set(passes)
-    return tuple(name for name, row in axes().items() if row.bears_on & wanted)
+    return _bearing_on(frozenset(passes))
+
+
+@cache
+def _bearing_on(passes: frozenset[Pass]) -> tuple[str, ...]:
+    return tuple(name for name, row in axes().items() if row.bears_on & passes)

@@ -11,6 +11,7 @@ from bench.analysis.bp_times import TimesOfBP, times_of_bp
 from bench.analysis.files import read_files
 from bench.analysis.frame import records_frame
 from bench.analysis.inference.rows import ClaimRow, claim_rows
+from bench.report.data.held import Held, held_columns
 from bench.store.file import Contents
 from bench.store.record import Record
 
@@ -50,6 +51,11 @@ class Inputs:
     def times_of_bp(self) -> TimesOfBP:
         """BP's own step times."""
         return times_of_bp(self.records)
+
+    @cached_property
+    def held(self) -> Held:
+        """The records as columns, as the page holds them."""
+        return held_columns(self.records, self.frame)
 
 
 def read_inputs(files: Sequence[Path]) -> Inputs:

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.report.data.block import MOST_INLINE, DataBlock, data_block
 from bench.report.document import render
 from bench.report.inputs import Inputs, read_inputs
 from bench.report.sections.order import SECTIONS
 from bench.report.sections.section import fill
 from bench.report.tables.summary import summary_table
 from bench.report.warnings import drift_of, warnings_of
-from bench.store.text_file import refuse_overlaps, write_text
+from bench.store.text_file import is_special, refuse_overlaps, write_text
 
 
 def write_report(
@@ -26,7 +27,8 @@ def write_report(
 
     Args:
         files: results files; of records with one id, :func:`bench.store.latest.latest_records` says which is used.
-        page: the HTML file to write.
+        page: the HTML file to write. Of more than :data:`bench.report.data.block.MOST_INLINE` records, the raw samples
+            go to a file beside it, ``STEM.raw.js``, unless the page is a device or a pipe, which has nothing beside it.
         figures_folder: a folder for the figures as SVG files; None writes none.
         markdown: a file for the summary table as Markdown; None writes none.
         warn: is called with each warning of the page when the page is written.
@@ -40,9 +42,13 @@ def write_report(
             output; or there is no record.
     """
     inputs = read_inputs(files)
-    html = page_of(inputs, title)
+    raw_file = _raw_file(page, inputs)
+    data = data_block(inputs.held, None if raw_file is None else raw_file.name)
+    html = page_of(inputs, data, title)
     summary, note = summary_table(inputs.measured)
     outputs = [("the page", page, html)]
+    if raw_file is not None and data.raw_script is not None:
+        outputs.insert(0, ("the raw samples of the page", raw_file, data.raw_script))
     if markdown is not None:
         outputs.append(("the summary", markdown, f"{to_markdown(summary)}\n\n{note}.\n"))
     refuse_overlaps([(name, path) for name, path, _ in outputs], files)
@@ -54,7 +60,14 @@ def write_report(
     return summary
 
 
-def page_of(inputs: Inputs, title: str | None = None) -> str:
+def _raw_file(page: Path, inputs: Inputs) -> Path | None:
+    """Return the file for the raw samples; None if they stay in the page."""
+    if len(inputs.records) <= MOST_INLINE or is_special(page):
+        return None
+    return page.with_name(f"{page.stem}.raw.js")
+
+
+def page_of(inputs: Inputs, data: DataBlock, title: str | None = None) -> str:
     """Return the HTML of the report."""
     suites = ", ".join(sorted({record.suite for record in inputs.records}))
     return render(
@@ -62,6 +75,7 @@ def page_of(inputs: Inputs, title: str | None = None) -> str:
         title=title or suites,
         provenance=f"{len(inputs.records)} records",
         sections=fill(SECTIONS, inputs),
+        data=data.encoded,
     )
 
 

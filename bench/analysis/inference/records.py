@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from bench.analysis.inference.comparison import NotMeasured
+from bench.analysis.inference.index import Index
 from bench.analysis.inference.measures import OF_ONE, OF_TWO, TIMED, OfOne
 from bench.analysis.inference.pairing import (
     HOW_MEASURED,
@@ -38,6 +39,7 @@ class RecordProvider:
 
     def __init__(self, records: Iterable[Record]) -> None:
         self._entries = [entry_of(record) for record in records]
+        self._index = Index(self._entries)
         self._by_selection: dict[str, list[Entry]] = {}
 
     def find(self, request: Request) -> Sequence[Found] | NotMeasured:
@@ -53,7 +55,7 @@ class RecordProvider:
                 one for text, of_cell in cells.items() for one in _of_modules(OF_ONE[name], request, text, of_cell)
             ]
             return found or NotMeasured(f"no record of {method_text(request.method)} has two modules")
-        pairs = Pairs(self._entries, request, measured_in)
+        pairs = Pairs(self._index, request, measured_in)
         if name in TIMED:
             outcomes = [(text, pairs.times(TIMED[name], of_cell)) for text, of_cell in cells.items()]
         else:
