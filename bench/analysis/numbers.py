@@ -42,12 +42,19 @@ def times(ratio: float, interval: Interval | None = None) -> str:
 
 def points(estimate: Estimate, interval: Interval | None) -> str:
     """Return a difference in points and its interval, with as many digits as tell the ends apart."""
-    value = 100 * estimate.value
+    value, digits = 100 * estimate.value, digits_of_points(interval)
     if interval is None:
-        return f"{value:+z.1f}, no interval"
+        return f"{value:+z.{digits}f}, no interval"
     low, high = (100 * end for end in interval)
-    digits = next((digits for digits in range(1, _MOST_DIGITS) if _are_distinct(low, high, digits)), _MOST_DIGITS)
     return f"{value:+z.{digits}f} [{low:+z.{digits}f}, {high:+z.{digits}f}]"
+
+
+def digits_of_points(interval: Interval | None) -> int:
+    """Return the digits of a difference in points that tell the ends of its interval apart, and from 0."""
+    if interval is None:
+        return 1
+    low, high = (100 * end for end in interval)
+    return next((digits for digits in range(1, _MOST_DIGITS) if _are_distinct(low, high, digits)), _MOST_DIGITS)
 
 
 def exponential(interval: Interval) -> Interval:

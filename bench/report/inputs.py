@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench.analysis.answer.answer import Answer
 from bench.analysis.answer.answers import answers_of
+from bench.analysis.bp_times import TimesOfBP, times_of_bp
 from bench.analysis.files import read_files
 from bench.analysis.frame import records_frame
 from bench.analysis.inference.records import RecordProvider
@@ -63,6 +64,11 @@ class Inputs:
     def held(self) -> Held:
         """The records as columns, as the page holds them."""
         return held_columns(self.records, self.frame)
+
+    @cached_property
+    def times_of_bp(self) -> TimesOfBP:
+        """BP's own step times."""
+        return times_of_bp(self.records)
 
 
 def read_inputs(files: Sequence[Path]) -> Inputs:

@@ -45,7 +45,7 @@ def command_for(page: Page, subject: Method, wanted: Pass, record: str | None = 
     cell = stored.model_copy(update=changes | {"method": methods[-1]})
     if not all(_is_legal(cell, method) for method in methods):
         return None
-    return command_of(cell, {"method": methods} | ({"seed": _SEEDS} if wanted == "accuracy" else {}))
+    return command_of(cell, several={"method": methods} | ({"seed": _SEEDS} if wanted == "accuracy" else {}))
 
 
 def _without_bearing(cell: Cell, wanted: Pass) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from bench.analysis.inference.pairing import (
     Entry,
     Values,
     cell_text,
+    comparable,
     entry_of,
     is_in,
     is_of,
@@ -51,7 +52,8 @@ class RecordProvider:
         """Return one entry per cell of the first method that has a counterpart, or why there is none."""
         name = request.statistic.name
         measured_in = (TIMED.get(name) or OF_ONE.get(name) or OF_TWO[name]).measured_in
-        own = [entry for entry in self._of_method(request.method) if is_in(entry, request.where)]
+        where = comparable(request.where)
+        own = [entry for entry in self._of_method(request.method) if is_in(entry, where)]
         cells = _cells([entry for entry in own if measured_in in entry.record.cell.passes], request, measured_in)
         if not cells:
             return NotMeasured(self._why_no_cell(request, measured_in))
@@ -83,7 +85,7 @@ class RecordProvider:
         method, of_method = method_text(request.method), self._of_method(request.method)
         if not of_method:
             return f"there is no record of {method}"
-        if not any(is_in(entry, request.where) for entry in of_method):
+        if not any(is_in(entry, comparable(request.where)) for entry in of_method):
             where = [f"{axis} = {' or '.join(map(str, values))}" for axis, values in request.where.items()]
             return f"there is no record of {method} with {', '.join(where)}"
         return f"no record of {method} has the pass {measured_in!r}"

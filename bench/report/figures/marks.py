@@ -23,12 +23,18 @@ def series_gid(series: str) -> str:
     return f"series:{quote(series, safe='')}"
 
 
-def with_attributes(svg: str, prefix: str) -> str:
+def with_attributes(svg: str, prefix: str, *, is_hidden: bool = True) -> str:
     """Return ``svg`` with attributes in place of the identifiers of marks, and a prefix on every other identifier.
 
     A mark is ``<g class="mark" data-mark="0" data-series="bp">``, the rest of a series ``<g data-series="bp">``.
+
+    Args:
+        svg: the ``<svg>`` element of a drawing.
+        prefix: is put before other identifiers.
+        is_hidden: whether assistive technology skips the drawing, as the element around it has the text alternative.
     """
-    svg = svg.replace("<svg ", '<svg aria-hidden="true" ', 1)  # the surrounding element has the text alternative
+    if is_hidden:
+        svg = svg.replace("<svg ", '<svg aria-hidden="true" ', 1)
     return re.sub(r"<[^>]*>", lambda tag: _rewritten(tag[0], prefix), svg)
 
 

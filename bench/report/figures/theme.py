@@ -21,6 +21,11 @@ def with_variables(svg: str) -> str:
     return _COLOUR.sub(lambda found: f"var(--c-{found[1]}, #{found[1]})", svg)
 
 
+def without_variables(svg: str) -> str:
+    """Return ``svg`` with plain colours in place of the variables of :func:`with_variables`."""
+    return re.sub(r"var\(--c-[0-9a-f]{6}, (#[0-9a-f]{6})\)", r"\1", svg)
+
+
 def dark_variables(svgs: Iterable[str]) -> str:
     """Return CSS declarations of every colour variable in ``svgs`` for a dark page."""
     used = sorted({found for svg in svgs for found in re.findall(r"var\(--c-([0-9a-f]{6}),", svg)})
@@ -39,8 +44,24 @@ def on_dark(colour: str) -> str:
     wanted = max(wanted, LEAST_CONTRAST) if wanted >= 2 else wanted
     steps = (step / 100 for step in range(101))
     candidates = [_hex(colorsys.hls_to_rgb(hue, light, min(saturation, 0.85))) for light in steps]
-    enough = [found for found in candidates if contrast(found, DARK_PAPER) >= min(wanted, 13)]
+    lighter = [found for found in candidates if _luminance(found) >= _luminance(DARK_PAPER)]
+    enough = [found for found in lighter if contrast(found, DARK_PAPER) >= min(wanted, 13)]
     return enough[0] if enough else candidates[-1]
+
+
+def with_contrast(colour: str, least: float, paper: str = LIGHT_PAPER) -> str:
+    """Return ``colour``, darkened as far as its contrast on ``paper`` needs to reach ``least``."""
+    hue, lightness, saturation = colorsys.rgb_to_hls(*_channels(colour))
+    while contrast(colour, paper) < least:
+        lightness -= 0.01
+        colour = _hex(colorsys.hls_to_rgb(hue, lightness, saturation))
+    return colour
+
+
+def lightened(colour: str, by: float) -> str:
+    """Return ``colour`` with a lightness that is greater by ``by``, at most 0.9."""
+    hue, lightness, saturation = colorsys.rgb_to_hls(*_channels(colour))
+    return _hex(colorsys.hls_to_rgb(hue, max(lightness, min(lightness + by, 0.9)), saturation))
 
 
 def contrast(colour: str, other: str) -> float:

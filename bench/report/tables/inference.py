@@ -3,15 +3,20 @@
 import pandas as pd
 
 from bench.report.tables.cells import cell_columns, in_order, without_constant_columns
+from bench.report.tables.limit import Limited, limited
 from bench.report.tables.text import bytes_text, milliseconds, noisy_interval_text, ratio
 
 
-def inference_table(frame: pd.DataFrame) -> pd.DataFrame:
+def inference_table(frame: pd.DataFrame) -> Limited:
     """Return one row per cell with an inference pass."""
     if frame.empty or not frame["has_inference"].any():
-        return pd.DataFrame()
+        return Limited(pd.DataFrame())
+    return limited(in_order(frame[frame["has_inference"]]), _table)
+
+
+def _table(frame: pd.DataFrame) -> pd.DataFrame:
     rows = []
-    for _, row in in_order(frame[frame["has_inference"]]).iterrows():
+    for _, row in frame.iterrows():
         of = row.filter(like="inference.").rename(lambda name: name.removeprefix("inference."))
         rows.append(
             cell_columns(row)

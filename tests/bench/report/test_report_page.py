@@ -95,62 +95,6 @@ def test_text_from_records_is_escaped(tmp_path: Path) -> None:
     assert "&lt;script&gt;" in html
 
 
-def test_doctor_findings_are_counted_at_the_top_and_escaped(tmp_path: Path) -> None:
-    found = [{"turbo": "on", HOSTILE: HOSTILE}, {"turbo": "on", "other processes": "0.31 of 2"}, {}]
-    lines = []
-    for seed, doctor in enumerate(found):
-        environment = {"cpu": "a test's", "pinned_cpus": [1, 3], "doctor": doctor}
-        cell = {"passes": ["memory"], "seed": seed}
-        lines.append(make_record(cell, 1000, environment=environment).line())
-    (tmp_path / "found.jsonl").write_text("\n".join(lines) + "\n")
-    write_report([tmp_path / "found.jsonl"], tmp_path / "page.html")
-    html = (tmp_path / "page.html").read_text()
-    header = html[html.index("<header>") : html.index("</header>")]
-    assert "<li><strong>turbo</strong> (2 of 3 records), first found: on</li>" in header
-    assert "<li><strong>other processes</strong> (1 of 3 records), first found: 0.31 of 2</li>" in header
-    assert "more than one machine" not in header
-    environment_section = html[html.index('<section id="environment">') :]
-    assert "<h3>3 records</h3>" in environment_section, "findings of the doctor do not count as another machine"
-    assert "<dt>pinned cpus</dt><dd>1, 3</dd>" in environment_section
-    assert "turbo: on (2 of 3); " in environment_section
-    assert "other processes: 0.31 of 2 (1 of 3)" in environment_section
-    assert "<script" not in html
-    assert "<img" not in html
-
-
-def test_without_findings_the_page_shows_no_warning_of_the_doctor(page: str, tmp_path: Path) -> None:
-    assert 'id="doctor"' not in page
-    assert "<dt>doctor</dt>" not in page, "these records were made without the doctor"
-    calm = make_record({"passes": ["memory"]}, 1000, environment={"cpu": "a test's", "doctor": {}})
-    (tmp_path / "calm.jsonl").write_text(calm.line() + "\n")
-    write_report([tmp_path / "calm.jsonl"], tmp_path / "page.html")
-    html = (tmp_path / "page.html").read_text()
-    assert 'id="doctor"' not in html
-    assert "<dt>doctor</dt><dd>no warning</dd>" in html
-
-
-@pytest.mark.parametrize(
-    ("threads", "environments", "warns"),
-    [
-        ((None, None), ({"threads": 1}, {"threads": 2}), True),
-        ((1, 2), ({"threads": 1, "pinned_cpus": [1]}, {"threads": 2, "pinned_cpus": [0, 1]}), False),
-        ((None, None), ({"pinned_cpus": None}, {"pinned_cpus": [0, 1]}), True),
-        ((None, None), ({"command": "run a"}, {"command": "run b"}), False),
-        ((None, None), ({"kernel": "6.1"}, {"kernel": "6.2"}), True),
-    ],
-)
-def test_records_of_different_machines_give_a_warning(
-    tmp_path: Path, threads: tuple[int | None, ...], environments: tuple[dict[str, object], ...], warns: bool
-) -> None:
-    lines = []
-    for seed, (count, environment) in enumerate(zip(threads, environments, strict=True)):
-        cell = {"passes": ["memory"], "seed": seed, "threads": count}
-        lines.append(make_record(cell, 1000, environment=environment).line())
-    (tmp_path / "two.jsonl").write_text("\n".join(lines) + "\n")
-    write_report([tmp_path / "two.jsonl"], tmp_path / "page.html")
-    assert ("more than one machine or configuration" in (tmp_path / "page.html").read_text()) == warns
-
-
 def test_each_number_of_threads_is_a_separate_series(tmp_path: Path) -> None:
     lines = []
     for count in (1, 2, None):
