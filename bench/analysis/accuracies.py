@@ -10,7 +10,8 @@ from bench.config.axes import axes
 # The axes that the title of a panel names, and those that a figure of accuracies draws.
 _IN_TITLE = {"network", "dataset", "optimizer", "depth", "modules", "seed", "noise_kind", "noise_rate"}
 _EPOCHS_DRAWN = 12
-_MOST_PANELS = 12
+MOST_PANELS = 12  # in the main figure
+FEW_PANELS = 6  # in any other: each takes time to draw
 
 
 class Panel(NamedTuple):
@@ -51,7 +52,7 @@ def accuracy_rows(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def configuration_titles(rows: pd.DataFrame) -> pd.Series:
-    """Return what is trained in each row, apart from method, modules, seed and noise; different ones read differently."""
+    """Return what each row trains, apart from method, modules, seed and noise; different ones read differently."""
     titles = rows["network"] + " on " + rows["dataset"] + ", " + rows["optimizer"] + ", depth " + rows["depth"].map(str)
     return distinct_titles(titles, rows, _other_axes()).str.replace("\n", ", ")
 
@@ -71,21 +72,22 @@ def with_noise_in_panel(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def noise_text(rate: float) -> str:
-    """Return a noise rate in words: ``40 % wrong labels``."""
-    return f"{100 * rate:.4g} % wrong labels" if rate else "no wrong labels"
+    """Return a noise rate in words: ``40 % label noise``."""
+    return f"{100 * rate:.4g} % label noise" if rate else "no label noise"
 
 
-def largest_panels(rows: pd.DataFrame) -> tuple[list[Panel], int]:
-    """Return up to 12 panels of ``rows``, and how many were left out.
+def largest_panels(rows: pd.DataFrame, most: int = MOST_PANELS) -> tuple[list[Panel], int]:
+    """Return up to ``most`` panels of ``rows``, and how many were left out.
 
-    Panels with the most seeds come first; of equals, those with the most series, then by title.
+    Panels with the most seeds come first; of equals, those with the most series, then in order of their first rows.
 
     Args:
         rows: with the columns ``panel``, ``seed`` and ``series``.
+        most: number of panels.
     """
-    parts = [Panel(str(title), part) for title, part in rows.groupby("panel", sort=True)]
+    parts = [Panel(str(title), part) for title, part in rows.groupby("panel", sort=False)]
     parts.sort(key=lambda panel: (-panel.rows["seed"].nunique(), -panel.rows["series"].nunique()))
-    return parts[:_MOST_PANELS], max(0, len(parts) - _MOST_PANELS)
+    return parts[:most], max(0, len(parts) - most)
 
 
 def by_epoch(rows: pd.DataFrame) -> pd.DataFrame:

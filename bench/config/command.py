@@ -1,12 +1,13 @@
 """The command that measures one cell."""
 
 import shlex
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from bench.config.axes import axes, values_of
+from bench.config.axes import values_of
 from bench.config.cell import Cell
-from bench.config.check import OPTIMIZER_PRESETS
+from bench.config.label import usual_values
 from bench.config.sweep import parse_override
 from bench.errors import ConfigError
 
@@ -16,23 +17,29 @@ _WITHOUT_SUITE: dict[str, Any] = {"dataset": "random", "passes": ("memory", "lat
 _ALWAYS = frozenset({"method", "depth", "modules"})
 
 
-def command_of(cell: Cell) -> str | None:
+def command_of(
+    cell: Cell, results: str | None = None, several: Mapping[str, Sequence[Any]] | None = None
+) -> str | None:
     """Return the command that measures ``cell`` and nothing else, for a shell; None if options cannot say it.
 
     Options cannot say a text with a comma, or one that reads as a number.
+
+    Args:
+        cell: what is measured.
+        results: the results file that the command appends to; the usual one if left out.
+        several: axes with all of their values, in place of that of the cell.
     """
     values = values_of(cell)
-    usual = {name: row.default for name, row in axes().items()} | OPTIMIZER_PRESETS.get(cell.optimizer, {})
-    usual |= {"noise_kind": "none"} | _WITHOUT_SUITE
+    usual = {**usual_values(cell.optimizer), **_WITHOUT_SUITE}
     words = ["sid-bench", "run"]
     for name, value in values.items():
-        if value is None or (name not in _ALWAYS and value == usual.get(name)):
+        if value is None or (name not in _ALWAYS and name not in (several or {}) and value == usual.get(name)):
             continue
-        option = _option(name, value)
-        if option is None:
+        options = [_option(name, one) for one in (several or {}).get(name, [value])]
+        if None in options:
             return None
-        words += ["--set", option]
-    return shlex.join([*words, "--out", f"results/{cell.id}.jsonl"])
+        words += ["--set", f"{name}={','.join(str(option).partition('=')[2] for option in options)}"]
+    return shlex.join(words if results is None else [*words, "--out", results])
 
 
 @lru_cache(maxsize=4096, typed=True)

@@ -4,8 +4,8 @@ import re
 
 import pandas as pd
 
-_NUMBER = re.compile(r"[+\-−±<>≤≥~]?\s*\d")
-_ABSENT = frozenset({"", "–", "not measured", "baseline"})
+_NUMBER = re.compile(r"[+\-±<>≤≥~]?\s*\d")
+_ABSENT = frozenset({"", "\N{EN DASH}", "not measured", "baseline"})
 
 
 def numeric_columns(frame: pd.DataFrame) -> frozenset[str]:

@@ -15,8 +15,19 @@ from bench.report.figures.marks import with_attributes
 from bench.report.figures.theme import dark_variables
 from bench.report.tooltips import add_terms
 
+LOADER: jinja2.BaseLoader = jinja2.PackageLoader("bench.report", "templates")
+
 _FOLDER = Path(__file__).parent
-_STYLES = ("page.css", "table.css", "leaderboard.css", "figure.css", "cells.css", "print.css")
+_STYLES = (
+    "page.css",
+    "answer.css",
+    "claims.css",
+    "leaderboard.css",
+    "table.css",
+    "figure.css",
+    "cells.css",
+    "print.css",
+)
 # Plain scripts that share one scope, in the order in which they are inlined.
 _SCRIPTS = (
     "elements.js",
@@ -37,9 +48,8 @@ _SCRIPTS = (
     "cells.js",
     "start.js",
 )
-_COMMENT = re.compile(
-    r"^ */\*\*(?:(?!\*/).)*\*/\n|/\*\* @(?:(?!\*/).)*\*/ ?", re.DOTALL | re.MULTILINE
-)  # types and descriptions
+# Types and descriptions, which the page leaves out.
+_COMMENT = re.compile(r"^ */\*\*(?:(?!\*/).)*\*/\n|/\*\* @(?:(?!\*/).)*\*/ ?", re.DOTALL | re.MULTILINE)
 _DARK = "/* colours of drawings */"  # stands in page.css, where the values for a dark page belong
 
 
@@ -55,7 +65,7 @@ def render(template: str, **context: Any) -> str:
         return Markup(base64.b64encode(gzip.compress(markup.encode(), mtime=0)).decode())  # noqa: S704
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("bench.report", "templates"),
+        loader=LOADER,
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -109,12 +109,22 @@ def is_of(entry: Entry, selection: Values) -> bool:
     return all(entry.values[name] == value for name, value in wanted.items() if name in axes())
 
 
+def comparable(where: Mapping[str, Collection[Any]]) -> dict[str, list[Any]]:
+    """Return ``where`` with its values as entries hold them, for :func:`is_in`."""
+    return {
+        name: [tuple(value) if isinstance(value, list) else value for value in values] for name, values in where.items()
+    }
+
+
 def is_in(entry: Entry, where: Mapping[str, Collection[Any]]) -> bool:
-    """Return whether the cell has one of the values that ``where`` gives, on each of its axes."""
-    return all(
-        entry.values.get(name) in [tuple(value) if isinstance(value, list) else value for value in values]
-        for name, values in where.items()
-    )
+    """Return whether the cell has one of the values that ``where`` gives, on each of its axes.
+
+    Args:
+        entry: of the cell.
+        where: made by :func:`comparable`.
+    """
+    held = entry.values
+    return all(held.get(name) in values for name, values in where.items())
 
 
 def paired_axes(measured_in: Pass, entry: Entry) -> frozenset[str]:

@@ -13,6 +13,7 @@ from bench.analysis.inference.pairing import (
     Entry,
     Key,
     Values,
+    comparable,
     is_in,
     key_of,
     method_axes,
@@ -46,7 +47,7 @@ class Pairs:
 
     def __init__(self, index: Index, request: Request, measured_in: Pass) -> None:
         self._index = index
-        self._where = {name: values for name, values in request.where.items() if name in HOW_MEASURED}
+        self._where = {name: values for name, values in comparable(request.where).items() if name in HOW_MEASURED}
         self._against: Mapping[str, Any] = request.against or {}
         self._pass = measured_in
         self._names = [method_text(request.method), method_text(self._against)]

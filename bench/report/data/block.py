@@ -7,9 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import to_json
+
 from bench.report.data.held import Held
 
 MOST_INLINE = 500  # records whose raw samples the page itself holds
+
+# Levels of compression. The slow one makes raw samples 10 % smaller, in seven times the time.
+_SMALL = 9
+_FAST = 4
 
 
 @dataclass(frozen=True)
@@ -44,13 +50,12 @@ def data_block(held: Held, raw_file: str | None) -> DataBlock:
         "raw_file": raw_file,
         "table": held.table,
     }
-    return DataBlock(encode(block), None if raw_file is None else f'sidBenchRaw("{encode(held.raw)}");\n')
+    return DataBlock(encode(block), None if raw_file is None else f'sidBenchRaw("{encode(held.raw, _FAST)}");\n')
 
 
-def encode(content: Mapping[str, Any]) -> str:
+def encode(content: Mapping[str, Any], level: int = _SMALL) -> str:
     """Return ``content`` as base64 of the gzip of its JSON; equal contents give equal texts."""
-    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+    return base64.b64encode(gzip.compress(to_json(content), level, mtime=0)).decode()
 
 
 def decode(text: str) -> Any:

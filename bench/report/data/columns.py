@@ -1,25 +1,39 @@
 """Records as columns, and back.
 
 A record is a tree of JSON. Its leaves become columns: the path of a leaf is the keys to it, joined by full stops. Lists
-are leaves, and so is a dictionary that is empty or has a key with a full stop in it. A column of a path that some
-records do not have, or whose values repeat, holds each distinct value once.
+are leaves, and so is a dictionary that is empty or has a key with a full stop in it.
 
-A column is a dictionary with either ``a``, a value per record, or ``v``, the distinct values, and ``i``, for each
-record the index of its value, -1 where the record does not have the path. A value whose integers a script cannot hold
-exactly stands under ``exact`` once more, by its index in ``a`` or ``v``, as a text of JSON.
+A column is a dictionary with either ``a``, a value per record, or ``v`` and ``i``: values, of which equal ones that are
+no long lists stand there once, and for each record the index of its value, -1 where the record does not have the path.
+A value whose integers a script cannot hold exactly stands under ``exact`` once more, by its index in ``a`` or ``v``, as
+a text of JSON.
 """
 
 import json
-import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+from pydantic_core import to_json
 
 Content = dict[str, Any]
 Column = dict[str, Any]
 
 ABSENT = -1
 _MOST_EXACT = 2**53 - 1  # of a number of JavaScript
-_LONG_INTEGER = re.compile(r"(?<![\d.eE+-])-?\d{16,}(?![\d.eE])")
+_MOST_REPEATED = 8  # parts of a list that may be in many records, such as the shape of an image
+# Digits as one digit and signs as none, so that a plain search finds integers of 16 digits or more.
+_ALIKE = bytes.maketrans(b"0123456789[:", b"0000000000,,")
+_LONG_INTEGER = b"," + b"0" * 16
+
+
+@dataclass
+class _Node:
+    """A key of records: those that have a leaf there, its values, and the keys in it."""
+
+    held: list[int] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+    parts: dict[str, "_Node"] = field(default_factory=dict)
 
 
 def columns_of(records: Sequence[Content]) -> dict[str, Column]:
@@ -28,15 +42,10 @@ def columns_of(records: Sequence[Content]) -> dict[str, Column]:
     Args:
         records: as JSON has them: dictionaries with texts as keys, lists, texts, numbers, truth values and None.
     """
-    found: dict[str, tuple[list[int], list[Any]]] = {}  # the records that have the path, and their values
+    root = _Node()
     for number, record in enumerate(records):
-        for path, value in _leaves(record, ""):
-            entry = found.get(path)
-            if entry is None:
-                entry = found[path] = ([], [])
-            entry[0].append(number)
-            entry[1].append(value)
-    return {path: _column(held, values, len(records)) for path, (held, values) in found.items()}
+        _collect(root.parts, record, number)
+    return {path: _column(node.held, node.values, len(records)) for path, node in _leaves(root, "")}
 
 
 def column_of(values: Sequence[Any]) -> Column:
@@ -70,12 +79,24 @@ def values_of(column: Column) -> Iterable[tuple[int, Any]]:
         yield from ((number, column["v"][index]) for number, index in enumerate(column["i"]) if index != ABSENT)
 
 
-def _leaves(value: Content, prefix: str) -> Iterable[tuple[str, Any]]:
-    for key, part in value.items():
-        if isinstance(part, dict) and part and not any("." in inner for inner in part):
-            yield from _leaves(part, f"{prefix}{key}.")
+def _collect(nodes: dict[str, _Node], content: Content, number: int) -> None:
+    """Add the leaves of ``content``, the part of a record at ``nodes``."""
+    for key, value in content.items():
+        node = nodes.get(key)
+        if node is None:
+            node = nodes[key] = _Node()
+        if type(value) is dict and value and "." not in "".join(value):
+            _collect(node.parts, value, number)
         else:
+            node.held.append(number)
+            node.values.append(value)
+
+
+def _leaves(node: _Node, prefix: str) -> Iterable[tuple[str, _Node]]:
+    for key, part in node.parts.items():
+        if part.held:
             yield prefix + key, part
+        yield from _leaves(part, f"{prefix}{key}.")
 
 
 def _column(held: Sequence[int], values: Sequence[Any], count: int) -> Column:
@@ -95,19 +116,31 @@ def _column(held: Sequence[int], values: Sequence[Any], count: int) -> Column:
 
 
 def _identity(value: Any) -> Hashable:
-    """Return what tells values apart: JSON has 1, 1.0 and true, which Python takes for equal."""
+    """Return what tells values apart: JSON has 1, 1.0 and true, which Python takes for equal.
+
+    Long lists and dictionaries are taken for different ones.
+    """
     kind = type(value)
     if kind is list or kind is dict:
-        return kind, json.dumps(value)
+        return json.dumps(value) if len(value) <= _MOST_REPEATED else id(value)
     return (kind, repr(value)) if kind is float else (kind, value)
 
 
 def _exact(values: Sequence[Any]) -> dict[str, dict[str, str]]:
-    texts = {str(index): json.dumps(value) for index, value in enumerate(values) if _has_long_integer(value)}
-    return {"exact": texts} if texts else {}
+    """Return the texts of values with long integers."""
+    if not _has_long_integer(values):
+        return {}
+    return {"exact": {str(index): json.dumps(value) for index, value in enumerate(values) if _is_inexact(value)}}
 
 
-def _has_long_integer(value: Any) -> bool:
-    if isinstance(value, list | dict):
-        return _LONG_INTEGER.search(json.dumps(value)) is not None
+def _is_inexact(value: Any) -> bool:
+    return _has_long_integer([value]) if isinstance(value, list | dict) else _is_too_large(value)
+
+
+def _is_too_large(value: Any) -> bool:
     return type(value) is int and abs(value) > _MOST_EXACT
+
+
+def _has_long_integer(values: Sequence[Any]) -> bool:
+    """Return whether a number in ``values`` may be an integer that a script cannot hold."""
+    return _LONG_INTEGER in to_json(values).translate(_ALIKE, b"-")

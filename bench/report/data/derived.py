@@ -1,5 +1,6 @@
 """What the page says of each record besides what the record holds: columns of the records' paths in form."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -38,7 +39,7 @@ def derived_columns(records: Sequence[Record], frame: pd.DataFrame) -> dict[str,
     """
     values: dict[str, Sequence[Any]] = {
         "label": [label(record.cell) for record in records],
-        "command": [command_of(record.cell) for record in records],
+        "command": [command_of(record.cell, f"results/{record.id}.jsonl") for record in records],
     }
     values |= {name: _plain(frame[column]) for name, column in _FROM_FRAME.items() if column in frame}
     values["group"] = pd.factorize(frame["pair"])[0].tolist()
@@ -64,4 +65,5 @@ def _difference(frame: pd.DataFrame) -> pd.Series:
 
 
 def _plain(column: pd.Series) -> list[Any]:
-    return column.astype(object).where(column.notna(), None).tolist()
+    held = column.notna() & ~column.isin([math.inf, -math.inf])
+    return column.astype(object).where(held, None).tolist()

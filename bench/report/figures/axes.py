@@ -32,9 +32,15 @@ def log_ticks(low: float, high: float, most: int = _MOST_TICKS) -> list[float]:
 
 
 def use_log(
-    axis: Axis, low: float, high: float, text: Callable[[float], str] = "{:g}".format, most: int = _MOST_TICKS
+    axis: Axis,
+    low: float,
+    high: float,
+    text: Callable[[float], str] = "{:g}".format,
+    *,
+    most: int = _MOST_TICKS,
+    room: float = 0.06,
 ) -> None:
-    """Make ``axis`` logarithmic from ``low`` to ``high``, with some room at both ends and plain labels.
+    """Make ``axis`` logarithmic from ``low`` to ``high``, with plain labels.
 
     Args:
         axis: ``axes.xaxis`` or ``axes.yaxis``.
@@ -42,10 +48,11 @@ def use_log(
         high: the greatest value drawn, ``low`` or more.
         text: the label of a tick.
         most: the most ticks.
+        room: at both ends, as a share of the length from ``low`` to ``high``.
     """
     spare = max(1.0, _LEAST_RATIO * low / high) ** 0.5
-    room = (high / low * spare**2) ** 0.06
-    limits = (low / spare / room, high * spare * room)
+    beyond = spare * (high / low * spare**2) ** room
+    limits = (low / beyond, high * beyond)
     _set(axis, "log", limits)
     ticks = log_ticks(*limits, most)
     axis.set_ticks(ticks, labels=[text(tick) for tick in ticks])

@@ -1,7 +1,7 @@
 """The figure of differences in test accuracy from BP, one row per method."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,18 +13,18 @@ from bench.analysis.panels import distinct_titles
 from bench.analysis.series import ordered_series
 from bench.analysis.trained import Trained
 from bench.report.figures.canvas import Canvas, drawn_twice
+from bench.report.figures.dots import draw_dots
 from bench.report.figures.figure import Figure, View
-from bench.report.figures.labels import FONT_SIZE, shortened
+from bench.report.figures.labels import shortened
+from bench.report.figures.lanes import Lane, make_lanes, write_lane
 from bench.report.figures.marks import mark_gid, series_gid
 from bench.report.figures.style import GREY, Look
-from bench.report.figures.words import joined, sentence_of, view_names
-from bench.report.tables.text import basis_text, interval_of_points, mean_percent, points_text
+from bench.report.figures.words import counted, finding_of, joined, left_out_text, view_names
+from bench.report.tables.text import ABSENT, basis_text, interval_of_points, mean_percent, points_text
 
 _SHADE = "#ededed"
-_FRAME_INCHES = 0.75
-_LANE_INCHES = {"wide": 0.5, "narrow": 0.72}
-_NAME_ABOVE = 0.37  # of a lane: where its name stands in a narrow drawing
 _OFFSETS: dict[Epoch, float] = {"last": -0.13, "chosen": 0.2}
+_DOT = 3.0  # points
 _DOT_OFFSET = 0.1
 _LONGEST_REACH = 2.0  # intervals are cut where they reach further than so many spans of the points
 
@@ -59,12 +59,12 @@ def draw_forest(trained: Sequence[Trained], look: Look) -> Figure | None:
         "accuracy-difference",
         "Test accuracy minus BP's",
         "cell",
-        "Differences are paired by seed and test image. Filled marks are after the last epoch, open ones after the epoch "
-        "that validation chooses, on labels with the noise of the training labels. A line is the interval over seeds and "
-        f"images, corrected for all {_family(measured)} comparisons of the table below; a small dot is one seed. "
-        f"Differences in the shaded band, up to {MARGIN_POINTS:g} points, do not matter: a method whose interval is within "
-        "it is equivalent to BP. With bp of 1 module, plain BP is compared with BP that has a head at each module."
-        + (f" {left_out} more cells are in the table only." if left_out else ""),
+        "Differences are paired by seed and test image. Filled marks are after the last epoch, open ones after the "
+        "epoch that validation chooses, on labels with the noise of the training labels. A line is the interval over "
+        f"seeds and images, corrected for all {_family(measured)} comparisons of the table below; a small dot is one "
+        f"seed. Differences in the shaded band, up to {MARGIN_POINTS:g} points, do not matter: a method whose interval "
+        "is within it is equivalent to BP. Plain BP, of 1 module, is compared with BP on all modules."
+        + left_out_text(left_out, "cell"),
         tuple(views),
     )
 
@@ -85,10 +85,7 @@ def _with_panels(trained: Sequence[Trained]) -> pd.DataFrame:
     """
     rows = pd.concat([method.runs.assign(at=at, against=method.group) for at, method in enumerate(trained)])
     cells = rows.sort_values("modules", ascending=False, kind="stable").drop_duplicates("against").set_index("against")
-    titles = configuration_titles(cells) + [
-        f", {noise_text(rate)}" + (f" ({kind})" if rate and cells["noise_kind"].nunique() > 2 else "")
-        for rate, kind in zip(cells["noise_rate"], cells["noise_kind"], strict=True)
-    ]
+    titles = configuration_titles(cells) + [f", {noise_text(rate)}" for rate in cells["noise_rate"]]
     titles = distinct_titles(titles, cells, ["noise_kind", "modules", "cut"]).str.replace("\n", ", ")
     return rows.assign(panel=rows["against"].map(titles))
 
@@ -127,7 +124,7 @@ def _data(rows: Sequence[_Row], title: str) -> pd.DataFrame:
                 "epoch": row.epoch,
                 "minus BP, points": points_text(row.difference),
                 "interval": interval_of_points(row.difference) or "no interval",
-                "verdict": row.difference.verdict or "–",
+                "verdict": row.difference.verdict or ABSENT,
                 "over": basis_text(row.difference),
                 "test accuracy, %": row.accuracy,
                 "cell": title,
@@ -155,36 +152,34 @@ def _finding(rows: Sequence[_Row]) -> str:
         + (" than BP" if not equal and at == 0 else "")
         for at, row in enumerate(decided)
     ]
-    clauses += [f"{shortened(row.series)} is undecided ({points_text(row.difference)} points)" for row in open_ones]
-    over = f" ({', '.join(_seeds(count) for count in sorted(filter(None, seeds)))})" if len(seeds) == 1 else ""
-    return sentence_of([f"{clauses[0]}{over}", *clauses[1:]])
+    if open_ones:
+        names = joined([f"{shortened(row.series)} ({points_text(row.difference)})" for row in open_ones])
+        clauses.append(f"undecided: {names}")
+    over = f" ({', '.join(counted(count, 'seed') for count in sorted(filter(None, seeds)))})" if len(seeds) == 1 else ""
+    return finding_of([f"{clauses[0]}{over}", *clauses[1:]])
 
 
 def _points(row: _Row) -> float:
     return 0.0 if row.difference.estimate is None else 100 * row.difference.estimate.value
 
 
-def _seeds(count: int | None) -> str:
-    return f"{count} seed{'' if count == 1 else 's'}"
-
-
 def _draw(
     canvas: Canvas, rows: Sequence[_Row], order: Sequence[str], looks: dict[str, str], look: Look
 ) -> MatplotlibFigure:
-    figure = canvas.figure(_FRAME_INCHES + _LANE_INCHES[canvas.kind] * len(order))
-    axes = figure.subplots()
+    figure, axes = make_lanes(canvas, len(order))
     axes.axvspan(-MARGIN_POINTS, MARGIN_POINTS, color=_SHADE, linewidth=0, zorder=0)
     axes.axvline(0, color=GREY, linewidth=0.8, zorder=1)
     low, high = _limits(rows)
     for number, row in enumerate(rows):
         _draw_row(axes, number, row, look.colours[looks[row.series]], look.markers[looks[row.series]])
     axes.set_xlim(low, high)
-    axes.set_ylim(len(order) - 0.5, -0.6)
-    axes.grid(axis="y", visible=False)
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(left=False)
     axes.set_xlabel("points of test accuracy; right of 0, more than BP")
-    _write_names(canvas, axes, rows, order, {series: look.text_colours[looks[series]] for series in order})
+    for lane, series in enumerate(order):
+        own = [row for row in rows if row.series == series]
+        words = [f"{points_text(row.difference)} {row.difference.verdict or 'no verdict'}" for row in own]
+        notes = [(_OFFSETS[row.epoch], f"{row.epoch}: {text}") for row, text in zip(own, words, strict=True)]
+        colour = look.text_colours[looks[series]]
+        write_lane(canvas, axes, Lane(lane, series, colour, notes, f"{shortened(series, 26)}: {words[0]}"))
     return figure
 
 
@@ -192,24 +187,14 @@ def _draw_row(axes: Axes, number: int, row: _Row, colour: str, marker: str) -> N
     at = row.lane + _OFFSETS[row.epoch]
     interval = row.difference.interval
     if interval is not None:
-        line = axes.hlines(at, *(100 * end for end in interval), color=colour, linewidth=1.6, zorder=2)
+        (line,) = axes.plot([100 * interval.low, 100 * interval.high], [at, at], color=colour, linewidth=1.6, zorder=2)
         line.set_gid(series_gid(row.series))
     if len(row.seeds) > 1:
-        style: dict[str, Any] = {"s": 7, "linewidth": 0, "alpha": 0.55, "zorder": 2}
-        dots = axes.scatter(row.seeds, [at + _DOT_OFFSET] * len(row.seeds), color=colour, **style)
-        dots.set_gid(series_gid(row.series))
+        heights = [at + _DOT_OFFSET] * len(row.seeds)
+        draw_dots(axes, row.seeds, heights, colour, _DOT, series_gid(row.series), alpha=0.6)
     face = colour if row.epoch == "last" else "white"
-    (mark,) = axes.plot(
-        [_points(row)],
-        [at],
-        marker=marker,
-        markersize=7.5,
-        color=colour,
-        markerfacecolor=face,
-        linestyle="none",
-        zorder=3,
-    )
-    mark.set_gid(mark_gid(number, row.series))
+    (mark,) = axes.plot([_points(row)], [at], marker=marker, markersize=7.5, linestyle="none", zorder=4, clip_on=False)
+    mark.set(color=colour, markerfacecolor=face, gid=mark_gid(number, row.series))
 
 
 def _limits(rows: Sequence[_Row]) -> tuple[float, float]:
@@ -226,32 +211,3 @@ def _limits(rows: Sequence[_Row]) -> tuple[float, float]:
     high = min(max(points + ends), max(points) + reach)
     room = 0.04 * (high - low)
     return low - room, high + room
-
-
-def _write_names(
-    canvas: Canvas, axes: Axes, rows: Sequence[_Row], order: Sequence[str], colours: dict[str, str]
-) -> None:
-    """Write the method of each lane, and its differences with their verdicts."""
-    axes.set_yticks([])
-    is_wide = canvas.kind == "wide"
-    beside = axes.get_yaxis_transform()
-    for lane, series in enumerate(order):
-        own = [row for row in rows if row.series == series]
-        words = [f"{points_text(row.difference)} {row.difference.verdict or 'no verdict'}" for row in own]
-        if is_wide:
-            _write(axes, shortened(series, 32), (-0.012, lane), ("right", "center"), series, colours[series])
-            for row, text in zip(own, words, strict=True):
-                place = (1.012, lane + _OFFSETS[row.epoch])
-                text = f"{row.epoch} {text}" if lane == 0 else text
-                axes.text(
-                    *place,
-                    text,
-                    transform=beside,
-                    fontsize=FONT_SIZE,
-                    color=colours[series],
-                    va="center",
-                    gid=series_gid(series),
-                )
-        else:
-            place = (0.0, lane - _NAME_ABOVE)
-            _write(axes, f"{shortened(series, 26)}  {words[0]}", place, ("left", "center"), series, colours[series])

@@ -42,6 +42,8 @@ _RADII = (
     3.8,
 )  # inches from a mark to its label
 _ANGLES = tuple(math.radians(degrees) for degrees in (0, 180, 45, -45, 90, -90, 135, -135, 20, -20, 70, -70, 160, -160))
+_MOST_TRIES = 3  # to place names beside points, in a figure that gets higher
+_GROWTH = 0.5  # inches
 _LEADER_FROM = 0.15  # inches between a mark and its label from which on a line joins them
 
 
@@ -119,11 +121,14 @@ def label_points(axes: Axes, labels: Sequence[Label], avoid: Sequence[Bbox] = ()
     figure = _figure_of(axes)
     labels = _from_the_top(axes, labels)
     texts = _texts(figure, labels, _names(labels))
-    is_wide = _widest(figure, texts) > _WIDEST_BESIDE * _size(figure)[0]
-    if is_wide or not _place_beside(figure, axes, labels, texts, avoid):
-        _use_numbers(figure, labels, texts)
-        while not _place_beside(figure, axes, labels, texts, avoid):
-            _grow(figure, 0.5)
+    are_too_wide = _widest(figure, texts) > _WIDEST_BESIDE * _size(figure)[0]
+    for _ in range(0 if are_too_wide else _MOST_TRIES):
+        if _place_beside(figure, axes, labels, texts, avoid):
+            return
+        _grow(figure, _GROWTH)
+    _use_numbers(figure, labels, texts)
+    while not _place_beside(figure, axes, labels, texts, avoid):
+        _grow(figure, _GROWTH)
 
 
 def moved_apart(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -156,17 +161,17 @@ def _place_beside(
     marks = [_in_pixels(axes, label) for label in labels]
     half = _MARK * dpi
     taken = [Bbox.from_extents(x - half, y - half, x + half, y + half) for x, y in marks]
-    taken += [Bbox(axes.transData.transform(box.get_points())) for box in avoid]
+    covered = [Bbox(axes.transData.transform(box.get_points())) for box in avoid]
     leaders: list[tuple[int, tuple[float, float], tuple[float, float]]] = []
     found: list[tuple[float, float]] = []
     for index in range(len(labels)):
         size = _extent(figure, texts[index])
-        place = _free_place(marks[index], (size.width, size.height), half, taken, inside, dpi)
+        place = _free_place(marks[index], (size.width, size.height), half, taken, covered, inside, dpi)
         if place is None:
             return False
         box, start, end = place
         found.append((box.x0, (box.y0 + box.y1) / 2))
-        taken.append(box)
+        taken.append(box.padded(0.04 * dpi, 0))
         if math.dist(start, end) > _LEADER_FROM * dpi:
             leaders.append((index, start, end))
             taken += _along(start, end)
@@ -182,11 +187,17 @@ def _free_place(
     size: tuple[float, float],
     half: float,
     taken: Sequence[Bbox],
+    covered: Sequence[Bbox],
     inside: Bbox,
     dpi: float,
 ) -> tuple[Bbox, tuple[float, float], tuple[float, float]] | None:
-    """Return the nearest free box beside ``mark``, and the ends of a line from the mark to it; None without one."""
+    """Return the nearest free box beside ``mark``, and the ends of a line from the mark to it; None without one.
+
+    Neither is upon a box of ``taken``, and the box is upon none of ``covered``.
+    """
     width, height = size
+    own = Bbox.from_extents(mark[0] - half, mark[1] - half, mark[0] + half, mark[1] + half)
+    apart = [box for box in taken if not _overlap(own, box)]  # a line may begin on a mark that covers its own
     for radius in _RADII:
         for angle in _ANGLES:
             across, up = math.cos(angle), math.sin(angle)
@@ -198,8 +209,9 @@ def _free_place(
             if not (inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1):
                 continue
             start = (mark[0] + across * half, mark[1] + up * half)
-            needed = [box, *(_along(start, end) if radius > _LEADER_FROM else ())]
-            if not any(_overlap(one, other) for one in needed for other in taken):
+            line = _along(start, end) if radius > _LEADER_FROM else []
+            is_free = not any(_overlap(box, other) for other in (*taken, *covered))
+            if is_free and not any(_overlap(one, other) for one in line for other in apart):
                 return box, start, end
     return None
 
@@ -332,15 +344,15 @@ def _place(figure: MatplotlibFigure, text: Text, x: float, y: float) -> None:
 
 
 def _join(figure: MatplotlibFigure, label: Label, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """Draw a thin line from a mark to its label."""
+    """Draw a thin dotted line from a mark to its label."""
     width, height = _size(figure)
     line = Line2D(
         [start[0] / width, end[0] / width],
         [start[1] / height, end[1] / height],
         transform=figure.transFigure,
         color=label.colour,
-        linewidth=0.6,
-        alpha=0.6,
+        linewidth=0.8,
+        linestyle=(0, (1, 2)),  # dotted, as it is no data
     )
     line.set_gid(series_gid(label.series))
     line.set_in_layout(False)

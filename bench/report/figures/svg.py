@@ -5,6 +5,8 @@ import re
 
 from matplotlib.figure import Figure as MatplotlibFigure
 
+from bench.report.figures.compact import compacted
+from bench.report.figures.style import GRID
 from bench.report.figures.theme import with_variables
 
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
@@ -25,7 +27,7 @@ def svg_of(figure: MatplotlibFigure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
-    return with_variables(_shortened(text[text.index("<svg") :]))
+    return with_variables(compacted(_shortened(text[text.index("<svg") :].strip()), GRID))
 
 
 def _shortened(svg: str) -> str:

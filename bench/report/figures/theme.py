@@ -44,7 +44,8 @@ def on_dark(colour: str) -> str:
     wanted = max(wanted, LEAST_CONTRAST) if wanted >= 2 else wanted
     steps = (step / 100 for step in range(101))
     candidates = [_hex(colorsys.hls_to_rgb(hue, light, min(saturation, 0.85))) for light in steps]
-    enough = [found for found in candidates if contrast(found, DARK_PAPER) >= min(wanted, 13)]
+    lighter = [found for found in candidates if _luminance(found) >= _luminance(DARK_PAPER)]
+    enough = [found for found in lighter if contrast(found, DARK_PAPER) >= min(wanted, 13)]
     return enough[0] if enough else candidates[-1]
 
 

@@ -1,46 +1,83 @@
-"""The sentences over figures, and the identifiers of their views."""
+"""Names of views, and numbers in findings."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-_MOST_CHARACTERS = 249
-_MOST_OF_A_NAME = 60
-_NOT_PLAIN = re.compile(r"[^a-z0-9]+")
+_LONGEST_NAME = 60
+_LONGEST_FINDING = 249  # characters of a title and text alternative
 
 
-def sentence_of(clauses: Sequence[str], of: str = "methods") -> str:
+def view_names(texts: Iterable[str]) -> list[str]:
+    """Return distinct names of views made of ``texts``: lower-case letters, digits and hyphens."""
+    names: list[str] = []
+    for text in texts:
+        stem = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:_LONGEST_NAME].strip("-") or "view"
+        name, number = stem, 2
+        while name in names:
+            name, number = f"{stem}-{number}", number + 1
+        names.append(name)
+    return names
+
+
+def percent(share: float) -> str:
+    """Return a ratio in per cent with two significant digits: ``3.1 %``, ``86 %``; with more near 100 %: ``99.6 %``."""
+    value = 100 * share
+    if value < 9.95:
+        return f"{value:.2g} %"
+    text = f"{value:.0f} %"
+    return f"{value:.1f} %" if text == "100 %" and value != 100 else text
+
+
+def times(ratio: float) -> str:
+    """Return a ratio with two decimals, or with fewer from 10 on: ``0.86``, ``12.3``, ``140``."""
+    digits = 2 if ratio < 9.995 else 1 if ratio < 99.95 else 0
+    return f"{ratio:.{digits}f}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``no method``, ``1 method``, ``2 methods``."""
+    return f"{number or 'no'} {noun}{'s' if number > 1 else ''}"
+
+
+def finding(*sentences: str) -> str:
+    """Return ``sentences`` as one text of less than 250 characters, without the last ones if they are too long."""
+    text = ""
+    for sentence in filter(None, sentences):
+        longer = f"{text} {sentence}".strip()
+        if len(longer) > _LONGEST_FINDING:
+            return text or f"{longer[: _LONGEST_FINDING - 1]}…"
+        text = longer
+    return text
+
+
+def one_line(title: str) -> str:
+    """Return the title of a panel on one line."""
+    return title.replace("\n", ", ")
+
+
+def finding_of(clauses: Sequence[str], noun: str = "method") -> str:
     """Return ``clauses`` as one sentence of less than 250 characters, joined by semicolons.
 
     Those for which there is no room are left out, and the sentence says how many.
 
     Args:
         clauses: at least one, the most important first.
-        of: what the clauses are about, as in ``and 3 more methods``.
+        noun: what each clause is about, as in ``and 3 more methods``.
     """
     for count in range(len(clauses), 0, -1):
         rest = len(clauses) - count
-        parts = [*clauses[:count], *([f"and {rest} more {of}"] if rest else [])]
+        parts = [*clauses[:count], *([f"and {rest} more {noun}{'s' if rest > 1 else ''}"] if rest else [])]
         text = f"{'; '.join(parts)}."
-        if len(text) <= _MOST_CHARACTERS:
+        if len(text) <= _LONGEST_FINDING:
             return text
-    return f"{clauses[0][: _MOST_CHARACTERS - 1]}…"
+    return finding(clauses[0])
 
 
 def joined(names: Sequence[str]) -> str:
     """Return ``names`` as a list in words: ``a, b and c``."""
-    if len(names) == 1:
-        return names[0]
-    return f"{', '.join(names[:-1])} and {names[-1]}"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def view_names(choices: Sequence[str]) -> list[str]:
-    """Return an identifier for each of ``choices``: lower-case letters, digits and hyphens, each once."""
-    names: list[str] = []
-    for choice in choices:
-        plain = _NOT_PLAIN.sub("-", choice.lower())[:_MOST_OF_A_NAME].strip("-") or "view"
-        name, number = plain, 1
-        while name in names:
-            number += 1
-            name = f"{plain}-{number}"
-        names.append(name)
-    return names
+def left_out_text(number: int, noun: str) -> str:
+    """Return a sentence that says how many of ``noun`` are not drawn, with a space before it; empty if all are."""
+    return f" {counted(number, f'more {noun}')} {'are' if number > 1 else 'is'} not drawn." if number else ""

@@ -12,10 +12,11 @@ function startCells(records, section) {
   const sortBy = (/** @type {string} */ path) => changeState({ sort: nextSort(pageState.get("sort"), path) });
   const grid = new Grid(records, sortBy);
   const panel = new Panel(records, grid);
-  const count = element("p", { class: "soft", role: "status" });
+  const count = element("span", { class: "soft", role: "status" });
   const search = searchOf(records, names);
   const columns = columnChooser(records);
-  section.append(search.made, columns.made, filesOf(records, grid), count, grid.made, panel.made);
+  const actions = element("div", { class: "toolbar" }, count, columns.made, filesOf(records, grid));
+  section.append(search.made, actions, grid.made, panel.made);
   const found = finder(records, names);
   let last = "";
   onState((state) => {
@@ -199,7 +200,7 @@ function filesOf(records, grid) {
     }
   };
   return element(
-    "div", { class: "toolbar" },
+    "div", { class: "group files" },
     button("CSV of these rows", () => csv([...new Set(["id", ...grid.columns.map(({ path }) => path)])])),
     button("CSV, all columns", () => csv([...records.stored.keys(), ...records.derived.keys()])),
     button("All records as JSONL", () => void lines()),

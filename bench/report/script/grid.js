@@ -23,7 +23,7 @@ class Grid {
     this.head = element("thead");
     const caption = element("caption", { class: "hidden" }, "All cells");
     this.table = element("table", {}, caption, this.widths, this.head, this.above, this.body, this.below);
-    this.made = element("div", { class: "table grid", tabindex: 0, role: "region", "aria-label": "All cells" }, this.table);
+    this.made = element("div", { class: "table grid", tabindex: 0, role: "region", "aria-label": "Table of all cells" }, this.table);
     let waits = false;
     const drawSoon = () => {
       if (waits) return;

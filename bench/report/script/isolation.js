@@ -50,7 +50,7 @@ function addChips(names) {
   if (!added.length) return;
   if (!chipsBar) {
     const reset = button("All methods", () => changeState({ only: null }), { class: "reset", disabled: true });
-    chipsBar = element("div", { class: "chips", role: "group", "aria-label": "Highlight methods" }, reset);
+    chipsBar = element("div", { class: "chips", role: "region", "aria-label": "Highlight methods" }, reset);
     document.getElementById("main")?.before(chipsBar);
   }
   for (const name of added) {

@@ -65,7 +65,7 @@ function tableOfView(view) {
   const label = view.querySelector(".finding")?.textContent ?? "Numbers of the figure";
   const table = element(
     "table",
-    { class: "sortable" },
+    { class: "sortable", id: `${view.id}.numbers` },
     element("caption", { class: "hidden" }, label),
     element("thead", {}, element("tr", {}, ...head)),
     element("tbody", {}, ...body),

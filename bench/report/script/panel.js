@@ -106,11 +106,13 @@ class Panel {
       const value = this.records.value(path, index);
       if (value === undefined || NOT_LISTED.has(path) || (value === null && this.records.derived.has(path))) continue;
       const [first, ...rest] = path.split(".");
-      const name = rest.length ? first : "record";
-      if (!rest.length && value === null) continue;  // a part that was not measured
-      const field = rest.join(".") || first;
-      const row = element("tr", {}, element("th", { scope: "row" }, readable(field)), element("td", {}, inFull(field, value)));
-      groups.set(name, [...(groups.get(name) ?? []), row]);
+      const isPart = rest.length > 0 || leavesOf("", value)[0]?.[1] !== value;
+      const name = isPart ? first : "record";
+      if (!isPart && value === null) continue;  // a part that was not measured
+      const field = rest.join(".") || (isPart ? "" : first);
+      const rows = leavesOf(field, value).map(([leaf, part]) =>
+        element("tr", {}, element("th", { scope: "row" }, readable(leaf)), element("td", {}, inFull(leaf, part))));
+      groups.set(name, [...(groups.get(name) ?? []), ...rows]);
     }
     return [...groups].map(([name, rows]) => element(
       "details", { open: OPEN_GROUPS.has(name) },
@@ -148,6 +150,18 @@ class Panel {
       element("details", {}, element("summary", {}, "Show it"), element("pre", {}, json)),
     );
   }
+}
+
+/**
+ * Returns the leaves of a value that is an object, with their paths; else the value itself.
+ * @param {string} path
+ * @param {unknown} value
+ * @returns {[string, unknown][]}
+ */
+function leavesOf(path, value) {
+  const isTree = value !== null && typeof value === "object" && !Array.isArray(value) && !(value instanceof ExactJson);
+  if (!isTree || !Object.keys(value).length) return [[path, value]];
+  return Object.entries(value).flatMap(([key, part]) => leavesOf(path ? `${path}.${key}` : key, part));
 }
 
 /**

@@ -7,7 +7,7 @@ async function start() {
   startTables(document);
   followAddress();
   if (!pageState.has("cell")) goTo(pageState.get("at"));
-  const section = document.getElementById("cells");
+  const section = document.getElementById("all-cells");
   if (!section) return;
   try {
     const records = await readRecords();

@@ -1,10 +1,21 @@
-"""The section ``tradeoff``."""
+"""The section on memory against time."""
 
-from typing import Any
+from dataclasses import dataclass
 
+from bench.report.figures.figure import Figure
+from bench.report.figures.style import look_of
+from bench.report.figures.tradeoff import tradeoff_figure
 from bench.report.inputs import Inputs
 
 
-def tradeoff(inputs: Inputs) -> Any | None:
-    """Return the content of the section; None if the records have nothing for it."""
-    return None
+@dataclass(frozen=True)
+class TradeOff:
+    """What the section shows."""
+
+    figure: Figure
+
+
+def tradeoff(inputs: Inputs) -> TradeOff | None:
+    """Return the content of the section; None if no cell has both memory and time."""
+    figure = tradeoff_figure(inputs.measured, look_of(inputs.measured))
+    return None if figure is None else TradeOff(figure)

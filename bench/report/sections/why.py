@@ -1,10 +1,56 @@
-"""The section ``why``."""
+"""Where bytes and time go: live bytes over a step, bytes at the peak, who computes when, and update locking."""
 
-from typing import Any
+from dataclasses import dataclass
 
+import pandas as pd
+
+from bench.report.figures.figure import Figure
+from bench.report.figures.schedule import draw_schedules
+from bench.report.figures.style import look_of
+from bench.report.figures.timeline import draw_timelines
 from bench.report.inputs import Inputs
+from bench.report.tables.locking import locking_table
+from bench.report.tables.memory import category_table
+
+_LAZY_FROM = 40  # rows of a table
 
 
-def why(inputs: Inputs) -> Any | None:
-    """Return the content of the section; None if the records have nothing for it."""
-    return None
+@dataclass(frozen=True)
+class WhySection:
+    """The content of the section.
+
+    Attributes:
+        timelines: live bytes over a step; None if no record holds them.
+        categories: bytes at the peak, one row per cell; possibly empty.
+        is_long: whether that table is closed, and no part of the page until it is opened.
+        schedules: who computes when; None if no record holds a trace of several modules.
+        locking: one row per traced method; possibly empty.
+    """
+
+    timelines: Figure | None
+    categories: pd.DataFrame
+    is_long: bool
+    schedules: Figure | None
+    locking: pd.DataFrame
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """Those that there are."""
+        return tuple(figure for figure in (self.timelines, self.schedules) if figure is not None)
+
+
+def why(inputs: Inputs) -> WhySection | None:
+    """Return the figures and tables; None if no record has bytes by category or a trace of several modules."""
+    measured = inputs.measured
+    if measured.empty:
+        return None
+    look = look_of(measured)
+    categories = category_table(measured)
+    section = WhySection(
+        draw_timelines(measured, look),
+        categories,
+        len(categories) > _LAZY_FROM,
+        draw_schedules(measured, look),
+        locking_table(measured),
+    )
+    return None if not section.figures and section.categories.empty and section.locking.empty else section

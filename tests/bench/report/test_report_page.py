@@ -136,7 +136,7 @@ def test_of_records_in_several_files_the_latest_of_a_cell_is_used(small_file: Pa
     later: Record = make_record({"passes": ["memory"]}, 77 * 2**20, created="2026-02-01T00:00:00+00:00")
     (tmp_path / "later.jsonl").write_text(later.line() + "\n")
     for order in ([small_file, tmp_path / "later.jsonl"], [tmp_path / "later.jsonl", small_file]):
-        summary = write_report(order, tmp_path / "page.html")
+        summary = write_report(order, tmp_path / "page.html").summary
         (row,) = summary.to_dict("records")
         assert row["peak activations, MiB"] == "77.0"
     assert "1 records were left out" in (tmp_path / "page.html").read_text()
@@ -186,7 +186,7 @@ def test_the_same_records_give_the_same_figures(made_file: Path, folder: Path, t
 
 
 def test_markdown_escapes_vertical_bars(small_file: Path, tmp_path: Path) -> None:
-    summary = write_report([small_file], tmp_path / "page.html")
+    summary = write_report([small_file], tmp_path / "page.html").summary
     summary["method"] = "a|b"
     assert "a\\|b" in to_markdown(summary)
 
@@ -243,6 +243,6 @@ def test_accuracies_of_two_networks_have_two_panels() -> None:
 def test_the_page_explains_the_layouts_if_both_occur(networks: list[str], are_explained: bool, tmp_path: Path) -> None:
     records = [make_record({"network": network, "passes": ["memory"]}, 1000) for network in networks]
     (tmp_path / "two.jsonl").write_text("".join(f"{record.line()}\n" for record in records))
-    summary = write_report([tmp_path / "two.jsonl"], tmp_path / "page.html")
+    summary = write_report([tmp_path / "two.jsonl"], tmp_path / "page.html").summary
     assert summary["layout"].tolist() == [network.partition("-")[0] for network in networks]
     assert ("The records contain two layouts" in (tmp_path / "page.html").read_text()) == are_explained
