@@ -1,5 +1,6 @@
 """The answers of a reference page stand in the first screen, and below each other on a narrow one."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def test_the_answers_are_stacked_on_a_narrow_page(browser: Browser, reference_pa
     with opened(browser, reference_page, width=400) as page:
         boxes = [card.bounding_box() for card in page.locator(".answer").all()]
         assert len(boxes) == 3
-        for upper, lower in zip(boxes, boxes[1:], strict=False):
+        for upper, lower in pairwise(boxes):
             assert upper is not None
             assert lower is not None
             assert upper["y"] + upper["height"] <= lower["y"]
