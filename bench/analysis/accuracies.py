@@ -1,5 +1,7 @@
 """Rows of accuracies as figures draw them: panels of one configuration, and means over seeds with their range."""
 
+from typing import NamedTuple
+
 import pandas as pd
 
 from bench.analysis.panels import distinct_titles
@@ -8,22 +10,35 @@ from bench.config.axes import axes
 # The axes that the title of a panel names, and those that a figure of accuracies draws.
 _IN_TITLE = {"network", "dataset", "optimizer", "depth", "modules", "seed", "noise_kind", "noise_rate"}
 _EPOCHS_DRAWN = 12
+MOST_PANELS = 12  # in the main figure
+FEW_PANELS = 6  # in any other: each takes time to draw
+
+
+class Panel(NamedTuple):
+    """The rows of one drawing.
+
+    Attributes:
+        title: what they have in common, on one line.
+        rows: at least one.
+    """
+
+    title: str
+    rows: pd.DataFrame
 
 
 def accuracy_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that have an accuracy, with a column ``panel``.
+    """Return the rows that have an accuracy, one per seed, with a column ``panel``.
 
     Cells with more than one layer per module are separate series. Each kind of label noise has panels of its own, which
     include the clean runs.
     """
-    rows = frame[frame["has_accuracy"]]
+    rows = frame[frame["has_accuracy"]].drop_duplicates(["group", "series", "seed"])
     if rows.empty:
         return rows.assign(panel="")
-    panel = rows["network"] + " on " + rows["dataset"] + "\n" + rows["optimizer"] + ", depth " + rows["depth"].map(str)
     is_usual = rows["layers_per_module"] == 1
     modules = rows["modules"].map(lambda count: f"{count} module{'s' if count > 1 else ''}")
     rows = rows.assign(
-        panel=distinct_titles(panel, rows, _other_axes()),
+        panel=configuration_titles(rows),
         series=rows["series"].where(is_usual, rows["series"] + ", " + modules),
     )
     kinds = [kind for kind in rows["noise_kind"].unique() if kind != "none"]
@@ -32,8 +47,14 @@ def accuracy_rows(frame: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for kind in kinds:
         part = rows[rows["noise_kind"].isin(["none", kind])]
-        parts.append(part.assign(panel=part["panel"] + ("\n" + kind if len(kinds) > 1 else f", {kind}")))
+        parts.append(part.assign(panel=part["panel"] + f", {kind}"))
     return pd.concat(parts, ignore_index=True)
+
+
+def configuration_titles(rows: pd.DataFrame) -> pd.Series:
+    """Return what each row trains, apart from method, modules, seed and noise; different ones read differently."""
+    titles = rows["network"] + " on " + rows["dataset"] + ", " + rows["optimizer"] + ", depth " + rows["depth"].map(str)
+    return distinct_titles(titles, rows, _other_axes()).str.replace("\n", ", ")
 
 
 def _other_axes() -> list[str]:
@@ -47,16 +68,33 @@ def _other_axes() -> list[str]:
 
 def with_noise_in_panel(rows: pd.DataFrame) -> pd.DataFrame:
     """Append the noise rate to the title of each row's panel."""
-    return rows.assign(panel=rows["panel"] + ["\nnoise " + f"{rate:g}" for rate in rows["noise_rate"]])
+    return rows.assign(panel=rows["panel"] + [f", {noise_text(rate)}" for rate in rows["noise_rate"]])
+
+
+def noise_text(rate: float) -> str:
+    """Return a noise rate in words: ``40 % label noise``."""
+    return f"{100 * rate:.4g} % label noise" if rate else "no label noise"
+
+
+def largest_panels(rows: pd.DataFrame, most: int = MOST_PANELS) -> tuple[list[Panel], int]:
+    """Return up to ``most`` panels of ``rows``, and how many were left out.
+
+    Panels with the most seeds come first; of equals, those with the most series, then in order of their first rows.
+
+    Args:
+        rows: with the columns ``panel``, ``seed`` and ``series``.
+        most: number of panels.
+    """
+    parts = [Panel(str(title), part) for title, part in rows.groupby("panel", sort=False)]
+    parts.sort(key=lambda panel: (-panel.rows["seed"].nunique(), -panel.rows["series"].nunique()))
+    return parts[:most], max(0, len(parts) - most)
 
 
 def by_epoch(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per row and drawn epoch, with columns ``epoch`` and ``y``, the test accuracy in percent."""
-    points = rows["accuracy.by_epoch"].map(
-        lambda shares: [(epoch, 100 * shares[epoch - 1]) for epoch in drawn_epochs(len(shares))]
-    )
-    rows = rows.assign(point=points).explode("point", ignore_index=True)
-    return rows.assign(epoch=[epoch for epoch, _ in rows["point"]], y=[percent for _, percent in rows["point"]])
+    """Return one row per row and epoch, with columns ``epoch`` and ``y``, the test accuracy in percent."""
+    rows = rows.reset_index(drop=True).explode("accuracy.by_epoch")
+    epochs = rows.groupby(level=0).cumcount() + 1
+    return rows.assign(epoch=epochs, y=100 * rows["accuracy.by_epoch"].astype(float)).reset_index(drop=True)
 
 
 def drawn_epochs(epochs: int) -> list[int]:
@@ -64,24 +102,29 @@ def drawn_epochs(epochs: int) -> list[int]:
     return sorted({round(epochs ** (step / (_EPOCHS_DRAWN - 1))) for step in range(_EPOCHS_DRAWN)})
 
 
-def kl_by_module(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per row and module, with columns ``module`` and ``y``, the KL divergence in nats.
+def by_module(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return one row per row and module, with columns ``module`` and ``y``, the values of ``column``.
 
-    Modules without a divergence are left out: those that a rule does not train, and those of a diverged run.
+    Modules without a value are left out: those that a rule does not train, and those of a diverged run.
+
+    Args:
+        rows: of which ``column`` holds a list with a value per module, or None.
+        column: such as ``accuracy.kl_by_module``.
     """
-    rows = rows.reset_index(drop=True).explode("accuracy.kl_by_module")
-    rows = rows.assign(
-        module=rows.groupby(level=0).cumcount() + 1, y=pd.to_numeric(rows["accuracy.kl_by_module"])
-    ).reset_index(drop=True)
-    return rows.dropna(subset=["y"])
+    rows = rows[rows[column].notna()].reset_index(drop=True).explode(column)
+    rows = rows.assign(module=rows.groupby(level=0).cumcount() + 1, y=pd.to_numeric(rows[column]))
+    return rows.dropna(subset=["y"]).reset_index(drop=True)
 
 
 def over_seeds(rows: pd.DataFrame, x: str) -> pd.DataFrame:
-    """Return the mean of ``y`` at each point of each line, with the range over seeds in columns ``low`` and ``high``.
+    """Return the mean of ``y`` at each point of each series, with the range over seeds.
+
+    Columns are ``series``, ``method``, the one that ``x`` names, ``y``, ``low``, ``high`` and ``seeds``, their number.
 
     Args:
-        rows: with the columns ``panel``, ``series``, ``method``, ``y`` and the one that ``x`` names.
+        rows: with the columns ``series``, ``method``, ``seed``, ``y`` and the one that ``x`` names.
         x: the column of the horizontal axis.
     """
-    groups = rows.groupby(["panel", "series", "method", x], as_index=False, sort=False)
-    return groups.agg(y=("y", "mean"), low=("y", "min"), high=("y", "max"))
+    groups = rows.groupby(["series", "method", x], as_index=False, sort=False)
+    means = groups.agg(y=("y", "mean"), low=("y", "min"), high=("y", "max"), seeds=("seed", "nunique"))
+    return means.sort_values(x, kind="stable").reset_index(drop=True)

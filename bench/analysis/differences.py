@@ -1,12 +1,16 @@
 """Differences of test accuracies between a method and BP, paired by seed and by test image."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
 
 from bench.analysis.inference.comparison import Comparison
+from bench.analysis.inference.estimate import Estimate, Interval
 from bench.analysis.inference.runs import Run, difference_of
 from bench.analysis.inference.statistic import STATISTICS
+from bench.analysis.inference.verdict import Judged, judge
 from bench.store.correct import Correct
 
 Epoch = Literal["last", "chosen"]
@@ -23,6 +27,53 @@ _PREDICTIONS: dict[Epoch, str] = {
 }
 
 
+@dataclass(frozen=True)
+class Difference:
+    """A comparison of test accuracies, judged with the others of its table.
+
+    Attributes:
+        comparison: what was compared.
+        judged: its verdict; None where the difference is over seeds only, which says nothing of other test images.
+    """
+
+    comparison: Comparison
+    judged: Judged | None
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """The difference, a fraction; None if it is not measured."""
+        outcome = self.comparison.outcome
+        return outcome if isinstance(outcome, Estimate) else None
+
+    @property
+    def interval(self) -> Interval | None:
+        """That of the verdict; over seeds only, the plain 95 % interval. None without a standard error."""
+        if self.judged is not None:
+            return self.judged.interval
+        return None if self.estimate is None else self.estimate.interval()
+
+    @property
+    def verdict(self) -> str | None:
+        """The word of the verdict; None where the interval is missing, or over seeds only."""
+        return None if self.judged is None or self.judged.interval is None else self.judged.verdict
+
+
+def judged_together(comparisons: Sequence[Comparison]) -> list[Difference]:
+    """Return ``comparisons`` of accuracies with their verdicts, in order.
+
+    All that rest on seeds and images are judged as one family; see :mod:`bench.analysis.inference.verdict`. Those over
+    seeds only say nothing of other test images, so they have no verdict and do not count in the correction.
+    """
+    judged = iter(judge([comparison for comparison in comparisons if not _is_over_seeds_only(comparison)]))
+    return [
+        Difference(comparison, None if _is_over_seeds_only(comparison) else next(judged)) for comparison in comparisons
+    ]
+
+
+def _is_over_seeds_only(comparison: Comparison) -> bool:
+    return isinstance(comparison.outcome, Estimate) and comparison.outcome.images is None
+
+
 def compared_with_bp(own: pd.DataFrame, baseline: pd.DataFrame, epoch: Epoch) -> Comparison:
     """Return the comparison of a method with BP in test accuracy at ``epoch``.
 
@@ -33,11 +84,12 @@ def compared_with_bp(own: pd.DataFrame, baseline: pd.DataFrame, epoch: Epoch) ->
         baseline: those of BP.
         epoch: the last one, or the one that validation chooses.
     """
-    outcome = difference_of(_by_seed(own, epoch), _by_seed(baseline, epoch))
+    outcome = difference_of(runs_by_seed(own, epoch), runs_by_seed(baseline, epoch))
     return Comparison(own.iloc[0]["series"], "bp", STATISTICS[f"accuracy_{epoch}"], outcome, MARGIN_POINTS)
 
 
-def _by_seed(rows: pd.DataFrame, epoch: Epoch) -> dict[int, Run]:
+def runs_by_seed(rows: pd.DataFrame, epoch: Epoch) -> dict[int, Run]:
+    """Return the accuracy of one run per seed at ``epoch``; a seed without one is left out."""
     held = rows[rows[SHARES[epoch]].notna()].drop_duplicates("seed")
     return {
         int(row["seed"]): Run(

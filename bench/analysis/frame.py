@@ -1,6 +1,8 @@
 """Records as a tidy pandas table, each row paired with BP's record of the same cell."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -13,7 +15,7 @@ from bench.config.axis import Axis
 from bench.config.check import is_baseline
 from bench.config.label import words_of
 from bench.config.networks import known_network
-from bench.store.record import Allocator, CreatedBytes, Memory, Record
+from bench.store.record import Accuracy, Allocator, Beliefs, CreatedBytes, Memory, Record, WrongLabels
 
 # Axes in which the records of one configuration may differ besides the training rule: noise and seed.
 _VARIED = ("seed", "noise_kind", "noise_rate")
@@ -32,8 +34,9 @@ _NESTED = ("at_peak", "allocator", "timeline")
 # Fields of an accuracy that say which test images were predicted correctly.
 _PREDICTIONS = ("correct_last", "correct_at_best_validation")
 
-# Fields of an accuracy that no column is made of.
-_NO_COLUMNS = ("beliefs_last", "beliefs_at_best_validation", "wrong_labels_last", "wrong_labels_at_best_validation")
+# Fields of an accuracy that are models: the beliefs of each module, and what was learned of wrong labels.
+_BELIEFS = ("beliefs_last", "beliefs_at_best_validation")
+_WRONG_LABELS = ("wrong_labels_last", "wrong_labels_at_best_validation")
 
 
 def records_frame(records: Iterable[Record]) -> pd.DataFrame:
@@ -48,6 +51,8 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     - ``fingerprint`` of the data and ``test_images``, the number of images in the test set; None and NaN if unknown.
     - ``accuracy.correct_last`` and ``accuracy.correct_at_best_validation``
       (:class:`bench.store.correct.Correct`), or None.
+    - ``accuracy.beliefs_last.*`` (lists with a value per module), ``accuracy.wrong_labels_last.*``, and likewise of the
+      epoch that validation chose; None in records that lack them.
     - ``ranks``: the number of ranks.
     - ``layers_per_module``: depth divided by modules.
     - ``configuration``: equal for records that differ only in training rule, seed and label noise.
@@ -83,28 +88,26 @@ def _row(record: Record) -> dict[str, Any]:
     row["pixels"] = 0 if record.data is None else prod(record.data.shape)
     row["fingerprint"] = None if record.data is None else record.data.fingerprint
     row["test_images"] = float("nan") if record.data is None else record.data.test_samples
-    paired = {name: value for name, value in values.items() if name not in unpaired()}
-    row["configuration"] = _text_of(paired, _VARIED)
-    of_step = {name: value for name, value in paired.items() if name not in axes() or _is_of_step(axes()[name])}
-    row["step"] = _text_of(of_step)
-    row["task"] = _text_of(of_step, _VARIED_BY_BASELINES)
-    row["step_text"] = ", ".join(words_of(values, of_step.keys() - _NAMED, of_step))
-    of_training = set(bearing_on(["accuracy"])) & paired.keys() - of_step.keys() - set(_VARIED)
-    row["training_text"] = ", ".join(words_of(values, of_training, of_training))
+    names = _names_of(frozenset(values))
+    texts = {name: repr((name, value)) for name, value in values.items()}
+    for column, sorted_names in names.keys.items():
+        row[column] = f"[{', '.join([texts[name] for name in sorted_names])}]"
+    row["step_text"] = ", ".join(words_of(values, names.of_step - _NAMED, names.of_step))
+    row["training_text"] = ", ".join(words_of(values | _samples(record), names.of_training, names.of_training))
     row["ranks"] = row.get("ranks", 1) if record.ranks is None else len(record.ranks.modules)
     row |= {"trace": record.trace, "rank_results": record.ranks}
-    row["pair"] = _text_of(paired)
-    row["group"] = _text_of(paired, ("seed",))
     for part in ("memory", "latency", "accuracy", "inference"):
         measured = getattr(record, part)
         row[f"has_{part}"] = measured is not None
         if measured is not None:
-            content = measured.model_dump(exclude={"epochs", "blocks_seconds", *_PREDICTIONS, *_NO_COLUMNS, *_NESTED})
+            left_out = {"epochs", "blocks_seconds", *_PREDICTIONS, *_BELIEFS, *_WRONG_LABELS, *_NESTED}
+            content = measured.model_dump(exclude=left_out)
             content |= content.pop("shares", None) or {}
             row |= {f"{part}.{name}": value for name, value in content.items()}
     if record.accuracy is not None:
         row["accuracy.by_epoch"] = [epoch.test for epoch in record.accuracy.epochs]
         row |= {f"accuracy.{name}": getattr(record.accuracy, name) for name in _PREDICTIONS}
+        row |= _accuracy_in_detail(record.accuracy)
     if record.memory is not None:
         row |= _memory_in_detail(record, record.memory)
         if record.ranks is not None and record.ranks.peak_total_bytes is not None:
@@ -112,20 +115,66 @@ def _row(record: Record) -> dict[str, Any]:
     return row
 
 
+@dataclass(frozen=True)
+class _Names:
+    """Which axes make which columns.
+
+    Attributes:
+        keys: for each column whose text is equal for equal values of some axes, their names in rising order.
+        of_step: axes on whose other values a training step is another computation, apart from numbers in it.
+        of_training: the other axes of a configuration.
+    """
+
+    keys: Mapping[str, tuple[str, ...]]
+    of_step: frozenset[str]
+    of_training: frozenset[str]
+
+
+@cache
+def _names_of(held: frozenset[str]) -> _Names:
+    """Return the axes of each column for a cell that holds values of the axes ``held``."""
+    paired = held.difference(unpaired())
+    of_step = frozenset(name for name in paired if name not in axes() or _is_of_step(axes()[name]))
+    keys = {
+        "configuration": paired.difference(_VARIED),
+        "step": of_step,
+        "task": of_step.difference(_VARIED_BY_BASELINES),
+        "pair": paired,
+        "group": paired - {"seed"},
+    }
+    of_training = paired.intersection(bearing_on(["accuracy"])) - of_step.union(_VARIED)
+    return _Names({column: tuple(sorted(names)) for column, names in keys.items()}, of_step, of_training)
+
+
+def _samples(record: Record) -> dict[str, int]:
+    """Return ``train_samples`` as the images that there were, where the cell asks for more of them."""
+    asked, data = record.cell.train_samples, record.data
+    if asked is None or data is None:
+        return {}
+    return {"train_samples": min(asked, data.train_samples + data.validation_samples)}
+
+
 def _is_of_step(axis: Axis) -> bool:
-    """Return whether a training step on another value of ``axis`` is another computation, apart from numbers in it."""
     return "memory" in axis.bears_on or axis.panel
-
-
-def _text_of(values: dict[str, Any], without: Iterable[str] = ()) -> str:
-    """Return ``values`` as a text that is equal for equal values; the names in ``without`` are left out."""
-    return repr(sorted((name, value) for name, value in values.items() if name not in without))
 
 
 def layout(network: str) -> str:
     """Return ``pipeline`` or ``cascade``, or ``unknown`` for a network that is not installed."""
     row = known_network(network)
     return UNKNOWN if row is None or row.layout is None else row.layout
+
+
+def _accuracy_in_detail(accuracy: Accuracy) -> dict[str, Any]:
+    """Return the columns that records from before they were measured lack; None where unknown."""
+    columns: dict[str, Any] = {}
+    for names, model in ((_BELIEFS, Beliefs), (_WRONG_LABELS, WrongLabels)):
+        for name in names:
+            held = getattr(accuracy, name)
+            columns |= {
+                f"accuracy.{name}.{field}": None if held is None else getattr(held, field)
+                for field in model.model_fields
+            }
+    return columns
 
 
 def _memory_in_detail(record: Record, memory: Memory) -> dict[str, Any]:

@@ -1,10 +1,39 @@
-"""The Pareto front of peak activation bytes and step latency, per cell."""
+"""The Pareto front of peak activation bytes and step time, per cell."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import pandas as pd
 
 ON_FRONT = "on the front"
+NOT_JUDGED = "not judged, noisy"
+
+
+class Band(NamedTuple):
+    """Where the Pareto front can be, if each time is somewhere within its interval.
+
+    Attributes:
+        times: where one of the two fronts has a step, ascending.
+        least: the least bytes of the methods that are as fast as each of ``times`` if every time is the low end of its
+            interval.
+        most: the same if every time is the high end; infinity where no method is as fast.
+    """
+
+    times: list[float]
+    least: list[float]
+    most: list[float]
+
+
+def front_band(points: Sequence[tuple[float, float, float]]) -> Band:
+    """Return the band of the Pareto front of methods, given as bytes and both ends of the interval of their time.
+
+    Between two of its times, and from the last one on, a band keeps the bytes of the first of them.
+    """
+    times = sorted({end for _, low, high in points for end in (low, high)})
+    least = [min(size for size, low, _ in points if low <= time) for time in times]
+    most = [min((size for size, _, high in points if high <= time), default=math.inf) for time in times]
+    return Band(times, least, most)
 
 
 def with_front(frame: pd.DataFrame) -> pd.DataFrame:
@@ -12,14 +41,16 @@ def with_front(frame: pd.DataFrame) -> pd.DataFrame:
 
     A row is on the front if no other method on the same cell needs at most as many activation bytes and at most as much
     time, and less of one of the two. Only rows on one rank are compared. ``front`` names the methods that dominate a
-    row, and the methods whose latency intervals overlap the row's; the medians cannot decide between those.
+    row, and the methods whose latency intervals overlap the row's; the medians cannot decide between those. Rows with a
+    noisy latency take no part.
     """
     rows = frame[frame["has_memory"] & frame["has_latency"]]
     if rows.empty:
         return rows.assign(on_front=False, front="")
     rows = rows[rows["ranks"] == 1]
-    places: dict[object, tuple[bool, str]] = {}
-    for _, cell in rows.groupby("pair", sort=False):
+    quiet = rows[rows["latency.noisy_because"].isna()]
+    places: dict[object, tuple[bool, str]] = dict.fromkeys(rows.index, (False, NOT_JUDGED))
+    for _, cell in quiet.groupby("pair", sort=False):
         places |= dict(zip(cell.index, _places(cell), strict=True))
     found = [places[index] for index in rows.index]
     return rows.assign(on_front=[is_on for is_on, _ in found], front=[text for _, text in found])

@@ -143,7 +143,8 @@ def _sid(name: str, summary: str, **fields: Any) -> Method:
     return Method(name=name, summary=summary, uses_alpha=True, objective=True, **fields)
 
 
-# Colours are Okabe and Ito's, which the colour-blind can tell apart: greys for BP's kin, blues for streamed SID.
+# Colours are Okabe and Ito's, which the colour-blind can tell apart: greys for BP's kin, blues for streamed SID. Those
+# with a contrast below 3:1 on white are darkened to it.
 _OWN = (
     Method(
         name=BASELINE,
@@ -173,7 +174,7 @@ _OWN = (
         summary="bp in micro_batches = 4, unless another number is given",
         alias_of=BASELINE,
         presets={"micro_batches": _four_parts},
-        colour="#c4b8a8",
+        colour="#a39077",
         order=3,
     ),
     Method(
@@ -192,7 +193,7 @@ _OWN = (
         logits_by_module="bench.train.rules.bp_plain:logits_by_module",
         networks=("pipeline",),
         refusal=partial(_no_compile, "which runs stages without their heads"),
-        colour="#b0b0b0",
+        colour="#7d8fa3",
         order=5,
     ),
     Method(
@@ -201,7 +202,7 @@ _OWN = (
         rule="bench.train.rules.bp:train_on_smoothed_labels",
         uses_alpha=True,
         refusal=_one_alpha,
-        colour="#e69f00",
+        colour="#c28600",
         order=6,
     ),
     Method(
@@ -239,7 +240,7 @@ _OWN = (
         "SID streamed through autograd: a control that shows what the closed-form backward pass is worth",
         rule="sid_core:streamed_step",
         keywords={"closed_form": False},
-        colour="#56b4e9",
+        colour="#2b99da",
         order=11,
     ),
     _sid(
@@ -417,3 +418,9 @@ known_method = _REGISTRY.known
 def method_names() -> list[str]:
     """The names of all methods, those of other packages included."""
     return sorted(_REGISTRY.names())
+
+
+def is_of_sid(name: str) -> bool:
+    """Whether a method has SID's local objective; False for one that is not installed."""
+    row = known_method(name)
+    return row is not None and row.objective

@@ -1,18 +1,25 @@
 """The figure of the largest batch that fits a memory budget, against depth."""
 
 from collections.abc import Iterator, Sequence
-from html import escape
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as MatplotlibFigure
 
 from bench.analysis.panels import module_size_text, panel_axes
-from bench.analysis.series import series_names
+from bench.analysis.series import ordered_series, series_names
 from bench.errors import ConfigError
 from bench.plan.rows import Row
 from bench.plan.tasks import BATCH_LIMIT
-from bench.report.figures.describe import ends_of_lines
-from bench.report.figures.panels import lines_in_panels
-from bench.report.figures.style import drawing, figure_svg
+from bench.report.figures.axes import use_log, use_values
+from bench.report.figures.canvas import WIDE
+from bench.report.figures.files import as_document
+from bench.report.figures.labels import Label, label_ends_of_panels
+from bench.report.figures.points import draw_line, draw_mark
+from bench.report.figures.style import drawing, look_of
+from bench.report.figures.svg import svg_of
+
+_PANEL_INCHES = 3.2
 
 
 def largest_batch_svg(rows: Sequence[Row], budget: str) -> str:
@@ -44,13 +51,51 @@ def largest_batch_svg(rows: Sequence[Row], budget: str) -> str:
             title = f"{first['network']} on {first['dataset']}\nhidden {first['hidden']}, {layout}{extras}"
             panels.append(part.assign(panel=title))
     points = pd.concat(panels, ignore_index=True)
-    with drawing():
-        svg = figure_svg(lines_in_panels(points, "depth", "largest batch", log_y=True))
     title = f"Largest batch whose training step fits {budget}"
-    lines = ends_of_lines(points, "depth", "largest batch", _batch_text)
+    with drawing():
+        svg = svg_of(_draw(points))
     limit = f"Peak total bytes are predicted exactly; {_batch_text(BATCH_LIMIT)} is drawn at that number."
-    opening, end, rest = svg.partition(">")
-    return f'{opening} role="img"{end}<title>{escape(title)}</title><desc>{escape(f"{lines} {limit}")}</desc>{rest}'
+    return as_document(svg, title, f"{_ends_of_lines(points)} {limit}")
+
+
+def _draw(points: pd.DataFrame) -> MatplotlibFigure:
+    """Draw one panel above another, each with the name of every method at the end of its line."""
+    look = look_of(points)
+    titles = list(dict.fromkeys(points["panel"]))
+    figure = WIDE.figure(_PANEL_INCHES * len(titles))
+    every_axes = figure.subplots(len(titles), 1, squeeze=False)[:, 0]
+    labels: dict[Axes, list[Label]] = {}
+    for axes, title in zip(every_axes, titles, strict=True):
+        shown = points[points["panel"] == title].reset_index(drop=True)
+        use_values(axes.xaxis, list(shown["depth"]), log=True)
+        use_log(axes.yaxis, shown["y"].min(), shown["y"].max(), "{:,.0f}".format)
+        axes.set_title(title, loc="left")
+        axes.set_xlabel("depth, hidden layers")
+        axes.set_ylabel("largest batch, samples")
+        labels[axes] = []
+        for series in ordered_series(shown):
+            line = shown[shown["series"] == series].sort_values("depth")
+            draw_line(axes, series, list(line["depth"]), list(line["y"]), look)
+            for index, row in line.iterrows():
+                draw_mark(axes, int(str(index)), series, row["depth"], row["y"], look)
+            end = (float(line["depth"].iloc[-1]), float(line["y"].iloc[-1]))
+            labels[axes].append(Label(series, f"{series}: {_batch_text(end[1])}", end, look.text_colours[series]))
+    label_ends_of_panels(labels)
+    return figure
+
+
+def _ends_of_lines(points: pd.DataFrame) -> str:
+    """Return a sentence per panel with the first and the last value of each line."""
+    sentences = []
+    for panel, shown in points.groupby("panel", sort=False):
+        ends = []
+        for series in ordered_series(shown):
+            line = shown[shown["series"] == series].sort_values("depth")["y"]
+            ends.append(f"{series} from {_batch_text(line.iloc[0])} to {_batch_text(line.iloc[-1])}")
+        place = str(panel).replace("\n", ", ")
+        depths = f"{shown['depth'].min()} to {shown['depth'].max()}"
+        sentences.append(f"{place}: largest batch at depth {depths}: {', '.join(ends)}.")
+    return " ".join(sentences)
 
 
 def _layouts(group: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -1,42 +1,39 @@
-"""The page: reads results files and renders tables and figures into one HTML file."""
+"""The report: reads results files and writes one HTML page, its figures and its summary."""
 
-import base64
-import hashlib
-import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 import pandas as pd
-from markupsafe import Markup
 
-from bench.analysis.again import measured_again
-from bench.analysis.bp_times import disagreements_on_bp, drift_of_bp
-from bench.analysis.files import read_files
-from bench.analysis.frame import records_frame
-from bench.analysis.inference.rows import claim_rows
-from bench.machine.system import printable
-from bench.report.environments import count_machines, distinct_environments, doctor_findings
-from bench.report.figures.accuracy import draw_accuracies
-from bench.report.figures.costs import draw_costs
-from bench.report.figures.ranks import draw_ranks
-from bench.report.figures.schedule import draw_schedules
-from bench.report.figures.style import Figure, drawing, with_own_ids
-from bench.report.figures.timeline import draw_timelines
-from bench.report.figures.tradeoff import draw_tradeoff
-from bench.report.tables.accuracy import accuracy_table
-from bench.report.tables.again import again_table
-from bench.report.tables.claims import claims_table, unmeasured_claims_table
-from bench.report.tables.costs import DISAGREEMENT_LIMIT, cost_table, unreliable_latency_table
-from bench.report.tables.failures import failure_table
-from bench.report.tables.inference import inference_table
-from bench.report.tables.layouts import layouts_table
-from bench.report.tables.locking import locking_table
-from bench.report.tables.memory import category_table, growth_table
-from bench.report.tables.ranks import ranks_table
+from bench.analysis.answer.answer import Answer
+from bench.report.answer_text import answer_markdown
+from bench.report.data.block import MOST_INLINE, DataBlock, data_block
+from bench.report.document import render
+from bench.report.figures.files import figure_files
+from bench.report.inputs import Inputs, read_inputs
+from bench.report.sections.order import SECTIONS
+from bench.report.sections.section import Filled, figures_of, fill
 from bench.report.tables.summary import summary_table
-from bench.store.text_file import refuse_overlaps, write_text
+from bench.report.title import title_of
+from bench.report.warnings import drift_of, warnings_of
+from bench.store.collection import no_collection
+from bench.store.text_file import is_special, refuse_overlaps, standard_stream, write_text
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class ReportText:
+    """What a report says without its page.
+
+    Attributes:
+        answers: on memory, time and accuracy.
+        summary: one row per cell and method.
+    """
+
+    answers: tuple[Answer, ...]
+    summary: pd.DataFrame
 
 
 def write_report(
@@ -45,133 +42,88 @@ def write_report(
     figures_folder: Path | None = None,
     markdown: Path | None = None,
     warn: Callable[[str], None] | None = None,
-) -> pd.DataFrame:
+    title: str | None = None,
+    progress: Progress | None = None,
+) -> ReportText:
     """Write the report on ``files`` to ``page``.
 
     Args:
         files: results files; of records with one id, :func:`bench.store.latest.latest_records` says which is used.
-        page: the HTML file to write.
+        page: the HTML file to write. Of more than :data:`bench.report.data.block.MOST_INLINE` records, the raw samples
+            go to a file beside it, ``STEM.raw.js``, unless the page is a device or a pipe, which has nothing beside it.
         figures_folder: a folder for the figures as SVG files; None writes none.
-        markdown: a file for the summary table as Markdown; None writes none.
+        markdown: a file for the answers and the summary table as Markdown; None writes none.
         warn: is called with each warning of the page when the page is written.
+        title: of the page; the question that its suites ask if left out.
+        progress: is called before each step with the number of steps done, that of all steps, and what comes next.
 
     Returns:
-        The summary table, with one row per network and method.
+        The answers and the summary table.
 
     Raises:
         StoreError: a file cannot be read, is not a results file, or cannot be written; an output is an input or another
             output; or there is no record.
     """
-    contents, records, warnings = read_files(files)
-    if count_machines(records) > 1:
-        warnings.append(
-            "The records come from more than one machine or configuration. Absolute times cannot be compared between "
-            "them; ratios to BP can, because each was measured within one process."
-        )
-    drift = [drift.sentence for drift in drift_of_bp(records)]
-    drift += [disagreement.sentence for disagreement in disagreements_on_bp(records)]
-    frame = records_frame(records)
-    measured = frame[frame["status"] == "ok"]
-    warnings += _disagreements(measured)
-    claims = claim_rows(records)
-    summary, summary_note = summary_table(measured)
-    figures = draw_figures(measured)
-    schedules = draw_schedules(measured)
-    rank_figures = draw_ranks(measured)
-    html = _template().render(
-        title=", ".join(sorted({record.suite for record in records})),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        files=[str(file) for file in files],
-        warnings=warnings,
-        findings=doctor_findings(records),
-        records_count=len(records),
-        counts=frame["status"].value_counts().to_dict(),
-        claims=claims_table(claims),
-        unmeasured_claims=unmeasured_claims_table(claims),
-        summary=summary,
-        summary_note=summary_note,
-        growth=growth_table(measured),
-        layouts=set(measured["layout"]),
-        both_layouts=layouts_table(measured),
-        figures=figures,
-        schedules=schedules,
-        locking=locking_table(measured),
-        rank_figures=rank_figures,
-        ranks=ranks_table(measured),
-        costs=cost_table(measured),
-        categories=category_table(measured),
-        unreliable=unreliable_latency_table(measured),
-        drift=drift,
-        again=again_table(cell for content in contents for cell in measured_again(content.records)),
-        accuracies=accuracy_table(measured),
-        predictions=inference_table(measured),
-        failures=failure_table(frame),
-        environments=distinct_environments(records),
-        records_base64=base64.b64encode("".join(f"{record.line()}\n" for record in records).encode()).decode(),
-    )
+    step = _Steps(3 + len(SECTIONS), progress)
+    with no_collection():
+        step("reading the records")
+        inputs = read_inputs(files)
+        step("putting them in columns")
+        raw_file = _raw_file(page, inputs)
+        data = data_block(inputs.held, None if raw_file is None else raw_file.name)
+    sections = fill(SECTIONS, inputs, step)
+    step("writing the page")
+    html = page_of(inputs, sections, data, title)
+    summary, note = summary_table(inputs.measured)
     outputs = [("the page", page, html)]
+    if raw_file is not None and data.raw_script is not None:
+        outputs.insert(0, ("the raw samples of the page", raw_file, data.raw_script))
     if figures_folder is not None:
-        drawn = [*figures, *schedules, *rank_figures]
-        outputs += [("the figure", figures_folder / _file_name(figure), figure.svg) for figure in drawn]
+        drawings = figure_files(figures_of(sections))
+        outputs += [("the figure", figures_folder / name, svg) for name, svg in drawings.items()]
     if markdown is not None:
-        outputs.append(("the summary", markdown, f"{to_markdown(summary)}\n\n{summary_note}.\n"))
+        answers = "\n\n".join(map(answer_markdown, inputs.answers))
+        outputs.append(("the summary", markdown, f"{answers}\n\n{to_markdown(summary)}\n\n{note}.\n"))
     refuse_overlaps([(name, path) for name, path, _ in outputs], files)
     for _, path, text in outputs:
         write_text(path, text)
     if warn is not None:
-        for warning in (*warnings, *drift):
+        for warning in (*warnings_of(inputs), *drift_of(inputs)):
             warn(warning)
-    return summary
+    return ReportText(inputs.answers, summary)
 
 
-def draw_figures(frame: pd.DataFrame) -> list[Figure]:
-    """Return the figures of costs and accuracies that ``frame`` has data for, in the order of the page."""
-    if frame.empty:
-        return []
-    with drawing():
-        return [
-            *draw_costs(frame),
-            *draw_tradeoff(frame),
-            *draw_accuracies(frame),
-            *draw_timelines(frame),
-        ]
+def _raw_file(page: Path, inputs: Inputs) -> Path | None:
+    """Return the file for the raw samples; None if they stay in the page."""
+    if len(inputs.records) <= MOST_INLINE or is_special(page) or standard_stream(page) is not None:
+        return None
+    return page.with_name(f"{page.stem}.raw.js")
 
 
-def _file_name(figure: Figure) -> str:
-    """Return the name of the file of ``figure``, whose own name may contain the path of a network's file."""
-    name = re.sub(r"[^\w.-]", "-", figure.name, flags=re.ASCII)
-    if name != figure.name:  # then two figures may have it
-        name = f"{name[:100]}-{hashlib.sha256(printable(figure.name).encode()).hexdigest()[:8]}"
-    return f"{name}.svg"
+class _Steps:
+    """Tells how much of a page is made; called before each step with its name."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self._done, self._total, self._progress = 0, total, progress
+
+    def __call__(self, name: str) -> None:
+        if self._progress is not None:
+            self._progress(self._done, self._total, name)
+        self._done += 1
 
 
-def _disagreements(measured: pd.DataFrame) -> list[str]:
-    """Return a warning with the number of records in which the two memory instruments disagree."""
-    if "memory.allocator.disagreement" not in measured:
-        return []
-    differing = int((measured["memory.allocator.disagreement"].abs() > DISAGREEMENT_LIMIT).sum())
-    if not differing:
-        return []
-    return [
-        f"In {differing} records, the allocator's count without workspaces differs from the exact count by more than "
-        f"{100 * DISAGREEMENT_LIMIT:g} %; the table of memory and latency shows which."
-    ]
+def page_of(inputs: Inputs, sections: Sequence[Filled], data: DataBlock, title: str | None = None) -> str:
+    """Return the HTML of the report."""
+    return render(
+        "report.html.j2",
+        title=title or title_of(inputs.records),
+        provenance=f"{len(inputs.records)} records",
+        sections=sections,
+        data=data.encoded,
+    )
 
 
 def to_markdown(table: pd.DataFrame) -> str:
     """Return ``table`` as Markdown."""
     rows = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows)
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("bench.report", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["inline_svg"] = lambda figure: Markup(with_own_ids(figure.svg, figure.name))  # noqa: S704
-    environment.globals["style"] = Markup((Path(__file__).parent / "page.css").read_text(encoding="utf-8"))  # noqa: S704
-    return environment.get_template("page.html.j2")

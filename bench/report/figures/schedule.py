@@ -1,146 +1,204 @@
-"""The figures of module schedules: which module computes when, and how long modules wait for their gradients."""
+"""The figure of module schedules: which module computes when, and how long modules wait for their gradients."""
 
-from collections import Counter
-from dataclasses import replace
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure as MatplotlibFigure
-from matplotlib.patches import Rectangle
+from matplotlib.path import Path
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
+from bench.analysis.lanes import Lane, is_mostly_trunk, lanes_of
 from bench.analysis.locking import step_seconds, waits_by_module
-from bench.analysis.panels import data_text, modules_text
+from bench.analysis.panels import cell_titles
 from bench.analysis.series import ordered_series
 from bench.analysis.traced import traced_cells
-from bench.report.figures.style import Figure, drawing, figure_svg
+from bench.report.figures.canvas import Canvas, drawn_twice
+from bench.report.figures.figure import Figure, View
+from bench.report.figures.labels import shortened
+from bench.report.figures.marks import mark_gid, series_gid
+from bench.report.figures.multiples import Word, make_multiples, title_of
+from bench.report.figures.style import Look
+from bench.report.figures.words import finding_of, left_out_text, one_line, view_names
+from bench.report.tables.text import ABSENT, milliseconds
 from bench.store.record import Trace
 
 _PHASES = {
-    "f": ("forward", "#56b4e9"),
-    "b": ("backward", "#d55e00"),
-    "s": ("optimizer", "#009e73"),
-    "w": ("waiting for another rank", "#dddddd"),
+    "f": Word("forward", "#56b4e9"),
+    "b": Word("backward", "#d55e00"),
+    "s": Word("optimizer", "#009e73"),
+    "w": Word("waiting for another rank", "#e2c98a"),
 }
-# A panel has room for at least this many, so that a single lane is not too high, and title and axis have room.
-_FEWEST_LANES = 4
-_COLUMNS = 2
-_PANEL_WIDTH = 5.8
-_LANE_HEIGHT = 0.15
-_FRAME_HEIGHT = 0.75
+_WAIT = Word("waiting for its gradient", "#9a9a9a")
+_MOST_VIEWS = 6
+_LANE_INCHES = 0.13
+_LABEL_INCHES = 0.18  # between the labels of two lanes
+_FEWEST_LANES = 5  # a panel is as high as if it had so many
+_BAR_POINTS = 0.8 * 72 * _LANE_INCHES
+_NARROWEST = 0.3  # per cent of the axis: the width of a bar that takes less
 
 
-def draw_schedules(frame: pd.DataFrame) -> list[Figure]:
-    """Return one figure per cell of :func:`bench.analysis.traced.traced_cells`; figures of one network are numbered."""
-    with drawing():
-        figures = [_draw(rows) for rows in traced_cells(frame)]
-    names = Counter(figure.name for figure in figures)
-    return [
-        figure if names[figure.name] == 1 else replace(figure, name=f"{figure.name}-{number}")
-        for number, figure in enumerate(figures, start=1)
-    ]
+class _Panel(NamedTuple):
+    """The lanes of a method; ``first_row`` is the number of the first one's row in the data."""
+
+    series: str
+    is_bp: bool
+    trace: Trace
+    lanes: list[Lane]
+    first_row: int
 
 
-def _draw(rows: pd.DataFrame) -> Figure:
-    first = rows.iloc[0]
-    layout = first["layout"]
-    series = ordered_series(rows)
-    traces: dict[str, Trace] = {name: rows[rows["series"] == name].iloc[0]["trace"] for name in series}
-    lanes = {name: _lanes(trace) for name, trace in traces.items()}
-    lines = -(-len(series) // _COLUMNS)
-    columns = min(_COLUMNS, len(series))
-    height = _FRAME_HEIGHT + _LANE_HEIGHT * max(_FEWEST_LANES, *map(len, lanes.values()))
-    figure = MatplotlibFigure(figsize=(_PANEL_WIDTH * columns, height * lines), layout="constrained")
-    axes = figure.subplots(lines, columns, squeeze=False)
-    lengths = {name: 1000 * max(trace.end_seconds) for name, trace in traces.items()}
-    longest = max((lengths[name] for name, trace in traces.items() if trace.steps == 1), default=0.0)
-    for panel, (name, trace) in zip(axes.flat, traces.items(), strict=False):
-        _draw_panel(panel, trace, lanes[name], layout)
-        panel.set_title(name if trace.steps == 1 else f"{name}: {trace.steps} steps")
-        # All single steps share a scale, so that a longer step looks longer; a trace of several steps has its own.
-        panel.set_xlim(0, longest if trace.steps == 1 else lengths[name])
-    for panel in axes.flat[len(series) :]:
-        panel.set_visible(False)
-    used = [letter for letter in _PHASES if any(letter in trace.phase for trace in traces.values())]
-    handles = [Rectangle((0, 0), 1, 1, color=_PHASES[letter][1]) for letter in used]
-    figure.legend(handles, [_PHASES[letter][0] for letter in used], loc="outside upper left", ncol=4, frameon=False)
+def draw_schedules(frame: pd.DataFrame, look: Look) -> Figure | None:
+    """Return one view per cell of :func:`bench.analysis.traced.traced_cells`; None if there is none.
+
+    Args:
+        frame: of :func:`bench.analysis.frame.records_frame`.
+        look: of the series of the report.
+    """
+    cells = traced_cells(frame)
+    if not cells:
+        return None
+    cells, left_out = cells[:_MOST_VIEWS], max(0, len(cells) - _MOST_VIEWS)
+    titles = [one_line(cell_titles(rows)[0]) for rows in cells]
     return Figure(
-        f"module-schedule-{first['network']}",
-        f"Module schedule of {first['network']} ({layout}), {modules_text(first)}, batch {first['batch_size']}",
-        f"Depth {first['depth']}, {modules_text(first)}, hidden {first['hidden']}, batch {first['batch_size']} on "
-        f"{data_text(first)}. There is one panel per method and one lane per module. Time runs to the right, on one "
-        "scale for all single steps. In a gap between its forward and its backward pass, a module waits for its "
-        "gradient (update locking). The dotted line marks the time at which the gradient of module 1 is complete. Each "
-        "panel shows the step of median length out of a few traced steps, which are not the timed ones.",
-        figure_svg(figure),
-        pd.concat([_data(name, trace, layout) for name, trace in traces.items()], ignore_index=True),
-        " ".join(_sentence(name, trace) for name, trace in traces.items()),
+        "module-schedule",
+        "Which module computes when",
+        "cell",
+        "There is one panel per method and one lane per module, or per group of neighbours; the lowest lane is the "
+        "trunk and what belongs to no single module. Time runs to the right, in per cent of the step of each method. "
+        "A grey line marks where a module waits, after its forward pass, for its gradient (update locking). Where "
+        "modules take less than 2 % of a step, the time in which none computes is collapsed, and the axis is the time "
+        "of the modules. Each panel shows the step of median length out of a few traced steps, which are not the timed "
+        "ones." + left_out_text(left_out, "cell"),
+        tuple(_view(*found, look) for found in zip(view_names(titles), titles, cells, strict=True)),
     )
 
 
-def _lanes(trace: Trace) -> list[tuple[int, int | None]]:
-    """Return (rank, module) of each lane from top to bottom; spans without a module come below the rank's modules."""
-    pairs = set(zip(trace.rank, trace.module, strict=True))
-    return sorted(pairs, key=lambda lane: (lane[0], lane[1] is None, lane[1] or 0))
+def _view(name: str, title: str, rows: pd.DataFrame, look: Look) -> View:
+    by_series = {series: rows[rows["series"] == series].iloc[0] for series in ordered_series(rows)}
+    collapse = is_mostly_trunk([row["trace"] for row in by_series.values()])
+    layout = str(rows.iloc[0]["layout"])
+    panels: list[_Panel] = []
+    data: list[dict[str, str]] = []
+    cells: list[str | None] = []
+    for series, row in by_series.items():
+        trace: Trace = row["trace"]
+        lanes = lanes_of(trace, collapse)
+        panels.append(_Panel(series, bool(row["is_baseline"]), trace, lanes, len(data)))
+        data += [_numbers(series, trace, lane, layout) | {"cell": title} for lane in lanes]
+        cells += [str(row["id"])] * len(lanes)
+    wide, narrow = drawn_twice(lambda canvas: _draw(canvas, panels, look, layout, collapse))
+    return View(name, title, _finding(panels), wide, narrow, pd.DataFrame(data), tuple(cells))
 
 
-def _draw_panel(panel: Axes, trace: Trace, lanes: list[tuple[int, int | None]], layout: str) -> None:
-    place = {lane: at for at, lane in enumerate(lanes)}
-    for letter, (_, colour) in _PHASES.items():
-        for lane, at in place.items():
-            bars = [
-                (1000 * start, 1000 * (end - start))
-                for rank, module, phase, start, end in _columns(trace)
-                if (rank, module) == lane and phase == letter
-            ]
-            if bars:
-                panel.broken_barh(bars, (at - 0.42, 0.84), facecolors=colour, linewidth=0)
-    waits = waits_by_module(trace) if trace.steps == 1 else []
-    if waits:
-        panel.axvline(1000 * waits[0].complete * step_seconds(trace), color="#1c1c1c", linestyle=":", linewidth=1.2)
-    several = len(set(trace.rank)) > 1
-    labels = [(f"rank {rank}: " if several else "") + _lane_name(module, trace, layout) for rank, module in lanes]
-    panel.set_yticks(range(len(lanes)), labels, fontsize=7)
-    panel.set_ylim(max(len(lanes), _FEWEST_LANES) - 0.4, -0.6)
-    panel.grid(axis="y", visible=False)
-    panel.set_xlabel("ms")
-    panel.set_ylabel("module")
+def _numbers(series: str, trace: Trace, lane: Lane, layout: str) -> dict[str, str]:
+    def text(value: float | None) -> str:
+        return ABSENT if value is None else f"{value:.1f}"
+
+    return {
+        "method": series,
+        "rank": str(lane.rank),
+        "module": _name(lane, trace, layout),
+        "first span, % of the step": text(lane.start),
+        "computes, % of the step": text(lane.computes),
+        "gradient complete, % of the step": text(lane.complete),
+        "locked, % of the step": text(lane.locked),
+        "step, ms": milliseconds(step_seconds(trace)),
+        "over": f"{trace.steps} step{'' if trace.steps == 1 else 's'}",
+    }
 
 
-def _lane_name(module: int | None, trace: Trace, layout: str) -> str:
-    if module is not None:
-        return str(module)
+def _name(lane: Lane, trace: Trace, layout: str) -> str:
+    """Return the modules of a lane in words."""
+    if len(lane.modules) > 2:
+        return f"{lane.modules[0]} to {lane.modules[-1]}"
+    if lane.modules:
+        return ", ".join(map(str, lane.modules))
     if set(trace.module) == {None}:
         return "all modules"
     return "rest" if layout == "pipeline" else "trunk, rest"
 
 
-def _columns(trace: Trace) -> list[tuple[int, int | None, str, float, float]]:
-    columns = (trace.rank, trace.module, trace.phase, trace.start_seconds, trace.end_seconds)
-    return list(zip(*columns, strict=True))
+def _finding(panels: Sequence[_Panel]) -> str:
+    """Return how long module 1 waits for its gradient: with BP, then with the method that waits least, and so on."""
+    waits = {panel.series: waits_by_module(panel.trace) for panel in panels}
+    separate = [panel for panel in panels if waits[panel.series]]
+    if not separate:
+        return f"{shortened(panels[0].series)} runs all modules at once; no module waits for its gradient by itself."
+    separate.sort(key=lambda panel: (not panel.is_bp, waits[panel.series][0].locked))
+    locked = [(shortened(panel.series), 100 * waits[panel.series][0].locked) for panel in separate]
+    series, share = locked[0]
+    start = f"{series}'s module 1 waits {share:.0f} % of the step for its gradient"
+    return finding_of([start, *(f"{series}'s {share:.0f} %" for series, share in locked[1:])])
 
 
-def _data(name: str, trace: Trace, layout: str) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {
-                "method": name,
-                "rank": rank,
-                "module": _lane_name(module, trace, layout),
-                "phase": _PHASES[phase][0],
-                "from, ms": f"{1000 * start:.4f}",
-                "to, ms": f"{1000 * end:.4f}",
-            }
-            for rank, module, phase, start, end in _columns(trace)
-        ]
+def _draw(canvas: Canvas, panels: Sequence[_Panel], look: Look, layout: str, collapse: bool) -> MatplotlibFigure:
+    letters = {letter for panel in panels for letter in panel.trace.phase}
+    words = [word for letter, word in _PHASES.items() if letter in letters]
+    if any(lane.wait for panel in panels for lane in panel.lanes):
+        words.append(_WAIT)
+    titles = [title_of(canvas, f"{panel.series}{_steps_text(panel.trace)}") for panel in panels]
+    labels = [_labels(panel, layout) for panel in panels]
+    most = max(_FEWEST_LANES, *(len(panel.lanes) for panel in panels))
+    figure, places = make_multiples(
+        canvas,
+        len(panels),
+        words,
+        inches=_LANE_INCHES * most,
+        title_lines=max(title.count("\n") for title in titles) + 1,
+        longest_label=max(len(text) for own in labels for text in own.values()),
     )
+    for panel, place, title, own in zip(panels, places, titles, labels, strict=True):
+        axes = place.axes
+        _draw_lanes(axes, panel)
+        axes.set_yticks(list(own), list(own.values()))
+        axes.tick_params(axis="y", length=0)
+        axes.set_title(title, loc="left", color=look.text_colours[panel.series])
+        axes.set_ylim(most - 0.5, -0.5)
+        steps = 1 if collapse else panel.trace.steps
+        axes.set_xlim(0, 100 * steps)
+        axes.xaxis.set_major_locator(FixedLocator([0, 50, 100]) if steps == 1 else MaxNLocator(3))
+        axes.tick_params(labelbottom=place.is_last or steps > 1)
+        axes.grid(axis="y", visible=False)
+    places[-1].axes.set_xlabel("time of the modules, %" if collapse else "% of the step")
+    return figure
 
 
-def _sentence(name: str, trace: Trace) -> str:
-    waits = waits_by_module(trace)
-    length = f"{name}: {1000 * step_seconds(trace):.3g} ms per step"
-    if not waits:
-        return f"{length}; modules are not separate."
-    return (
-        f"{length}; the gradient of module 1 is complete after {100 * waits[0].complete:.0f} % of the step, and the "
-        f"module is locked for {100 * waits[0].locked:.0f} % of the step."
-    )
+def _steps_text(trace: Trace) -> str:
+    return "" if trace.steps == 1 else f", {trace.steps} steps"
+
+
+def _draw_lanes(axes: Axes, panel: _Panel) -> None:
+    for at, lane in enumerate(panel.lanes):
+        phases = sorted({bar.phase for bar in lane.bars})
+        colours = [_PHASES[phase].colour for phase in phases]
+        spans = PathCollection([_line(lane, phase, at) for phase in phases], edgecolors=colours, facecolors="none")
+        spans.set(linewidth=_BAR_POINTS, capstyle="butt", zorder=3, clip_on=False)
+        spans.set_gid(mark_gid(panel.first_row + at, panel.series))
+        axes.add_collection(spans, autolim=False)
+    waits = [(at, lane.wait) for at, lane in enumerate(panel.lanes) if lane.wait is not None]
+    if waits:
+        across = [value for _, (start, end) in waits for value in (start, end, float("nan"))]
+        up = [value for at, _ in waits for value in (at, at, float("nan"))]
+        axes.plot(across, up, color=_WAIT.colour, linewidth=1.2, zorder=2, gid=series_gid(panel.series))
+
+
+def _line(lane: Lane, phase: str, at: int) -> Path:
+    """Return the bars of one phase as one path, which is drawn as thick lines."""
+    bars = [bar for bar in lane.bars if bar.phase == phase]
+    corners = [(x, at) for bar in bars for x in (bar.start, max(bar.end, bar.start + _NARROWEST))]
+    return Path(corners, [Path.MOVETO, Path.LINETO] * len(bars))
+
+
+def _labels(panel: _Panel, layout: str) -> dict[int, str]:
+    """Return the names of as many lanes as there is room for, by the place of the lane."""
+    step = -(-int(100 * _LABEL_INCHES) // int(100 * _LANE_INCHES))
+    several = len({lane.rank for lane in panel.lanes}) > 1
+    labels = {}
+    for at in range(0, len(panel.lanes), step):
+        lane = panel.lanes[at]
+        name = _name(lane, panel.trace, layout).removesuffix(", rest").removesuffix(" modules")
+        labels[at] = f"rank {lane.rank}: {name}" if several else name
+    return labels

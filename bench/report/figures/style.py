@@ -1,7 +1,5 @@
-"""The look of the figures, and their SVG."""
+"""The look of the figures: matplotlib's settings, and one colour and one marker for each series of a report."""
 
-import io
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,52 +8,57 @@ from typing import Any
 import matplotlib as mpl
 import pandas as pd
 import seaborn as sns
-from matplotlib.figure import Figure as MatplotlibFigure
 
 from bench.analysis.series import method_place, ordered_series
 from bench.config.methods import known_method
+from bench.report.figures.theme import LEAST_CONTRAST, LEAST_TEXT_CONTRAST, lightened, with_contrast
 
+# Text of at least 9.5 pt is 12.7 CSS pixels high. Text in black has no fill, so it follows the ink of the page, and the
+# background is that of the page.
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "sid-bench",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, and is wider than the fonts of most pages
     "font.size": 10,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
     "axes.titlesize": 10,
+    "axes.labelsize": 10,
+    "axes.labelcolor": "black",
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.labelsize": 9.5,
+    "ytick.labelsize": 9.5,
+    "xtick.labelcolor": "black",
+    "ytick.labelcolor": "black",
+    "text.color": "black",
     "text.parse_math": False,  # names in records may contain dollar signs
+    "grid.linewidth": 0.6,
 }
-_OTHER_COLOURS = ("#8c564b", "#b8a800", "#7b4fa3")
+_OTHER_COLOURS = ("#8c564b", "#857900", "#7b4fa3", "#b0413e", "#33691e", "#5a6fb0")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p")
-PANEL_INCHES = (4.2, 3.3)
-GREY = "#888888"
+GREY = "#767676"  # of reference lines and of text that belongs to no series
 RED = "#c0392b"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A drawn figure.
-
-    Attributes:
-        name: identifier, used for the element's id and for file names.
-        title: heading.
-        caption: what a reader needs to know to read the figure.
-        svg: markup of the ``<svg>`` element.
-        data: the numbers that the figure shows.
-        alternative: text alternative, a sentence or two.
-    """
-
-    name: str
-    title: str
-    caption: str
-    svg: str
-    data: pd.DataFrame
-    alternative: str
+GRID = "#e4e4e4"
+BAND = "#f3d9c4"  # of the Pareto front
+RULE = "#d8d8d8"  # that joins two marks
 
 
 @dataclass(frozen=True)
 class Look:
-    """The series of a figure in order, and the colour and marker of each."""
+    """The series of a report in order, and how each is drawn.
+
+    Attributes:
+        order: the names of the series.
+        colours: of marks and lines, ``#rrggbb``, with a contrast of 3:1 or more on white.
+        text_colours: of labels, of the same hue, with a contrast of 4.5:1 or more on white.
+        markers: of matplotlib.
+    """
 
     order: list[str]
-    colours: dict[str, Any]
+    colours: dict[str, str]
+    text_colours: dict[str, str]
     markers: dict[str, str]
 
 
@@ -67,42 +70,38 @@ def drawing() -> Iterator[None]:
     """
     with mpl.rc_context():
         mpl.rcdefaults()
-        style: Any = dict(sns.axes_style("whitegrid", {"grid.color": "#e4e4e4"})) | _STYLE
+        style: Any = dict(sns.axes_style("whitegrid", {"grid.color": GRID})) | _STYLE
         mpl.rcParams.update(style)
         yield
 
 
 def look_of(rows: pd.DataFrame) -> Look:
-    """Return the look of the series of ``rows``; a method has the same colour and marker in every figure."""
+    """Return the look of the series of ``rows``.
+
+    A method has the same colour and marker in every report. Further series of one method, such as those of several
+    alpha, differ in marker and lightness. Sections pass all rows of the report, so that a series looks the same in each
+    of its figures.
+
+    Args:
+        rows: with the columns ``series`` and ``method``.
+    """
     order = ordered_series(rows)
     methods = dict(zip(rows["series"], rows["method"], strict=True))
-    colours, markers, seen = {}, {}, dict[str, int]()
+    others = sorted({method for method in methods.values() if _own_colour(method) is None})
+    colours, text_colours, markers, seen = {}, {}, {}, dict[str, int]()
     for series in order:
         method = methods[series]
-        row = known_method(method)
-        number = sum(map(ord, method))
-        place = number if method_place(method) == float("inf") else int(method_place(method))
+        colour = _own_colour(method) or _OTHER_COLOURS[others.index(method) % len(_OTHER_COLOURS)]
+        place = method_place(method)
+        number = sum(map(ord, method)) if place == float("inf") else int(place)
         repeat = seen.get(method, 0)
         seen[method] = repeat + 1
-        colour = (row.colour if row is not None else None) or _OTHER_COLOURS[number % len(_OTHER_COLOURS)]
-        colours[series] = sns.light_palette(colour, 4)[-1 - repeat % 3]
-        markers[series] = _MARKERS[(place + 4 * repeat) % len(_MARKERS)]
-    return Look(order, colours, markers)
+        colours[series] = with_contrast(lightened(colour, 0.16 * (repeat % 3)), LEAST_CONTRAST)
+        text_colours[series] = with_contrast(colours[series], LEAST_TEXT_CONTRAST)
+        markers[series] = _MARKERS[(number + 4 * repeat) % len(_MARKERS)]
+    return Look(order, colours, text_colours, markers)
 
 
-def figure_svg(figure: MatplotlibFigure) -> str:
-    """Return the ``<svg>`` element of ``figure``."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()[buffer.getvalue().index("<svg") :]
-
-
-def with_own_ids(svg: str, prefix: str) -> str:
-    """Return ``svg`` with a prefix on every identifier, so that several figures can share a page."""
-    svg = svg.replace("<svg ", '<svg aria-hidden="true" ', 1)  # the surrounding element has the text alternative
-    return re.sub(r"<[^>]*>", lambda tag: _with_prefix(tag[0], prefix), svg)
-
-
-def _with_prefix(tag: str, prefix: str) -> str:
-    tag = re.sub(r'\bid="', f'id="{prefix}-', tag)
-    return re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}-", tag)
+def _own_colour(method: str) -> str | None:
+    row = known_method(method)
+    return None if row is None else row.colour

@@ -1,65 +1,161 @@
-"""The figure of memory against latency, with the Pareto front."""
+"""The figure of memory against time: a view per cell, with the Pareto front as a band."""
+
+import math
+from collections.abc import Sequence
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as MatplotlibFigure
+from matplotlib.transforms import Bbox
 
 from bench.analysis.headline import most_compared_cells
 from bench.analysis.panels import cell_titles
-from bench.analysis.pareto import with_front
-from bench.report.figures.costs import with_ratio_interval
-from bench.report.figures.describe import data_table
-from bench.report.figures.panels import Linestyle, draw_series, make_panels, use_logarithmic_y
-from bench.report.figures.style import GREY, RED, Figure, figure_svg, look_of
+from bench.analysis.pareto import front_band, with_front
+from bench.analysis.series import ordered_series
+from bench.report.figures.axes import use_log
+from bench.report.figures.canvas import Canvas, drawn_twice
+from bench.report.figures.figure import Figure, View
+from bench.report.figures.labels import Label, label_points, shortened
+from bench.report.figures.points import draw_interval, draw_mark
+from bench.report.figures.style import BAND, GREY, Look
+from bench.report.figures.words import counted, finding, left_out_text, one_line, percent, times, view_names
+from bench.report.tables.text import processes_text
 
-_CELLS_PER_NETWORK = 4
-_COLUMNS = {
-    "layout": "layout",
-    "memory.peak_activation_bytes": "peak activation bytes",
-    "y": "activations / BP",
-    "x": "latency / BP",
-    "low": "95 % from",
-    "high": "95 % to",
-    "basis": "over",
-    "verdict": "verdict",
-    "front": "Pareto front",
-}
+MOST_VIEWS = 12
+_CAPTION = (
+    "Left of 1, a step takes less time than BP's; below 100 %, it needs fewer activation bytes; both axes are "
+    "logarithmic. Bars are 95 % intervals of the time; bytes are exact. The shaded band is where the Pareto front can "
+    "be if each time is somewhere in its interval: a method whose bar lies wholly above the band is beaten in both by "
+    "another. Open marks have a noisy time, which cannot be relied on and takes no part in the front. Where the "
+    "numbers say 1 process, an interval leaves out how processes differ."
+)
+_NUMBERS = ["memory.activation_ratio", "latency.ratio_to_bp"]
 
 
-def draw_tradeoff(frame: pd.DataFrame) -> list[Figure]:
-    """Return the figure, or an empty list if no cell has both memory and latency of a method and of BP."""
+def tradeoff_figure(frame: pd.DataFrame, look: Look) -> Figure | None:
+    """Return the figure; None if no cell has both memory and time of a method and of BP.
+
+    Args:
+        frame: the measured rows of the report.
+        look: of its series.
+    """
     rows = with_front(frame)
-    rows = rows[rows["memory.activation_ratio"].notna()] if len(rows) else rows
+    rows = rows[rows[_NUMBERS].gt(0).all(axis=1)] if set(_NUMBERS) <= set(rows.columns) else rows.iloc[0:0]
     if rows.empty:
-        return []
-    rows = with_ratio_interval(most_compared_cells(rows, _CELLS_PER_NETWORK))
-    rows = rows.assign(panel=cell_titles(rows), x=rows["y"], y=rows["memory.activation_ratio"])
-    look = look_of(rows)
-    unjoined: dict[str, Linestyle] = dict.fromkeys(look.order, "none")
-    figure, axes_by_panel = make_panels(list(dict.fromkeys(rows["panel"])), look, unjoined)
-    for panel, axes in axes_by_panel.items():
-        shown = rows[rows["panel"] == panel]
-        for series in look.order:
-            draw_series(axes, shown[shown["series"] == series], "x", look, "none")
-        front = shown[shown["on_front"]].sort_values(["x", "y"])
-        axes.plot(front["x"], front["y"], color=RED, linewidth=1, drawstyle="steps-post", zorder=1)
-        axes.scatter(front["x"], front["y"], s=150, facecolors="none", edgecolors=RED, linewidth=1, zorder=2)
-        axes.axhline(1, color=GREY, linewidth=0.8)
-        axes.axvline(1, color=GREY, linewidth=0.8)
-        use_logarithmic_y(axes)
-        axes.set_xlabel("step latency / BP's")
-        axes.set_ylabel("peak activations / BP's")
-    fronts = "; ".join(
-        f"{name}: {', '.join(part.loc[part['on_front'], 'series'])}".replace("\n", ", ")
-        for name, part in rows.groupby("panel", sort=False)
+        return None
+    rows = rows.assign(title=[one_line(title) for title in cell_titles(rows)])
+    cells = most_compared_cells(rows)
+    shown = [_in_order(cell) for cell in cells[:MOST_VIEWS]]
+    titles = [cell["title"].iloc[0] for cell in shown]
+    names = view_names(titles)
+    return Figure(
+        "tradeoff",
+        "Activation memory against step time, both relative to BP",
+        "cell",
+        _CAPTION + left_out_text(len(cells) - len(shown), "cell"),
+        tuple(_view(name, title, cell, look) for name, title, cell in zip(names, titles, shown, strict=True)),
     )
-    drawn = Figure(
-        "memory-against-latency",
-        "Memory against latency, both relative to BP",
-        "One panel per cell, with every method that was measured on it. Each network shows up to four cells: those "
-        "with the most methods, then the largest. Methods left of 1 are faster than BP, methods below 1 need less "
-        "memory; the vertical axis is logarithmic. Red circles and the red line mark the Pareto front: no other method "
-        "is better in both, by medians. Open markers have a noisy latency, which cannot be relied on.",
-        figure_svg(figure),
-        data_table(rows, _COLUMNS),
-        f"Memory ratio against latency ratio, one panel per cell. Methods on the Pareto front: {fronts}.",
+
+
+def _in_order(cell: pd.DataFrame) -> pd.DataFrame:
+    order = ordered_series(cell)
+    cell = cell.sort_values("series", key=lambda names: names.map(order.index), kind="stable").reset_index(drop=True)
+    low, high = (cell["latency.ratio_ci95"].str[end].astype(float) for end in (0, 1))
+    return cell.assign(low=low, high=high, is_noisy=cell["latency.noisy_because"].notna())
+
+
+def _view(name: str, title: str, cell: pd.DataFrame, look: Look) -> View:
+    wide, narrow = drawn_twice(lambda canvas: _draw(canvas, cell, look))
+    return View(name, title, _finding(cell), wide, narrow, _data(cell, title), tuple(cell["id"]))
+
+
+def _data(cell: pd.DataFrame, title: str) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "method": cell["series"],
+            "peak activation bytes": cell["memory.peak_activation_bytes"].map("{:,.0f}".format),
+            "activations / BP": cell["memory.activation_ratio"].map("{:.4g}".format),
+            "time / BP": cell["latency.ratio_to_bp"].map("{:.4g}".format),
+            "95 % from": cell["low"].map("{:.4g}".format),
+            "95 % to": cell["high"].map("{:.4g}".format),
+            "over": cell["latency.blocks_by_process"].map(len).map(processes_text),
+            "Pareto front": cell["front"],
+            "cell": title,
+        }
     )
-    return [drawn]
+
+
+def _finding(cell: pd.DataFrame) -> str:
+    """Return the sentence on the method that needs fewest bytes; of those not slower than BP if there are any."""
+    others = cell[~cell["is_baseline"]]
+    if others.empty:
+        return "No method besides BP was measured on this cell."
+    quiet = others[~others["is_noisy"]]
+    if quiet.empty:
+        return finding(f"{_need(_least(others))}; the times of this cell are noisy and decide nothing.")
+    is_smaller = quiet["memory.activation_ratio"] < 1
+    is_better = is_smaller & (quiet["high"] < 1)
+    is_near = is_smaller & (quiet["low"] <= 1) & (quiet["high"] >= 1)
+    better, near = int(is_better.sum()), int(is_near.sum())
+    best = _least(quiet[is_better | is_near] if better + near else quiet)
+    interval = f"[{times(best['low'])}, {times(best['high'])}]"
+    same = f"; {near} {'needs' if near == 1 else 'need'} fewer bytes in about the same time" if near else ""
+    return finding(
+        f"{_need(best)} in {times(best['latency.ratio_to_bp'])} {interval} of its time.",
+        f"{counted(better, 'method').capitalize()} {'are' if better > 1 else 'is'} better in both than BP{same}.",
+    )
+
+
+def _least(rows: pd.DataFrame) -> pd.Series:
+    """Return the row with the fewest activation bytes, of equals the fastest."""
+    return rows.sort_values(_NUMBERS).iloc[0]
+
+
+def _need(row: pd.Series) -> str:
+    return f"{shortened(row['series'])} needs {percent(row['memory.activation_ratio'])} of BP's activation bytes"
+
+
+def _draw(canvas: Canvas, cell: pd.DataFrame, look: Look) -> MatplotlibFigure:
+    figure = canvas.figure(4.6 if canvas.kind == "wide" else 3.6)
+    axes = figure.subplots()
+    every_time = [1.0, *cell.loc[cell["low"] > 0, "low"], *cell["high"], *cell["latency.ratio_to_bp"]]
+    sizes = [1.0, *cell["memory.activation_ratio"]]
+    most = 7 if canvas.kind == "wide" else 5
+    use_log(axes.xaxis, min(every_time), max(every_time), most=most)
+    use_log(axes.yaxis, min(sizes), max(sizes), percent, room=0.14)
+    axes.set_xlabel("step time / BP's")
+    axes.set_ylabel("peak activation bytes / BP's")
+    _draw_front(axes, cell)
+    for line in (axes.axhline, axes.axvline):
+        line(1, color=GREY, linewidth=0.8, zorder=1)
+    intervals = []
+    for index, row in enumerate(cell.to_dict("records")):
+        series, size = row["series"], row["memory.activation_ratio"]
+        low, high = (max(row[end], axes.get_xlim()[0]) for end in ("low", "high"))
+        draw_interval(axes, series, (low, high), (size, size), look)
+        draw_mark(axes, index, series, row["latency.ratio_to_bp"], size, look, is_open=row["is_noisy"])
+        intervals.append(Bbox.from_extents(low, 0.99 * size, high, 1.01 * size))
+    label_points(axes, _labels(cell, look), intervals)
+    return figure
+
+
+def _labels(cell: pd.DataFrame, look: Look) -> list[Label]:
+    points = zip(cell["series"], cell["latency.ratio_to_bp"], cell["memory.activation_ratio"], strict=True)
+    return [Label(series, series, (x, y), look.text_colours[series]) for series, x, y in points]
+
+
+def _draw_front(axes: Axes, cell: pd.DataFrame) -> None:
+    quiet = cell[~cell["is_noisy"]]
+    if quiet.empty:
+        return
+    band = front_band(list(zip(quiet["memory.activation_ratio"], quiet["low"], quiet["high"], strict=True)))
+    right, top = axes.get_xlim()[1], axes.get_ylim()[1]
+    xs = [max(time, axes.get_xlim()[0]) for time in band.times] + [right]
+    axes.fill_between(xs, _closed(band.least, top), _closed(band.most, top), step="post", color=BAND, lw=0, zorder=0.5)
+    axes.plot(xs, _closed(band.least, top), drawstyle="steps-post", color=BAND, linewidth=1.2, zorder=0.6)
+
+
+def _closed(heights: Sequence[float], top: float) -> list[float]:
+    """Return ``heights`` with the last one repeated, and ``top`` in place of infinity."""
+    finite = [top if math.isinf(height) else height for height in heights]
+    return [*finite, finite[-1]]

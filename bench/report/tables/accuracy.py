@@ -4,21 +4,20 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.differences import EPOCHS, compared_with_bp
+from bench.analysis.differences import EPOCHS
+from bench.analysis.trained import trained_methods
 from bench.report.tables.cells import in_order, without_constant_columns
-from bench.report.tables.text import BASELINE, mean_and_range, mean_percent, with_verdicts
+from bench.report.tables.text import BASELINE, difference_text, mean_and_range, mean_percent
 
 
 def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the test accuracy of every configuration over its seeds, with the paired difference from BP.
 
-    The differences of the whole table are one family of comparisons; see :mod:`bench.analysis.inference.verdict`.
+    The differences of the whole table are one family of comparisons; see :mod:`bench.analysis.trained`.
     """
     rows: list[dict[str, Any]] = []
-    measured = frame[frame["has_accuracy"]]
-    for _, part in in_order(measured).groupby(["group", "series"], sort=False):
-        first, series = part.iloc[0], part.iloc[0]["series"]
-        baseline = measured[(measured["group"] == first["group"]) & measured["is_baseline"]]
+    for trained in trained_methods(in_order(frame)):
+        first, part = trained.first, trained.runs
         rows.append(
             {
                 "network": first["network"],
@@ -39,7 +38,7 @@ def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
                 "epochs": first["epochs"],
                 "noise": f"{first['noise_kind']} {first['noise_rate']:g}" if first["noise_rate"] else "none",
                 "realised rate": f"{part['accuracy.realised_noise_rate'].mean():.3f}",
-                "method": series,
+                "method": first["series"],
                 "seeds": str(part["seed"].nunique()),
                 "last epoch, %": mean_and_range(part["accuracy.test_last"]),
                 "mean of last ten, %": mean_percent(part["accuracy.test_mean_last10"]),
@@ -48,10 +47,10 @@ def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
                 "best on test (optimistic), %": mean_percent(part["accuracy.test_best_optimistic"]),
             }
             | {
-                f"{epoch} epoch minus BP's, points": BASELINE
-                if first["is_baseline"]
-                else compared_with_bp(part, baseline, epoch)
+                f"{epoch} epoch minus BP's, points": difference_text(trained.differences[epoch])
+                if epoch in trained.differences
+                else BASELINE
                 for epoch in EPOCHS
             }
         )
-    return without_constant_columns(pd.DataFrame(with_verdicts(rows)))
+    return without_constant_columns(pd.DataFrame(rows))

@@ -5,21 +5,14 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.differences import Difference, judged_together
 from bench.analysis.inference.comparison import Comparison
-from bench.analysis.inference.estimate import Estimate, Interval
-from bench.analysis.inference.verdict import Judged, judge
+from bench.analysis.numbers import digits_of_points
+from bench.analysis.numbers import mebibytes as mebibytes
 
 NOT_MEASURED = "not measured"
+ABSENT = "\u2013"  # en dash
 BASELINE = "baseline"  # of BP itself, which is not compared with BP
-_MIB = 2**20
-_MOST_DIGITS = 6
-
-
-def mebibytes(value: float) -> str:
-    """Return bytes as MiB with three significant digits."""
-    size = value / _MIB
-    digits = next((digits for digits, least in enumerate((100, 10, 0.1)) if size >= least), 3)
-    return f"{size:.{digits}f}"
 
 
 def bytes_text(value: float | None) -> str:
@@ -60,7 +53,12 @@ def interval_text(value: float, low: float, high: float, processes: int) -> str:
 
 def processes_text(count: int) -> str:
     """Return a number of processes: ``1 process``."""
-    return f"{count} process{'' if count == 1 else 'es'}"
+    return counted(count, "process", "processes")
+
+
+def counted(number: int, singular: str, plural: str | None = None) -> str:
+    """Return a number with its noun: ``1 method``, ``2 methods``."""
+    return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"
 
 
 def mean_percent(shares: pd.Series) -> str:
@@ -78,55 +76,49 @@ def mean_and_range(shares: pd.Series) -> str:
 def with_verdicts(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return ``rows`` with a text in place of each comparison of accuracies.
 
-    All comparisons that rest on seeds and images are judged as one family. Those over seeds only say nothing of other
-    test images, so they have a plain 95 % interval and no verdict.
+    :func:`bench.analysis.differences.judged_together` says which are judged as one family.
     """
     comparisons = [value for row in rows for value in row.values() if isinstance(value, Comparison)]
-    judged = iter(judge([comparison for comparison in comparisons if not _is_over_seeds_only(comparison)]))
+    judged = iter(judged_together(comparisons))
 
     def text(value: Any) -> Any:
-        if not isinstance(value, Comparison):
-            return value
-        return difference_over_seeds(value) if _is_over_seeds_only(value) else judged_difference(next(judged))
+        return difference_text(next(judged)) if isinstance(value, Comparison) else value
 
     return [{name: text(value) for name, value in row.items()} for row in rows]
 
 
-def judged_difference(judged: Judged) -> str:
+def difference_text(difference: Difference) -> str:
     """Return a difference in points, its interval, its verdict and its sample; ``not measured`` without an estimate.
 
-    For example ``+1.1 [+0.4, +1.8] better (20 seeds, 360 images)``.
+    For example ``+1.1 [+0.4, +1.8] better (20 seeds, 360 images)``; without a verdict ``+1.1 [-0.1, +2.3] (over 3 seeds
+    only)``.
     """
-    estimate = judged.comparison.outcome
-    if not isinstance(estimate, Estimate):
+    if difference.estimate is None:
         return NOT_MEASURED
-    if judged.interval is None:
-        return f"{_points(estimate, None)} ({estimate.basis})"
-    return f"{_points(estimate, judged.interval)} {judged.verdict} ({estimate.basis})"
+    interval = interval_of_points(difference)
+    ends = ", no interval" if interval is None else f" {interval}"
+    verdict = "" if difference.verdict is None else f" {difference.verdict}"
+    return f"{points_text(difference)}{ends}{verdict} ({basis_text(difference)})"
 
 
-def difference_over_seeds(comparison: Comparison) -> str:
-    """Return a difference in points with its 95 % interval over seeds: ``+1.1 [-0.1, +2.3] (over 3 seeds only)``."""
-    estimate = comparison.outcome
-    if not isinstance(estimate, Estimate):
-        return NOT_MEASURED
-    return f"{_points(estimate, estimate.interval())} (over {estimate.basis} only)"
+def points_text(difference: Difference) -> str:
+    """Return the estimate in points, with as many digits as tell the ends of its interval apart."""
+    estimate = difference.estimate
+    return NOT_MEASURED if estimate is None else f"{100 * estimate.value:+z.{digits_of_points(difference.interval)}f}"
 
 
-def _is_over_seeds_only(comparison: Comparison) -> bool:
-    return isinstance(comparison.outcome, Estimate) and comparison.outcome.images is None
-
-
-def _points(estimate: Estimate, interval: Interval | None) -> str:
-    """Return an estimate and its interval in points, with as many digits as tell the ends apart."""
-    value = 100 * estimate.value
+def interval_of_points(difference: Difference) -> str | None:
+    """Return the interval in points: ``[+0.4, +1.8]``; None if there is none."""
+    interval = difference.interval
     if interval is None:
-        return f"{value:+z.1f}, no interval"
-    low, high = (100 * end for end in interval)
-    digits = next((digits for digits in range(1, _MOST_DIGITS) if _are_distinct(low, high, digits)), _MOST_DIGITS)
-    return f"{value:+z.{digits}f} [{low:+z.{digits}f}, {high:+z.{digits}f}]"
+        return None
+    low, high = (f"{100 * end:+z.{digits_of_points(interval)}f}" for end in interval)
+    return f"[{low}, {high}]"
 
 
-def _are_distinct(low: float, high: float, digits: int) -> bool:
-    """Return whether the ends of an interval, rounded to ``digits``, differ from each other and from 0."""
-    return round(low, digits) < round(high, digits) and 0 not in (round(low, digits), round(high, digits))
+def basis_text(difference: Difference) -> str:
+    """Return what a difference rests on: ``20 seeds, 360 images``, or ``over 3 seeds only``; empty without a number."""
+    if difference.estimate is None:
+        return ""
+    basis = difference.estimate.basis
+    return basis if difference.judged is not None else f"over {basis} only"

@@ -163,7 +163,7 @@ def test_cells_on_several_ranks_are_separate_series(tmp_path: Path) -> None:
     assert frame["memory.activation_ratio"].tolist() == [0.75, 1, 1]
     file = tmp_path / "ranks.jsonl"
     file.write_text("".join(f"{record.line()}\n" for record in records))
-    summary = write_report([file], tmp_path / "page.html", tmp_path)
+    summary = write_report([file], tmp_path / "page.html", tmp_path).summary
     assert "sid-streamed, 2 ranks" in summary["method"].tolist()
     page = (tmp_path / "page.html").read_text()
     assert '<a href="#ranks">' in page

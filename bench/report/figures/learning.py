@@ -1,0 +1,104 @@
+"""The figure of test accuracy by epoch."""
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from bench.analysis.accuracies import (
+    FEW_PANELS,
+    Panel,
+    by_epoch,
+    drawn_epochs,
+    largest_panels,
+    noise_text,
+    over_seeds,
+    with_noise_in_panel,
+)
+from bench.analysis.differences import MARGIN_POINTS
+from bench.config.methods import BASELINE
+from bench.report.figures.curves import Curves, curves_view
+from bench.report.figures.figure import Figure, View
+from bench.report.figures.labels import shortened
+from bench.report.figures.style import Look
+from bench.report.figures.words import finding_of, left_out_text, view_names
+
+
+class _Course(NamedTuple):
+    """The mean accuracy of a series over the epochs: where it is highest, and after the last."""
+
+    series: str
+    is_bp: bool
+    epoch: int
+    best: float
+    last: float
+
+    @property
+    def order(self) -> tuple[bool, str]:
+        """BP comes first, then its other settings."""
+        return not self.is_bp, self.series if self.is_bp else ""
+
+    @property
+    def fall(self) -> float:
+        """Points from the best epoch to the last."""
+        return self.best - self.last
+
+
+def draw_by_epoch(rows: pd.DataFrame, look: Look) -> Figure | None:
+    """Return test accuracy by epoch, one view per configuration and noise rate; None if all runs have one epoch.
+
+    Args:
+        rows: of :func:`bench.analysis.accuracies.accuracy_rows`.
+        look: of the series of the report.
+    """
+    if rows.empty:
+        return None
+    rows = rows[rows["accuracy.by_epoch"].map(len) > 1]
+    rows = with_noise_in_panel(rows.sort_values("noise_rate", ascending=False, kind="stable"))
+    panels, left_out = largest_panels(rows, FEW_PANELS)
+    if not panels:
+        return None
+    names = view_names([panel.title for panel in panels])
+    return Figure(
+        "accuracy-by-epoch",
+        "Test accuracy by epoch",
+        "cell",
+        "Mean accuracy over seeds, on clean test labels; bars reach from the worst seed to the best. Up to 12 epochs "
+        "and the best one are drawn, on a logarithmic axis. A line that falls after its maximum has memorised wrong "
+        "labels; a line that still rises at the end was not trained to convergence." + left_out_text(left_out, "cell"),
+        tuple(_view(name, panel, look) for name, panel in zip(names, panels, strict=True)),
+    )
+
+
+def _view(name: str, panel: Panel, look: Look) -> View:
+    points = over_seeds(by_epoch(panel.rows), "epoch")
+    courses = _courses(points)
+    drawn = set(drawn_epochs(int(points["epoch"].max())))
+    ends = points.groupby("series")["epoch"].transform("max")
+    best = points["series"].map({course.series: course.epoch for course in courses})
+    shown = points[points["epoch"].isin(drawn) | (points["epoch"] == ends) | (points["epoch"] == best)]
+    curves = Curves(shown.reset_index(drop=True), "epoch", "epoch", "test accuracy, %", x_scale="log")
+    finding = _finding(courses, float(panel.rows["noise_rate"].iloc[0]))
+    return curves_view(name, panel.title, finding, curves, look, cell=panel.title)
+
+
+def _courses(points: pd.DataFrame) -> list[_Course]:
+    """Return the course of each series: BP first, then the most accurate at the end."""
+    courses = []
+    for (series, method), own in points.groupby(["series", "method"], sort=False):
+        best = own.sort_values("y", ascending=False, kind="stable").iloc[0]
+        courses.append(
+            _Course(str(series), method == BASELINE, int(best["epoch"]), float(best["y"]), float(own["y"].iloc[-1]))
+        )
+    return sorted(courses, key=lambda course: (course.order, -course.last))
+
+
+def _finding(courses: list[_Course], rate: float) -> str:
+    """Return which series fall after their best epoch by more than the margin, and where the others end."""
+    clauses = []
+    for course in sorted(courses, key=lambda course: (course.order, course.fall < MARGIN_POINTS)):
+        name = shortened(course.series)
+        if course.fall >= MARGIN_POINTS:
+            clauses.append(f"{name} falls from {course.best:.1f} to {course.last:.1f} % after epoch {course.epoch}")
+        else:
+            clauses.append(f"{name} ends at {course.last:.1f} %")
+    return finding_of([f"With {noise_text(rate)}, {clauses[0]}", *clauses[1:]])

@@ -1,0 +1,21 @@
+"""The section on memory against time."""
+
+from dataclasses import dataclass
+
+from bench.report.figures.figure import Figure
+from bench.report.figures.style import look_of
+from bench.report.figures.tradeoff import tradeoff_figure
+from bench.report.inputs import Inputs
+
+
+@dataclass(frozen=True)
+class TradeOff:
+    """What the section shows."""
+
+    figures: tuple[Figure]
+
+
+def tradeoff(inputs: Inputs) -> TradeOff | None:
+    """Return the content of the section; None if no cell has both memory and time."""
+    figure = tradeoff_figure(inputs.measured, look_of(inputs.measured))
+    return None if figure is None else TradeOff((figure,))
