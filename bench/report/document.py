@@ -26,6 +26,7 @@ _STYLES = (
     "table.css",
     "figure.css",
     "cells.css",
+    "compare.css",
     "print.css",
 )
 # Plain scripts that share one scope, in the order in which they are inlined.
@@ -37,6 +38,7 @@ _SCRIPTS = (
     "records.js",
     "isolation.js",
     "tables.js",
+    "choices.js",
     "numbers_of_view.js",
     "images.js",
     "marks.js",

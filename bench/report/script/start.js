@@ -5,6 +5,7 @@ async function start() {
   startIsolation();
   startFigures();
   startTables(document);
+  startChoices(document);
   followAddress();
   if (!pageState.has("cell")) goTo(pageState.get("at"));
   const section = document.getElementById("all-cells");
