@@ -1,28 +1,15 @@
 """axe-core finds no violation above minor ones."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
+from checks import AXE, violations
 from chromium import MARKS, opened
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
 OPEN = "all => all.forEach(details => { details.open = true })"
-AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 
 pytestmark = [*MARKS, pytest.mark.skipif(not AXE.exists(), reason="no axe-core: make lint installs it with npm")]
-
-
-def violations(page: Page) -> list[tuple[str, str, list[Any]]]:
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    page.mouse.move(0, 0)
-    page.wait_for_timeout(200)  # the transition of dimmed parts
-    found = page.evaluate("axe.run({resultTypes: ['violations']}).then(result => result.violations)")
-    return [
-        (rule["id"], rule["impact"], [node["html"][:200] for node in rule["nodes"][:5]])
-        for rule in found
-        if rule["impact"] != "minor"
-    ]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

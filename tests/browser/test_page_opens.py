@@ -3,22 +3,12 @@
 from pathlib import Path
 
 import pytest
+from checks import WIDER, small_texts
 from chromium import MARKS, opened
 from made_page import NAME_OF_LONG_CHOICE, SPECIAL
 from playwright.sync_api import Browser, Page
 
 pytestmark = MARKS
-
-# The elements with text of their own, and the size of their letters in pixels on the screen. In a drawing it follows
-# from the transformation to the screen.
-SIZES = """() => [...document.querySelectorAll('body *')]
-  .filter(e => !e.closest('script, style, noscript, .hidden, .skip') && e.getClientRects().length)
-  .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()))
-  .map(e => {
-    const {a, b} = e.closest('svg') ? e.getScreenCTM() : {a: 1, b: 0};
-    return [parseFloat(getComputedStyle(e).fontSize) * Math.hypot(a, b), e.textContent];
-  })"""
-WIDER = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -32,12 +22,10 @@ def test_nothing_is_requested_and_text_is_readable_without_scrolling_sideways(
         page.goto(made.as_uri(), wait_until="networkidle")
         assert requests == [made.as_uri()]
         assert not page.evaluate(WIDER)
-        sizes = page.evaluate(SIZES)
-        assert len(sizes) > 100
-        assert [text for size, text in sizes if size < 12] == []
+        assert small_texts(page) == []
         page.locator(".grid tbody a").first.click()
         page.locator("dialog .raw summary").first.wait_for()
-        assert [text for size, text in page.evaluate(SIZES) if size < 12] == []
+        assert small_texts(page) == []
         assert page.evaluate("document.querySelector('dialog').scrollWidth <= innerWidth")
 
 
@@ -79,11 +67,12 @@ def test_names_of_records_are_text(browser: Browser, made: Path) -> None:
 def test_without_javascript_everything_static_can_be_read(browser: Browser, made: Path) -> None:
     with opened(browser, None, java_script_enabled=False) as page:
         page.goto(made.as_uri())
-        assert page.locator("#figure-one .view").count() == 3
-        assert page.locator("#figure-one .view svg:visible").count() == 3
+        assert page.locator("#figure-one .view svg:visible").count() == 1
         further = page.locator("#figure-one > noscript p")
         assert further.is_visible()
-        assert further.inner_text() == f"2 further drawings need JavaScript: {NAME_OF_LONG_CHOICE}; all {SPECIAL}."
+        assert further.inner_text() == (
+            f"4 further drawings need JavaScript: depth 4; depth 8; {NAME_OF_LONG_CHOICE}; all {SPECIAL}."
+        )
         numbers = page.locator("#figure-one details").first
         assert not numbers.locator("table").is_visible()
         numbers.locator("summary").click()

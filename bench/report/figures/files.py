@@ -8,16 +8,20 @@ from bench.report.figures.marks import with_attributes
 from bench.report.figures.theme import LIGHT_PAPER, without_variables
 
 
+def figures_of(contents: Iterable[object]) -> list[Figure]:
+    """Return the figures of the contents of sections, in order: those that a content has as ``figures``."""
+    return [figure for content in contents for figure in getattr(content, "figures", ())]
+
+
 def figure_files(figures: Iterable[Figure]) -> dict[str, str]:
-    """Return each view of ``figures`` as a file, by name: ``FIGURE-VIEW.svg``, or ``FIGURE.svg`` of an only view."""
-    files = {}
-    for figure in figures:
-        for view in figure.views:
-            stem = figure.name if len(figure.views) == 1 else f"{figure.name}-{view.name}"
-            files[f"{stem}.svg"] = as_document(
-                view.wide, view.finding, f"{figure.title}, {view.choice}. {figure.caption}"
-            )
-    return files
+    """Return the wide drawing of each view as the text of a file, by name: ``FIGURE-VIEW.svg``."""
+    return {
+        f"{figure.name}-{view.name}.svg": as_document(
+            view.wide, view.finding, f"{figure.title}, {view.choice}. {figure.caption}"
+        )
+        for figure in figures
+        for view in figure.views
+    }
 
 
 def as_document(svg: str, title: str, description: str) -> str:

@@ -141,7 +141,6 @@ def _finding(rows: Sequence[_Row]) -> str:
     seeds = {row.difference.estimate.seeds for row in shown if row.difference.estimate is not None}
     equal = [row for row in shown if row.difference.verdict == "equivalent"]
     decided = [row for row in shown if row.difference.verdict in ("better", "worse")]
-    open_ones = [row for row in shown if row not in equal and row not in decided]
     decided.sort(key=lambda row: -abs(_points(row)))
     clauses = []
     if equal:
@@ -152,9 +151,11 @@ def _finding(rows: Sequence[_Row]) -> str:
         + (" than BP" if not equal and at == 0 else "")
         for at, row in enumerate(decided)
     ]
-    if open_ones:
-        names = joined([f"{shortened(row.series)} ({points_text(row.difference)})" for row in open_ones])
-        clauses.append(f"undecided: {names}")
+    for verdict in ("undecided", None):
+        rest = [row for row in shown if row.difference.verdict == verdict]
+        if rest:
+            names = joined([f"{shortened(row.series)} ({points_text(row.difference)})" for row in rest])
+            clauses.append(f"{verdict or 'without a verdict'}: {names}")
     over = f" ({', '.join(counted(count, 'seed') for count in sorted(filter(None, seeds)))})" if len(seeds) == 1 else ""
     return finding_of([f"{clauses[0]}{over}", *clauses[1:]])
 

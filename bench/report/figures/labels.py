@@ -1,13 +1,14 @@
 """Direct labels: the names of series at the ends of their lines or beside their points, none upon another.
 
-Both functions are called when all else is drawn and the limits of the axes are set. They lay the figure out, make it
-higher where their text needs room, and keep the layout. Where names are too wide for the figure, marks are labelled
-with numbers, and a key under the drawing lists the names.
+These functions are called once a figure, when all else is drawn and the limits of the axes are set. They make the
+figure higher where their text needs room, and their layout is final. Where names are too wide for the figure, marks
+are labelled with numbers, and a key under the drawing lists the names.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,6 +18,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from bench.report.figures.marks import series_gid
+from bench.report.figures.svg import lay_out
 
 FONT_SIZE = 9.5
 _MOST_CHARACTERS = 48
@@ -44,6 +46,7 @@ _RADII = (
 _ANGLES = tuple(math.radians(degrees) for degrees in (0, 180, 45, -45, 90, -90, 135, -135, 20, -20, 70, -70, 160, -160))
 _MOST_TRIES = 3  # to place names beside points, in a figure that gets higher
 _GROWTH = 0.5  # inches
+Rule = Literal["all", "no lines", "anything"]
 _LEADER_FROM = 0.15  # inches between a mark and its label from which on a line joins them
 
 
@@ -91,11 +94,11 @@ def label_ends_of_panels(panels: Mapping[Axes, Sequence[Label]]) -> None:
         _use_numbers(figure, [label for labels in panels.values() for label in labels], every)
     line = _highest(figure, every) * _LINE_SPACING
     _reserve(figure, right=_widest(figure, every) + gap + 0.04 * dpi)
-    _lay_out(figure)
+    lay_out(figure)
     missing = max(line * len(labels) - axes.get_window_extent().height for axes, labels in panels.items())
     if missing > 0:
         _grow(figure, missing * len(figure.axes) / dpi)
-        _lay_out(figure)
+        lay_out(figure)
     for axes, labels in panels.items():
         box = axes.get_window_extent()
         marks = [_in_pixels(axes, label) for label in labels]
@@ -106,6 +109,7 @@ def label_ends_of_panels(panels: Mapping[Axes, Sequence[Label]]) -> None:
             start = x + _MARK * dpi
             if left - start > 1.2 * gap or abs(height - y) > line / 4:
                 _join(figure, label, (start, y), (left - 0.03 * dpi, height))
+    figure.set_layout_engine("none")
 
 
 def label_points(axes: Axes, labels: Sequence[Label], avoid: Sequence[Bbox] = ()) -> None:
@@ -123,11 +127,14 @@ def label_points(axes: Axes, labels: Sequence[Label], avoid: Sequence[Bbox] = ()
     texts = _texts(figure, labels, _names(labels))
     are_too_wide = _widest(figure, texts) > _WIDEST_BESIDE * _size(figure)[0]
     for _ in range(0 if are_too_wide else _MOST_TRIES):
-        if _place_beside(figure, axes, labels, texts, avoid):
+        if _place_beside(figure, axes, labels, texts, avoid, "all"):
             return
         _grow(figure, _GROWTH)
     _use_numbers(figure, labels, texts)
-    while not _place_beside(figure, axes, labels, texts, avoid):
+    rules: list[Rule] = ["all", "all", "no lines", "no lines", "no lines", "anything"]
+    for rule in rules:
+        if _place_beside(figure, axes, labels, texts, avoid, rule):
+            return
         _grow(figure, _GROWTH)
 
 
@@ -153,10 +160,19 @@ def moved_apart(wanted: Sequence[float], gap: float, low: float, high: float) ->
 
 
 def _place_beside(
-    figure: MatplotlibFigure, axes: Axes, labels: Sequence[Label], texts: Sequence[Text], avoid: Sequence[Bbox]
+    figure: MatplotlibFigure,
+    axes: Axes,
+    labels: Sequence[Label],
+    texts: Sequence[Text],
+    avoid: Sequence[Bbox],
+    rule: Rule,
 ) -> bool:
-    """Place every text beside its point; return whether there was room."""
-    _lay_out(figure)
+    """Place every text beside its point; return whether there was room.
+
+    Under the rule ``all``, no text is upon another, upon a mark or a box to ``avoid``, and no line from a mark to its
+    text crosses a text. ``no lines`` allows lines to cross, and ``anything`` allows all: there is always room.
+    """
+    lay_out(figure)
     dpi, inside = figure.dpi, axes.get_window_extent()
     marks = [_in_pixels(axes, label) for label in labels]
     half = _MARK * dpi
@@ -166,7 +182,7 @@ def _place_beside(
     found: list[tuple[float, float]] = []
     for index in range(len(labels)):
         size = _extent(figure, texts[index])
-        place = _free_place(marks[index], (size.width, size.height), half, taken, covered, inside, dpi)
+        place = _free_place(marks[index], (size.width, size.height), half, taken, covered, inside, dpi, rule)
         if place is None:
             return False
         box, start, end = place
@@ -174,11 +190,12 @@ def _place_beside(
         taken.append(box.padded(0.04 * dpi, 0))
         if math.dist(start, end) > _LEADER_FROM * dpi:
             leaders.append((index, start, end))
-            taken += _along(start, end)
+            taken += _along(start, end) if rule == "all" else []
     for text, (left, middle) in zip(texts, found, strict=True):
         _place(figure, text, left, middle)
     for index, start, end in leaders:
         _join(figure, labels[index], start, end)
+    figure.set_layout_engine("none")
     return True
 
 
@@ -190,6 +207,7 @@ def _free_place(
     covered: Sequence[Bbox],
     inside: Bbox,
     dpi: float,
+    rule: Rule,
 ) -> tuple[Bbox, tuple[float, float], tuple[float, float]] | None:
     """Return the nearest free box beside ``mark``, and the ends of a line from the mark to it; None without one.
 
@@ -209,7 +227,9 @@ def _free_place(
             if not (inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1):
                 continue
             start = (mark[0] + across * half, mark[1] + up * half)
-            line = _along(start, end) if radius > _LEADER_FROM else []
+            if rule == "anything":
+                return box, start, end
+            line = _along(start, end) if radius > _LEADER_FROM and rule == "all" else []
             is_free = not any(_overlap(box, other) for other in (*taken, *covered))
             if is_free and not any(_overlap(one, other) for one in line for other in apart):
                 return box, start, end
@@ -324,11 +344,6 @@ def _grow(figure: MatplotlibFigure, inches: float) -> None:
     for text in figure.texts:
         across, up = text.get_position()
         text.set_position((across, up * share))
-
-
-def _lay_out(figure: MatplotlibFigure) -> None:
-    """Lay the figure out, so that positions in pixels hold until something moves."""
-    figure.draw_without_rendering()
 
 
 def _in_pixels(axes: Axes, label: Label) -> tuple[float, float]:

@@ -129,9 +129,10 @@ def _finding(quantity: _Quantity, curves: Curves) -> str:
     for name, own in curves.points.groupby("series", sort=False):
         series = str(name)
         first, last = own["y"].iloc[0], own["y"].iloc[-1]
-        ends = f"{curves.text(first)} to {curves.text(last)}" if len(own) > 1 else f"{curves.text(last)} at the last"
+        before = f"{curves.text(first)} to " if len(own) > 1 else ""
+        module = "" if len(own) > 1 else f" at module {own['module'].iloc[0]}"
         theory = f" (theory: {curves.text(curves.dashed[series][1][-1])})" if series in curves.dashed else ""
-        text = f"{shortened(series)} {ends}{quantity.unit}{theory}"
+        text = f"{shortened(series)} {before}{curves.text(last)}{quantity.unit}{module}{theory}"
         clauses.append(((series not in curves.dashed, sign * last), text))
     texts = [text for _, text in sorted(clauses)]
     start = quantity.name[0].upper() + quantity.name[1:]

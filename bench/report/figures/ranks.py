@@ -1,5 +1,6 @@
 """The figure of step time on several ranks: a dumbbell per schedule from its bound to its measured time."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -15,7 +16,7 @@ from bench.report.figures.labels import FONT_SIZE, shortened
 from bench.report.figures.marks import series_gid
 from bench.report.figures.points import draw_interval, draw_mark
 from bench.report.figures.style import GREY, RULE, Look
-from bench.report.figures.words import counted, finding, one_line, times, view_names
+from bench.report.figures.words import finding, left_out_text, one_line, times, view_names
 from bench.report.tables.text import processes_text
 from bench.store.record import Ranks
 
@@ -51,12 +52,11 @@ def ranks_figure(frame: pd.DataFrame, look: Look) -> Figure | None:
     cells = sorted((part for _, part in rows.groupby("title")), key=lambda part: -len(part))
     shown = [_in_order(cell) for cell in cells[:MOST_VIEWS]]
     titles = [cell["title"].iloc[0] for cell in shown]
-    left_out = f" {counted(len(cells) - MOST_VIEWS, 'cell')} with fewer schedules not drawn."
     return Figure(
         "ranks",
         "Step time on several ranks relative to one rank",
         "cell",
-        _CAPTION + (left_out if len(cells) > MOST_VIEWS else ""),
+        _CAPTION + left_out_text(len(cells) - len(shown), "cell"),
         tuple(_view(*found, look) for found in zip(view_names(titles), titles, shown, strict=True)),
     )
 
@@ -114,13 +114,13 @@ def _finding(cell: pd.DataFrame) -> str:
     measured = cell[cell["ratio"].notna()]
     quiet = measured[~measured["is_noisy"]]
     if measured.empty:
-        best = cell.loc[cell["bound"].idxmin()]
+        best = cell.sort_values("bound").iloc[0]
         return finding(
             f"No time was measured; {_subject(best)} has the least bound, {times(best['bound'])} of one rank's."
         )
     if quiet.empty:
         return "All times here are noisy and decide nothing."
-    best = quiet.loc[quiet["ratio"].idxmin()]
+    best = quiet.sort_values("ratio").iloc[0]
     interval = "" if pd.isna(best["low"]) else f" [{times(best['low'])}, {times(best['high'])}]"
     schedules = quiet["name"].nunique()
     are = " that are not noisy" if schedules < measured["name"].nunique() else ""
@@ -160,7 +160,7 @@ def _draw(canvas: Canvas, cell: pd.DataFrame, look: Look) -> MatplotlibFigure:
     return figure
 
 
-def _draw_bound(axes: Axes, row: dict[str, Any], look: Look) -> None:
+def _draw_bound(axes: Axes, row: Mapping[Any, Any], look: Look) -> None:
     colour, line = look.colours[row["series"]], row["line"]
     (joined,) = axes.plot([row["bound"], row["place"]], [line, line], color=RULE, linewidth=3, zorder=2)
     (stroke,) = axes.plot([row["bound"]] * 2, [line - 0.22, line + 0.22], color=colour, linewidth=2, zorder=3)

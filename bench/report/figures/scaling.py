@@ -14,7 +14,7 @@ from bench.report.figures.figure import Figure, View
 from bench.report.figures.labels import Label, label_ends, shortened
 from bench.report.figures.points import draw_interval, draw_line, draw_mark
 from bench.report.figures.style import GREY, Look
-from bench.report.figures.words import counted, finding, one_line, times, view_names
+from bench.report.figures.words import counted, finding, left_out_text, one_line, times, view_names
 from bench.report.tables.text import mebibytes, processes_text
 
 MOST_VIEWS = 12
@@ -75,14 +75,14 @@ class _Quantity:
     finding: Callable[[pd.DataFrame, _Axis], str]
 
 
-def scaling_figures(frame: pd.DataFrame, look: Look) -> list[Figure]:
+def scaling_figures(frame: pd.DataFrame, look: Look) -> tuple[Figure, ...]:
     """Return the figure of memory and that of time, as far as a panel has two points or more on an axis.
 
     Args:
         frame: the measured rows of the report.
         look: of its series.
     """
-    return [figure for quantity in _QUANTITIES for figure in _figures(quantity, frame, look)]
+    return tuple(figure for quantity in _QUANTITIES for figure in _figures(quantity, frame, look))
 
 
 def _figures(quantity: _Quantity, frame: pd.DataFrame, look: Look) -> Iterator[Figure]:
@@ -91,12 +91,11 @@ def _figures(quantity: _Quantity, frame: pd.DataFrame, look: Look) -> Iterator[F
         return
     shown = panels[:MOST_VIEWS]
     choices = [f"{axis.words}: {one_line(rows['panel'].iloc[0])}" for axis, rows in shown]
-    left_out = f" {counted(len(panels) - MOST_VIEWS, 'panel')} with fewer lines or points not drawn."
     yield Figure(
         quantity.name,
         quantity.title,
         "axis",
-        quantity.caption + (left_out if len(panels) > MOST_VIEWS else ""),
+        quantity.caption + left_out_text(len(panels) - len(shown), "panel"),
         tuple(
             _view(quantity, axis, name, choice, rows, look)
             for name, choice, (axis, rows) in zip(view_names(choices), choices, shown, strict=True)

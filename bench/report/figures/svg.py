@@ -3,6 +3,7 @@
 import io
 import re
 
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as MatplotlibFigure
 
 from bench.report.figures.compact import compacted
@@ -22,12 +23,20 @@ def svg_of(figure: MatplotlibFigure) -> str:
     Numbers are rounded to hundredths of a point, and what a page does not need is left out. The layout is that of the
     figure's own canvas: the one that draws SVG measures text in another way, and would move what labels point at.
     """
-    figure.draw_without_rendering()
+    lay_out(figure)
     figure.set_layout_engine("none")
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    metadata = {"Date": None, "Creator": None}
+    FigureCanvasSVG(figure).print_svg(buffer, metadata=metadata)  # type: ignore[no-untyped-call]
     text = buffer.getvalue()
     return with_variables(compacted(_shortened(text[text.index("<svg") :].strip()), GRID))
+
+
+def lay_out(figure: MatplotlibFigure) -> None:
+    """Lay ``figure`` out if its layout is not final, so that positions in pixels hold until something moves."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
 
 
 def _shortened(svg: str) -> str:

@@ -153,7 +153,7 @@ def _draw(canvas: Canvas, panels: Sequence[_Panel], look: Look) -> MatplotlibFig
         )
         axes.set_title(titles[number], loc="left", color=look.text_colours[panel.series])
         axes.set_xlim(0, 100)
-        axes.set_ylim(0, 1.08 * highest)
+        axes.set_ylim(0, 1.08 * highest or 1)
         axes.set_xticks([0, 50, 100] if place.is_last else [])
         axes.yaxis.set_major_locator(MaxNLocator(3))
         axes.tick_params(labelleft=place.is_first)

@@ -66,11 +66,7 @@ function addChips(names) {
  * @param {string} series
  */
 function colourOf(series) {
-  for (const group of all(document, `.drawing [data-series="${CSS.escape(series)}"]`)) {
-    for (const part of [group, ...all(group, "[style]")]) {
-      const found = /(?:fill|stroke): (var\(--c-[^)]*\))/.exec(part.getAttribute("style") ?? "");
-      if (found) return found[1];
-    }
-  }
-  return "var(--soft)";
+  const groups = all(document, `.drawing [data-series="${CSS.escape(series)}"]`);
+  const colours = groups.map((group) => /(?:fill|stroke)[:="\s]+(var\(--c-(?!ffffff)[^)]*\))/.exec(group.innerHTML)?.[1]);
+  return colours.find(Boolean) ?? "var(--soft)";
 }

@@ -19,12 +19,12 @@ class SeveralRanks:
     """What the section shows.
 
     Attributes:
-        figure: of time; None if neither a time nor a bound is known.
+        figures: of time; none if neither a time nor a bound is known.
         table: one row per cell on several ranks, with verdicts.
         left_out: the number of rows that ``table`` lacks.
     """
 
-    figure: Figure | None
+    figures: tuple[Figure, ...]
     table: pd.DataFrame
     left_out: int
 
@@ -35,4 +35,4 @@ def ranks(inputs: Inputs) -> SeveralRanks | None:
     if table.empty:
         return None
     figure = ranks_figure(inputs.measured, look_of(rows_on_several_ranks(inputs.measured)))
-    return SeveralRanks(figure, table.head(_MOST_ROWS), max(0, len(table) - _MOST_ROWS))
+    return SeveralRanks(() if figure is None else (figure,), table.head(_MOST_ROWS), max(0, len(table) - _MOST_ROWS))

@@ -18,12 +18,12 @@ class Scaling:
     """What the section shows.
 
     Attributes:
-        figures: of memory and of time, one at least.
+        figures: of memory and of time, at least one.
         growth: of bytes with depth, one row per line; possibly empty.
         left_out: the number of rows that ``growth`` lacks.
     """
 
-    figures: list[Figure]
+    figures: tuple[Figure, ...]
     growth: pd.DataFrame
     left_out: int
 

@@ -12,10 +12,10 @@ from bench.report.inputs import Inputs
 class TradeOff:
     """What the section shows."""
 
-    figure: Figure
+    figures: tuple[Figure]
 
 
 def tradeoff(inputs: Inputs) -> TradeOff | None:
     """Return the content of the section; None if no cell has both memory and time."""
     figure = tradeoff_figure(inputs.measured, look_of(inputs.measured))
-    return None if figure is None else TradeOff(figure)
+    return None if figure is None else TradeOff((figure,))

@@ -1,15 +1,20 @@
-"""Module schedules: which cells are drawn, and the contents of the figure and the table."""
+"""Module schedules: which cells are drawn, the lanes of a trace, and the contents of the figure and the table."""
 
 from typing import Any
 
-import pandas as pd
 import pytest
+from drawings import check_figure
+from hypothesis import given
+from hypothesis import strategies as st
 from record_builder import in_a_row, made_ranks, made_trace, make_record
 
 from bench.analysis.frame import records_frame
+from bench.analysis.lanes import is_mostly_trunk, lanes_of
+from bench.report.figures.figure import Figure
 from bench.report.figures.schedule import draw_schedules
+from bench.report.figures.style import look_of
 from bench.report.tables.locking import locking_table
-from bench.store.record import Record
+from bench.store.record import Record, Trace
 
 BP = in_a_row(("f", 0.001), ("f1", 0.001), ("f2", 0.001), ("b2", 0.002), ("b1", 0.002), ("b", 0.001), ("s", 0.002))
 STREAMED = in_a_row(("f1", 0.001), ("b1", 0.002), ("f2", 0.001), ("b2", 0.002), ("s", 0.002))
@@ -28,12 +33,24 @@ def traced(method: str, trace: dict[str, Any] | None, modules: int = 2, **fields
     return make_record(cell, latency=(1.0, 0.9, 1.1), trace=trace, **fields)
 
 
-def frame_of(*records: Record) -> pd.DataFrame:
-    return records_frame(records)
+def drawn(*records: Record) -> Figure | None:
+    frame = records_frame(records)
+    return draw_schedules(frame, look_of(frame))
+
+
+def figure_of(*records: Record) -> Figure:
+    figure = drawn(*records)
+    assert figure is not None
+    check_figure(figure)
+    return figure
+
+
+def lane_of(trace: dict[str, Any], collapse: bool = False) -> list[Any]:
+    return lanes_of(Trace.model_validate(trace), collapse)
 
 
 def test_the_table_shows_complete_gradients_and_locked_time() -> None:
-    frame = frame_of(traced("bp", BP), traced("sid-streamed", STREAMED), traced("sid-vectorised", AT_ONCE))
+    frame = records_frame([traced("bp", BP), traced("sid-streamed", STREAMED), traced("sid-vectorised", AT_ONCE)])
     rows = locking_table(frame).set_index("method")
     assert rows.loc["bp", "traced step, ms"] == "10.000"
     assert rows.loc["bp", "gradient of module 1 complete, % of the step"] == "70.0"
@@ -44,83 +61,150 @@ def test_the_table_shows_complete_gradients_and_locked_time() -> None:
     assert set(rows["waiting for other ranks, % of time"]) == {"one rank"}
     assert rows.loc["sid-vectorised", "module 1 locked, % of the step"] == "modules not separate"
     assert list(rows.index) == ["bp", "sid-streamed", "sid-vectorised"]
-    (figure,) = draw_schedules(frame)
-    assert figure.data.loc[figure.data["method"] == "sid-vectorised", "module"].tolist() == ["all modules"] * 3
 
 
-def test_the_figure_has_one_panel_per_method_and_lists_its_spans() -> None:
-    (figure,) = draw_schedules(frame_of(traced("bp", BP), traced("sid-streamed", STREAMED)))
-    assert figure.name == "module-schedule-cascade-linear"
-    assert "cascade-linear (cascade), 2 modules" in figure.title
-    assert "complete after 70 % of the step, and the module is locked for 30 % of the step" in figure.alternative
-    assert len(figure.data) == 7 + 5
-    last_of_bp = figure.data.iloc[6]
-    assert last_of_bp.tolist() == ["bp", 0, "trunk, rest", "optimizer", "8.0000", "10.0000"]
-    for text in (">bp<", ">sid-streamed<", ">forward<", ">backward<", ">optimizer<", ">ms<"):
-        assert text in figure.svg
-    assert "waiting for another rank" not in figure.svg
+def test_the_view_has_a_panel_per_method_and_a_row_per_lane() -> None:
+    (view,) = figure_of(traced("bp", BP), traced("sid-streamed", STREAMED)).views
+    assert view.choice == "cascade-linear on digits, depth 2, 2 modules, batch 128, hidden 256"
+    assert view.finding == "bp's module 1 waits 30 % of the step for its gradient; sid-streamed's 0 %."
+    assert view.data["module"].tolist() == ["1", "2", "trunk, rest"] * 2
+    row = view.data.iloc[0]
+    assert row.tolist()[:9] == ["bp", "0", "1", "10.0", "30.0", "70.0", "30.0", "10.000", "1 step"]
+    for text in (">bp<", ">sid-streamed<", ">forward<", ">backward<", ">optimizer<", ">% of the step<"):
+        assert text in view.wide
+        assert text in view.narrow
+    assert ">waiting for its gradient<" in view.wide
+    assert "waiting for another rank" not in view.wide
+
+
+def test_without_a_waiting_module_no_wait_is_marked() -> None:
+    (view,) = figure_of(traced("sid-streamed", STREAMED)).views
+    assert "waiting for its gradient" not in view.wide
+
+
+def test_modules_that_run_at_once_share_a_lane() -> None:
+    (view,) = figure_of(traced("sid-vectorised", AT_ONCE)).views
+    assert view.data["module"].tolist() == ["all modules"]
+    assert view.finding == "sid-vectorised runs all modules at once; no module waits for its gradient by itself."
 
 
 def test_the_cell_with_the_most_modules_up_to_16_is_drawn() -> None:
     records = [traced(method, STREAMED, modules) for method in ("bp", "sid-streamed") for modules in (2, 16, 32)]
     records.append(traced("sid-streamed", STREAMED, 8))
-    (figure,) = draw_schedules(frame_of(*records))
-    assert "16 modules" in figure.title
+    (view,) = figure_of(*records).views
+    assert "16 modules" in view.choice
 
 
 def test_a_cell_with_bp_is_preferred() -> None:
-    (figure,) = draw_schedules(frame_of(traced("sid-streamed", STREAMED, 8), traced("bp", BP, 2)))
-    assert "2 modules" in figure.title
+    (view,) = figure_of(traced("sid-streamed", STREAMED, 8), traced("bp", BP, 2)).views
+    assert "2 modules" in view.choice
 
 
-def test_each_network_has_a_figure_that_names_its_layout() -> None:
-    frame = frame_of(traced("bp", BP), traced("bp", BP, network="pipeline-conv"))
-    first, second = draw_schedules(frame)
-    assert "cascade-linear (cascade)" in first.title
-    assert "pipeline-conv (pipeline)" in second.title
-    assert "trunk" not in second.svg
-    assert locking_table(frame)["layout"].tolist() == ["cascade", "pipeline"]
+def test_each_network_has_a_view() -> None:
+    records = (traced("bp", BP), traced("bp", BP, network="pipeline-conv"))
+    first, second = figure_of(*records).views
+    assert first.choice.startswith("cascade-linear")
+    assert second.choice.startswith("pipeline-conv")
+    assert "trunk" not in second.wide
+    assert locking_table(records_frame(records))["layout"].tolist() == ["cascade", "pipeline"]
 
 
 def test_several_ranks_have_separate_lanes() -> None:
     parallel = traced("sid-streamed", ON_TWO_RANKS, ranks=made_ranks([1, 1]), latency_seconds=3.0)
-    frame = frame_of(traced("bp", BP), traced("sid-streamed", STREAMED), parallel)
-    (figure,) = draw_schedules(frame)
-    assert ">sid-streamed, 2 ranks<" in figure.svg
-    assert ">rank 1: 2<" in figure.svg
-    assert ">waiting for another rank<" in figure.svg
-    rows = locking_table(frame).set_index("method")
+    records = (traced("bp", BP), traced("sid-streamed", STREAMED), parallel)
+    (view,) = figure_of(*records).views
+    own = view.data[view.data["method"] == "sid-streamed, 2 ranks"]
+    assert list(zip(own["rank"], own["module"], strict=True)) == [
+        ("0", "1"), ("0", "trunk, rest"), ("1", "2"), ("1", "trunk, rest"),
+    ]  # fmt: skip
+    assert ">rank 1: 2<" in view.wide
+    assert ">waiting for another rank<" in view.wide
+    rows = locking_table(records_frame(records)).set_index("method")
     assert rows.loc["sid-streamed, 2 ranks", "waiting for other ranks, % of time"] == "10.0"
     assert rows.loc["sid-streamed, 2 ranks", "module 1 locked, % of the step"] == "0.0"
 
 
-def test_several_ranks_on_another_cell_have_their_own_figure() -> None:
+def test_several_ranks_on_another_cell_have_a_view() -> None:
     parallel = traced("sid-streamed", ON_TWO_RANKS, ranks=made_ranks([1, 1]))
-    figures = draw_schedules(frame_of(traced("bp", BP, 8), traced("bp", BP), parallel))
-    assert [figure.name for figure in figures] == [
-        "module-schedule-cascade-linear-1",
-        "module-schedule-cascade-linear-2",
-    ]
-    assert "8 modules" in figures[0].title
-    assert "2 modules" in figures[1].title
+    choices = [view.choice for view in figure_of(traced("bp", BP, 8), traced("bp", BP), parallel).views]
+    assert "8 modules" in choices[0]
+    assert "2 modules" in choices[1]
 
 
 @pytest.mark.parametrize("record", [traced("bp", None), traced("bp", BP, 1)])
 def test_without_a_trace_of_several_modules_nothing_is_drawn(record: Record) -> None:
-    assert draw_schedules(frame_of(record)) == []
-    assert locking_table(frame_of(record)).empty
+    assert drawn(record) is None
+    assert locking_table(records_frame([record])).empty
 
 
 def test_a_trace_of_several_steps_is_labelled() -> None:
     twice = in_a_row(*[("f1", 0.1), ("b1", 0.1), ("f2", 0.1), ("b2", 0.1), ("s", 0.1)] * 2, steps=2)
-    figure = draw_schedules(frame_of(traced("bp", BP), traced("sid-streamed", twice)))[0]
-    assert ">sid-streamed: 2 steps<" in figure.svg
-    assert "sid-streamed: 500 ms per step" in figure.alternative
+    (view,) = figure_of(traced("bp", BP), traced("sid-streamed", twice)).views
+    assert ">sid-streamed, 2 steps<" in view.wide
+    assert set(view.data.loc[view.data["method"] == "sid-streamed", "over"]) == {"2 steps"}
+    assert set(view.data.loc[view.data["method"] == "sid-streamed", "step, ms"]) == {"500.000"}
+
+
+def test_where_modules_take_little_the_trunk_is_collapsed() -> None:
+    short = in_a_row(("f", 0.5), ("f1", 0.001), ("f2", 0.001), ("b2", 0.002), ("b1", 0.002), ("b", 0.5))
+    assert is_mostly_trunk([Trace.model_validate(short)])
+    assert not is_mostly_trunk([Trace.model_validate(BP)])
+    assert not is_mostly_trunk([Trace.model_validate(AT_ONCE)])
+    (view,) = figure_of(traced("bp", short), traced("sid-streamed", STREAMED)).views
+    assert ">time of the modules, %<" in view.wide
+    first, second, trunk = lane_of(short, collapse=True)
+    widths = [bar.end - bar.start for lane in (first, second) for bar in lane.bars]
+    assert sum(widths) > 80
+    assert widths == pytest.approx([widths[0], 2 * widths[0], widths[0], 2 * widths[0]])
+    assert [bar.end - bar.start for bar in trunk.bars] == pytest.approx([4.0, 4.0])
+    assert trunk.computes == pytest.approx(100 * 1.0 / 1.006)  # the numbers are those of the whole step
+
+
+@pytest.mark.parametrize(("modules", "sizes"), [(16, [1] * 16), (17, [2] * 8 + [1]), (64, [4] * 16)])
+def test_neighbouring_modules_share_a_lane_if_there_are_many(modules: int, sizes: list[int]) -> None:
+    names = [("f", module) for module in range(1, modules + 1)] + [("b", module) for module in range(modules, 0, -1)]
+    *lanes, rest = lane_of(in_a_row(*((f"{letter}{module}", 0.1) for letter, module in names), ("s", 0.1)))
+    assert [len(lane.modules) for lane in lanes] == sizes
+    assert [module for lane in lanes for module in lane.modules] == list(range(1, modules + 1))
+    assert rest.modules == ()
+    assert len(lanes[0].bars) == 2  # neighbouring spans of one phase are one
+
+
+MODULES = st.one_of(st.none(), st.integers(1, 40))
+SECONDS = st.floats(0, 5)
+SPAN = st.tuples(st.integers(0, 2), MODULES, st.sampled_from("fbsw"), SECONDS, SECONDS)
+SPANS = st.lists(SPAN, min_size=1, max_size=60)
+
+
+@given(SPANS, st.booleans(), st.integers(1, 3))
+def test_the_lanes_hold_every_module_once_and_bars_stay_on_the_axis(
+    spans: list[tuple[int, int | None, str, float, float]], collapse: bool, steps: int
+) -> None:
+    rows = [(rank, module, phase, start, start + length) for rank, module, phase, start, length in spans]
+    rows = [(*row[:4], max(row[4], 1e-3)) for row in rows]
+    lanes = lane_of(made_trace(*rows, steps=steps), collapse)
+    held = [(lane.rank, module) for lane in lanes for module in lane.modules or (None,)]
+    assert sorted(held, key=str) == sorted({(rank, module) for rank, module, *_ in rows}, key=str)
+    assert sum(bool(lane.modules) for lane in lanes) <= max(16, len({rank for rank, *_ in rows}))
+    for lane in lanes:
+        assert lane.bars
+        assert all(-1e-6 <= bar.start <= bar.end <= 100 * (1 if collapse else steps) + 1e-6 for bar in lane.bars)
+        assert {bar.phase for bar in lane.bars} == {
+            phase for rank, module, phase, *_ in rows if rank == lane.rank and module in (lane.modules or (None,))
+        }
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 3])
 def test_few_lanes_leave_room_for_title_and_axis(lanes: int) -> None:
     """Matplotlib warns of a figure that is too small, and the settings of pytest make an error of that."""
-    trace = in_a_row(*((f"{phase}{module}", 1.0) for phase in "fb" for module in range(1, lanes + 1)))
-    (figure,) = draw_schedules(frame_of(traced("bp", trace, modules=4)))
-    assert figure.svg.count(">bp<") == 1
+    names = [("f1", 0.1), ("f2", 0.1), ("f", 0.1)][:lanes]
+    figure_of(traced("bp", in_a_row(*names)))
+
+
+@pytest.mark.parametrize("name", ["</g><script>", 'a"b', "x" * 300])
+def test_any_name_of_a_method_is_drawn(name: str) -> None:
+    record = traced("sid-streamed", STREAMED)
+    odd = record.model_copy(update={"cell": record.cell.model_copy(update={"method": name})})
+    (view,) = figure_of(traced("bp", BP), odd).views
+    assert set(view.data["method"]) == {"bp", name}
+    assert "<script>" not in view.wide
