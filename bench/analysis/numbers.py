@@ -31,10 +31,12 @@ def percent(ratio: float) -> str:
 
 
 def times(ratio: float, interval: Interval | None = None) -> str:
-    """Return a ratio with its interval, ``0.86 [0.84, 0.88]``, with as many digits as tell the ends from 1."""
+    """Return a ratio with its interval, ``0.86 [0.84, 0.88]``; its digits tell the ends from 1 and from each other."""
     if interval is None:
         return f"{ratio:.{_digits_of(ratio)}f}"
     digits = max(_digits_of(interval.low), _digits_of(interval.high))
+    while digits < _MOST_DIGITS and round(interval.low, digits) == round(interval.high, digits):
+        digits += 1
     return f"{ratio:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
 
 

@@ -12,7 +12,8 @@ from bench.analysis.answer.answers import answers_of
 from bench.analysis.bp_times import TimesOfBP, times_of_bp
 from bench.analysis.files import read_files
 from bench.analysis.frame import records_frame
-from bench.analysis.inference.rows import ClaimRow, claim_rows
+from bench.analysis.inference.records import RecordProvider
+from bench.analysis.inference.rows import ClaimRow, claim_rows_of
 from bench.report.data.held import Held, held_columns
 from bench.store.file import Contents
 from bench.store.record import Record
@@ -45,14 +46,19 @@ class Inputs:
         return self.frame[self.frame["status"] == "ok"]
 
     @cached_property
+    def provider(self) -> RecordProvider:
+        """Finds comparisons in the records."""
+        return RecordProvider(self.records)
+
+    @cached_property
     def answers(self) -> tuple[Answer, ...]:
         """The answers on memory, time and accuracy."""
-        return answers_of(self.records, self.measured)
+        return answers_of(self.provider, self.measured)
 
     @cached_property
     def claims(self) -> list[ClaimRow]:
         """The verdict on each claim of the paper."""
-        return claim_rows(self.records)
+        return claim_rows_of(self.provider)
 
     @cached_property
     def held(self) -> Held:

@@ -1,7 +1,5 @@
 """The answers of a page."""
 
-from collections.abc import Sequence
-
 import pandas as pd
 
 from bench.analysis.answer.accuracies import accuracy_answer
@@ -9,7 +7,7 @@ from bench.analysis.answer.answer import Answer
 from bench.analysis.answer.costs import cost_answers
 from bench.analysis.answer.methods import subject_of
 from bench.analysis.answer.records import Page
-from bench.store.record import Record
+from bench.analysis.inference.records import RecordProvider
 
 _QUESTIONS = (
     ("memory", "Does SID need less memory?"),
@@ -19,21 +17,20 @@ _QUESTIONS = (
 _COMMAND = "sid-bench run smoke"
 
 
-def answers_of(records: Sequence[Record], frame: pd.DataFrame) -> tuple[Answer, ...]:
+def answers_of(provider: RecordProvider, frame: pd.DataFrame) -> tuple[Answer, ...]:
     """Return the answers on memory, time and accuracy.
 
     They are about one method (:func:`bench.analysis.answer.methods.subject_of`), each on one cell, and each says what
     other methods and other cells have.
 
     Args:
-        records: one of each id.
+        provider: finds comparisons in the records of the page.
         frame: the rows of those that are ``ok`` (:func:`bench.analysis.frame.records_frame`).
     """
-    page = Page(records, frame)
+    page = Page(provider, frame)
     subject = subject_of(page.methods)
     if subject is None:
-        failed = all(record.status != "ok" for record in records)
-        because = "No cell has a result." if failed else "The records hold no method besides BP."
+        because = "The records hold no method besides BP." if page.methods else "No cell has a result."
         return tuple(
             Answer(name, question, "not measured", "", "", because, command=_COMMAND) for name, question in _QUESTIONS
         )

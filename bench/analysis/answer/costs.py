@@ -238,12 +238,13 @@ def _in_other_cells(page: Page, cost: _Cost, own: Comparison, numbers: Sequence[
     if len(largest) > 1:
         count = sum(id(one) in better for one in largest)
         networks = f" (on the largest cells of {count} of {len(largest)} networks)"
-    ends = [min(numbers, key=_ratio), max(numbers, key=_ratio)]
-    texts = [f"{_value(judged)} ({other_words(judged.comparison.cell, own.cell)})" for judged in judge(ends)]
+    ends = judge([min(numbers, key=_ratio), max(numbers, key=_ratio)])
+    values = list(dict.fromkeys(map(_value, ends)))
+    cells = [f"{_value(judged)} ({other_words(judged.comparison.cell, own.cell)})" for judged in ends]
     alone = "" if isinstance(own.outcome, Exact) else ", by the estimates alone"
     return (
         f"{cost.fewer} by more than {margin:g} % in {len(better)} of {plural(len(numbers), 'cell')}{networks}{alone}: "
-        f"from {' to '.join(texts)}."
+        f"{f'from {cells[0]} to {cells[1]}' if len(values) > 1 else f'{values[0]} in each'}."
     )
 
 

@@ -88,15 +88,17 @@ def subject_of(methods: Mapping[Method, Sequence[Entry]]) -> Method | None:
     """Return the method that the answers are about; None if there is none but BP.
 
     Methods of SID come first, then those that do not come with sid-bench, then the others, and BP with settings last.
-    Of these, methods on several ranks come first. The one with the most results counts; of equals the one with the
-    fewest activation bytes on its largest cell, and then the one that comes first in the list of methods.
+    Where most methods of the page ran on several ranks, these come before those on one. The one with the most results
+    counts; of equals the one whose largest number of activation bytes is the smallest, and then the one that comes
+    first in the list of methods.
     """
     candidates = [method for method in methods if not method.is_baseline]
     if not candidates:
         return None
     kind = min(_KINDS.index(method.kind) for method in candidates)
     of_kind = [method for method in candidates if _KINDS.index(method.kind) == kind]
-    chosen = [method for method in of_kind if method.ranks > 1] or of_kind
+    is_on_ranks = 2 * sum(method.ranks > 1 for method in candidates) > len(candidates)
+    chosen = [method for method in of_kind if is_on_ranks and method.ranks > 1] or of_kind
     return min(chosen, key=lambda method: (-_results(methods[method]), _most_bytes(methods[method]), _place(method)))
 
 

@@ -12,7 +12,6 @@ from bench.analysis.inference.pairing import Entry
 from bench.analysis.inference.provider import Request
 from bench.analysis.inference.records import RecordProvider
 from bench.analysis.inference.statistic import STATISTICS
-from bench.store.record import Record
 
 # Differences up to it do not matter: the margins of the claims, in per cent and points.
 MARGINS = {"activation_bytes": 5.0, "total_bytes": 5.0, "step_time": 3.0, "accuracy_last": 0.5, "accuracy_chosen": 0.5}
@@ -23,17 +22,12 @@ class Page:
     """The records of a page.
 
     Attributes:
-        records: one of each id.
+        provider: finds comparisons in the records.
         frame: the rows of those that are ``ok`` (:func:`bench.analysis.frame.records_frame`).
     """
 
-    records: Sequence[Record]
+    provider: RecordProvider
     frame: pd.DataFrame
-
-    @cached_property
-    def provider(self) -> RecordProvider:
-        """Finds comparisons in the records."""
-        return RecordProvider(self.records)
 
     @cached_property
     def methods(self) -> dict[Method, list[Entry]]:
@@ -52,7 +46,7 @@ class Page:
     def part(self, rows: pd.DataFrame) -> "Page":
         """Return the page of the records in ``rows`` alone."""
         ids = set(rows["id"])
-        return Page([record for record in self.records if record.id in ids], rows)
+        return Page(RecordProvider(entry.record for entry in self.provider.entries if entry.record.id in ids), rows)
 
     def comparisons(self, statistic: str, first: Method, second: Method) -> list[Comparison]:
         """Return the comparison of two methods in each cell; one without a number if there is no cell."""
