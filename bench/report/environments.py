@@ -14,7 +14,7 @@ from bench.store.record import Record
 
 # Fields that the page shows elsewhere: the doctor's findings are those of a moment, commands are listed.
 _APART = ("doctor", "command")
-_MOST_ROWS = 50
+_MOST_COLUMNS = 8
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Environments:
 
     Attributes:
         common: by name, the fields that are equal in all records.
-        differing: a row per distinct environment, those with the most records first: the number of its machine, its
-            number of records, and the fields that are not in ``common``. Empty if there is one environment.
-        left_out: the number of environments without a row.
+        differing: a column per distinct environment, those with the most records first. Its rows are the number of the
+            machine, the number of records, and the fields that are not in ``common``. Empty for one environment.
+        left_out: the number of environments without a column.
         machines: the number of distinct machines, or configurations of a machine, that step times depend on.
         commands: the commands that made the records, each with its number of records, the most frequent first.
     """
@@ -42,8 +42,8 @@ def count_machines(records: Iterable[Record]) -> int:
     return len({machine_of(record) for record in records})
 
 
-def environments_of(records: Sequence[Record], most: int = _MOST_ROWS) -> Environments:
-    """Return the environments of the records, up to ``most`` of them as rows.
+def environments_of(records: Sequence[Record], most: int = _MOST_COLUMNS) -> Environments:
+    """Return the environments of the records, up to ``most`` of them as columns.
 
     Machines are numbered in the order in which they first appear. A field that some records lack is not common.
     """
@@ -57,15 +57,18 @@ def environments_of(records: Sequence[Record], most: int = _MOST_ROWS) -> Enviro
     names = list(dict.fromkeys(name for record in records for name in record.environment if name not in _APART))
     common = [name for name in names if _is_common(name, [fields for _, _, fields in found])]
     others = [name for name in names if name not in common]
-    rows = [
-        {"machine": number, "records": count}
-        | {_words(name): _text(fields[name]) if name in fields else ABSENT for name in others}
-        for number, count, fields in found[:most]
-    ]
+    columns = {"field": ["machine", "records", *map(_words, others)]} | {
+        f"environment {place}": [
+            str(number),
+            str(count),
+            *(_text(fields[name]) if name in fields else ABSENT for name in others),
+        ]
+        for place, (number, count, fields) in enumerate(found[:most], start=1)
+    }
     commands = Counter(str(record.environment["command"]) for record in records if record.environment.get("command"))
     return Environments(
         common={_words(name): _text(found[0][2][name]) for name in common},
-        differing=pd.DataFrame(rows if len(found) > 1 else []),
+        differing=pd.DataFrame(columns if len(found) > 1 else {}),
         left_out=max(0, len(found) - most),
         machines=len(machines),
         commands=commands.most_common(),

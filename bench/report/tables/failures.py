@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from bench.report.tables.cells import cell_columns, without_constant_columns
+from bench.analysis.panels import cell_titles
 from bench.report.tables.limit import Limited, limited
 
 
@@ -12,8 +12,14 @@ def failure_table(frame: pd.DataFrame) -> Limited:
 
 
 def _table(failed: pd.DataFrame) -> pd.DataFrame:
-    rows = [
-        {"status": row["status"], **cell_columns(row), "seed": row["seed"], "message": row["message"]}
-        for _, row in failed.iterrows()
-    ]
-    return without_constant_columns(pd.DataFrame(rows))
+    if failed.empty:
+        return failed
+    return pd.DataFrame(
+        {
+            "method": failed["series"],
+            "cell": [title.replace("\n", ", ") for title in cell_titles(failed)],
+            "seed": failed["seed"],
+            "status": failed["status"],
+            "message": failed["message"],
+        }
+    )

@@ -25,11 +25,12 @@ def records_of(*environments: dict[str, Any]) -> list[Record]:
 def test_what_all_records_share_is_told_once_and_what_differs_is_a_table() -> None:
     found = environments_of(records_of(BASE, BASE | {"commit": "def"}, BASE, BASE | {"cpu": "another"}))
     assert found.common == {"torch": "2.0"}
-    assert found.differing.to_dict("records") == [
-        {"machine": 1, "records": 2, "cpu": "a test's", "commit": "abc"},
-        {"machine": 1, "records": 1, "cpu": "a test's", "commit": "def"},
-        {"machine": 2, "records": 1, "cpu": "another", "commit": "abc"},
-    ]
+    assert found.differing.to_dict("list") == {
+        "field": ["machine", "records", "cpu", "commit"],
+        "environment 1": ["1", "2", "a test's", "abc"],
+        "environment 2": ["1", "1", "a test's", "def"],
+        "environment 3": ["2", "1", "another", "abc"],
+    }
     assert found.machines == 2
 
 
@@ -42,7 +43,7 @@ def test_one_environment_needs_no_table() -> None:
 def test_a_field_that_some_records_lack_is_not_common() -> None:
     found = environments_of(records_of(BASE, {"cpu": "a test's", "commit": "abc"}))
     assert "torch" not in found.common
-    assert found.differing["torch"].tolist() == ["2.0", "\u2013"]
+    assert found.differing.set_index("field").loc["torch"].tolist() == ["2.0", "\N{EN DASH}"]
 
 
 def test_findings_of_the_doctor_and_commands_are_no_environments() -> None:
@@ -52,9 +53,9 @@ def test_findings_of_the_doctor_and_commands_are_no_environments() -> None:
     assert found.commands == [("run b", 2), ("run a", 1)]
 
 
-def test_only_the_most_frequent_environments_have_rows() -> None:
+def test_only_the_most_frequent_environments_have_columns() -> None:
     found = environments_of(records_of(*(BASE | {"kernel": str(number // 2)} for number in range(7))), most=3)
-    assert found.differing["records"].tolist() == [2, 2, 2]
+    assert found.differing.set_index("field").loc["records"].tolist() == ["2", "2", "2"]
     assert found.left_out == 1
 
 
@@ -66,10 +67,13 @@ FIELDS = st.dictionaries(st.sampled_from(["cpu", "commit", "kernel", "threads"])
 def test_every_field_is_common_or_a_column(environments: list[dict[str, int]]) -> None:
     found = environments_of(records_of(*environments))
     names = {name for fields in environments for name in fields}
-    assert set(found.common) | (set(found.differing.columns) - {"machine", "records"}) == names
-    assert not set(found.common) & set(found.differing.columns)
-    if not found.differing.empty:
-        assert found.differing["records"].sum() == len(environments)
+    if found.differing.empty:
+        assert set(found.common) == names
+        return
+    differing = found.differing.set_index("field")
+    assert set(found.common) | set(differing.index) == names | {"machine", "records"}
+    assert not set(found.common) & set(differing.index)
+    assert sum(map(int, differing.loc["records"])) == len(environments)
 
 
 def test_the_page_escapes_what_environments_say(tmp_path: Path) -> None:

@@ -200,8 +200,8 @@ def test_the_page_shows_numbers_bars_verdicts_and_what_is_absent(tmp_path: Path)
     streamed = re.findall(r"<t[hd].*?</t[hd]>", rows["sid-streamed"], re.DOTALL)
     assert f'<a href="#cell={records[1].id}">sid-streamed</a>' in streamed[0]
     assert 'data-value="0.5" title="1,048,576 bytes"' in streamed[1]
-    assert "<b>0.500</b> <small>1.00 MiB</small>" in streamed[1]
-    assert "<b>0.90</b> <small>[0.85, 0.95], 1 process</small>" in streamed[3]
+    assert "<strong>0.500</strong> <small>1.00 MiB</small>" in streamed[1]
+    assert "<strong>0.90</strong> <small>[0.85, 0.95], 1 process</small>" in streamed[3]
     assert 'class="whisker"' in streamed[3]
     assert streamed[-1] == '<td class="number absent">\N{EN DASH}</td>'
     assert '<span class="badge" data-verdict="better">better</span>' in rows["deep-supervision"]
