@@ -50,8 +50,8 @@ _SCRIPTS = (
     "cells.js",
     "start.js",
 )
-# Types and descriptions, which the page leaves out.
-_COMMENT = re.compile(r"^ */\*\*(?:(?!\*/).)*\*/\n|/\*\* @(?:(?!\*/).)*\*/ ?", re.DOTALL | re.MULTILINE)
+# What the page leaves out of the scripts: types, descriptions and indentation.
+_LEFT_OUT = re.compile(r"^ */\*\*(?:(?!\*/).)*\*/\n|/\*\* @(?:(?!\*/).)*\*/ ?|^ +", re.DOTALL | re.MULTILINE)
 _DARK = "/* colours of drawings */"  # stands in page.css, where the values for a dark page belong
 
 
@@ -79,7 +79,7 @@ def render(template: str, **context: Any) -> str:
         "packed": pack,
     }
     add_terms(environment)
-    script = _COMMENT.sub("", _joined("script", _SCRIPTS))
+    script = _LEFT_OUT.sub("", _joined("script", _SCRIPTS))
     environment.globals |= {
         "style": Markup(_joined("style", _STYLES)),  # noqa: S704
         "script": Markup(script),  # noqa: S704

@@ -53,7 +53,7 @@ def ranks_figure(frame: pd.DataFrame, look: Look) -> Figure | None:
     shown = [_in_order(cell) for cell in cells[:MOST_VIEWS]]
     titles = [cell["title"].iloc[0] for cell in shown]
     return Figure(
-        "ranks",
+        "step-time-on-ranks",
         "Step time on several ranks relative to one rank",
         "cell",
         _CAPTION + left_out_text(len(cells) - len(shown), "cell"),

@@ -6,14 +6,14 @@
 function startChoices(root) {
   for (const found of all(root, "table[data-choices]")) {
     const table = /** @type {HTMLTableElement} */ (found);
-    const headers = [...(table.tHead?.rows[0]?.cells ?? [])].map((header) => header.dataset.name ?? textOf(header));
+    const headers = [...(table.tHead?.rows[0]?.cells ?? [])].map((header) => header.dataset.name ?? textOfCell(header));
     for (const name of (table.dataset.choices ?? "").split(" ")) addChoices(table, name, headers.indexOf(name));
     onState(() => showChosen(table, headers));
   }
 }
 
 /** @param {HTMLElement | undefined} cell */
-function textOf(cell) {
+function textOfCell(cell) {
   return (cell?.textContent ?? "").trim();
 }
 
@@ -40,7 +40,7 @@ function chosenIn(table, name) {
  * @param {number} place of the column.
  */
 function addChoices(table, name, place) {
-  const values = [...new Set([...table.tBodies].flatMap((body) => [...body.rows].map((row) => textOf(row.cells[place]))))];
+  const values = [...new Set([...table.tBodies].flatMap((body) => [...body.rows].map((row) => textOfCell(row.cells[place]))))];
   if (values.length < 2) return;
   const group = element("div", { class: "filter", role: "group", "aria-label": `Show rows by ${name}` }, `${name}: `);
   for (const value of values) {
@@ -62,7 +62,7 @@ function addChoices(table, name, place) {
 function showChosen(table, headers) {
   const wanted = (table.dataset.choices ?? "").split(" ").map((name) => ({ place: headers.indexOf(name), chosen: chosenIn(table, name) }));
   for (const row of [...table.tBodies].flatMap((body) => [...body.rows])) {
-    const isShown = wanted.every(({ place, chosen }) => !chosen.length || chosen.includes(textOf(row.cells[place])));
+    const isShown = wanted.every(({ place, chosen }) => !chosen.length || chosen.includes(textOfCell(row.cells[place])));
     row.classList.toggle("left-out", !isShown);
   }
 }
