@@ -18,7 +18,7 @@ from bench.report.figures.figure import Figure, View
 from bench.report.figures.labels import Label, label_points, shortened
 from bench.report.figures.points import draw_interval, draw_mark
 from bench.report.figures.style import BAND, GREY, Look
-from bench.report.figures.words import counted, finding, left_out_text, one_line, percent, times, view_names
+from bench.report.figures.words import counted, finding, one_line, percent, times, view_names
 from bench.report.tables.text import processes_text
 
 MOST_VIEWS = 12
@@ -40,7 +40,7 @@ def tradeoff_figure(frame: pd.DataFrame, look: Look) -> Figure | None:
         look: of its series.
     """
     rows = with_front(frame)
-    rows = rows[rows[_NUMBERS].gt(0).all(axis=1)] if set(_NUMBERS) <= set(rows.columns) else rows.iloc[0:0]
+    rows = rows[rows[_NUMBERS].gt(0).all(axis=1)] if set(_NUMBERS) <= set(rows) else rows.iloc[0:0]
     if rows.empty:
         return None
     rows = rows.assign(title=[one_line(title) for title in cell_titles(rows)])
@@ -48,20 +48,19 @@ def tradeoff_figure(frame: pd.DataFrame, look: Look) -> Figure | None:
     shown = [_in_order(cell) for cell in cells[:MOST_VIEWS]]
     titles = [cell["title"].iloc[0] for cell in shown]
     names = view_names(titles)
+    left_out = f" {counted(len(cells) - MOST_VIEWS, 'cell')} with fewer methods, or smaller, not drawn."
     return Figure(
-        "memory-against-time",
+        "tradeoff",
         "Activation memory against step time, both relative to BP",
         "cell",
-        _CAPTION + left_out_text(len(cells) - len(shown), "cell"),
+        _CAPTION + (left_out if len(cells) > MOST_VIEWS else ""),
         tuple(_view(name, title, cell, look) for name, title, cell in zip(names, titles, shown, strict=True)),
     )
 
 
 def _in_order(cell: pd.DataFrame) -> pd.DataFrame:
     order = ordered_series(cell)
-    cell = cell.sort_values("series", key=lambda names: names.map(order.index), kind="stable").reset_index(drop=True)
-    low, high = (cell["latency.ratio_ci95"].str[end].astype(float) for end in (0, 1))
-    return cell.assign(low=low, high=high, is_noisy=cell["latency.noisy_because"].notna())
+    return cell.sort_values("series", key=lambda names: names.map(order.index), kind="stable").reset_index(drop=True)
 
 
 def _view(name: str, title: str, cell: pd.DataFrame, look: Look) -> View:
@@ -70,14 +69,15 @@ def _view(name: str, title: str, cell: pd.DataFrame, look: Look) -> View:
 
 
 def _data(cell: pd.DataFrame, title: str) -> pd.DataFrame:
+    low, high = zip(*cell["latency.ratio_ci95"], strict=True)
     return pd.DataFrame(
         {
             "method": cell["series"],
             "peak activation bytes": cell["memory.peak_activation_bytes"].map("{:,.0f}".format),
             "activations / BP": cell["memory.activation_ratio"].map("{:.4g}".format),
             "time / BP": cell["latency.ratio_to_bp"].map("{:.4g}".format),
-            "95 % from": cell["low"].map("{:.4g}".format),
-            "95 % to": cell["high"].map("{:.4g}".format),
+            "95 % from": [f"{end:.4g}" for end in low],
+            "95 % to": [f"{end:.4g}" for end in high],
             "over": cell["latency.blocks_by_process"].map(len).map(processes_text),
             "Pareto front": cell["front"],
             "cell": title,
@@ -90,25 +90,26 @@ def _finding(cell: pd.DataFrame) -> str:
     others = cell[~cell["is_baseline"]]
     if others.empty:
         return "No method besides BP was measured on this cell."
-    quiet = others[~others["is_noisy"]]
+    quiet = others[others["latency.noisy_because"].isna()]
     if quiet.empty:
-        return finding(f"{_need(_least(others))}; the times of this cell are noisy and decide nothing.")
+        least = others.loc[others["memory.activation_ratio"].idxmin()]
+        return finding(f"{_need(least)}; the times of this cell are noisy and decide nothing.")
     is_smaller = quiet["memory.activation_ratio"] < 1
-    is_better = is_smaller & (quiet["high"] < 1)
-    is_near = is_smaller & (quiet["low"] <= 1) & (quiet["high"] >= 1)
-    better, near = int(is_better.sum()), int(is_near.sum())
-    best = _least(quiet[is_better | is_near] if better + near else quiet)
-    interval = f"[{times(best['low'])}, {times(best['high'])}]"
-    same = f"; {near} {'needs' if near == 1 else 'need'} fewer bytes in about the same time" if near else ""
+    is_better = is_smaller & (quiet["latency.ratio_ci95"].str[1] < 1)
+    is_near = is_smaller & ~is_better & (quiet["latency.ratio_ci95"].str[0] <= 1)
+    candidates = quiet[is_better | is_near] if (is_better | is_near).any() else quiet
+    best = candidates.loc[candidates["memory.activation_ratio"].idxmin()]
+    low, high = best["latency.ratio_ci95"]
+    time = f"{times(best['latency.ratio_to_bp'])} [{times(low)}, {times(high)}] of its time"
+    verb = "are" if is_better.sum() > 1 else "is"
+    near = int(is_near.sum())
     return finding(
-        f"{_need(best)} in {times(best['latency.ratio_to_bp'])} {interval} of its time.",
-        f"{counted(better, 'method').capitalize()} {'are' if better > 1 else 'is'} better in both than BP{same}.",
+        f"{_need(best)} in {time}.",
+        f"{counted(int(is_better.sum()), 'method').capitalize()} {verb} better in both than BP"
+        + (
+            f", and {near} more {'needs' if near == 1 else 'need'} fewer bytes in about the same time." if near else "."
+        ),
     )
-
-
-def _least(rows: pd.DataFrame) -> pd.Series:
-    """Return the row with the fewest activation bytes, of equals the fastest."""
-    return rows.sort_values(_NUMBERS).iloc[0]
 
 
 def _need(row: pd.Series) -> str:
@@ -118,7 +119,8 @@ def _need(row: pd.Series) -> str:
 def _draw(canvas: Canvas, cell: pd.DataFrame, look: Look) -> MatplotlibFigure:
     figure = canvas.figure(4.6 if canvas.kind == "wide" else 3.6)
     axes = figure.subplots()
-    every_time = [1.0, *cell.loc[cell["low"] > 0, "low"], *cell["high"], *cell["latency.ratio_to_bp"]]
+    ends = [end for interval in cell["latency.ratio_ci95"] for end in interval if end > 0]
+    every_time = [1.0, *ends, *cell["latency.ratio_to_bp"]]
     sizes = [1.0, *cell["memory.activation_ratio"]]
     most = 7 if canvas.kind == "wide" else 5
     use_log(axes.xaxis, min(every_time), max(every_time), most=most)
@@ -131,9 +133,9 @@ def _draw(canvas: Canvas, cell: pd.DataFrame, look: Look) -> MatplotlibFigure:
     intervals = []
     for index, row in enumerate(cell.to_dict("records")):
         series, size = row["series"], row["memory.activation_ratio"]
-        low, high = (max(row[end], axes.get_xlim()[0]) for end in ("low", "high"))
+        low, high = (max(end, axes.get_xlim()[0]) for end in row["latency.ratio_ci95"])
         draw_interval(axes, series, (low, high), (size, size), look)
-        draw_mark(axes, index, series, row["latency.ratio_to_bp"], size, look, is_open=row["is_noisy"])
+        draw_mark(axes, index, series, row["latency.ratio_to_bp"], size, look, is_open=_is_noisy(row))
         intervals.append(Bbox.from_extents(low, 0.99 * size, high, 1.01 * size))
     label_points(axes, _labels(cell, look), intervals)
     return figure
@@ -144,11 +146,16 @@ def _labels(cell: pd.DataFrame, look: Look) -> list[Label]:
     return [Label(series, series, (x, y), look.text_colours[series]) for series, x, y in points]
 
 
+def _is_noisy(row: object) -> bool:
+    return bool(pd.notna(row["latency.noisy_because"]))  # type: ignore[index]
+
+
 def _draw_front(axes: Axes, cell: pd.DataFrame) -> None:
-    quiet = cell[~cell["is_noisy"]]
+    quiet = cell[cell["latency.noisy_because"].isna()]
     if quiet.empty:
         return
-    band = front_band(list(zip(quiet["memory.activation_ratio"], quiet["low"], quiet["high"], strict=True)))
+    low, high = zip(*quiet["latency.ratio_ci95"], strict=True)
+    band = front_band(list(zip(quiet["memory.activation_ratio"], low, high, strict=True)))
     right, top = axes.get_xlim()[1], axes.get_ylim()[1]
     xs = [max(time, axes.get_xlim()[0]) for time in band.times] + [right]
     axes.fill_between(xs, _closed(band.least, top), _closed(band.most, top), step="post", color=BAND, lw=0, zorder=0.5)
