@@ -8,6 +8,7 @@ are labelled with numbers, and a key under the drawing lists the names.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -45,6 +46,7 @@ _RADII = (
 _ANGLES = tuple(math.radians(degrees) for degrees in (0, 180, 45, -45, 90, -90, 135, -135, 20, -20, 70, -70, 160, -160))
 _MOST_TRIES = 3  # to place names beside points, in a figure that gets higher
 _GROWTH = 0.5  # inches
+Rule = Literal["all", "no lines", "anything"]
 _LEADER_FROM = 0.15  # inches between a mark and its label from which on a line joins them
 
 
@@ -125,11 +127,14 @@ def label_points(axes: Axes, labels: Sequence[Label], avoid: Sequence[Bbox] = ()
     texts = _texts(figure, labels, _names(labels))
     are_too_wide = _widest(figure, texts) > _WIDEST_BESIDE * _size(figure)[0]
     for _ in range(0 if are_too_wide else _MOST_TRIES):
-        if _place_beside(figure, axes, labels, texts, avoid):
+        if _place_beside(figure, axes, labels, texts, avoid, "all"):
             return
         _grow(figure, _GROWTH)
     _use_numbers(figure, labels, texts)
-    while not _place_beside(figure, axes, labels, texts, avoid):
+    rules: list[Rule] = ["all", "all", "no lines", "no lines", "no lines", "anything"]
+    for rule in rules:
+        if _place_beside(figure, axes, labels, texts, avoid, rule):
+            return
         _grow(figure, _GROWTH)
 
 
@@ -155,9 +160,18 @@ def moved_apart(wanted: Sequence[float], gap: float, low: float, high: float) ->
 
 
 def _place_beside(
-    figure: MatplotlibFigure, axes: Axes, labels: Sequence[Label], texts: Sequence[Text], avoid: Sequence[Bbox]
+    figure: MatplotlibFigure,
+    axes: Axes,
+    labels: Sequence[Label],
+    texts: Sequence[Text],
+    avoid: Sequence[Bbox],
+    rule: Rule,
 ) -> bool:
-    """Place every text beside its point; return whether there was room."""
+    """Place every text beside its point; return whether there was room.
+
+    Under the rule ``all``, no text is upon another, upon a mark or a box to ``avoid``, and no line from a mark to its
+    text crosses a text. ``no lines`` allows lines to cross, and ``anything`` allows all: there is always room.
+    """
     lay_out(figure)
     dpi, inside = figure.dpi, axes.get_window_extent()
     marks = [_in_pixels(axes, label) for label in labels]
@@ -168,7 +182,7 @@ def _place_beside(
     found: list[tuple[float, float]] = []
     for index in range(len(labels)):
         size = _extent(figure, texts[index])
-        place = _free_place(marks[index], (size.width, size.height), half, taken, covered, inside, dpi)
+        place = _free_place(marks[index], (size.width, size.height), half, taken, covered, inside, dpi, rule)
         if place is None:
             return False
         box, start, end = place
@@ -176,7 +190,7 @@ def _place_beside(
         taken.append(box.padded(0.04 * dpi, 0))
         if math.dist(start, end) > _LEADER_FROM * dpi:
             leaders.append((index, start, end))
-            taken += _along(start, end)
+            taken += _along(start, end) if rule == "all" else []
     for text, (left, middle) in zip(texts, found, strict=True):
         _place(figure, text, left, middle)
     for index, start, end in leaders:
@@ -193,6 +207,7 @@ def _free_place(
     covered: Sequence[Bbox],
     inside: Bbox,
     dpi: float,
+    rule: Rule,
 ) -> tuple[Bbox, tuple[float, float], tuple[float, float]] | None:
     """Return the nearest free box beside ``mark``, and the ends of a line from the mark to it; None without one.
 
@@ -212,7 +227,9 @@ def _free_place(
             if not (inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1):
                 continue
             start = (mark[0] + across * half, mark[1] + up * half)
-            line = _along(start, end) if radius > _LEADER_FROM else []
+            if rule == "anything":
+                return box, start, end
+            line = _along(start, end) if radius > _LEADER_FROM and rule == "all" else []
             is_free = not any(_overlap(box, other) for other in (*taken, *covered))
             if is_free and not any(_overlap(one, other) for one in line for other in apart):
                 return box, start, end
