@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from drawings import check_figure
+from drawn_views import check_figures
 from record_builder import make_record
 
 from bench.analysis.accuracies import accuracy_rows, by_module, drawn_epochs, over_seeds
@@ -34,7 +34,7 @@ def drawn(draw: Any, records: list[Record]) -> Any:
 def figure_of(draw: Any, records: list[Record]) -> Figure:
     figure = drawn(draw, records)
     assert isinstance(figure, Figure)
-    check_figure(figure)
+    check_figures([figure])
     return figure
 
 
@@ -142,8 +142,7 @@ def test_at_most_twelve_epochs_are_chosen_including_the_first_and_the_last(epoch
 
 def by_module_of(records: list[Record]) -> list[Figure]:
     figures = drawn(draw_by_module, records)
-    for figure in figures:
-        check_figure(figure)
+    check_figures(figures)
     return list(figures)
 
 
@@ -241,8 +240,7 @@ def test_records_without_details_have_neither() -> None:
 def test_plain_bp_and_bp_on_all_modules_look_different() -> None:
     records = [trained(curve[-1], curve, modules=modules) for curve, modules in ((FALLING, 4), (RISING, 1))]
     figures = draw_accuracies(records_frame(records))
-    for figure in figures:
-        check_figure(figure)
+    check_figures(figures)
     view = next(figure for figure in figures if figure.name == "accuracy-by-epoch").views[0]
     assert set(view.data["method"]) == {"bp", "bp, 1 module"}
     assert "bp falls from 90.0 to 60.0 % after epoch 2" in view.finding
