@@ -261,3 +261,18 @@ def test_growth_with_depth_is_computed_per_width() -> None:
     table = growth_table(records_frame(records))
     assert list(table["width"]) == [8, 16]
     assert list(table["growth"]) == ["2.000", "2.000"]
+
+
+@pytest.mark.parametrize("name", [r"a$\foo$b $x_1$", "50 % {} _^ a <b> & 'c'"])
+def test_any_name_of_a_data_set_is_a_choice(name: str) -> None:
+    (view,) = figure_of(
+        draw_against_noise, [trained(0.9, dataset=f"image-folder:{name}", noise_rate=rate) for rate in (0.0, 0.4)]
+    ).views
+    assert f"image-folder:{name}" in view.choice
+
+
+@pytest.mark.parametrize("accuracy", [5 / 9, 1 / 3, 0.1])
+def test_seeds_with_equal_accuracies_have_no_range(accuracy: float) -> None:
+    records = [trained(accuracy, noise_rate=rate, seed=seed) for rate in (0.0, 0.4) for seed in range(3)]
+    (view,) = figure_of(draw_against_noise, records).views
+    assert set(view.data["lowest seed"]) == set(view.data["highest seed"]) == {f"{100 * accuracy:.1f}"}
