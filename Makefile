@@ -12,11 +12,13 @@ test: .venv/installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal --ignore tests/benchmarks
 	$(BIN)/python -m pytest tests/benchmarks
 
-lint: .venv/installed-dev
+lint: .venv/installed-dev node_modules/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	node_modules/.bin/tsc
+	node_modules/.bin/eslint bench/report/script
 
 # The stamps are written last, so an installation that was cut short is taken up again.
 .venv/bin/python:
@@ -30,6 +32,12 @@ lint: .venv/installed-dev
 .venv/installed-dev: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[dev]'
 	touch .venv/installed $@
+
+node_modules/installed: package.json package-lock.json
+	@command -v npm >/dev/null || { \
+		echo "make lint checks the report's script with tsc and eslint, which npm installs: install Node.js 18 or newer, with npm" >&2; exit 1; }
+	npm ci --no-audit --no-fund
+	touch $@
 
 clean-venv:
 	rm -rf .venv

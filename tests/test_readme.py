@@ -135,7 +135,10 @@ def test_the_terminal_shows_the_method_of_every_row(tmp_path: Path) -> None:
     file = ROOT / "results" / "reference" / "default.jsonl"
     command = [sys.executable, "-m", "bench", "report", str(file), "--out", str(tmp_path / "page.html")]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-    costs, accuracies = shown.split("accuracy", 1)
+    answers, table, rest = shown.partition("cascade-conv: ")
+    for question in ("Does SID need less memory?", "Is SID faster?", "Is SID as accurate?"):
+        assert re.search(rf"^{re.escape(question)} (better|worse|equivalent|undecided) \(", answers, flags=re.MULTILINE)
+    costs, accuracies = (table + rest).split("accuracy", 1)
     for part, methods in (
         (costs, ("sid-vectorised", "bp recompute modules")),
         (accuracies, ("deep-supervision", "bp")),

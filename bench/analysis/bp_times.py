@@ -4,7 +4,7 @@ A group holds the records that are compared with one BP: equal cells but for wha
 timed the whole group, its records share BP's times; records that were timed apart have BP's times each.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -45,6 +45,26 @@ class Disagreement:
         return f"{self.group}: BP's own step time differs by a factor of {factor:.2f} between records: {times}."
 
 
+@dataclass(frozen=True)
+class TimedBP:
+    """BP's own step time in the processes of one group.
+
+    Attributes:
+        group: the name of the group.
+        processes: in order, the methods beside which BP was timed in a process, and the median of its step, seconds.
+        usual_seconds: the median over processes.
+    """
+
+    group: str
+    processes: tuple[tuple[str, float], ...]
+    usual_seconds: float
+
+    @property
+    def factors(self) -> tuple[float, ...]:
+        """The time of each process over the usual one."""
+        return tuple(seconds / self.usual_seconds for _, seconds in self.processes)
+
+
 @dataclass
 class _Timed:
     """BP's times by process, and the methods whose records hold them."""
@@ -65,28 +85,43 @@ class _Timed:
         return float(np.median([np.median(process) for process in self.processes]))
 
 
-def drift_of_bp(records: Iterable[Record]) -> list[Drift]:
-    """Return the rounds and processes in which BP's own step took another time than usual in its group.
+@dataclass(frozen=True)
+class TimesOfBP:
+    """BP's own step times in some records; those that records share count once."""
 
-    Records that share BP's times count once.
-    """
-    return find_drift(
-        {
-            group if len(apart) == 1 else f"{group}, with {timed.name}": timed.processes
-            for group, apart in _by_group(records).items()
-            for timed in apart
-        }
-    )
+    _groups: Mapping[str, Sequence[_Timed]]
+
+    def drift(self) -> list[Drift]:
+        """Return the rounds and processes in which BP's own step took another time than usual in its group."""
+        return find_drift(
+            {
+                group if len(apart) == 1 else f"{group}, with {timed.name}": timed.processes
+                for group, apart in self._groups.items()
+                for timed in apart
+            }
+        )
+
+    def disagreements(self) -> list[Disagreement]:
+        """Return the groups whose records differ in BP's own step time by 5 % or more; records that share it agree."""
+        found = []
+        for group, apart in self._groups.items():
+            seconds = sorted(((timed.name, timed.usual_seconds) for timed in apart), key=lambda item: item[1])
+            if seconds[-1][1] >= AGREEMENT * seconds[0][1]:
+                found.append(Disagreement(group, tuple(seconds)))
+        return found
+
+    def by_process(self) -> list[TimedBP]:
+        """Return BP's own step time by group and process."""
+        found = []
+        for group, apart in self._groups.items():
+            processes = tuple((timed.name, float(np.median(process))) for timed in apart for process in timed.processes)
+            found.append(TimedBP(group, processes, float(np.median([seconds for _, seconds in processes]))))
+        return found
 
 
-def disagreements_on_bp(records: Iterable[Record]) -> list[Disagreement]:
-    """Return the groups whose records differ in BP's own step time by 5 % or more; records that share it agree."""
-    found = []
-    for group, apart in _by_group(records).items():
-        seconds = sorted(((timed.name, timed.usual_seconds) for timed in apart), key=lambda item: item[1])
-        if seconds[-1][1] >= AGREEMENT * seconds[0][1]:
-            found.append(Disagreement(group, tuple(seconds)))
-    return found
+def times_of_bp(records: Iterable[Record]) -> TimesOfBP:
+    """Return BP's own step times in ``records``."""
+    return TimesOfBP(_by_group(records))
 
 
 def _by_group(records: Iterable[Record]) -> dict[str, list[_Timed]]:

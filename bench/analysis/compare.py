@@ -8,6 +8,8 @@ comparisons of one quantity are corrected together (Holm), so the probability th
 worse in any cell is at most 5 % for each quantity.
 """
 
+import json
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -35,6 +37,8 @@ QUANTITIES = (
 )
 STATUS = "status"
 
+_MOST_NAMED = 4  # differences of machines in a note
+
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -57,6 +61,23 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
+class Amount:
+    """How much a quantity changed.
+
+    Attributes:
+        value: the second set compared with the first, in ``unit``.
+        low: the lower end of the interval; None if there is none. Exact numbers have both ends at the value.
+        high: the upper end; None likewise.
+        unit: ``%`` of the first set's, or ``percentage points``.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    unit: str
+
+
+@dataclass(frozen=True)
 class Change:
     """One quantity of one cell in both sets.
 
@@ -69,6 +90,7 @@ class Change:
         effect: the second set minus or over the first, with its interval.
         sample: what that rests on.
         text: the same as a sentence, or why there is none.
+        amount: the same as numbers; None where nothing can be compared.
     """
 
     cell: str
@@ -77,6 +99,7 @@ class Change:
     effect: str
     sample: str
     text: str
+    amount: Amount | None = None
 
 
 @dataclass(frozen=True)
@@ -217,10 +240,21 @@ def _change(judged: Judged, quantity: str) -> Change:
         word = "not measured"
     elif judged.verdict in ("better", "worse") and abs(comparison.gain or 0) > margin:
         word = "better" if judged.verdict == "better" else "worse"
-    text = sentence(judged)
-    if isinstance(comparison.outcome, Exact):
-        return Change(comparison.cell, quantity, word, _bytes(comparison.outcome), sample(judged), text)
-    return Change(comparison.cell, quantity, word, effect(judged), sample(judged), text)
+    shown = _bytes(comparison.outcome) if isinstance(comparison.outcome, Exact) else effect(judged)
+    return Change(comparison.cell, quantity, word, shown, sample(judged), sentence(judged), _amount(judged))
+
+
+def _amount(judged: Judged) -> Amount | None:
+    outcome, statistic = judged.comparison.outcome, judged.comparison.statistic
+    if isinstance(outcome, NotMeasured):
+        return None
+    if isinstance(outcome, Exact):
+        ends: Sequence[float | None] = [outcome.log_ratio] * 3
+    else:
+        ends = [outcome.value, *(judged.interval or (None, None))]
+    is_ratio = statistic.scale == "ratio"
+    value, low, high = (None if end is None else 100 * (math.expm1(end) if is_ratio else end) for end in ends)
+    return None if value is None else Amount(value, low, high, statistic.unit)
 
 
 def _bytes(exact: Exact) -> str:
@@ -247,13 +281,30 @@ def _statuses(sides: Sequence[Sequence[Entry]], by: str | None) -> list[Change]:
     return changes
 
 
+def _differences(first: Sequence[str], second: Sequence[str]) -> str:
+    """Return the parts of the environment in which the machines of both sets differ, with the values of each set."""
+    sets = [[json.loads(machine) for machine in machines] for machines in (first, second)]
+    found = []
+    for name in dict.fromkeys(name for machines in sets for machine in machines for name in machine):
+        values = [sorted({_value_text(machine.get(name)) for machine in machines}) for machines in sets]
+        if values[0] != values[1]:
+            first_value, second_value = map(" or ".join, values)
+            found.append(f"{name.replace('_', ' ')}: {first_value} in the first, {second_value} in the second")
+    more = f"; and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    return "; ".join(found[:_MOST_NAMED]) + more
+
+
+def _value_text(value: object) -> str:
+    return "unknown" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
 def _notes(sides: Sequence[Sequence[Entry]]) -> list[str]:
-    machines = [{machine_of(entry.record) for entry in side} for side in sides]
+    machines = [sorted({machine_of(entry.record) for entry in side}) for side in sides]
     notes = []
     if machines[0] != machines[1]:
         notes.append(
-            "The two come from different machines or configurations of one. Times are compared as ratios to what was "
-            "timed beside them, which may differ between machines, too."
+            f"The two come from different machines or configurations of one ({_differences(*machines)}). Times are "
+            "compared as ratios to what was timed beside them, which may differ between machines, too."
         )
     commits = [sorted({str(entry.record.environment.get("commit")) for entry in side}) for side in sides]
     for name, found in zip(("first", "second"), commits, strict=True):

@@ -1,6 +1,8 @@
 """Records as a tidy pandas table, each row paired with BP's record of the same cell."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -86,18 +88,14 @@ def _row(record: Record) -> dict[str, Any]:
     row["pixels"] = 0 if record.data is None else prod(record.data.shape)
     row["fingerprint"] = None if record.data is None else record.data.fingerprint
     row["test_images"] = float("nan") if record.data is None else record.data.test_samples
-    paired = {name: value for name, value in values.items() if name not in unpaired()}
-    row["configuration"] = _text_of(paired, _VARIED)
-    of_step = {name: value for name, value in paired.items() if name not in axes() or _is_of_step(axes()[name])}
-    row["step"] = _text_of(of_step)
-    row["task"] = _text_of(of_step, _VARIED_BY_BASELINES)
-    row["step_text"] = ", ".join(words_of(values, of_step.keys() - _NAMED, of_step))
-    of_training = set(bearing_on(["accuracy"])) & paired.keys() - of_step.keys() - set(_VARIED)
-    row["training_text"] = ", ".join(words_of(values, of_training, of_training))
+    names = _names_of(frozenset(values))
+    texts = {name: repr((name, value)) for name, value in values.items()}
+    for column, sorted_names in names.keys.items():
+        row[column] = f"[{', '.join([texts[name] for name in sorted_names])}]"
+    row["step_text"] = ", ".join(words_of(values, names.of_step - _NAMED, names.of_step))
+    row["training_text"] = ", ".join(words_of(values | _samples(record), names.of_training, names.of_training))
     row["ranks"] = row.get("ranks", 1) if record.ranks is None else len(record.ranks.modules)
     row |= {"trace": record.trace, "rank_results": record.ranks}
-    row["pair"] = _text_of(paired)
-    row["group"] = _text_of(paired, ("seed",))
     for part in ("memory", "latency", "accuracy", "inference"):
         measured = getattr(record, part)
         row[f"has_{part}"] = measured is not None
@@ -117,14 +115,47 @@ def _row(record: Record) -> dict[str, Any]:
     return row
 
 
+@dataclass(frozen=True)
+class _Names:
+    """Which axes make which columns.
+
+    Attributes:
+        keys: for each column whose text is equal for equal values of some axes, their names in rising order.
+        of_step: axes on whose other values a training step is another computation, apart from numbers in it.
+        of_training: the other axes of a configuration.
+    """
+
+    keys: Mapping[str, tuple[str, ...]]
+    of_step: frozenset[str]
+    of_training: frozenset[str]
+
+
+@cache
+def _names_of(held: frozenset[str]) -> _Names:
+    """Return the axes of each column for a cell that holds values of the axes ``held``."""
+    paired = held.difference(unpaired())
+    of_step = frozenset(name for name in paired if name not in axes() or _is_of_step(axes()[name]))
+    keys = {
+        "configuration": paired.difference(_VARIED),
+        "step": of_step,
+        "task": of_step.difference(_VARIED_BY_BASELINES),
+        "pair": paired,
+        "group": paired - {"seed"},
+    }
+    of_training = paired.intersection(bearing_on(["accuracy"])) - of_step.union(_VARIED)
+    return _Names({column: tuple(sorted(names)) for column, names in keys.items()}, of_step, of_training)
+
+
+def _samples(record: Record) -> dict[str, int]:
+    """Return ``train_samples`` as the images that there were, where the cell asks for more of them."""
+    asked, data = record.cell.train_samples, record.data
+    if asked is None or data is None:
+        return {}
+    return {"train_samples": min(asked, data.train_samples + data.validation_samples)}
+
+
 def _is_of_step(axis: Axis) -> bool:
-    """Return whether a training step on another value of ``axis`` is another computation, apart from numbers in it."""
     return "memory" in axis.bears_on or axis.panel
-
-
-def _text_of(values: dict[str, Any], without: Iterable[str] = ()) -> str:
-    """Return ``values`` as a text that is equal for equal values; the names in ``without`` are left out."""
-    return repr(sorted((name, value) for name, value in values.items() if name not in without))
 
 
 def layout(network: str) -> str:

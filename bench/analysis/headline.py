@@ -1,5 +1,6 @@
 """The cells that represent a network in the summary: its largest, the one with the most accuracies, and baselines."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -49,6 +50,18 @@ class SummaryCell:
         training = "" if self.accuracies.empty else str(self.accuracies.iloc[0]["training_text"])
         return ", ".join(filter(None, [data_text(self.first), str(self.first["step_text"]), training]))
 
+    @property
+    def accuracies_of_one_kind(self) -> pd.DataFrame:
+        """The accuracies without noise, and those with the kind of noise that has the highest rate."""
+        noisy = self.accuracies[self.accuracies["noise_kind"] != "none"].sort_values("noise_rate", kind="stable")
+        return self.accuracies[self.accuracies["noise_kind"].isin(["none", *noisy["noise_kind"].tail(1)])]
+
+
+def noise_rates(cells: Iterable[SummaryCell]) -> list[float]:
+    """Return the rates of label noise at which accuracies are told: the lowest and the highest of each cell."""
+    rates = (cell.accuracies_of_one_kind["noise_rate"] for cell in cells)
+    return sorted({float(end) for own in rates if not own.empty for end in (own.min(), own.max())})
+
 
 def headline_costs(part: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the largest configuration in ``part`` for which BP has memory or latency; possibly empty."""
@@ -82,7 +95,7 @@ def summary_cells(part: pd.DataFrame) -> list[SummaryCell]:
 
 def _trained_cells(part: pd.DataFrame) -> list[SummaryCell]:
     """Return the cell with the most accuracies, and BP's strongest runs beside it."""
-    main = _most_measured(part)
+    main = most_measured(part)
     if main.empty:
         return []
     first = main.iloc[0]
@@ -133,7 +146,7 @@ def _cell_of(
         baseline: BP's accuracies; those on the same cell if left out or empty.
     """
     if accuracies is None:
-        accuracies = _most_measured(part)
+        accuracies = most_measured(part)
     else:
         part = part[part["step"] == accuracies.iloc[0]["step"]]
     costs = headline_costs(part)
@@ -155,13 +168,17 @@ def _of_largest_pair(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the largest configuration; possibly empty."""
     if rows.empty:
         return rows
-    ascending = [key not in ("cut", "compile") for key in _COST_KEYS]
-    largest = rows.sort_values(_COST_KEYS, ascending=ascending).iloc[-1]
-    of_pair: pd.DataFrame = rows[rows["pair"] == largest["pair"]]
+    of_pair: pd.DataFrame = rows[rows["pair"] == largest_row(rows)["pair"]]
     return of_pair
 
 
-def _most_measured(part: pd.DataFrame) -> pd.DataFrame:
+def largest_row(rows: pd.DataFrame) -> pd.Series:
+    """Return a row of the largest cell of ``rows``, 1 or more."""
+    ascending = [key not in ("cut", "compile") for key in _COST_KEYS]
+    return rows.sort_values(_COST_KEYS, ascending=ascending).iloc[-1]
+
+
+def most_measured(part: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the configuration with the most accuracies, of equals the largest, then the best tuned."""
     measured = part[part["has_accuracy"]]
     if measured.empty:

@@ -43,12 +43,13 @@ def rows_on_several_ranks(frame: pd.DataFrame) -> pd.DataFrame:
     rows = rows.assign(series=series_names(rows.drop(columns="ranks")))
     cells = [part for _, part in rows.groupby(["group", "series", "ranks"], sort=False)]
     verdicts = pd.Series("", index=rows.index)
-    for part, judged in zip(cells, judge([_comparison(part) for part in cells]), strict=True):
+    for part, judged in zip(cells, judge([compared_with_one_rank(part) for part in cells]), strict=True):
         verdicts[part.index] = _text(judged)
     return rows.assign(verdict=verdicts)
 
 
-def _comparison(rows: pd.DataFrame) -> Comparison:
+def compared_with_one_rank(rows: pd.DataFrame) -> Comparison:
+    """Return the comparison of the step time of one cell, whose rows are processes, with the same rule on one rank."""
     return Comparison(
         f"{rows.iloc[0]['series']}, {rows.iloc[0]['ranks']} ranks",
         "the same rule on one rank",

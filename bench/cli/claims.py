@@ -12,13 +12,17 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cli.console import err, out
+from bench.cli.results_files import results_files
 
 if TYPE_CHECKING:
     from bench.analysis.inference.rows import ClaimRow
 
 
 def claims(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Results files.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Results files, or quoted patterns: 'results/*.jsonl'."),
+    ],
     claims_file: Annotated[
         Path | None, typer.Option("--claims", metavar="FILE.toml", help="Claims of your own. [default: the paper's]")
     ] = None,
@@ -33,7 +37,7 @@ def claims(
     from bench.analysis.inference.rows import claim_rows
 
     asked = load_claims(claims_file)
-    _, records, warnings = read_files(files)
+    _, records, warnings = read_files(results_files(files))
     rows = claim_rows(records, asked)
     for warning in warnings:
         err.print(f"warning: {warning}", markup=False, highlight=False)

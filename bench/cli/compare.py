@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Sequence
 from dataclasses import fields
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cli.console import EXIT_FAULT, err, out
+from bench.cli.results_files import results_files
 from bench.config.axes import axes
 from bench.config.sweep import parse_override
 from bench.errors import ConfigError, unknown
@@ -29,13 +31,16 @@ def compare(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="A B | FILE --by AXIS=A,B",
+            metavar="A B | FILE --by AXIS=A,B | FILE... --pairs",
             help="Results files, the baseline first; FILE:SUITE takes the records of one suite in it.",
         ),
     ],
     by: Annotated[
         str | None, typer.Option(metavar="AXIS=A,B", help="Compare the cells of one file that differ in this axis.")
     ] = None,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="Compare each file with every later one, and print how many changed.")
+    ] = False,
     thresholds_file: Annotated[
         Path | None,
         typer.Option("--thresholds", metavar="FILE.toml", help="Changes that do not matter, with the keys below."),
@@ -54,6 +59,7 @@ def compare(
     markdown: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the result as Markdown, for a pull request.")
     ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the result as a page.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Compare two runs cell by cell: better, worse, same or inconclusive.
@@ -66,12 +72,22 @@ def compare(
     from bench.report.comparison import to_json, to_markdown
 
     thresholds = _thresholds(thresholds_file, bytes=bytes_percent, time=time_percent, accuracy=accuracy_points)
+    if pairs:
+        for name, is_given in (("--by", by), ("--html", html), ("--json", as_json), ("--all", show_all)):
+            if is_given:
+                raise ConfigError(f"{name} with --pairs; legal: thresholds and --markdown")
+        _compare_pairs(sources, thresholds, markdown, thresholds_file)
+        return
     names, sides, axis, files = _sides(sources, by)
-    if markdown is not None:
-        refuse_overlaps([("--markdown", markdown)], [*files, *([thresholds_file] if thresholds_file else [])])
+    outputs = [(name, path) for name, path in (("--markdown", markdown), ("--html", html)) if path is not None]
+    refuse_overlaps(outputs, [*files, *([thresholds_file] if thresholds_file else [])])
     compared = compare_records(*sides, thresholds, axis, names)
     if markdown is not None:
         write_text(markdown, to_markdown(compared, names))
+    if html is not None:
+        from bench.report.comparison_page import comparison_page  # jinja2 takes a moment to load
+
+        write_text(html, comparison_page(compared, names, thresholds, sources))
     if as_json:
         out.print(to_json(compared, names), markup=False, highlight=False)
     else:
@@ -80,6 +96,34 @@ def compare(
         err.print(f"{names[0]} and {names[1]} have no cell in common", markup=False, highlight=False)
         raise typer.Exit(_NOTHING)
     if compared.has_regressed:
+        raise typer.Exit(EXIT_FAULT)
+
+
+def _compare_pairs(
+    sources: Sequence[str], thresholds: "Thresholds", markdown: Path | None, thresholds_file: Path | None
+) -> None:
+    """Prints how many changes of each kind there are between each run and every later one."""
+    from bench.analysis.compare import compare as compare_records
+    from bench.report.comparison import PAIR_COLUMNS, pair_rows, pairs_to_markdown, short_names
+
+    expanded = list(map(str, results_files(map(Path, sources)))) if len(sources) == 1 else list(sources)
+    if len(expanded) < 2:
+        raise ConfigError(f"{len(expanded)} results files with --pairs; legal: two or more")
+    runs = [(name, *_read(source)) for name, source in zip(short_names(expanded), expanded, strict=True)]
+    if markdown is not None:
+        refuse_overlaps([("--markdown", markdown)], [*(file for _, file, _ in runs), *filter(None, [thresholds_file])])
+    compared = [
+        ((first, second), compare_records(before, after, thresholds, names=(first, second)))
+        for (first, _, before), (second, _, after) in combinations(runs, 2)
+    ]
+    rows = pair_rows(compared)
+    if markdown is not None:
+        write_text(markdown, pairs_to_markdown(rows))
+    _print_table(PAIR_COLUMNS, rows)
+    if not any(one.changes for _, one in compared):
+        err.print("no two of them have a cell in common", markup=False, highlight=False)
+        raise typer.Exit(_NOTHING)
+    if any(one.has_regressed for _, one in compared):
         raise typer.Exit(EXIT_FAULT)
 
 
@@ -150,10 +194,14 @@ def _print(compared: "Compared", names: tuple[str, str], show_all: bool) -> None
     for note in compared.notes:
         err.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     rows = change_rows(compared, show_all=show_all)
-    if not rows:
-        return
+    if rows:
+        _print_table(COLUMNS, rows)
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table at its natural width."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in COLUMNS:
+    for name in columns:
         table.add_column(Text(name), no_wrap=True)
     for row in rows:
         table.add_row(*map(Text, row))

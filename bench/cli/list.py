@@ -41,7 +41,7 @@ def list_(
 def _suites() -> Iterable[Row]:
     for name in suite_names():
         sweep = load_sweep(name)
-        yield name, f"{sweep.description} ({len(sweep.cells)} cells)", "sid-bench"
+        yield name, f"{sweep.question} {sweep.description} ({len(sweep.cells)} cells)", "sid-bench"
 
 
 def _axes() -> Iterable[Row]:

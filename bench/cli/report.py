@@ -11,36 +11,64 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bench.cli.browser import open_page
 from bench.cli.console import err, out
-from bench.store.text_file import standard_stream
+from bench.cli.report_progress import progress_of_report
+from bench.cli.results_files import results_files
+from bench.errors import ConfigError
+from bench.store.text_file import is_special, standard_stream
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
+_WIDEST = 100  # of a line of an answer
 _WIDTH = 15  # of a difference: "[-12.3, +12.3]"
 
 
 def report(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Results files.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Results files, or quoted patterns: 'results/*.jsonl'."),
+    ],
     out_file: Annotated[
         Path | None, typer.Option("--out", help="The page to write. [default: reports/FIRST_FILE.html]")
     ] = None,
     figures: Annotated[Path | None, typer.Option(help="Also write each figure to this directory, as SVG.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Also write the summary table to this file.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Also write the answers and the summary table to this file, as Markdown.")
+    ] = None,
+    title: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The page's title. [default: the question of its suites]")
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the page's path only.")] = False,
 ) -> None:
     """Turn results files into one self-contained HTML page that compares every method with BP."""
     from bench.report import write_report  # pandas and seaborn take a second to load
+    from bench.report.answer_text import answer_lines
 
+    if title is not None and not title.strip():
+        raise ConfigError(f"--title {title!r}; legal: a text that can be seen")
+    files = results_files(files)
     path = out_file or Path("reports") / f"{files[0].stem}.html"
+    if open_ and (is_special(path) or standard_stream(path) is not None):
+        raise ConfigError(f"--open: {path} is no file that a browser can show; legal: with --out FILE.html")
     warnings: list[str] = []
-    summary = write_report(files, path, figures, markdown, warnings.append)
+    with progress_of_report(quiet) as progress:
+        written = write_report(files, path, figures, markdown, warnings.append, title, progress)
     console = err if standard_stream(path) is sys.stdout else out  # a page on standard output stays alone there
     if not quiet:
+        for answer in written.answers:
+            console.print(
+                answer_lines(answer, min(console.width, _WIDEST)), markup=False, highlight=False, soft_wrap=True
+            )
+            console.print()
         # In parts, so that a terminal of 80 columns shows them whole: costs, then each rate of label noise.
-        for columns in _parts(list(summary.columns)):
-            _print_table(console, summary[columns])
+        for columns in _parts(list(written.summary.columns)):
+            _print_table(console, written.summary[columns])
         for warning in warnings:
             err.print(f"warning: {warning}", markup=False, highlight=False)
     console.print(str(path.resolve()), markup=False, highlight=False)
+    if open_ and (reason := open_page(path)) is not None:
+        err.print(f"the page was not opened: {reason}", markup=False, highlight=False)
 
 
 def _parts(columns: list[str]) -> list[list[str]]:

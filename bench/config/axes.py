@@ -24,9 +24,10 @@ def axes() -> MappingProxyType[str, Axis]:
     return MappingProxyType(BUILT_IN_AXES | added)
 
 
-def added_axes() -> dict[str, Axis]:
+@cache
+def added_axes() -> MappingProxyType[str, Axis]:
     """The axes of other packages, by name."""
-    return {name: row for name, row in axes().items() if name not in BUILT_IN_AXES}
+    return MappingProxyType({name: row for name, row in axes().items() if name not in BUILT_IN_AXES})
 
 
 def value_of(cell: Cell, name: str) -> Any:
@@ -37,9 +38,14 @@ def value_of(cell: Cell, name: str) -> Any:
 
 def values_of(cell: Cell) -> dict[str, Any]:
     """The value of ``cell`` on every axis, and what it holds of axes that this installation does not know."""
-    return {name: value_of(cell, name) for name in axes()} | (cell.model_extra or {})
+    held = cell.__dict__
+    values = {name: held[name] for name in BUILT_IN_AXES}
+    for name, row in added_axes().items():
+        values[name] = row.default
+    return values | (cell.model_extra or {})
 
 
+@cache
 def unpaired() -> tuple[str, ...]:
     """The axes in which a cell and the BP cell that it is compared with may differ."""
     return tuple(name for name, row in axes().items() if not row.paired)
@@ -47,5 +53,9 @@ def unpaired() -> tuple[str, ...]:
 
 def bearing_on(passes: Iterable[Pass]) -> tuple[str, ...]:
     """The axes on which the result of any of ``passes`` depends."""
-    wanted = set(passes)
-    return tuple(name for name, row in axes().items() if row.bears_on & wanted)
+    return _bearing_on(frozenset(passes))
+
+
+@cache
+def _bearing_on(passes: frozenset[Pass]) -> tuple[str, ...]:
+    return tuple(name for name, row in axes().items() if row.bears_on & passes)

@@ -35,4 +35,7 @@ def path_of(name: str, folder: Path = Path()) -> Path:
 
 def shown(text: Path | str) -> str:
     """``text`` on one line that JSON and terminals take: characters that cannot be printed are escapes."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
+    plain = str(text)
+    if plain.isprintable():
+        return plain
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in plain)

@@ -1,9 +1,11 @@
 """A cell on one line, for a person: two cells of one sweep that differ read differently."""
 
 from collections.abc import Collection, Mapping
+from functools import cache
+from types import MappingProxyType
 from typing import Any
 
-from bench.config.axes import axes, values_of
+from bench.config.axes import axes, bearing_on, values_of
 from bench.config.cell import Cell
 from bench.config.check import OPTIMIZER_PRESETS
 from bench.config.file_names import shown
@@ -14,8 +16,8 @@ _IDENTITY = frozenset({"seed", "alpha", "optimizer"})
 
 def label(cell: Cell) -> str:
     """What ``cell`` is: its sizes, whatever bears on its passes, and every axis that is not at its usual value."""
-    bearing = {name for name, row in axes().items() if row.bears_on & set(cell.passes)}
-    return shown(" ".join(words_of(values_of(cell), axes(), _IDENTITY | bearing)))
+    always = _IDENTITY.union(bearing_on(cell.passes))
+    return shown(" ".join(words_of(values_of(cell), axes(), always)))
 
 
 def words_of(values: Mapping[str, Any], names: Collection[str], always: Collection[str]) -> list[str]:
@@ -23,12 +25,18 @@ def words_of(values: Mapping[str, Any], names: Collection[str], always: Collecti
 
     An axis at its usual value is left out, unless it is in ``always`` and the table says that a line always shows it.
     """
-    usual = {name: row.default for name, row in axes().items()} | OPTIMIZER_PRESETS.get(values["optimizer"], {})
-    usual |= {"noise_kind": "none", "passes": values["passes"]}
+    usual = usual_values(values["optimizer"])
     return [
         row.words(values[name])
         for name, row in axes().items()
         if name in names
         and values[name] is not None
-        and ((row.shown == "always" and name in always) or values[name] != usual[name])
+        and ((row.shown == "always" and name in always) or (values[name] != usual[name] and name != "passes"))
     ]
+
+
+@cache
+def usual_values(optimizer: str) -> Mapping[str, Any]:
+    """The values by axis that need no mention: the defaults, those of ``optimizer``, and labels without noise."""
+    defaults = {name: row.default for name, row in axes().items()}
+    return MappingProxyType(defaults | OPTIMIZER_PRESETS.get(optimizer, {}) | {"noise_kind": "none"})

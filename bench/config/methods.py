@@ -418,3 +418,9 @@ known_method = _REGISTRY.known
 def method_names() -> list[str]:
     """The names of all methods, those of other packages included."""
     return sorted(_REGISTRY.names())
+
+
+def is_of_sid(name: str) -> bool:
+    """Whether a method has SID's local objective; False for one that is not installed."""
+    row = known_method(name)
+    return row is not None and row.objective

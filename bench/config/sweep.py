@@ -1,6 +1,7 @@
 """A sweep: grids of axes in a TOML file, expanded into cells.
 
-A suite file has a ``description`` and one or more ``[[grid]]`` tables. Each key of a grid is an axis
+A suite file has one or more ``[[grid]]`` tables, and may have a ``description`` and a ``question``, the title of its
+report. Each key of a grid is an axis
 (:mod:`bench.config.axes`); its value is one value or a list, and the cells are the product of all lists. A list in a
 list is one value: ``alpha = [[0.3, 0.7]]`` is one alpha per module, and so is ``alpha = "0.9..0.1"``, for any number of
 them. ``passes`` is different: its list belongs to each cell. ``modules`` also takes ``"depth"`` and ``"depth/N"``;
@@ -29,6 +30,7 @@ Axes = Mapping[str, Sequence[Any]]
 _MODULES_EXPRESSION = re.compile(r"depth(?:/([0-9]{1,18}))?")
 _SUITES = resources.files("bench.config") / "suites"
 EVERY_METHOD = "every-method"
+_TEXTS = ("description", "question")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Sweep:
     Attributes:
         name: of the suite.
         description: what it measures.
+        question: what it is to answer; empty where the file does not say.
         cells: what is measured.
         left_out: methods that take none of the cells, each with the reason.
         suite_file: the TOML file; None for a sweep without a suite.
@@ -46,6 +49,7 @@ class Sweep:
     name: str
     description: str
     cells: tuple[Cell, ...]
+    question: str = ""
     left_out: tuple[tuple[str, str], ...] = ()
     suite_file: Path | None = None
 
@@ -78,14 +82,7 @@ def load_sweep(suite: str | None, overrides: Iterable[str] = (), only: Iterable[
     if suite is None:
         return _narrow(_every_method(replaced), kept, [replaced])
     path = _path_of(suite)
-    text = _read(path)
-    try:
-        content = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # not TOML, an integer of thousands of digits, or too deep nesting
-        raise ConfigError(f"{suite} is not a TOML file: {error}") from None
-    strange = sorted(set(content) - {"description", "grid"})
-    if strange:
-        raise ConfigError(f"{suite}: {unknown('key', strange[0], ['description', 'grid'])}")
+    content = _content(suite, path)
     grids = content.get("grid", [])
     if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids) or not grids:
         raise ConfigError(f"{suite} has no [[grid]]; legal: one or more, each a table of axes")
@@ -99,8 +96,34 @@ def load_sweep(suite: str | None, overrides: Iterable[str] = (), only: Iterable[
             raise ConfigError(f"{suite}, grid {number}: {error}") from None
     if not cells and not kept:
         raise ConfigError(f"{suite} has no cell: its 'depth/N' divides none of its depths")
-    sweep = Sweep(path.stem, str(content.get("description", "")), tuple(cells), suite_file=path)
+    texts = {name: content.get(name, "") for name in _TEXTS}
+    sweep = Sweep(path.stem, cells=tuple(cells), suite_file=path, **texts)
     return _narrow(sweep, kept, offered)
+
+
+def question_of(suite: str) -> str | None:
+    """The question of a suite that comes with the package; None for any other name."""
+    if suite not in suite_names():
+        return None
+    return str(_content(suite, _path_of(suite))["question"])
+
+
+def _content(suite: str, path: Path) -> dict[str, Any]:
+    """What the file of a suite holds, its keys and its texts checked."""
+    text = _read(path)
+    try:
+        content = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # not TOML, an integer of thousands of digits, or too deep nesting
+        raise ConfigError(f"{suite} is not a TOML file: {error}") from None
+    legal = [*_TEXTS, "grid"]
+    strange = sorted(set(content) - set(legal))
+    if strange:
+        raise ConfigError(f"{suite}: {unknown('key', strange[0], legal)}")
+    for name in _TEXTS:
+        value = content.get(name, "")
+        if not isinstance(value, str) or "\n" in value.strip():
+            raise ConfigError(f"{suite}: {name} = {value!r}; legal: a text of one line")
+    return content
 
 
 def _every_method(replaced: Axes) -> Sweep:
@@ -119,7 +142,7 @@ def _every_method(replaced: Axes) -> Sweep:
                 left_out.append((method, str(error)))
         if not cells:
             raise ConfigError(left_out[0][1])
-    return Sweep(EVERY_METHOD, "One cell per method.", tuple(cells), tuple(left_out))
+    return Sweep(EVERY_METHOD, "One cell per method.", tuple(cells), left_out=tuple(left_out))
 
 
 def _place(method: str) -> tuple[int, str]:

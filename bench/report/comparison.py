@@ -1,10 +1,10 @@
 """A comparison of two runs as rows, Markdown and JSON."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
-from bench.analysis.compare import Compared
+from bench.analysis.compare import Change, Compared
 
 COLUMNS = ("quantity", "verdict", "change [interval]", "sample", "cell")
 _ORDER = {"worse": 0, "better": 1, "inconclusive": 2, "not measured": 3, "same": 4}
@@ -22,14 +22,40 @@ def headline(compared: Compared, names: Names) -> str:
     return f"{names[1]} compared with {names[0]}: {text}" + (f"; {left}" if left else "")
 
 
+def in_order(changes: Iterable[Change]) -> list[Change]:
+    """Return ``changes``, what is worse first and what is the same last."""
+    return sorted(changes, key=lambda change: _ORDER[change.word])
+
+
 def change_rows(compared: Compared, *, show_all: bool) -> list[tuple[str, ...]]:
     """Return the changes as rows with :data:`COLUMNS`, what is worse first; what is the same only if asked for."""
-    changes = sorted(compared.changes, key=lambda change: _ORDER[change.word])
     return [
         (change.quantity.replace("_", " "), change.word, change.effect, change.sample, change.cell)
-        for change in changes
+        for change in in_order(compared.changes)
         if show_all or change.word != "same"
     ]
+
+
+PAIR_COLUMNS = ("first", "second", "worse", "better", "same", "inconclusive", "not measured")
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Return the names of files without their folders, if they differ without."""
+    short = [name.rpartition("/")[2] for name in names]
+    return short if len(set(short)) == len(short) else list(names)
+
+
+def pair_rows(pairs: Iterable[tuple[Names, Compared]]) -> list[tuple[str, ...]]:
+    """Return a row with :data:`PAIR_COLUMNS` for each pair of runs: their names, and how many changes of each kind."""
+    return [
+        (*names, *(str(compared.count(word)) for word in ("worse", "better", "same", "inconclusive", "not measured")))
+        for names, compared in pairs
+    ]
+
+
+def pairs_to_markdown(rows: Sequence[tuple[str, ...]]) -> str:
+    """Return the rows of :func:`pair_rows` as a table."""
+    return "\n".join(_markdown_table(rows, PAIR_COLUMNS)) + "\n"
 
 
 def to_json(compared: Compared, names: Names) -> str:
@@ -63,7 +89,7 @@ def to_markdown(compared: Compared, names: Names) -> str:
     return "\n".join(lines)
 
 
-def _markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in (COLUMNS, *rows)]
+def _markdown_table(rows: Sequence[Sequence[str]], columns: Sequence[str] = COLUMNS) -> list[str]:
+    escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in (columns, *rows)]
     head, *body = (f"| {' | '.join(row)} |" for row in escaped)
-    return [head, "|" + " --- |" * len(COLUMNS), *body]
+    return [head, "|" + " --- |" * len(columns), *body]

@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.analysis.answer.answer import Answer
+from bench.analysis.answer.answers import answers_of
+from bench.analysis.bp_times import TimesOfBP, times_of_bp
 from bench.analysis.files import read_files
 from bench.analysis.frame import records_frame
-from bench.analysis.inference.rows import ClaimRow, claim_rows
+from bench.analysis.inference.records import RecordProvider
+from bench.analysis.inference.rows import ClaimRow, claim_rows_of
+from bench.report.data.held import Held, held_columns
 from bench.store.file import Contents
 from bench.store.record import Record
 
@@ -41,9 +46,29 @@ class Inputs:
         return self.frame[self.frame["status"] == "ok"]
 
     @cached_property
+    def provider(self) -> RecordProvider:
+        """Finds comparisons in the records."""
+        return RecordProvider(self.records)
+
+    @cached_property
+    def answers(self) -> tuple[Answer, ...]:
+        """The answers on memory, time and accuracy."""
+        return answers_of(self.provider, self.measured)
+
+    @cached_property
     def claims(self) -> list[ClaimRow]:
         """The verdict on each claim of the paper."""
-        return claim_rows(self.records)
+        return claim_rows_of(self.provider)
+
+    @cached_property
+    def held(self) -> Held:
+        """The records as columns, as the page holds them."""
+        return held_columns(self.records, self.frame)
+
+    @cached_property
+    def times_of_bp(self) -> TimesOfBP:
+        """BP's own step times."""
+        return times_of_bp(self.records)
 
 
 def read_inputs(files: Sequence[Path]) -> Inputs:

@@ -1,16 +1,39 @@
 """The report: reads results files and writes one HTML page, its figures and its summary."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from bench.analysis.answer.answer import Answer
+from bench.report.answer_text import answer_markdown
+from bench.report.data.block import MOST_INLINE, DataBlock, data_block
 from bench.report.document import render
+from bench.report.figures.files import figure_files
 from bench.report.inputs import Inputs, read_inputs
 from bench.report.sections.order import SECTIONS
-from bench.report.sections.section import fill
+from bench.report.sections.section import Filled, figures_of, fill
 from bench.report.tables.summary import summary_table
-from bench.store.text_file import refuse_overlaps, write_text
+from bench.report.title import title_of
+from bench.report.warnings import drift_of, warnings_of
+from bench.store.collection import no_collection
+from bench.store.text_file import is_special, refuse_overlaps, standard_stream, write_text
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class ReportText:
+    """What a report says without its page.
+
+    Attributes:
+        answers: on memory, time and accuracy.
+        summary: one row per cell and method.
+    """
+
+    answers: tuple[Answer, ...]
+    summary: pd.DataFrame
 
 
 def write_report(
@@ -20,47 +43,83 @@ def write_report(
     markdown: Path | None = None,
     warn: Callable[[str], None] | None = None,
     title: str | None = None,
-) -> pd.DataFrame:
+    progress: Progress | None = None,
+) -> ReportText:
     """Write the report on ``files`` to ``page``.
 
     Args:
         files: results files; of records with one id, :func:`bench.store.latest.latest_records` says which is used.
-        page: the HTML file to write.
+        page: the HTML file to write. Of more than :data:`bench.report.data.block.MOST_INLINE` records, the raw samples
+            go to a file beside it, ``STEM.raw.js``, unless the page is a device or a pipe, which has nothing beside it.
         figures_folder: a folder for the figures as SVG files; None writes none.
-        markdown: a file for the summary table as Markdown; None writes none.
+        markdown: a file for the answers and the summary table as Markdown; None writes none.
         warn: is called with each warning of the page when the page is written.
         title: of the page; the question that its suites ask if left out.
+        progress: is called before each step with the number of steps done, that of all steps, and what comes next.
 
     Returns:
-        The summary table, with one row per network and method.
+        The answers and the summary table.
 
     Raises:
         StoreError: a file cannot be read, is not a results file, or cannot be written; an output is an input or another
             output; or there is no record.
     """
-    inputs = read_inputs(files)
-    html = page_of(inputs, title)
+    step = _Steps(3 + len(SECTIONS), progress)
+    with no_collection():
+        step("reading the records")
+        inputs = read_inputs(files)
+        step("putting them in columns")
+        raw_file = _raw_file(page, inputs)
+        data = data_block(inputs.held, None if raw_file is None else raw_file.name)
+    sections = fill(SECTIONS, inputs, step)
+    step("writing the page")
+    html = page_of(inputs, sections, data, title)
     summary, note = summary_table(inputs.measured)
     outputs = [("the page", page, html)]
+    if raw_file is not None and data.raw_script is not None:
+        outputs.insert(0, ("the raw samples of the page", raw_file, data.raw_script))
+    if figures_folder is not None:
+        drawings = figure_files(figures_of(sections))
+        outputs += [("the figure", figures_folder / name, svg) for name, svg in drawings.items()]
     if markdown is not None:
-        outputs.append(("the summary", markdown, f"{to_markdown(summary)}\n\n{note}.\n"))
+        answers = "\n\n".join(map(answer_markdown, inputs.answers))
+        outputs.append(("the summary", markdown, f"{answers}\n\n{to_markdown(summary)}\n\n{note}.\n"))
     refuse_overlaps([(name, path) for name, path, _ in outputs], files)
     for _, path, text in outputs:
         write_text(path, text)
     if warn is not None:
-        for warning in inputs.warnings:
+        for warning in (*warnings_of(inputs), *drift_of(inputs)):
             warn(warning)
-    return summary
+    return ReportText(inputs.answers, summary)
 
 
-def page_of(inputs: Inputs, title: str | None = None) -> str:
+def _raw_file(page: Path, inputs: Inputs) -> Path | None:
+    """Return the file for the raw samples; None if they stay in the page."""
+    if len(inputs.records) <= MOST_INLINE or is_special(page) or standard_stream(page) is not None:
+        return None
+    return page.with_name(f"{page.stem}.raw.js")
+
+
+class _Steps:
+    """Tells how much of a page is made; called before each step with its name."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self._done, self._total, self._progress = 0, total, progress
+
+    def __call__(self, name: str) -> None:
+        if self._progress is not None:
+            self._progress(self._done, self._total, name)
+        self._done += 1
+
+
+def page_of(inputs: Inputs, sections: Sequence[Filled], data: DataBlock, title: str | None = None) -> str:
     """Return the HTML of the report."""
-    suites = ", ".join(sorted({record.suite for record in inputs.records}))
     return render(
         "report.html.j2",
-        title=title or suites,
+        title=title or title_of(inputs.records),
         provenance=f"{len(inputs.records)} records",
-        sections=fill(SECTIONS, inputs),
+        sections=sections,
+        data=data.encoded,
     )
 
 

@@ -17,9 +17,11 @@ from typing import NoReturn, Self
 from pydantic import ValidationError
 
 from bench.errors import StoreError
+from bench.store.collection import no_collection
 from bench.store.latest import latest_records
 from bench.store.lock import Lock
 from bench.store.migrate import migrate
+from bench.store.quick import quick_record
 from bench.store.record import FIRST_KEY, SCHEMA, Record
 
 
@@ -56,11 +58,18 @@ def read_records(path: Path) -> Contents:
         content = path.read_bytes()
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from None
-    lines = io.BytesIO(content).readlines()  # splits at line feeds only
+    with no_collection():
+        return _contents(path, io.BytesIO(content).readlines())  # splits at line feeds only
+
+
+def _contents(path: Path, lines: list[bytes]) -> Contents:
     records: list[Record] = []
     position = 0
     for number, line in enumerate(lines, start=1):
-        if line.strip():
+        quick = quick_record(line)
+        if quick is not None:
+            records.append(quick)
+        elif line.strip():
             is_last = number == len(lines)
             try:
                 parsed = json.loads(

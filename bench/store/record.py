@@ -28,17 +28,19 @@ Phases = Annotated[str, Field(pattern="^[fbsw]*$")]
 _DEEPEST = 20
 
 
-def _refuse_deep(value: Any, depth: int = 0) -> None:
+def _check_free(value: Any, depth: int = 0) -> None:
     """Check a value whose type is free.
 
     Raises:
-        ValueError: it is nested too deeply.
+        ValueError: it is nested too deeply, or a number in it is not finite.
     """
     if depth > _DEEPEST:
         raise ValueError(f"it is nested more than {_DEEPEST} deep")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"it holds {value}, which is no finite number")
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
     for part in parts:
-        _refuse_deep(part, depth + 1)
+        _check_free(part, depth + 1)
 
 
 def _of_one_length(columns: Mapping[str, Sequence[object] | None]) -> None:
@@ -476,8 +478,8 @@ class Record(_Frozen):
 
     @field_validator("environment", mode="before")
     @classmethod
-    def _is_shallow(cls, environment: Any) -> Any:
-        _refuse_deep(environment)
+    def _is_sound(cls, environment: Any) -> Any:
+        _check_free(environment)
         return environment
 
     @field_validator("suite", "message", mode="before")
@@ -491,7 +493,7 @@ class Record(_Frozen):
     def _is_complete(cls, cell: Any) -> Any:
         """Reject a stored cell that lacks an axis, unless the axis was added later and so has a default."""
         if isinstance(cell, dict):
-            _refuse_deep(cell)
+            _check_free(cell)
             missing = [name for name, row in BUILT_IN_AXES.items() if not row.later and name not in cell]
             if missing:
                 raise ValueError(f"it lacks {', '.join(missing)}")

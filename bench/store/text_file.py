@@ -36,7 +36,7 @@ def refuse_overlaps(outputs: Iterable[tuple[str, Path]], inputs: Iterable[Path])
     read = {_identity(path): path for path in inputs}
     written: dict[object, tuple[str, Path]] = {}
     for name, path in outputs:
-        if _is_special(path):
+        if is_special(path):
             continue
         identity = _identity(path)
         if identity in read:
@@ -67,7 +67,7 @@ def write_text(path: Path, text: str) -> None:
             stream.flush()
             stream.buffer.write(data)
             stream.buffer.flush()
-        elif _is_special(path):
+        elif is_special(path):
             path.write_bytes(data)
         else:
             _replace(Path(os.path.realpath(path)), data)
@@ -111,8 +111,8 @@ def _replace(target: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _is_special(path: Path) -> bool:
-    """Whether ``path`` exists and is a device, a pipe, a socket or a directory."""
+def is_special(path: Path) -> bool:
+    """Return whether ``path`` exists and is a device, a pipe, a socket or a directory."""
     try:
         return not stat.S_ISREG(path.stat().st_mode)
     except OSError:
@@ -129,7 +129,7 @@ def _identity(path: Path) -> object:
 
 
 def _holds_records(path: Path) -> bool:
-    if _is_special(path):
+    if is_special(path):
         return False
     try:
         with path.open("rb") as file:

@@ -199,9 +199,9 @@ def test_the_report_shows_the_same_rows(tmp_path: Path) -> None:
     file = results(tmp_path, *records)
     write_report([file], tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    section = page.partition('<section id="claims">')[2].partition("</section>")[0]
-    assert page.index('<section id="claims">') < page.index('<section id="summary">')
-    decided, _, folded = section.partition("<details>")
+    section = page.partition('<section id="claims"')[2].partition("</section>")[0]
+    assert page.index('<section id="answer"') < page.index('<section id="claims"')
+    decided, _, folded = section.partition('<details class="unmeasured">')
     rows = claim_rows(records)
     assert {row.verdict for row in rows} == {"refuted", "supported", "not measured"}
     for row in rows:
@@ -210,11 +210,23 @@ def test_the_report_shows_the_same_rows(tmp_path: Path) -> None:
             escaped = text.replace("'", "&#39;").replace(">", "&gt;")
             assert escaped in place
         assert row.sentence not in other
+        assert f'data-verdict="{row.verdict.replace(" ", "-")}">{row.verdict}<' in place
         if place is decided:
-            assert row.effect in place
-            assert f">{row.verdict}<" in place
+            assert row.effect.replace(" ", "\N{NO-BREAK SPACE}") in place
+            assert [record.id for record in records if f"#cell={record.id}" in place and record.id in row.records]
 
 
-def test_a_page_without_a_decided_claim_says_so(tmp_path: Path) -> None:
+def test_a_claim_names_the_records_that_decide_it() -> None:
+    bp, small, large = memory(100, "bp"), memory(10, "sid-streamed"), memory(80, "sid-streamed", depth=8)
+    (row,) = claim_rows(
+        [bp, memory(100, "bp", depth=8), small, large],
+        [claim for claim in load_claims() if claim.name == "memory-streamed"],
+    )
+    assert (row.verdict, row.records) == ("supported", (large.id,))
+
+
+def test_a_page_that_tests_no_claim_has_no_section_of_claims(tmp_path: Path) -> None:
     write_report([results(tmp_path, memory(100, "bp"))], tmp_path / "page.html")
-    assert "The records decide no claim of the paper." in (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert '<section id="answer"' in page
+    assert '<section id="claims"' not in page

@@ -1,12 +1,12 @@
-"""The page in headless Chromium, controlled by playwright."""
+"""The page of a real run in headless Chromium: every section, at every width, in light and dark, and printed."""
 
-import os
-import shutil
-from collections.abc import Iterator
+import json
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from checks import AXE, WIDER, overlapping_texts, small_texts, violations
+from chromium import MARKS, downloaded, opened
+from playwright.sync_api import Browser
 from typer.testing import CliRunner
 
 from bench.cli.app import app
@@ -14,29 +14,18 @@ from bench.config.cell import Cell
 from bench.store.file import read_records
 from bench.store.record import Record
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+pytestmark = MARKS
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: install it, or name it in the variable CHROMIUM"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
+# Of each view that is shown: its finding, its marks and the rows of its numbers.
+FIGURES = """() => [...document.querySelectorAll('figure.figure')].map(figure => {
+  const view = figure.querySelector('.view:not([hidden])');
+  const seen = [...view.querySelectorAll('.wide, .narrow')].find(e => e.offsetParent !== null);
+  const marks = new Set([...seen.querySelectorAll('[data-mark]')].map(e => e.dataset.mark));
+  const text = view.querySelector('noscript.numbers').textContent;
+  const rows = new DOMParser().parseFromString(text, 'text/html').querySelectorAll('tbody tr').length;
+  return {name: view.id, finding: view.querySelector('.finding').textContent, marks: marks.size, rows,
+    width: seen.querySelector('svg').getBoundingClientRect().width, texts: seen.querySelectorAll('text').length};
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -113,72 +102,55 @@ def page_file(results: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(offline=True, accept_downloads=True, viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    yield page
-    context.close()
+@pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (900, "light"), (1600, "dark")])
+def test_it_opens_offline_without_requests_and_is_readable(
+    browser: Browser, page_file: Path, width: int, scheme: str
+) -> None:
+    with opened(browser, None, width=width, color_scheme=scheme) as page:
+        requests: list[str] = []
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(page_file.as_uri(), wait_until="networkidle")
+        assert requests == [page_file.as_uri()]
+        assert not page.evaluate(WIDER)
+        assert small_texts(page) == []
+        for link in page.locator("nav a").all():
+            assert page.locator(link.get_attribute("href") or "").count() == 1
 
 
-def test_the_page_opens_offline_without_errors_or_requests(page: Page, page_file: Path) -> None:
-    problems: list[str] = []
-    requests: list[str] = []
-    page.on("console", lambda message: problems.append(message.text))
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto(page_file.as_uri(), wait_until="networkidle")
-    assert problems == []
-    assert requests == [page_file.as_uri()]
-
-
-def test_every_figure_is_drawn_with_marks_and_text(page: Page, page_file: Path) -> None:
-    page.goto(page_file.as_uri())
-    figures = page.locator("figure svg")
-    assert figures.count() == 13
-    for index in range(figures.count()):
-        figure = figures.nth(index)
-        box = figure.bounding_box()
-        assert box is not None
-        assert box["width"] > 250
-        assert box["height"] > 150
-        drawn = figure.evaluate(
-            "svg => [...svg.querySelectorAll('use, path')].filter(e => e.getBBox().width > 0).length"
+@pytest.mark.parametrize("width", [400, 1400])
+def test_every_view_is_drawn_with_marks_and_a_finding(browser: Browser, page_file: Path, width: int) -> None:
+    with opened(browser, page_file, width=width) as page:
+        views = page.locator("[data-view]").evaluate_all(
+            "all => all.map(e => [e.closest('figure').id, e.dataset.view]).reverse()"
         )
-        assert drawn > 10
-        assert figure.locator("text").count() > 5
+        assert len({figure for figure, _ in views}) >= 6
+        for figure, view in views:
+            page.evaluate("([figure, view]) => changeState({[`view.${figure}`]: view})", [figure, view])
+            page.locator(f"[id='{figure}.{view}']").wait_for()
+        for figure in page.evaluate(FIGURES):
+            assert 20 < len(figure["finding"]) < 250, figure
+            assert 0 < figure["marks"] <= figure["rows"], figure
+            assert figure["width"] > 300, figure
+            assert figure["texts"] > 3, figure
 
 
-def test_module_schedules_have_lanes_and_ranks_have_a_section(page: Page, page_file: Path) -> None:
-    page.goto(page_file.as_uri())
-    lanes = page.locator("figure[aria-labelledby^='module-schedule'] svg")
-    texts = [text.strip() for text in lanes.locator("text").all_text_contents()]
-    for text in ("bp", "sid-streamed", "sid-streamed, 2 ranks", "rank 1: 4", "forward", "backward", "optimizer", "ms"):
-        assert text in texts
-    assert page.locator("#ranks").get_by_role("cell", name="0.70 [0.60, 0.80]").count() == 1
-    assert page.locator("#schedule").get_by_role("cell", name="sid-streamed, 2 ranks").count() > 1
+@pytest.mark.skipif(not AXE.exists(), reason="no axe-core: make lint installs it with npm")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_has_no_violations_of_accessibility(browser: Browser, page_file: Path, scheme: str) -> None:
+    with opened(browser, page_file, color_scheme=scheme) as page:
+        assert violations(page) == []
 
 
-def test_the_page_does_not_scroll_sideways_on_a_phone(page: Page, page_file: Path) -> None:
-    page.set_viewport_size({"width": 390, "height": 800})
-    page.goto(page_file.as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+def test_printed_texts_do_not_overlap(browser: Browser, page_file: Path) -> None:
+    with opened(browser, page_file, width=688) as page:
+        page.emulate_media(media="print")
+        assert overlapping_texts(page) == []
+        assert not page.evaluate(WIDER)
 
 
-def test_the_records_download_as_they_were_stored(page: Page, page_file: Path, results: Path) -> None:
-    page.goto(page_file.as_uri())
-    with page.expect_download() as download:
-        page.get_by_role("link", name="Download the records").click()
-    assert download.value.suggested_filename == "records.jsonl"
-    assert Path(download.value.path()).read_bytes() == results.read_bytes()
-
-
-def test_links_lead_to_sections_and_figures_have_text_alternatives(page: Page, page_file: Path) -> None:
-    page.goto(page_file.as_uri())
-    for link in page.locator("nav a").all():
-        target = link.get_attribute("href")
-        assert target is not None
-        assert page.locator(target).count() == 1
-    assert page.get_by_role("img").count() == 13
-    for image in page.get_by_role("img").all():
-        assert len(image.get_attribute("aria-label") or "") > 40
+def test_the_records_download_as_they_were_stored(browser: Browser, page_file: Path, results: Path) -> None:
+    with opened(browser, page_file) as page:
+        name, content = downloaded(page, "All records as JSONL")
+        assert name == "tiny.jsonl"
+        lines = results.read_text().splitlines()
+        assert [json.loads(line) for line in content.decode().splitlines()] == [json.loads(line) for line in lines]

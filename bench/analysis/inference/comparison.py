@@ -51,6 +51,7 @@ class Comparison:
         margin: differences up to it do not matter, in per cent or percentage points; with 0, each difference does.
         question: the hypothesis that is tested: whether ``first`` is better, equivalent, or no worse than the margin.
         cell: the cells or the setting that this is about, as text.
+        records: the ids of the records of ``first`` that were measured for it.
 
     Raises:
         BenchError: the margin is negative or not finite; or it is 0 and an estimate is asked for equivalence, which no
@@ -64,6 +65,7 @@ class Comparison:
     margin: float = 0.0
     question: Question = "better"
     cell: str = ""
+    records: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.margin < math.inf:

@@ -60,7 +60,7 @@ def _comparisons(claim: Claim, provider: Provider) -> Iterator[tuple[str | None,
         cells: dict[str, set[str]] = {}
         for name in claim.statistics:
             own = _find(claim, claim.against, name, setting, provider, set())
-            cells[name] = {cell for cell, outcome in own if not isinstance(outcome, NotMeasured)}
+            cells[name] = {one.cell for one in own if not isinstance(one.outcome, NotMeasured)}
             yield from ((None, _comparison(claim, claim.against, name, found)) for found in own)
         for control in claim.controls:
             for name in control.statistics or claim.statistics:
@@ -88,7 +88,7 @@ def _find(
         answer = provider.find(Request(STATISTICS[name], claim.method, against, where))
     nothing = answer if isinstance(answer, NotMeasured) else NotMeasured("there is no such record")
     found = [] if isinstance(answer, NotMeasured) else list(answer)
-    found += [Found(cell, nothing) for cell in sorted(cells - {cell for cell, _ in found})]
+    found += [Found(cell, nothing) for cell in sorted(cells - {one.cell for one in found})]
     return found or [Found(method_text(setting), nothing)]
 
 
@@ -96,5 +96,12 @@ def _comparison(claim: Claim, against: Mapping[str, Any] | None, name: str, foun
     statistic, outcome = STATISTICS[name], found.outcome
     second = statistic.reference if against is None else method_text(against)
     return Comparison(
-        method_text(claim.method), second or "", statistic, outcome, claim.margin, claim.expect, cell=found.cell
+        method_text(claim.method),
+        second or "",
+        statistic,
+        outcome,
+        claim.margin,
+        claim.expect,
+        found.cell,
+        found.records,
     )

@@ -7,6 +7,7 @@ cells apart.
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 from bench.config.axes import axes, unpaired, values_of
@@ -23,12 +24,20 @@ Key = tuple[tuple[str, str], ...]
 HOW_MEASURED = frozenset({"passes", "latency_seconds", "processes", "seed"})
 
 
+_NOTHING = repr(None)
+
+
 @dataclass(frozen=True, eq=False)
 class Entry:
     """A record with the values of its cell on every axis, as a suite of today would say them."""
 
     record: Record
     values: Values
+
+    @cached_property
+    def texts(self) -> Mapping[str, str]:
+        """The values as :func:`key_of` has them."""
+        return {name: repr(value) for name, value in self.values.items()}
 
     @property
     def seed(self) -> int:
@@ -100,37 +109,56 @@ def is_of(entry: Entry, selection: Values) -> bool:
     return all(entry.values[name] == value for name, value in wanted.items() if name in axes())
 
 
+def comparable(where: Mapping[str, Collection[Any]]) -> dict[str, list[Any]]:
+    """Return ``where`` with its values as entries hold them, for :func:`is_in`."""
+    return {
+        name: [tuple(value) if isinstance(value, list) else value for value in values] for name, values in where.items()
+    }
+
+
 def is_in(entry: Entry, where: Mapping[str, Collection[Any]]) -> bool:
-    """Return whether the cell has one of the values that ``where`` gives, on each of its axes."""
-    return all(
-        entry.values.get(name) in [tuple(value) if isinstance(value, list) else value for value in values]
-        for name, values in where.items()
-    )
+    """Return whether the cell has one of the values that ``where`` gives, on each of its axes.
+
+    Args:
+        entry: of the cell.
+        where: made by :func:`comparable`.
+    """
+    held = entry.values
+    return all(held.get(name) in values for name, values in where.items())
 
 
-def paired_axes(measured_in: Pass, entry: Entry) -> list[str]:
+def paired_axes(measured_in: Pass, entry: Entry) -> frozenset[str]:
     """Return the axes that tell cells apart in what ``measured_in`` measures, apart from those of a method.
 
     Among them are axes that this installation does not know.
     """
-    return [
+    return _known_paired_axes(measured_in) | (entry.values.keys() - axes().keys())
+
+
+@cache
+def _known_paired_axes(measured_in: Pass) -> frozenset[str]:
+    return frozenset(
         name
-        for name in entry.values
-        if name not in HOW_MEASURED
-        and (
-            name not in axes() or (axes()[name].paired and (measured_in in axes()[name].bears_on or axes()[name].panel))
-        )
-    ]
+        for name, axis in axes().items()
+        if name not in HOW_MEASURED and axis.paired and (measured_in in axis.bears_on or axis.panel)
+    )
 
 
-def method_axes() -> list[str]:
+@cache
+def method_axes() -> frozenset[str]:
     """Return the axes that belong to a method."""
-    return [name for name in unpaired() if name not in HOW_MEASURED]
+    return frozenset(unpaired()) - HOW_MEASURED
 
 
 def key_of(values: Values, names: Iterable[str]) -> Key:
     """Return what is equal for cells that are equal on the axes in ``names``."""
     return tuple((name, repr(values.get(name))) for name in sorted(names))
+
+
+def key_of_entry(entry: Entry, names: Iterable[str]) -> Key:
+    """Return :func:`key_of` for the values of ``entry``."""
+    texts = entry.texts
+    return tuple((name, texts.get(name, _NOTHING)) for name in sorted(names))
 
 
 def cell_text(values: Values, names: Collection[str]) -> str:
@@ -145,6 +173,7 @@ def method_text(selection: Values) -> str:
     return ", ".join(axes()[name].words(value) for name, value in selection.items())
 
 
+@cache
 def _default(name: str) -> Any:
     default = axes()[name].default
     return tuple(default) if isinstance(default, list) else default

@@ -6,12 +6,14 @@ from typing import Any, NamedTuple
 
 from bench.analysis.inference.comparison import NotMeasured, Outcome
 from bench.analysis.inference.estimate import independent_difference
+from bench.analysis.inference.index import Index
 from bench.analysis.inference.measures import OfTwo
 from bench.analysis.inference.pairing import (
     HOW_MEASURED,
     Entry,
     Key,
     Values,
+    comparable,
     is_in,
     key_of,
     method_axes,
@@ -24,7 +26,6 @@ from bench.analysis.inference.times import Timed
 from bench.analysis.inference.usable import WhyNot, usable_entries, why_not_together, with_note
 from bench.config.axes import axes
 from bench.config.cell import Pass
-from bench.config.methods import BASELINE
 
 
 class _Side(NamedTuple):
@@ -39,23 +40,20 @@ class Pairs:
     """Finds the counterparts of the first method's records.
 
     Args:
-        entries: records, of which those of the second method and of BP count where their cells have the pass.
+        index: the records, of which those count whose cells have the pass.
         request: with a second method.
         measured_in: the pass.
     """
 
-    def __init__(self, entries: Sequence[Entry], request: Request, measured_in: Pass) -> None:
-        self._where = {name: values for name, values in request.where.items() if name in HOW_MEASURED}
+    def __init__(self, index: Index, request: Request, measured_in: Pass) -> None:
+        self._index = index
+        self._where = {name: values for name, values in comparable(request.where).items() if name in HOW_MEASURED}
         self._against: Mapping[str, Any] = request.against or {}
         self._pass = measured_in
         self._names = [method_text(request.method), method_text(self._against)]
         # Equal axes of network, data and training mean one network, unless the second method names another.
         self._has_one_network = not any(axes()[name].paired for name in self._against)
-        self._by_key: dict[Key, list[Entry]] = {}
-        methods = {self._against["method"], BASELINE}
-        for entry in entries:
-            if measured_in in entry.record.cell.passes and entry.values["method"] in methods:
-                self._by_key.setdefault(self._key(entry, entry.values), []).append(entry)
+        self._of_method = method_axes().union(self._against) - HOW_MEASURED
 
     def two(self, measure: OfTwo, own: Sequence[Entry]) -> Outcome | None:
         """Return the outcome for the records of one cell; None if it has no counterpart."""
@@ -106,19 +104,23 @@ class Pairs:
         wanted = second_values(first.values, self._against)
         return [
             entry
-            for entry in self._by_key.get(self._key(first, wanted), [])
+            for entry in self._find(first, wanted)
             if is_in(entry, self._where)
             and all(entry.values[name] == wanted[name] for name in self._against.keys() & HOW_MEASURED)
         ]
 
+    def _find(self, like: Entry, values: Values) -> list[Entry]:
+        """Return the records of the cell with ``values``, on the axes of ``like``."""
+        return self._index.find(self._pass, like, values, self._of_method)
+
     def _key(self, entry: Entry, values: Values) -> Key:
         """Return what is equal for records of one cell of one method; the axes are those of ``entry``."""
-        return key_of(values, {*paired_axes(self._pass, entry), *method_axes(), *self._against} - HOW_MEASURED)
+        return key_of(values, paired_axes(self._pass, entry) | self._of_method)
 
     def _why_not_timed(self, timed: Timed, entry: Entry) -> str | None:
         """Return why times cannot be used: for a reason of their own, or because the reference's own are noisy."""
         reason = timed.why_not(entry)
-        references = self._by_key.get(self._key(entry, second_values(entry.values, timed.beside)), [])
+        references = self._find(entry, second_values(entry.values, timed.beside))
         noisy = [
             blocks.noisy_because
             for blocks in (timed.read(one.record) for one in references if one.seed == entry.seed)

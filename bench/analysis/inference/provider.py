@@ -26,10 +26,17 @@ class Request:
 
 
 class Found(NamedTuple):
-    """What was measured in one cell; ``cell`` describes it without the axes of its methods."""
+    """What was measured in one cell.
+
+    Attributes:
+        cell: describes it without the axes of its methods.
+        outcome: of the first method compared with the second.
+        records: the ids of the first method's records in the cell.
+    """
 
     cell: str
     outcome: Outcome
+    records: tuple[str, ...] = ()
 
 
 class Provider(Protocol):

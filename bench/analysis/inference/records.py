@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Sequence
 
 from bench.analysis.inference.comparison import NotMeasured
+from bench.analysis.inference.index import Index
 from bench.analysis.inference.measures import OF_ONE, OF_TWO, TIMED, OfOne
 from bench.analysis.inference.pairing import (
     HOW_MEASURED,
     Entry,
     Values,
     cell_text,
+    comparable,
     entry_of,
     is_in,
     is_of,
@@ -38,13 +40,20 @@ class RecordProvider:
 
     def __init__(self, records: Iterable[Record]) -> None:
         self._entries = [entry_of(record) for record in records]
+        self._index = Index(self._entries)
         self._by_selection: dict[str, list[Entry]] = {}
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """The records, each with its values on every axis."""
+        return self._entries
 
     def find(self, request: Request) -> Sequence[Found] | NotMeasured:
         """Return one entry per cell of the first method that has a counterpart, or why there is none."""
         name = request.statistic.name
         measured_in = (TIMED.get(name) or OF_ONE.get(name) or OF_TWO[name]).measured_in
-        own = [entry for entry in self._of_method(request.method) if is_in(entry, request.where)]
+        where = comparable(request.where)
+        own = [entry for entry in self._of_method(request.method) if is_in(entry, where)]
         cells = _cells([entry for entry in own if measured_in in entry.record.cell.passes], request, measured_in)
         if not cells:
             return NotMeasured(self._why_no_cell(request, measured_in))
@@ -53,15 +62,17 @@ class RecordProvider:
                 one for text, of_cell in cells.items() for one in _of_modules(OF_ONE[name], request, text, of_cell)
             ]
             return found or NotMeasured(f"no record of {method_text(request.method)} has two modules")
-        pairs = Pairs(self._entries, request, measured_in)
+        pairs = Pairs(self._index, request, measured_in)
         if name in TIMED:
-            outcomes = [(text, pairs.times(TIMED[name], of_cell)) for text, of_cell in cells.items()]
+            outcomes = [pairs.times(TIMED[name], of_cell) for of_cell in cells.values()]
         else:
-            outcomes = [(text, pairs.two(OF_TWO[name], of_cell)) for text, of_cell in cells.items()]
+            outcomes = [pairs.two(OF_TWO[name], of_cell) for of_cell in cells.values()]
         second = method_text(request.against or {})
-        return [Found(text, outcome) for text, outcome in outcomes if outcome is not None] or NotMeasured(
-            f"there is no record of {second} in a cell of {method_text(request.method)}"
-        )
+        return [
+            Found(text, outcome, _ids(of_cell))
+            for (text, of_cell), outcome in zip(cells.items(), outcomes, strict=True)
+            if outcome is not None
+        ] or NotMeasured(f"there is no record of {second} in a cell of {method_text(request.method)}")
 
     def _of_method(self, selection: Values) -> list[Entry]:
         """Return the records of the method that ``selection`` names."""
@@ -74,7 +85,7 @@ class RecordProvider:
         method, of_method = method_text(request.method), self._of_method(request.method)
         if not of_method:
             return f"there is no record of {method}"
-        if not any(is_in(entry, request.where) for entry in of_method):
+        if not any(is_in(entry, comparable(request.where)) for entry in of_method):
             where = [f"{axis} = {' or '.join(map(str, values))}" for axis, values in request.where.items()]
             return f"there is no record of {method} with {', '.join(where)}"
         return f"no record of {method} has the pass {measured_in!r}"
@@ -92,10 +103,15 @@ def _cells(own: Sequence[Entry], request: Request, measured_in: Pass) -> dict[st
 def _of_modules(measure: OfOne, request: Request, text: str, own: Sequence[Entry]) -> list[Found]:
     usable, reasons = usable_entries(own, measure.why_not)
     if not usable:
-        return [Found(text, NotMeasured(f"{method_text(request.method)}: {reasons[0]}"))]
+        return [Found(text, NotMeasured(f"{method_text(request.method)}: {reasons[0]}"), _ids(own))]
     problem = why_not_together(measure.measured_in, [usable], of_one_network=True, of_one_machine=False)
     if problem is not None:
-        return [Found(text, NotMeasured(problem))]
+        return [Found(text, NotMeasured(problem), _ids(own))]
     return [
-        Found(f"{text}, module {module}", with_note(outcome, reasons)) for module, outcome in measure.compare(usable)
+        Found(f"{text}, module {module}", with_note(outcome, reasons), _ids(usable))
+        for module, outcome in measure.compare(usable)
     ]
+
+
+def _ids(entries: Sequence[Entry]) -> tuple[str, ...]:
+    return tuple(entry.record.id for entry in entries)

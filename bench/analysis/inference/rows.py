@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bench.analysis.inference.claim import Claim
 from bench.analysis.inference.claim_file import load_claims
 from bench.analysis.inference.evaluate import ClaimResult, evaluate
+from bench.analysis.inference.provider import Provider
 from bench.analysis.inference.reason import Conclusion
 from bench.analysis.inference.records import RecordProvider
 from bench.analysis.inference.sentence import effect, sample
@@ -58,6 +59,7 @@ class ClaimRow:
         comparisons: how many comparisons the claim has.
         controls: of the claim.
         reason: why the verdict is so.
+        records: the ids of the records of ``first`` that the deciding comparison rests on.
     """
 
     name: str
@@ -75,6 +77,7 @@ class ClaimRow:
     comparisons: int
     controls: tuple[ControlRow, ...]
     reason: str
+    records: tuple[str, ...]
 
     @property
     def control_text(self) -> str:
@@ -93,7 +96,12 @@ def claim_rows(records: Iterable[Record], claims: Sequence[Claim] | None = None)
         records: of all files together.
         claims: those of the paper if left out.
     """
-    return [_row(result) for result in evaluate(claims or load_claims(), RecordProvider(records))]
+    return claim_rows_of(RecordProvider(records), claims)
+
+
+def claim_rows_of(provider: Provider, claims: Sequence[Claim] | None = None) -> list[ClaimRow]:
+    """Return :func:`claim_rows` of what ``provider`` finds."""
+    return [_row(result) for result in evaluate(claims or load_claims(), provider)]
 
 
 def _row(result: ClaimResult) -> ClaimRow:
@@ -115,6 +123,7 @@ def _row(result: ClaimResult) -> ClaimRow:
         comparisons=len(result.parts),
         controls=tuple(_control(result, control.name) for control in claim.controls),
         reason=result.reason,
+        records=comparison.records,
     )
 
 

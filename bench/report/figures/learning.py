@@ -33,6 +33,11 @@ class _Course(NamedTuple):
     last: float
 
     @property
+    def order(self) -> tuple[bool, str]:
+        """BP comes first, then its other settings."""
+        return not self.is_bp, self.series if self.is_bp else ""
+
+    @property
     def fall(self) -> float:
         """Points from the best epoch to the last."""
         return self.best - self.last
@@ -84,13 +89,13 @@ def _courses(points: pd.DataFrame) -> list[_Course]:
         courses.append(
             _Course(str(series), method == BASELINE, int(best["epoch"]), float(best["y"]), float(own["y"].iloc[-1]))
         )
-    return sorted(courses, key=lambda course: (not course.is_bp, -course.last))
+    return sorted(courses, key=lambda course: (course.order, -course.last))
 
 
 def _finding(courses: list[_Course], rate: float) -> str:
     """Return which series fall after their best epoch by more than the margin, and where the others end."""
     clauses = []
-    for course in sorted(courses, key=lambda course: (not course.is_bp, course.fall < MARGIN_POINTS)):
+    for course in sorted(courses, key=lambda course: (course.order, course.fall < MARGIN_POINTS)):
         name = shortened(course.series)
         if course.fall >= MARGIN_POINTS:
             clauses.append(f"{name} falls from {course.best:.1f} to {course.last:.1f} % after epoch {course.epoch}")

@@ -58,7 +58,13 @@ def _finding(points: pd.DataFrame, epoch: Epoch) -> str:
         rates = (own["percent"].iloc[0], own["percent"].iloc[-1])
         at = "" if rates == (low, high) else f" (from {rates[0]:g} to {rates[1]:g} %)"
         text = f"from {first:.1f} to {last:.1f} %{at}"
-        clauses.append(((method != BASELINE, -last), (shortened(series), "falls" if last < first else "rises", text)))
+        is_bp = method == BASELINE
+        clauses.append(
+            (
+                (not is_bp, series if is_bp else "", -last),
+                (shortened(series), "falls" if last < first else "rises", text),
+            )
+        )
     texts = [text for _, text in sorted(clauses)]
     verb = texts[0][1]
     rest = [f"{series} {'' if own == verb else f'{own} '}{text}" for series, own, text in texts[1:]]

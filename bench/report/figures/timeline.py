@@ -69,8 +69,7 @@ def draw_timelines(frame: pd.DataFrame, look: Look) -> Figure | None:
     """
     if "memory.timeline" not in frame:
         return None
-    largest = [headline_costs(part) for _, part in frame.groupby("network", sort=True)]
-    cells = [rows[rows["memory.timeline"].notna()].drop_duplicates("series") for rows in largest]
+    cells = [rows[rows["memory.timeline"].notna()].drop_duplicates("series") for rows in largest_cells(frame)]
     cells = [rows for rows in cells if not rows.empty]
     if not cells:
         return None
@@ -87,6 +86,11 @@ def draw_timelines(frame: pd.DataFrame, look: Look) -> Figure | None:
         f"configuration of each network on which BP was measured.{left_out_text(left_out, 'network')}",
         tuple(_view(*found, look) for found in zip(view_names(titles), titles, cells, strict=True)),
     )
+
+
+def largest_cells(frame: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return the rows of the largest configuration of each network on which BP was measured."""
+    return [headline_costs(part) for _, part in frame.groupby("network", sort=True)]
 
 
 def _view(name: str, title: str, rows: pd.DataFrame, look: Look) -> View:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 _LONGEST_NAME = 60
+_MOST_CLAUSES = 3  # of a finding that goes through methods
 _LONGEST_FINDING = 249  # characters of a title and text alternative
 
 
@@ -58,13 +59,13 @@ def one_line(title: str) -> str:
 def finding_of(clauses: Sequence[str], noun: str = "method") -> str:
     """Return ``clauses`` as one sentence of less than 250 characters, joined by semicolons.
 
-    Those for which there is no room are left out, and the sentence says how many.
+    The first three are shown, or fewer if they are long; the sentence says how many were left out.
 
     Args:
         clauses: at least one, the most important first.
         noun: what each clause is about, as in ``and 3 more methods``.
     """
-    for count in range(len(clauses), 0, -1):
+    for count in range(min(len(clauses), _MOST_CLAUSES), 0, -1):
         rest = len(clauses) - count
         parts = [*clauses[:count], *([f"and {rest} more {noun}{'s' if rest > 1 else ''}"] if rest else [])]
         text = f"{'; '.join(parts)}."

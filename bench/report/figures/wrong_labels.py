@@ -98,7 +98,10 @@ def _row(runs: pd.DataFrame, series: str, lane: int, epoch: Epoch) -> _Row | Non
 
 def _finding(rows: list[_Row]) -> str:
     """Return how much of the wrong labels each method has learned after the last epoch; BP first, then the least."""
-    last = sorted((row for row in rows if row.epoch == "last"), key=lambda row: (not row.is_bp, row.shares[0]))
+    last = sorted(
+        (row for row in rows if row.epoch == "last"),
+        key=lambda row: (not row.is_bp, row.series if row.is_bp else "", row.shares[0]),
+    )
     clauses = [f"{shortened(row.series)} {row.shares[0]:.1f} %" for row in last]
     return finding_of([f"Share of wrong labels learned by the last epoch: {clauses[0]}", *clauses[1:]])
 

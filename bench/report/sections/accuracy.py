@@ -17,7 +17,7 @@ from bench.report.inputs import Inputs
 from bench.report.tables.accuracy import accuracy_table
 from bench.report.tables.cells import in_order
 
-_LAZY_FROM = 200  # rows of a table
+_MOST_ROWS = 200  # of the table
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class AccuracySection:
     Attributes:
         figures: of accuracies, in order.
         accuracies: one row per configuration and method.
-        is_long: whether the table is closed, and no part of the page until it is opened.
+        is_long: whether the table is too long for a page with scripts, which has the section of all cells.
     """
 
     figures: tuple[Figure, ...]
@@ -40,7 +40,7 @@ def accuracy(inputs: Inputs) -> AccuracySection | None:
     if inputs.measured.empty or not inputs.measured["has_accuracy"].any():
         return None
     table = accuracy_table(inputs.measured)
-    return AccuracySection(draw_accuracies(inputs.measured), table, len(table) > _LAZY_FROM)
+    return AccuracySection(draw_accuracies(inputs.measured), table, len(table) > _MOST_ROWS)
 
 
 def draw_accuracies(frame: pd.DataFrame) -> tuple[Figure, ...]:

@@ -1,10 +1,33 @@
-"""The section ``answer``."""
+"""The section ``answer``: three questions, each with a verdict, a number and what speaks against it."""
 
-from typing import Any
+from dataclasses import dataclass, replace
 
+from bench.analysis.answer.answer import Answer
 from bench.report.inputs import Inputs
+from bench.report.text import unbroken
 
 
-def answer(inputs: Inputs) -> Any | None:
-    """Return the content of the section; None if the records have nothing for it."""
-    return None
+@dataclass(frozen=True)
+class AnswerContent:
+    """The content of the section.
+
+    Attributes:
+        answers: on memory, time and accuracy.
+    """
+
+    answers: tuple[Answer, ...]
+
+
+def answer(inputs: Inputs) -> AnswerContent:
+    """Return the content of the section."""
+    return AnswerContent(
+        tuple(
+            replace(
+                one,
+                number=unbroken(one.number),
+                sentence=unbroken(one.sentence),
+                besides=tuple(map(unbroken, one.besides)),
+            )
+            for one in inputs.answers
+        )
+    )

@@ -1,10 +1,9 @@
-"""The section ``definitions``."""
+"""The section ``definitions``: the terms that the page uses."""
 
-from typing import Any
-
+from bench.report.glossary import Term, terms_for
 from bench.report.inputs import Inputs
 
 
-def definitions(inputs: Inputs) -> Any | None:
-    """Return the content of the section; None if the records have nothing for it."""
-    return None
+def definitions(inputs: Inputs) -> tuple[Term, ...]:
+    """Return the terms that a page on the records needs."""
+    return terms_for(inputs.records)

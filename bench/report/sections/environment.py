@@ -1,10 +1,9 @@
-"""The section ``environment``."""
+"""The section ``environment``: where the records were made."""
 
-from typing import Any
-
+from bench.report.environments import Environments, environments_of
 from bench.report.inputs import Inputs
 
 
-def environment(inputs: Inputs) -> Any | None:
-    """Return the content of the section; None if the records have nothing for it."""
-    return None
+def environment(inputs: Inputs) -> Environments:
+    """Return the environments of the records."""
+    return environments_of(inputs.records)

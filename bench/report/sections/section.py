@@ -1,9 +1,10 @@
 """What a section of the page is."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
+from bench.report.figures.figure import Figure
 from bench.report.inputs import Inputs
 
 
@@ -31,7 +32,22 @@ class Filled:
     content: Any
 
 
-def fill(sections: tuple[Section, ...], inputs: Inputs) -> list[Filled]:
-    """Return the sections that have content, in order."""
-    filled = ((section, section.content(inputs)) for section in sections)
-    return [Filled(section.name, section.title, content) for section, content in filled if content is not None]
+def fill(sections: tuple[Section, ...], inputs: Inputs, step: Callable[[str], None]) -> list[Filled]:
+    """Return the sections that have content, in order; ``step`` is called with the title of each before it is made."""
+    filled = []
+    for section in sections:
+        step(section.title)
+        content = section.content(inputs)
+        if content is not None:
+            filled.append(Filled(section.name, section.title, content))
+    return filled
+
+
+def figures_of(sections: Iterable[Filled]) -> Iterator[Figure]:
+    """Yield the figures in the contents of ``sections``: fields that are one, or a list or tuple of some."""
+    for section in sections:
+        for held in fields(section.content) if is_dataclass(section.content) else ():
+            value = getattr(section.content, held.name)
+            yield from (
+                part for part in (value if isinstance(value, list | tuple) else [value]) if isinstance(part, Figure)
+            )

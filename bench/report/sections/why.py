@@ -7,12 +7,10 @@ import pandas as pd
 from bench.report.figures.figure import Figure
 from bench.report.figures.schedule import draw_schedules
 from bench.report.figures.style import look_of
-from bench.report.figures.timeline import draw_timelines
+from bench.report.figures.timeline import draw_timelines, largest_cells
 from bench.report.inputs import Inputs
 from bench.report.tables.locking import locking_table
 from bench.report.tables.memory import category_table
-
-_LAZY_FROM = 40  # rows of a table
 
 
 @dataclass(frozen=True)
@@ -21,15 +19,13 @@ class WhySection:
 
     Attributes:
         timelines: live bytes over a step; None if no record holds them.
-        categories: bytes at the peak, one row per cell; possibly empty.
-        is_long: whether that table is closed, and no part of the page until it is opened.
+        categories: bytes at the peak, one row per method on the largest cell of each network; possibly empty.
         schedules: who computes when; None if no record holds a trace of several modules.
         locking: one row per traced method; possibly empty.
     """
 
     timelines: Figure | None
     categories: pd.DataFrame
-    is_long: bool
     schedules: Figure | None
     locking: pd.DataFrame
 
@@ -45,11 +41,9 @@ def why(inputs: Inputs) -> WhySection | None:
     if measured.empty:
         return None
     look = look_of(measured)
-    categories = category_table(measured)
     section = WhySection(
         draw_timelines(measured, look),
-        categories,
-        len(categories) > _LAZY_FROM,
+        category_table(pd.concat(largest_cells(measured))),
         draw_schedules(measured, look),
         locking_table(measured),
     )

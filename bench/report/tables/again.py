@@ -1,18 +1,19 @@
 """The table of cells that were measured again."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import pandas as pd
 
 from bench.analysis.again import MeasuredAgain
 from bench.config.label import label
+from bench.report.tables.limit import MOST_ROWS, Limited
 from bench.report.tables.text import bytes_text, interval_text
 from bench.store.record import Record
 
 
-def again_table(cells: Iterable[MeasuredAgain]) -> pd.DataFrame:
+def again_table(cells: Sequence[MeasuredAgain], most: int = MOST_ROWS) -> Limited:
     """Return one row per cell with its first and its last result, and when they were measured; empty without cells."""
-    return pd.DataFrame([_row(cell) for cell in cells])
+    return Limited(pd.DataFrame([_row(cell) for cell in cells[:most]]), max(0, len(cells) - most))
 
 
 def _row(cell: MeasuredAgain) -> dict[str, object]:

@@ -1,13 +1,11 @@
-"""The tables of memory and latency per cell, and of latencies that cannot be relied on."""
+"""The table of memory and latency per cell."""
 
 import pandas as pd
 
+from bench.analysis.instruments import DISAGREEMENT_LIMIT
 from bench.analysis.pareto import with_front
 from bench.report.tables.cells import cell_columns, in_order, without_constant_columns
 from bench.report.tables.text import NOT_MEASURED, bytes_text, latency_ratio, milliseconds, ratio
-
-# The largest relative difference between the two memory instruments that counts as agreement.
-DISAGREEMENT_LIMIT = 0.01
 
 
 def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -50,15 +48,3 @@ def _agreement(row: pd.Series) -> str:
     if pd.isna(disagreement):
         return NOT_MEASURED
     return "agrees" if abs(disagreement) <= DISAGREEMENT_LIMIT else f"differs by {100 * disagreement:+.1f} %"
-
-
-def unreliable_latency_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per cell whose latency cannot be relied on, with the reason."""
-    if frame.empty or not frame["has_latency"].any():
-        return pd.DataFrame()
-    noisy = frame[frame["has_latency"] & frame["latency.noisy_because"].notna()]
-    rows = [
-        cell_columns(row) | {"latency / BP [95 %]": latency_ratio(row), "reason": row["latency.noisy_because"]}
-        for _, row in in_order(noisy).iterrows()
-    ]
-    return without_constant_columns(pd.DataFrame(rows))

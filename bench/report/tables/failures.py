@@ -2,14 +2,24 @@
 
 import pandas as pd
 
-from bench.report.tables.cells import cell_columns, without_constant_columns
+from bench.analysis.panels import cell_titles
+from bench.report.tables.limit import Limited, limited
 
 
-def failure_table(frame: pd.DataFrame) -> pd.DataFrame:
+def failure_table(frame: pd.DataFrame) -> Limited:
     """Return one row per cell whose status is not ``ok``, with its message."""
-    failed = frame[frame["status"] != "ok"]
-    rows = [
-        {"status": row["status"], **cell_columns(row), "seed": row["seed"], "message": row["message"]}
-        for _, row in failed.iterrows()
-    ]
-    return without_constant_columns(pd.DataFrame(rows))
+    return limited(frame[frame["status"] != "ok"], _table)
+
+
+def _table(failed: pd.DataFrame) -> pd.DataFrame:
+    if failed.empty:
+        return failed
+    return pd.DataFrame(
+        {
+            "method": failed["series"],
+            "cell": [title.replace("\n", ", ") for title in cell_titles(failed)],
+            "seed": failed["seed"],
+            "status": failed["status"],
+            "message": failed["message"],
+        }
+    )

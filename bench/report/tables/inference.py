@@ -2,20 +2,28 @@
 
 import pandas as pd
 
-from bench.report.tables.cells import cell_columns, in_order, without_constant_columns
+from bench.analysis.panels import cell_titles
+from bench.report.tables.cells import in_order
+from bench.report.tables.limit import Limited, limited
 from bench.report.tables.text import bytes_text, milliseconds, noisy_interval_text, ratio
 
 
-def inference_table(frame: pd.DataFrame) -> pd.DataFrame:
+def inference_table(frame: pd.DataFrame) -> Limited:
     """Return one row per cell with an inference pass."""
     if frame.empty or not frame["has_inference"].any():
-        return pd.DataFrame()
+        return Limited(pd.DataFrame())
+    return limited(in_order(frame[frame["has_inference"]]), _table)
+
+
+def _table(frame: pd.DataFrame) -> pd.DataFrame:
     rows = []
-    for _, row in in_order(frame[frame["has_inference"]]).iterrows():
+    cells = [title.replace("\n", ", ") for title in cell_titles(frame)]
+    for cell, (_, row) in zip(cells, frame.iterrows(), strict=True):
         of = row.filter(like="inference.").rename(lambda name: name.removeprefix("inference."))
         rows.append(
-            cell_columns(row)
-            | {
+            {
+                "method": row["series"],
+                "cell": cell,
                 "peak activation bytes": bytes_text(of["peak_activation_bytes"]),
                 "activations / plain": ratio(of["peak_activation_bytes"] / of["plain_peak_activation_bytes"]),
                 "peak total bytes": bytes_text(of["peak_total_bytes"]),
@@ -25,7 +33,7 @@ def inference_table(frame: pd.DataFrame) -> pd.DataFrame:
                 "samples/s": f"{of['samples_per_second']:,.0f}",
             }
         )
-    return without_constant_columns(pd.DataFrame(rows))
+    return pd.DataFrame(rows)
 
 
 def _time_ratio(of: pd.Series) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.differences import EPOCHS, SHARES, compared_with_bp
-from bench.analysis.headline import SummaryCell, summary_cells
+from bench.analysis.headline import SummaryCell, noise_rates, summary_cells
 from bench.analysis.series import ordered_series
 from bench.report.tables.text import (
     BASELINE,
@@ -41,7 +41,7 @@ def summary_table(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     cells = [cell for _, part in frame.groupby("network", sort=True) for cell in summary_cells(part)]
     if not cells:
         return pd.DataFrame(columns=["network", "layout", "cell", "method"]), "There is nothing to compare with BP"
-    rates = sorted({rate for cell in cells for rate in _ends_of(_of_one_kind(cell.accuracies)["noise_rate"])})
+    rates = noise_rates(cells)
     rows = [
         {
             "network": str(cell.first["network"]),
@@ -61,16 +61,6 @@ def summary_table(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     if rates:
         notes.append(_NOTE_ON_ACCURACIES)
     return table.loc[:, ~table.isin([NOT_MEASURED, BASELINE]).all()], ". ".join(notes)
-
-
-def _of_one_kind(accuracies: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows without noise, and those with the kind of noise that has the highest rate."""
-    noisy = accuracies[accuracies["noise_kind"] != "none"].sort_values("noise_rate", kind="stable")
-    return accuracies[accuracies["noise_kind"].isin(["none", *noisy["noise_kind"].tail(1)])]
-
-
-def _ends_of(rates: pd.Series) -> set[float]:
-    return set() if rates.empty else {float(rates.min()), float(rates.max())}
 
 
 def _cost_cells(rows: pd.DataFrame) -> dict[str, str]:
@@ -94,7 +84,7 @@ def _cost_cells(rows: pd.DataFrame) -> dict[str, str]:
 
 def _accuracy_cells(cell: SummaryCell, series: str, rates: list[float]) -> dict[str, Any]:
     """Return the columns of one method: per rate and epoch the accuracy, and its comparison with BP."""
-    rows = _of_one_kind(cell.accuracies)
+    rows = cell.accuracies_of_one_kind
     columns: dict[str, Any] = {}
     for rate in rates:
         own = rows[(rows["noise_rate"] == rate) & (rows["series"] == series)]

@@ -7,20 +7,12 @@ import pandas as pd
 
 from bench.analysis.differences import Difference, judged_together
 from bench.analysis.inference.comparison import Comparison
-from bench.analysis.inference.estimate import Interval
+from bench.analysis.numbers import digits_of_points
+from bench.analysis.numbers import mebibytes as mebibytes
 
 NOT_MEASURED = "not measured"
 ABSENT = "\u2013"  # en dash
 BASELINE = "baseline"  # of BP itself, which is not compared with BP
-_MIB = 2**20
-_MOST_DIGITS = 6
-
-
-def mebibytes(value: float) -> str:
-    """Return bytes as MiB with three significant digits."""
-    size = value / _MIB
-    digits = next((digits for digits, least in enumerate((100, 10, 0.1)) if size >= least), 3)
-    return f"{size:.{digits}f}"
 
 
 def bytes_text(value: float | None) -> str:
@@ -61,7 +53,12 @@ def interval_text(value: float, low: float, high: float, processes: int) -> str:
 
 def processes_text(count: int) -> str:
     """Return a number of processes: ``1 process``."""
-    return f"{count} process{'' if count == 1 else 'es'}"
+    return counted(count, "process", "processes")
+
+
+def counted(number: int, singular: str, plural: str | None = None) -> str:
+    """Return a number with its noun: ``1 method``, ``2 methods``."""
+    return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"
 
 
 def mean_percent(shares: pd.Series) -> str:
@@ -107,7 +104,7 @@ def difference_text(difference: Difference) -> str:
 def points_text(difference: Difference) -> str:
     """Return the estimate in points, with as many digits as tell the ends of its interval apart."""
     estimate = difference.estimate
-    return NOT_MEASURED if estimate is None else f"{100 * estimate.value:+z.{_digits(difference.interval)}f}"
+    return NOT_MEASURED if estimate is None else f"{100 * estimate.value:+z.{digits_of_points(difference.interval)}f}"
 
 
 def interval_of_points(difference: Difference) -> str | None:
@@ -115,7 +112,7 @@ def interval_of_points(difference: Difference) -> str | None:
     interval = difference.interval
     if interval is None:
         return None
-    low, high = (f"{100 * end:+z.{_digits(interval)}f}" for end in interval)
+    low, high = (f"{100 * end:+z.{digits_of_points(interval)}f}" for end in interval)
     return f"[{low}, {high}]"
 
 
@@ -125,15 +122,3 @@ def basis_text(difference: Difference) -> str:
         return ""
     basis = difference.estimate.basis
     return basis if difference.judged is not None else f"over {basis} only"
-
-
-def _digits(interval: Interval | None) -> int:
-    if interval is None:
-        return 1
-    low, high = (100 * end for end in interval)
-    return next((digits for digits in range(1, _MOST_DIGITS) if _are_distinct(low, high, digits)), _MOST_DIGITS)
-
-
-def _are_distinct(low: float, high: float, digits: int) -> bool:
-    """Return whether the ends of an interval, rounded to ``digits``, differ from each other and from 0."""
-    return round(low, digits) < round(high, digits) and 0 not in (round(low, digits), round(high, digits))

@@ -15,7 +15,7 @@ from bench.config.datasets import dataset_names
 from bench.config.label import label
 from bench.config.methods import method_names
 from bench.config.networks import network_names
-from bench.config.sweep import load_sweep, suite_names
+from bench.config.sweep import load_sweep, question_of, suite_names
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,15 @@ def test_list_of_one_kind_lists_that_kind_only(cli: RunCli, what: str, names: li
     ended = cli("list", what)
     first_words = [line.split()[0] for line in ended.stdout.splitlines() if line and not line.startswith(" ")]
     assert first_words == [what, *names]
+
+
+def test_each_suite_is_listed_with_the_question_that_titles_its_report(cli: RunCli) -> None:
+    shown = " ".join(cli("list", "suites").stdout.split())
+    for name in suite_names():
+        question = question_of(name)
+        assert question is not None
+        assert question.endswith("?")
+        assert f"{name} {question}"[:40] in shown
 
 
 def test_list_of_an_unknown_kind_names_the_known(cli: RunCli) -> None:

@@ -123,7 +123,10 @@ def test_an_unknown_suite_is_refused(cli: RunCli, results: Path) -> None:
     ("text", "fragments"),
     [
         ("[[grid]]\nmethod = ", ("mine.toml is not a TOML file: Invalid value",)),
-        ('method = "bp"\n', ("unknown key 'method'", "legal: description, grid")),
+        ('method = "bp"\n', ("unknown key 'method'", "legal: description, question, grid")),
+        ("description = 3\n", ("mine.toml: description = 3; legal: a text of one line",)),
+        ('question = ["why"]\n', ("mine.toml: question = ['why']; legal: a text of one line",)),
+        ('question = "why\\nnot"\n', ("mine.toml: question = 'why\\nnot'; legal: a text of one line",)),
         ('description = "nothing"\n', ("has no [[grid]]",)),
         ('[grid]\nmethod = "bp"\n', ("has no [[grid]]",)),
         ("grid = [1, 2]\n", ("has no [[grid]]",)),

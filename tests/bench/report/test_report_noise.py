@@ -12,8 +12,9 @@ from bench.report.figures.figure import Figure
 from bench.report.figures.scaling import scaling_figures
 from bench.report.figures.style import look_of
 from bench.report.figures.tradeoff import tradeoff_figure
-from bench.report.tables.costs import cost_table, unreliable_latency_table
+from bench.report.tables.costs import cost_table
 from bench.report.tables.summary import summary_table
+from bench.report.tables.unreliable import unreliable_table
 from bench.store.record import Record
 
 WHY = "the interquartile range of the times of BP is 40% of their median, more than 25%"
@@ -39,7 +40,7 @@ def ratios(frame: pd.DataFrame) -> dict[tuple[str, int], str]:
 def test_reliable_latencies_are_not_marked() -> None:
     frame = made_frame(None)
     assert not any("noisy" in text for text in ratios(frame).values())
-    assert unreliable_latency_table(frame).empty
+    assert unreliable_table(frame).table.empty
 
 
 def test_a_noisy_cell_of_another_method_marks_only_itself() -> None:
@@ -50,13 +51,13 @@ def test_a_noisy_cell_of_another_method_marks_only_itself() -> None:
         ("bp", 8): "1.00 [0.95, 1.05] (1 process)",
         ("sid-streamed", 8): "0.90 [0.85, 0.95] (1 process) noisy",
     }
-    assert unreliable_latency_table(frame)["reason"].tolist() == [WHY]
+    assert unreliable_table(frame).table["reason"].tolist() == [WHY]
 
 
 def test_a_noisy_cell_of_bp_marks_the_other_methods_on_the_same_cell() -> None:
     frame = made_frame("bp")
     assert [key for key, text in ratios(frame).items() if text.endswith(" noisy")] == [("bp", 8), ("sid-streamed", 8)]
-    assert unreliable_latency_table(frame)["reason"].tolist() == [WHY, f"BP's own cell is noisy: {WHY}"]
+    assert unreliable_table(frame).table["reason"].tolist() == [WHY, f"BP's own cell is noisy: {WHY}"]
     summary, _ = summary_table(frame)
     assert all(text.endswith("] (1 process) noisy") for text in summary["step latency / BP [95 %]"])
 

@@ -14,7 +14,6 @@ from bench.report.figures.figure import Figure
 from bench.report.figures.ranks import ranks_figure
 from bench.report.figures.style import look_of
 from bench.report.tables.ranks import ranks_table
-from bench.report.tables.summary import summary_table
 from bench.store.record import Record
 
 MEASURED = {
@@ -205,8 +204,8 @@ def test_cells_on_several_ranks_are_separate_series(tmp_path: Path) -> None:
     assert frame["memory.activation_ratio"].tolist() == [0.75, 1, 1]
     file = tmp_path / "ranks.jsonl"
     file.write_text("".join(f"{record.line()}\n" for record in records))
-    write_report([file], tmp_path / "page.html", tmp_path)
-    assert "sid-streamed, 2 ranks" in summary_table(frame)[0]["method"].tolist()
+    summary = write_report([file], tmp_path / "page.html", tmp_path).summary
+    assert "sid-streamed, 2 ranks" in summary["method"].tolist()
     page = (tmp_path / "page.html").read_text()
     assert '<a href="#ranks">' in page
     assert 'id="ranks.' in page

@@ -17,7 +17,7 @@ from bench.report.tables.inference import inference_table
 from bench.report.tables.layouts import layouts_table
 from bench.report.tables.memory import category_table, growth_table
 from bench.report.tables.summary import summary_table
-from bench.report.tables.text import mebibytes
+from bench.report.tables.text import ABSENT, mebibytes
 from bench.store.record import Record
 
 
@@ -140,7 +140,7 @@ def test_an_alpha_schedule_is_one_series_at_all_depths() -> None:
 
 def test_failures_are_listed_with_their_message_and_have_no_measurement() -> None:
     failed = records_frame([make_record({"passes": ["memory"]}, status="oom", message="no memory")])
-    assert failure_table(failed)["message"].tolist() == ["no memory"]
+    assert failure_table(failed).table["message"].tolist() == ["no memory"]
     assert cost_table(failed).empty
     assert accuracy_table(failed).empty
 
@@ -254,7 +254,7 @@ def test_a_backbone_in_both_layouts_is_one_row_per_method() -> None:
     assert list(table.index) == ["bp", "bp-plain", "sid-streamed", "sid-vectorised"]
     assert table.loc["sid-streamed", "as trunk, 4 modules: / BP"] == "1.000"
     assert table.loc["sid-streamed", "in stages, 3 modules: / BP"] == "0.250"
-    assert table.loc["sid-vectorised", "in stages, 3 modules: activations, MiB"] == "not measured"
+    assert table.loc["sid-vectorised", "in stages, 3 modules: activations, MiB"] == ABSENT
     assert layouts_table(records_frame(records[:3])).empty
 
 
@@ -265,14 +265,14 @@ def test_secondary_columns_are_shown_only_if_their_values_differ() -> None:
 
 
 def test_predictions_are_compared_with_those_of_the_plain_network(frame: pd.DataFrame) -> None:
-    assert inference_table(frame).empty
+    assert inference_table(frame).table.empty
     noisy = made_inference(3000, 4000, 1.25, noisy_because="a reason")
     records = [
         make_record({"method": "sid-streamed", "passes": ["inference"]}, inference=made_inference(6000, 4000, 2.0)),
         make_record({"method": "bp", "passes": ["inference"]}, inference=noisy),
         make_record({"method": "bp", "passes": ["memory"], "depth": 8}, 100),
     ]
-    table = inference_table(records_frame(records)).set_index("method")
+    table = inference_table(records_frame(records)).table.set_index("method")
     assert table.index.tolist() == ["bp", "sid-streamed"]
     streamed = table.loc["sid-streamed"]
     assert (streamed["peak activation bytes"], streamed["peak total bytes"]) == ("3,000", "6,000")

@@ -358,3 +358,14 @@ def test_why_there_is_no_cell() -> None:
     assert reason("activation_bytes", records) == "there is no record of bp in a cell of sid-streamed"
     assert reason("inference_bytes", records) == "no record of sid-streamed has the pass 'inference'"
     assert reason("inference_time", records) == "no record of sid-streamed has the pass 'inference'"
+
+
+def test_a_comparison_names_the_records_of_the_first_method() -> None:
+    sid = [trained("sid-streamed", seed, 0.9) for seed in (0, 1)]
+    other = trained("sid-streamed", 0, 0.9, cell={"depth": 5, "modules": 5})
+    bp = [trained("bp", seed, 0.8) for seed in (0, 1)]
+    (found,) = find("accuracy_last", [*sid, other, *bp])
+    assert set(found.records) == {record.id for record in sid}
+    of_modules = find("accuracy_by_module", [*sid, other], against=None)
+    assert not isinstance(of_modules, NotMeasured)
+    assert [set(one.records) for one in of_modules] == [{record.id for record in sid}] * 2 + [{other.id}] * 4

@@ -1,0 +1,124 @@
+"""The methods of a page, and the one that its answers are about."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from bench.analysis.inference.pairing import Entry, method_axes
+from bench.config.axes import axes
+from bench.config.methods import BASELINE, is_of_sid, known_method, method_names
+
+Kind = Literal["sid", "own", "other", "bp"]
+_KINDS: tuple[Kind, ...] = ("sid", "own", "other", "bp")
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method with its settings.
+
+    Attributes:
+        method: its name in the records.
+        settings: the axes that belong to it and are not at their default, with their values.
+    """
+
+    method: str
+    settings: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def selection(self) -> dict[str, Any]:
+        """Its axes, as a :class:`bench.analysis.inference.provider.Request` takes them."""
+        return {"method": self.method, **dict(self.settings)}
+
+    @property
+    def is_baseline(self) -> bool:
+        """It is BP without settings."""
+        return self.method == BASELINE and not self.settings
+
+    @property
+    def ranks(self) -> int:
+        """The number of ranks that it ran on."""
+        return int(dict(self.settings).get("ranks", 1))
+
+    @property
+    def kind(self) -> Kind:
+        """``sid`` with SID's objective, ``own`` if it does not come with sid-bench, ``bp`` for BP with settings."""
+        if is_of_sid(self.method):
+            return "sid"
+        row = known_method(self.method)
+        if row is None or row.source != "sid-bench":
+            return "own"
+        return "bp" if self.method == BASELINE else "other"
+
+    @property
+    def name(self) -> str:
+        """The name for a sentence; an alias where that is what the settings mean: ``bp-checkpoint``."""
+        return _name(self)
+
+
+@cache
+def _name(method: Method) -> str:
+    settings = dict(method.settings)
+    for alias in method_names():
+        row = known_method(alias)
+        if row is not None and row.alias_of == method.method and row.presets_for(settings) == settings:
+            return alias
+    ranks = settings.pop("ranks", 1)
+    words = " and ".join(axes()[name].words(value) for name, value in settings.items())
+    joint = "" if not words else " " if words.startswith("in ") else " with "
+    return f"{method.method}{joint}{words}{'' if ranks == 1 else f' on {ranks} ranks'}"
+
+
+BP = Method(BASELINE)
+
+
+def methods_of(entries: Iterable[Entry]) -> dict[Method, list[Entry]]:
+    """Return the records of each method whose status is ``ok``."""
+    usual = {name: axis.default for name, axis in axes().items() if name in method_axes() and name != "method"}
+    found: dict[Method, list[Entry]] = {}
+    for entry in entries:
+        if entry.record.status == "ok":
+            values = entry.values
+            own = [(name, values[name]) for name, default in usual.items() if values.get(name) not in (None, default)]
+            found.setdefault(Method(values["method"], tuple(own)), []).append(entry)
+    return found
+
+
+def subject_of(methods: Mapping[Method, Sequence[Entry]]) -> Method | None:
+    """Return the method that the answers are about; None if there is none but BP.
+
+    Methods of SID come first, then those that do not come with sid-bench, then the others, and BP with settings last.
+    Where most methods of the page ran on several ranks, these come before those on one. The one with the most results
+    counts; of equals the one whose largest number of activation bytes is the smallest, and then the one that comes
+    first in the list of methods.
+    """
+    candidates = [method for method in methods if not method.is_baseline]
+    if not candidates:
+        return None
+    kind = min(_KINDS.index(method.kind) for method in candidates)
+    of_kind = [method for method in candidates if _KINDS.index(method.kind) == kind]
+    is_on_ranks = 2 * sum(method.ranks > 1 for method in candidates) > len(candidates)
+    chosen = [method for method in of_kind if is_on_ranks and method.ranks > 1] or of_kind
+    return min(chosen, key=lambda method: (-_results(methods[method]), _most_bytes(methods[method]), _place(method)))
+
+
+def _results(entries: Sequence[Entry]) -> int:
+    """Return the number of results that can be used."""
+    records = [entry.record for entry in entries]
+    return sum(
+        (record.memory is not None)
+        + (record.latency is not None and record.latency.noisy_because is None)
+        + (record.accuracy is not None)
+        for record in records
+    )
+
+
+def _most_bytes(entries: Sequence[Entry]) -> int:
+    sizes = [entry.record.memory.peak_activation_bytes for entry in entries if entry.record.memory is not None]
+    return max(sizes, default=0)
+
+
+def _place(method: Method) -> tuple[float, int, str]:
+    row = known_method(method.method)
+    order = None if row is None else row.order
+    return float("inf") if order is None else order, len(method.settings), method.name

@@ -1,0 +1,35 @@
+"""Parts of sentences."""
+
+from bench.analysis.answer.methods import Method
+from bench.analysis.inference.comparison import NotMeasured
+from bench.analysis.inference.estimate import Estimate
+from bench.analysis.inference.verdict import Judged
+
+
+def subject_text(subject: Method | None) -> str:
+    """Return what a question asks about: SID where the method has its objective, else the method."""
+    return "SID" if subject is None or subject.kind == "sid" else subject.name
+
+
+def support(judged: Judged) -> str:
+    """Return what an estimate rests on: ``5 processes, 95 % interval corrected for 4 comparisons``."""
+    outcome = judged.comparison.outcome
+    if not isinstance(outcome, Estimate):
+        return "" if isinstance(outcome, NotMeasured) else "exact"
+    if judged.interval is None:
+        return f"{outcome.basis}, which gives no interval"
+    corrected = f" corrected for {judged.family} comparisons" if judged.family > 1 else ""
+    return f"{outcome.basis}, 95 % interval{corrected}"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun: ``1 cell``, ``3 cells``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def other_words(cell: str, of: str) -> str:
+    """Return the words of ``cell`` that another cell does not have; the whole text where it has them all."""
+    if cell == of:
+        return "this cell"
+    known = set(of.split(", "))
+    return ", ".join([word for word in cell.split(", ") if word not in known]) or cell

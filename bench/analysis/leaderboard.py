@@ -1,0 +1,270 @@
+"""The leaderboards: of each network, the cells that represent it, with what every method costs and gives on them."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from bench.analysis.differences import EPOCHS, SHARES, Difference, Epoch, compared_with_bp, judged_together
+from bench.analysis.headline import SummaryCell, noise_rates, summary_cells
+from bench.analysis.inference.comparison import Comparison
+from bench.analysis.series import ordered_series
+
+# Columns with lists and objects that no board shows.
+_NOT_SHOWN = ["memory.timeline", "accuracy.by_epoch", "accuracy.kl_by_module", "trace", "rank_results"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where an accuracy was measured: the rate of label noise in training, and the epoch."""
+
+    rate: float
+    epoch: Epoch
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """The step time of a method over BP's, from interleaved blocks.
+
+    Attributes:
+        ratio: the estimate.
+        low: the lower end of its 95 % interval.
+        high: the upper end.
+        processes: the number of processes that it rests on; with one, the interval leaves out how processes differ.
+        noisy_because: why it cannot be relied on, or None.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    processes: int
+    noisy_because: str | None
+
+
+@dataclass(frozen=True)
+class TestAccuracy:
+    """The test accuracy of a method in one setting.
+
+    Attributes:
+        share: the mean over seeds, a fraction; None if it is missing for a seed.
+        seeds: the number of seeds.
+        difference: from BP; None for BP itself.
+        record: the id of its first record.
+    """
+
+    share: float | None
+    seeds: int
+    difference: Difference | None
+    record: str
+
+
+@dataclass(frozen=True)
+class BoardRow:
+    """One method on the cell of a board; what was not measured is None.
+
+    Attributes:
+        name: of its series.
+        method: the training rule.
+        is_baseline: whether it is BP, which the others are compared with.
+        modules: their number, where it is not the board's: of plain BP, which trains the network as one module.
+        activation_bytes: at the peak of a step.
+        activation_ratio: these over BP's.
+        total_bytes: likewise with parameters, gradients, optimizer state and inputs.
+        total_ratio: these over BP's.
+        time: of a step over BP's.
+        accuracies: by setting.
+        record: the id of a record of it: that of its costs, or of its first accuracy.
+    """
+
+    name: str
+    method: str
+    is_baseline: bool
+    modules: int | None
+    activation_bytes: float | None
+    activation_ratio: float | None
+    total_bytes: float | None
+    total_ratio: float | None
+    time: StepTime | None
+    accuracies: dict[Setting, TestAccuracy]
+    record: str
+
+
+@dataclass(frozen=True)
+class Board:
+    """All methods on one cell.
+
+    Attributes:
+        network: its name.
+        layout: ``cascade``, ``pipeline`` or ``unknown``.
+        cell: the axes of the cell, as text.
+        settings: those in which an accuracy was measured.
+        rows: one per method, those with the fewest activation bytes first.
+    """
+
+    network: str
+    layout: str
+    cell: str
+    settings: list[Setting]
+    rows: list[BoardRow]
+
+
+def boards(frame: pd.DataFrame) -> list[Board]:
+    """Return the boards of all networks, in order of their names.
+
+    :func:`bench.analysis.headline.summary_cells` says which cells represent a network. Plain BP, which trains the same
+    network as one module, has a row on the board of that network with all modules, not a board of its own. All
+    differences of accuracies are judged as one family.
+    """
+    frame = frame.drop(columns=_NOT_SHOWN, errors="ignore").copy()  # in few blocks, which makes selecting rows fast
+    cells = [cell for _, part in frame.groupby("network", sort=True) for cell in summary_cells(part)]
+    rates = noise_rates(cells)
+    compared = [_Compared(cell, rates) for cell in cells]
+    differences = iter(judged_together([one for part in compared for one in part.comparisons]))
+    found: list[Board] = []
+    previous: SummaryCell | None = None
+    for part in compared:
+        rows = list(part.rows(differences))
+        if previous is not None and _is_plain_bp_of(part.cell, previous):
+            found[-1] = _with_plain_bp(found[-1], rows, part.cell)
+            continue
+        previous = part.cell
+        first = part.cell.first
+        found.append(Board(str(first["network"]), str(first["layout"]), part.cell.text, [], _ranked(rows)))
+    return [replace(board, settings=_settings_of(board, rates)) for board in found]
+
+
+class _Compared:
+    """A cell with the comparisons of its accuracies, which wait for their verdicts."""
+
+    def __init__(self, cell: SummaryCell, rates: Sequence[float]) -> None:
+        self.cell = cell
+        self._series = ordered_series(pd.concat([cell.costs, cell.accuracies]))
+        self._accuracies = cell.accuracies_of_one_kind
+        self._found = {
+            (series, Setting(rate, epoch)): own
+            for series in self._series
+            for rate in rates
+            for epoch in EPOCHS
+            if not (own := self._rows_of(series, rate, epoch)).empty
+        }
+        self._comparisons = {key: self._comparison(own, key[1]) for key, own in self._found.items()}
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """Those with BP, in order; BP itself has none."""
+        return [comparison for comparison in self._comparisons.values() if comparison is not None]
+
+    def rows(self, differences: Iterator[Difference]) -> Iterator[BoardRow]:
+        """Yield the rows, which take the next of ``differences`` for each of :attr:`comparisons`."""
+        for series in self._series:
+            accuracies = {
+                setting: TestAccuracy(
+                    share=None if own[SHARES[setting.epoch]].isna().any() else float(own[SHARES[setting.epoch]].mean()),
+                    seeds=int(own["seed"].nunique()),
+                    difference=next(differences) if self._comparisons[name, setting] is not None else None,
+                    record=str(own.iloc[0]["id"]),
+                )
+                for (name, setting), own in self._found.items()
+                if name == series
+            }
+            yield _row(self.cell, series, accuracies)
+
+    def _rows_of(self, series: str, rate: float, epoch: Epoch) -> pd.DataFrame:
+        """Return the rows with an accuracy; empty if there is none."""
+        rows = self._accuracies
+        own: pd.DataFrame = rows[(rows["noise_rate"] == rate) & (rows["series"] == series)]
+        return own if own.empty or own[SHARES[epoch]].notna().any() else own.iloc[:0]
+
+    def _comparison(self, own: pd.DataFrame, setting: Setting) -> Comparison | None:
+        baseline = self.cell.baseline
+        baseline = baseline[(baseline["noise_rate"] == setting.rate) & baseline["noise_kind"].isin(own["noise_kind"])]
+        is_itself = own["is_baseline"].all() and own["group"].isin(baseline["group"]).all()
+        return None if is_itself else compared_with_bp(own, baseline, setting.epoch)
+
+
+def _row(cell: SummaryCell, series: str, accuracies: dict[Setting, TestAccuracy]) -> BoardRow:
+    costs = cell.costs[cell.costs["series"] == series]
+    memory, latency = costs[costs["has_memory"]], costs[costs["has_latency"]]
+    rows = pd.concat([memory, latency, costs, cell.accuracies[cell.accuracies["series"] == series]])
+    bytes_ = {} if memory.empty else memory.iloc[0].filter(like="memory.").to_dict()
+    return BoardRow(
+        name=series,
+        method=str(rows.iloc[0]["method"]),
+        is_baseline=bool(rows.iloc[0]["is_baseline"]),
+        modules=None,
+        activation_bytes=_number(bytes_.get("memory.peak_activation_bytes")),
+        activation_ratio=_number(bytes_.get("memory.activation_ratio")),
+        total_bytes=_number(bytes_.get("memory.peak_total_bytes")),
+        total_ratio=_number(bytes_.get("memory.total_ratio")),
+        time=None if latency.empty else _time(latency.iloc[0]),
+        accuracies=accuracies,
+        record=str(rows.iloc[0]["id"]),
+    )
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _time(row: pd.Series) -> StepTime:
+    low, high = row["latency.ratio_ci95"]
+    because = row["latency.noisy_because"]
+    return StepTime(
+        ratio=float(row["latency.ratio_to_bp"]),
+        low=float(low),
+        high=float(high),
+        processes=len(row["latency.blocks_by_process"]),
+        noisy_because=None if pd.isna(because) else str(because),
+    )
+
+
+def _is_plain_bp_of(cell: SummaryCell, other: SummaryCell) -> bool:
+    """Return whether ``cell`` is the network of ``other`` as one module, trained by BP with the same settings."""
+    first, usual = cell.first, other.first
+    return bool(
+        pd.concat([cell.costs, cell.accuracies])["is_baseline"].all()
+        and first["modules"] == 1 < usual["modules"]
+        and all(first[name] == usual[name] for name in ("network", "task", "optimizer"))
+        and _training_of(cell) == _training_of(other)
+    )
+
+
+def _training_of(cell: SummaryCell) -> str:
+    return "" if cell.accuracies.empty else str(cell.accuracies.iloc[0]["training_text"])
+
+
+def _with_plain_bp(board: Board, rows: list[BoardRow], plain: SummaryCell) -> Board:
+    """Return ``board`` with the rows of plain BP, whose bytes are compared with those of BP on the board.
+
+    Its time was measured beside itself, so there is no ratio.
+    """
+    bp = next((row for row in board.rows if row.is_baseline and row.activation_ratio == 1), None)
+    activations, total = (None, None) if bp is None else (bp.activation_bytes, bp.total_bytes)
+    added = [
+        replace(
+            row,
+            is_baseline=False,
+            modules=int(plain.first["modules"]),
+            activation_ratio=_quotient(row.activation_bytes, activations),
+            total_ratio=_quotient(row.total_bytes, total),
+            time=None,
+        )
+        for row in rows
+        if row.activation_bytes is not None or row.accuracies
+    ]
+    return replace(board, rows=_ranked([*board.rows, *added]))
+
+
+def _quotient(first: float | None, second: float | None) -> float | None:
+    return first / second if first is not None and second else None
+
+
+def _ranked(rows: list[BoardRow]) -> list[BoardRow]:
+    """Return the rows in order of their activation ratio; those without one follow, each in the usual order."""
+    return sorted(rows, key=lambda row: math.inf if row.activation_ratio is None else row.activation_ratio)
+
+
+def _settings_of(board: Board, rates: Sequence[float]) -> list[Setting]:
+    held = {setting for row in board.rows for setting in row.accuracies}
+    return [setting for rate in rates for epoch in EPOCHS if (setting := Setting(rate, epoch)) in held]

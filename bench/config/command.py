@@ -1,0 +1,59 @@
+"""The command that measures one cell."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from bench.config.axes import values_of
+from bench.config.cell import Cell
+from bench.config.label import usual_values
+from bench.config.sweep import parse_override
+from bench.errors import ConfigError
+
+# What ``sid-bench run`` measures without a suite differs from the defaults of a cell in these.
+_WITHOUT_SUITE: dict[str, Any] = {"dataset": "random", "passes": ("memory", "latency")}
+# Always given: other axes take their value from these, or the command would measure other methods, too.
+_ALWAYS = frozenset({"method", "depth", "modules"})
+
+
+def command_of(
+    cell: Cell, results: str | None = None, several: Mapping[str, Sequence[Any]] | None = None
+) -> str | None:
+    """Return the command that measures ``cell`` and nothing else, for a shell; None if options cannot say it.
+
+    Options cannot say a text with a comma, or one that reads as a number.
+
+    Args:
+        cell: what is measured.
+        results: the results file that the command appends to; the usual one if left out.
+        several: axes with all of their values, in place of that of the cell.
+    """
+    values = values_of(cell)
+    usual = {**usual_values(cell.optimizer), **_WITHOUT_SUITE}
+    words = ["sid-bench", "run"]
+    for name, value in values.items():
+        if value is None or (name not in _ALWAYS and name not in (several or {}) and value == usual.get(name)):
+            continue
+        options = [_option(name, one) for one in (several or {}).get(name, [value])]
+        if None in options:
+            return None
+        words += ["--set", f"{name}={','.join(str(option).partition('=')[2] for option in options)}"]
+    return shlex.join(words if results is None else [*words, "--out", results])
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _option(name: str, value: Any) -> str | None:
+    """Return ``value`` as ``--set`` takes it; None if it reads as something else there."""
+    wanted: Any = list(value) if isinstance(value, tuple) else value
+    text = ("," if name == "passes" else ":").join(map(_text, wanted)) if isinstance(wanted, list) else _text(wanted)
+    option = f"{name}={text}"
+    try:
+        read = parse_override(option)
+    except ConfigError:
+        return None
+    return option if read == (name, [wanted]) and type(read[1][0]) is type(wanted) else None
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,83 @@
+/**
+ * Returns the bytes that a text in base64 stands for.
+ * @param {string} base64
+ */
+function decoded(base64) {
+  const characters = atob(base64.trim());
+  const bytes = new Uint8Array(characters.length);
+  for (let place = 0; place < bytes.length; place += 1) bytes[place] = characters.charCodeAt(place);
+  return bytes;
+}
+
+/**
+ * Returns the text whose gzip is in `base64`.
+ * @param {string} base64
+ */
+function inflated(base64) {
+  const stream = new Blob([decoded(base64)]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).text();
+}
+
+/**
+ * Saves a file.
+ * @param {string} name
+ * @param {Blob | string} content
+ * @param {string} [type]
+ */
+function save(name, content, type = "text/plain") {
+  const blob = typeof content === "string" ? new Blob([content], { type: `${type};charset=utf-8` }) : content;
+  const link = element("a", { href: URL.createObjectURL(blob), download: name });
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+}
+
+/** Returns the name of the page's file without its ending. */
+function pageStem() {
+  const last = decodeURIComponent(location.pathname.split("/").pop() ?? "");
+  return last.replace(/\.html?$/i, "") || "report";
+}
+
+/**
+ * Returns rows as CSV (RFC 4180).
+ * @param {string[][]} rows
+ */
+function csvOf(rows) {
+  const field = (/** @type {string} */ text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  return rows.map((row) => `${row.map(field).join(",")}\r\n`).join("");
+}
+
+/**
+ * Copies a text, also where the page may not use the clipboard's interface, as from a file.
+ * @param {string} text
+ * @param {HTMLButtonElement} pressed shows for a moment how it went.
+ */
+async function copy(text, pressed) {
+  const label = pressed.dataset.label ?? (pressed.dataset.label = pressed.textContent ?? "");
+  let done = true;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    done = copySelected(text, pressed);
+  }
+  pressed.textContent = done ? "Copied" : "Not copied: the browser refuses it";
+  announce(pressed.textContent);
+  setTimeout(() => (pressed.textContent = label), 2000);
+}
+
+/**
+ * Copies a text through a selection, and returns whether it was copied.
+ * @param {string} text
+ * @param {HTMLElement} pressed has the focus afterwards.
+ */
+function copySelected(text, pressed) {
+  const field = element("textarea", { readonly: true, class: "hidden", "aria-label": "Text to copy" });
+  field.value = text;
+  pressed.after(field);  // beside the button: in a modal dialog, nothing outside can be selected
+  field.select();
+  const done = document.execCommand("copy");
+  field.remove();
+  pressed.focus();
+  return done;
+}

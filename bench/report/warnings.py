@@ -1,0 +1,37 @@
+"""What a reader of the report must know before its numbers: on the page, and on the terminal."""
+
+from bench.analysis.instruments import DISAGREEMENT_LIMIT, count_disagreements
+from bench.report.environments import count_machines
+from bench.report.inputs import Inputs
+
+
+def warnings_of(inputs: Inputs) -> list[str]:
+    """Return the warnings about files, machines and instruments."""
+    return [*inputs.warnings, *_machines(inputs), *_instruments(inputs)]
+
+
+def drift_of(inputs: Inputs) -> list[str]:
+    """Return a sentence for each process and each group in which BP's own step time is not the usual one."""
+    times = inputs.times_of_bp
+    return [drift.sentence for drift in times.drift()] + [found.sentence for found in times.disagreements()]
+
+
+def _machines(inputs: Inputs) -> list[str]:
+    timed = [record for record in inputs.records if record.latency is not None or record.inference is not None]
+    machines = count_machines(timed)
+    if machines < 2:
+        return []
+    return [
+        f"The times come from {machines} machines, or configurations of a machine. Absolute times cannot be compared "
+        "between them; ratios to BP can, because each was measured within one process."
+    ]
+
+
+def _instruments(inputs: Inputs) -> list[str]:
+    differing = count_disagreements(inputs.measured)
+    if not differing:
+        return []
+    return [
+        f"In {differing} record{'' if differing == 1 else 's'}, the allocator's count without workspaces differs from "
+        f"the exact count of bytes by more than {100 * DISAGREEMENT_LIMIT:g} %."
+    ]

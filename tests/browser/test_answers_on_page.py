@@ -1,0 +1,53 @@
+"""The answers of a reference page stand in the first screen, and below each other on a narrow one."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from chromium import MARKS, opened
+from playwright.sync_api import Browser
+
+from bench.report import write_report
+
+pytestmark = MARKS
+
+REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+QUESTIONS = ["Does SID need less memory?", "Is SID faster?", "Is SID as accurate?"]
+
+
+@pytest.fixture(scope="module", params=["noise", "parallel"])
+def reference_page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page with the longest answer, and one with an answer that was not measured."""
+    page = tmp_path_factory.mktemp("reference") / f"{request.param}.html"
+    write_report([REFERENCE / f"{request.param}.jsonl"], page)
+    return page
+
+
+def test_the_answers_are_in_the_first_screen(browser: Browser, reference_page: Path) -> None:
+    with opened(browser, reference_page, width=1400) as page:
+        cards = page.locator(".answer")
+        assert cards.locator("h3").all_inner_texts() == QUESTIONS
+        for card in cards.all():
+            for part in card.locator("h3, .badge, p, li").all():
+                box = part.bounding_box()
+                assert box is not None
+                assert box["y"] + box["height"] <= 900, part.inner_text()
+
+
+def test_the_answers_are_stacked_on_a_narrow_page(browser: Browser, reference_page: Path) -> None:
+    with opened(browser, reference_page, width=400) as page:
+        boxes = [card.bounding_box() for card in page.locator(".answer").all()]
+        assert len(boxes) == 3
+        for upper, lower in pairwise(boxes):
+            assert upper is not None
+            assert lower is not None
+            assert upper["y"] + upper["height"] <= lower["y"]
+            assert upper["width"] == lower["width"] <= 400
+
+
+def test_the_link_of_an_answer_opens_its_cell(browser: Browser, reference_page: Path) -> None:
+    with opened(browser, reference_page) as page:
+        link = page.locator(".answer a").first
+        identifier = str(link.get_attribute("href")).removeprefix("#cell=")
+        link.click()
+        assert identifier in page.locator("dialog[open]").inner_text()
