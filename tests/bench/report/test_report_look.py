@@ -15,7 +15,7 @@ from bench.config.methods import known_method
 from bench.report.figures.axes import log_ticks, use_log, use_values
 from bench.report.figures.canvas import WIDE, Canvas, drawn_twice
 from bench.report.figures.figure import Figure, View
-from bench.report.figures.files import as_document, figure_files, figures_of
+from bench.report.figures.files import as_document, figure_files
 from bench.report.figures.points import draw_interval, draw_line, draw_mark
 from bench.report.figures.style import look_of
 from bench.report.figures.theme import contrast, dark_variables
@@ -149,8 +149,6 @@ def test_a_drawing_is_small_and_leaves_the_page_alone() -> None:
 
 def test_a_drawing_is_a_file_of_its_own() -> None:
     figure = Figure("cost", "Cost", "cell", "Read it so.", (_view(),))
-    content = type("Content", (), {"figures": (figure,)})()
-    assert figures_of([None, content, object()]) == [figure]
     ((name, text),) = figure_files([figure]).items()
     assert name == "cost-of-two.svg"
     root = ElementTree.fromstring(text)

@@ -213,5 +213,7 @@ def test_odd_names_and_intervals_are_drawn() -> None:
 def test_without_costs_of_bp_there_is_no_figure() -> None:
     frame = records_frame([costs("sid-streamed", 10, 1.0)])
     assert tradeoff_figure(frame, look_of(frame)) is None
+    frame = records_frame([make_record({"method": name, "passes": ["memory"]}, 10) for name in ("bp", "sid-streamed")])
+    assert tradeoff_figure(frame, look_of(frame)) is None
     frame = records_frame([make_record({"method": "bp", "passes": ["accuracy"]}, accuracy=0.5)])
     assert tradeoff_figure(frame, look_of(frame)) is None

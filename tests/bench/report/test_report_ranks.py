@@ -14,7 +14,6 @@ from bench.report.figures.figure import Figure
 from bench.report.figures.ranks import ranks_figure
 from bench.report.figures.style import look_of
 from bench.report.tables.ranks import ranks_table
-from bench.report.tables.summary import summary_table
 from bench.store.record import Record
 
 MEASURED = {
