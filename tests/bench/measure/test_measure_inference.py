@@ -1,10 +1,8 @@
 """The inference pass: the bytes and the times of a prediction, beside those of the plain network."""
 
 import dataclasses
-import gc
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +34,6 @@ from bench.train.step import TrainingStep, build_step
 from sid_core import Pipeline
 
 NETWORKS = ["cascade-linear", "cascade-conv", "pipeline-conv"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def frozen_objects() -> Iterator[None]:
-    """Freeze the objects of pytest and torch, which each garbage collection of a measurement would visit."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def make(method: str = "sid-streamed", network: str = "cascade-linear", **axes: Any) -> Cell:

@@ -1,10 +1,9 @@
 """Predictions equal measurements to the byte, and need neither time nor memory in proportion to the cell."""
 
-import gc
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -47,15 +46,6 @@ METHODS = [
 
 # Real allocations, and points counted in operators, of which a constant may need one more or one fewer.
 NOT_PREDICTED = {"allocator", "timeline"}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def frozen_objects() -> Iterator[None]:
-    """Freeze the objects of pytest and torch, which each garbage collection of a measurement would visit."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def measured(cell: Cell, round_to: int = 1) -> dict[str, Any]:
