@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from cells import methods_taking
-from harness_tools import OK, RunCli, Script, sound_records, write_sweep
+from command_line import RunCli
+from harness_tools import OK, Script, sound_records, write_sweep
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import psutil
 import pytest
+from command_line import RunCli
 from harness_tools import (
     OK,
     TINY,
     Launcher,
-    RunCli,
     ScriptedExecutor,
     bench_environment,
     count_lines,

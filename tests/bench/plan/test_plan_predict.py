@@ -52,7 +52,7 @@ def measured(cell: Cell, round_to: int = 1) -> dict[str, Any]:
     shape, classes = shape_of(cell)
     images = torch.randn(cell.batch_size, *shape)
     labels = torch.randint(classes, (cell.batch_size,))
-    memory = measure_memory(build_step(cell, shape, classes), images, labels, round_to)
+    memory = measure_memory(build_step(cell, shape, classes), images, labels, round_to, ask_allocator=False)
     return memory.model_dump(exclude=NOT_PREDICTED)
 
 
