@@ -1,5 +1,6 @@
 """Options and fixtures that all tests share."""
 
+import gc
 import os
 
 # One thread adds sums up in one order, as when the golden vectors were recorded. The tests' steps are tiny: a second
@@ -10,6 +11,13 @@ os.environ.pop("COLUMNS", None)
 
 import pytest
 from hypothesis import settings
+
+
+@pytest.fixture(autouse=True, scope="module")
+def frozen_objects() -> None:
+    """Hides what is loaded from the garbage collector: each measurement collects, which visits a million objects."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

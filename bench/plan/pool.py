@@ -1,6 +1,5 @@
 """Worker processes for predictions. They import torch; the process of the command does not."""
 
-import gc
 import logging
 import multiprocessing
 import os
@@ -85,9 +84,6 @@ def _prepare(keeps_safe_path: bool) -> None:
     if not keeps_safe_path:
         os.environ.pop(_SAFE_PATH, None)  # it is not for what a plug-in may start
     import bench.plan.preload  # noqa: F401 (loads torch)
-
-    gc.collect()
-    gc.freeze()  # predictions collect garbage; frozen objects, such as torch's, are not visited
 
 
 def _answer(task: Callable[[Cell], Answer], cell: Cell) -> Answer:

@@ -1,8 +1,10 @@
 """Loads what a first prediction would load. Importing it takes seconds and never fails.
 
-The fork server of the pool imports it once; the pool's processes find it loaded.
+The fork server of the pool imports it once; the pool's processes find it loaded, and frozen: predictions collect
+garbage, which does not visit frozen objects, such as torch's.
 """
 
+import gc
 import importlib
 
 from bench.errors import first_line
@@ -16,3 +18,5 @@ try:
         importlib.import_module(name)
 except Exception as failure:  # a broken installation of torch raises what it likes
     error = first_line(failure)
+gc.collect()
+gc.freeze()

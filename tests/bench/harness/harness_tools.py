@@ -16,7 +16,6 @@ import psutil
 from record_builder import make_record
 
 from bench.config.cell import Cell
-from bench.execute.executor import Executor, ExecutorSettings
 from bench.execute.messages import Answer
 from bench.store.file import read_records
 from bench.store.record import Record
@@ -32,10 +31,6 @@ TINY: dict[str, Any] = {
     "passes": ["memory"],
 }
 TOKEN = "SID_BENCH_TEST_TOKEN"
-
-RunCli = Callable[..., Any]  # arguments of sid-bench -> exit_code, stdout, stderr, exception
-ExecutorFactory = Callable[[ExecutorSettings], Executor]
-UseExecutor = Callable[[ExecutorFactory], None]
 
 
 def write_sweep(path: Path, *grids: Mapping[str, Any], **axes: Any) -> Path:

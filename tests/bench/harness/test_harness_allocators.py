@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness_tools import TINY, RunCli, bench_environment, count_lines, sound_records, write_sweep
+from command_line import RunCli
+from harness_tools import TINY, bench_environment, count_lines, sound_records, write_sweep
 
 from bench.config.check import make_cell
 from bench.errors import ConfigError

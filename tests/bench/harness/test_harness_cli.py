@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import typer.main
-from harness_tools import FinishedRun, RunCli, bench_environment, sound_records
+from command_line import RunCli
+from harness_tools import FinishedRun, bench_environment, sound_records
 
 import bench.cli.app
 from bench.config.axes import axes

@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 import pytest
-from harness_tools import RunCli, run_bench, sound_records
+from command_line import RunCli
+from harness_tools import run_bench, sound_records
 from image_folders import write_folder
 from one_cell import measure_cell
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from cells import methods_taking
-from harness_tools import TINY, FinishedRun, RunCli, bench_environment, sound_records
+from command_line import RunCli
+from harness_tools import TINY, FinishedRun, bench_environment, sound_records
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 

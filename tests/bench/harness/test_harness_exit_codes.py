@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from harness_tools import OK, RunCli, Script, crash
+from command_line import RunCli
+from harness_tools import OK, Script, crash
 
 from bench.config.cell import Cell
 from bench.execute.messages import Answer

@@ -1,8 +1,7 @@
 """The out-of-memory frontier: cells larger than one that ran out of memory are skipped, and no others."""
 
-import gc
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from cells import methods_taking
-from harness_tools import OK, RunCli, Script, sound_records, write_sweep
+from command_line import RunCli
+from harness_tools import OK, Script, sound_records, write_sweep
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -160,16 +160,6 @@ def test_a_cell_without_a_pass_of_the_failed_cell_is_not_beyond_it() -> None:
     assert is_beyond(both, memory)
 
 
-@pytest.fixture
-def few_objects() -> Iterator[None]:
-    """Hides existing objects from the garbage collector, which the memory pass calls and which would take most time."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.mark.usefixtures("few_objects")
 @pytest.mark.parametrize(
     ("method", "network"),
     [

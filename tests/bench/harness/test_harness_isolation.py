@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import RunCli
 from harness_tools import (
-    RunCli,
     ScriptedExecutor,
     bench_environment,
     is_alive,
@@ -96,7 +96,7 @@ def bad_sweep(plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     sweep = write_sweep(folder / "bad.toml", method=[*METHODS, "bp"])
     results = folder / "bad.jsonl"
     ended = run_bench(
-        *("run", sweep, "--out", results, "--cell-timeout", 8, "--memory-limit", "300MiB"),
+        *("run", sweep, "--out", results, "--cell-timeout", 5, "--memory-limit", "300MiB"),
         cwd=folder,
         environment=bench_environment(plugins, TEST_NOTES=str(notes)),
     )
@@ -141,7 +141,7 @@ def test_an_ordinary_cell_after_the_failures_is_ok(bad_sweep: BadSweep) -> None:
         ("killed", "crashed", r"^killed by signal 9 \(SIGKILL\)"),
         ("segfaults", "crashed", r"^killed by signal 11 \(SIGSEGV\)"),
         ("exits-after-a-fork", "crashed", r"^exited with code 4 and without a result"),
-        ("sleeps", "timeout", r"^no result within 8 s$"),
+        ("sleeps", "timeout", r"^no result within 5 s$"),
         ("hoards-tensors", "oom", r"can't allocate memory"),
         ("hoards-bytes", "oom", r"^MemoryError"),
     ],

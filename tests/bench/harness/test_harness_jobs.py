@@ -14,11 +14,11 @@ from typing import Any
 
 import psutil
 import pytest
+from command_line import RunCli
 from harness_tools import (
     OK,
     TINY,
     Launcher,
-    RunCli,
     ScriptedExecutor,
     bench_environment,
     count_lines,
@@ -67,7 +67,9 @@ def results_by_id(results: Path) -> dict[str, dict[str, Any]]:
     return {record.id: record.model_dump(exclude=left_out) for record in records}
 
 
-def test_cells_beside_each_other_measure_what_they_measure_alone_to_the_bit(tmp_path: Path) -> None:
+def test_cells_beside_each_other_measure_what_they_measure_alone_to_the_bit(
+    measuring_cli: RunCli, tmp_path: Path
+) -> None:
     """The last two cells run out of memory, or are beyond the frontier."""
     sweep = write_sweep(
         tmp_path / "sweep.toml",
@@ -78,8 +80,8 @@ def test_cells_beside_each_other_measure_what_they_measure_alone_to_the_bit(tmp_
     )
     alone, beside = tmp_path / "alone.jsonl", tmp_path / "beside.jsonl"
     for results, jobs in ((alone, 1), (beside, 2)):
-        ended = run_bench(*("run", sweep, "--out", results, "--jobs", jobs, "--memory-limit", "200MiB"), cwd=tmp_path)
-        assert ended.returncode == 0, ended.stderr
+        ended = measuring_cli("run", sweep, "--out", results, "--jobs", jobs, "--memory-limit", "200MiB")
+        assert ended.exit_code == 0, ended.stderr
         assert "6 cells measured, 5 ok, 1 oom, 1 skipped" in ended.stdout
         assert ("again later, alone: bp cascade-linear random" in ended.stdout) == (jobs == 2)
     assert results_by_id(beside) == results_by_id(alone)

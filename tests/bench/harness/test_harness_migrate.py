@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_tools import RunCli, sound_records, write_sweep
+from command_line import RunCli
+from harness_tools import sound_records, write_sweep
 from hypothesis import given
 from hypothesis import strategies as st
 

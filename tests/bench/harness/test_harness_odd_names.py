@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness_tools import OK, RunCli, Script, write_sweep
+from command_line import RunCli
+from harness_tools import OK, Script, write_sweep
 from record_builder import make_record
 
 from bench.report import write_report

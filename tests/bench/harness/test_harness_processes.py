@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from harness_tools import TINY, RunCli, sound_records, write_sweep
+from command_line import RunCli
+from harness_tools import TINY, sound_records, write_sweep
 from one_cell import measure_cell
 
 from bench.config.check import make_cell

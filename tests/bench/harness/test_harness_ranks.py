@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from harness_tools import Launcher, RunCli, bench_environment, run_bench, sound_records, write_plugin, write_sweep
+from command_line import RunCli
+from harness_tools import Launcher, bench_environment, run_bench, sound_records, write_plugin, write_sweep
 
 from bench.config.sweep import load_sweep
 from bench.errors import ConfigError

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from harness_tools import RunCli, run_bench, write_sweep
+from command_line import RunCli
+from harness_tools import run_bench, write_sweep
 
 from bench.config.cell import PASSES, Cell
 from bench.config.check import make_cell

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import RunCli
 from harness_tools import (
     TINY,
     Launcher,
-    RunCli,
     Script,
     count_lines,
     crash,

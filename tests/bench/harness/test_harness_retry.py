@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness_tools import OK, RunCli, Script, ScriptedExecutor, crash, sound_records, tiny_record
+from command_line import RunCli
+from harness_tools import OK, Script, ScriptedExecutor, crash, sound_records, tiny_record
 from hypothesis import given
 from hypothesis import strategies as st
 from one_cell import measure_cell

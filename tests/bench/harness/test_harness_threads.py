@@ -10,7 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from harness_tools import RunCli, UseExecutor, bench_environment, run_bench, sound_records, write_sweep
+from command_line import RunCli, UseExecutor
+from harness_tools import bench_environment, run_bench, sound_records, write_sweep
 from hypothesis import given
 from hypothesis import strategies as st
 

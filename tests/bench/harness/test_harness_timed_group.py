@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from harness_tools import TINY, bench_environment, method_source, run_bench, sound_records, write_plugin, write_sweep
+from command_line import RunCli
+from harness_tools import TINY, method_source, run_bench, sound_records, write_sweep
 
 from bench.config.check import make_cell
 from bench.execute.fork_executor import ForkServerExecutor
@@ -21,14 +22,18 @@ LEAVES = (
 )
 
 
-def run_methods(tmp_path: Path, sources: dict[str, str], *options: object) -> dict[str, Record]:
+def run_methods(cli: RunCli, folder: Path, sources: dict[str, str], *options: object) -> dict[str, Record]:
     """The records of BP, SID and methods with ``sources`` by method, of one group."""
-    folder = write_plugin(tmp_path / "plugins", "group", {name: method_source(body) for name, body in sources.items()})
-    sweep = write_sweep(tmp_path / "sweep.toml", SHARED | {"method": ["bp", *sources, "sid-streamed"]})
-    results = tmp_path / "results.jsonl"
-    ended = run_bench("run", sweep, "--out", results, *options, cwd=tmp_path, environment=bench_environment(folder))
-    assert ended.returncode == 0, ended.stderr
-    return {record.cell.method: record for record in sound_records(results)}
+    own = {}
+    for name, body in sources.items():
+        file = folder / f"{name}.py"
+        file.write_text(method_source(body), encoding="utf-8")
+        own[f"{file}:accumulate_gradients"] = name
+    sweep = write_sweep(folder / "sweep.toml", SHARED | {"method": ["bp", *own, "sid-streamed"]})
+    results = folder / "results.jsonl"
+    ended = cli("run", sweep, "--out", results, *options)
+    assert ended.exit_code == 0, ended.stderr
+    return {own.get(record.cell.method, record.cell.method): record for record in sound_records(results)}
 
 
 def times_of_bp(record: Record) -> list[tuple[float, float]]:
@@ -36,8 +41,10 @@ def times_of_bp(record: Record) -> list[tuple[float, float]]:
     return [(first, second) for _, first, second, _ in record.latency.blocks_seconds]
 
 
-def test_methods_that_fail_leave_the_others_of_their_group_their_common_process(tmp_path: Path) -> None:
-    found = run_methods(tmp_path, {"raises": RAISES, "late": LATE}, "--retries", 0)
+def test_methods_that_fail_leave_the_others_of_their_group_their_common_process(
+    measuring_cli: RunCli, tmp_path: Path
+) -> None:
+    found = run_methods(measuring_cli, tmp_path, {"raises": RAISES, "late": LATE}, "--retries", 0)
     assert (found["raises"].status, found["raises"].message) == (
         "crashed",
         "process 1 of 2: ValueError: no such step",
@@ -53,8 +60,10 @@ def test_methods_that_fail_leave_the_others_of_their_group_their_common_process(
 
 
 @pytest.mark.parametrize(("name", "body"), [("sets", SETS), ("leaves", LEAVES)])
-def test_a_method_that_disturbs_others_has_processes_of_its_own(tmp_path: Path, name: str, body: str) -> None:
-    found = run_methods(tmp_path, {name: body})
+def test_a_method_that_disturbs_others_has_processes_of_its_own(
+    measuring_cli: RunCli, tmp_path: Path, name: str, body: str
+) -> None:
+    found = run_methods(measuring_cli, tmp_path, {name: body})
     assert times_of_bp(found["bp"]) == times_of_bp(found["sid-streamed"])
     assert times_of_bp(found["bp"]) != times_of_bp(found[name])
     findings = {method: record.environment["doctor"].get("torch settings") for method, record in found.items()}

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_tools import TINY, RunCli, write_sweep
+from command_line import RunCli
+from harness_tools import TINY, write_sweep
 from one_cell import measure_cell
 
 from bench.config.check import make_cell

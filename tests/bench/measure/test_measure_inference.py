@@ -1,16 +1,13 @@
 """The inference pass: the bytes and the times of a prediction, beside those of the plain network."""
 
 import dataclasses
-import gc
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from cells import methods_taking
+from command_line import RunCli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -36,15 +33,6 @@ from bench.train.step import TrainingStep, build_step
 from sid_core import Pipeline
 
 NETWORKS = ["cascade-linear", "cascade-conv", "pipeline-conv"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def frozen_objects() -> Iterator[None]:
-    """Freeze the objects of pytest and torch, which each garbage collection of a measurement would visit."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def make(method: str = "sid-streamed", network: str = "cascade-linear", **axes: Any) -> Cell:
@@ -260,13 +248,13 @@ def test_what_the_pass_does_not_take_is_refused(axes: dict[str, Any], message: s
         make_cell({"passes": ["inference"], "dataset": "random", **axes})
 
 
-def test_a_sweep_stores_the_pass_and_its_report_shows_it(tmp_path: Path) -> None:
+def test_a_sweep_stores_the_pass_and_its_report_shows_it(measuring_cli: RunCli, tmp_path: Path) -> None:
     out, page = tmp_path / "out.jsonl", tmp_path / "page.html"
     axes = ["network=pipeline-conv", "modules=3", "batch_size=1", "image_size=8", "method=sid-streamed", "threads=1"]
     asked = ["passes=inference", "latency_seconds=0.05", "hidden=16"]
     chosen = [part for axis in (*axes, *asked) for part in ("--set", axis)]
-    command = [sys.executable, "-m", "bench", "run", *chosen, "--out", str(out)]
-    subprocess.run(command, check=True, timeout=120, capture_output=True)
+    ended = measuring_cli("run", *chosen, "--out", out)
+    assert ended.exit_code == 0, ended.stderr
     (record,) = read_records(out).records
     assert record.status == "ok"
     assert record.memory is record.latency is record.accuracy is None

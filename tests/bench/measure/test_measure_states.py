@@ -144,19 +144,18 @@ def test_without_such_a_thread_bp_does_not_sleep() -> None:
     assert "asleep" not in reason
 
 
-def measured(threads: int, processes: int) -> Record:
+def measured(executor: ForkServerExecutor, threads: int, processes: int) -> Record:
     """The record of a cell whose tensors are too small to be shared between threads."""
     sizes = {"depth": 1, "width": 8, "hidden": 8, "batch_size": 8, "latency_seconds": 0.01}
     axes = {"method": "sid-streamed", "dataset": "random", "passes": ["latency"], **sizes}
     cell = make_cell(axes | {"threads": threads, "processes": processes})
-    with ForkServerExecutor(ExecutorSettings()) as executor:
-        record = measure_cell(cell, executor)
+    record = measure_cell(cell, executor)
     assert record.status == "ok", record.message
     return record
 
 
-def test_a_record_says_what_each_process_used_and_how_its_allocator_was_set() -> None:
-    record = measured(threads=2, processes=2)
+def test_a_record_says_what_each_process_used_and_how_its_allocator_was_set(executor: ForkServerExecutor) -> None:
+    record = measured(executor, threads=2, processes=2)
     assert record.latency is not None
     assert record.latency.processes is not None
     assert len(record.latency.processes) == 2
@@ -173,5 +172,6 @@ def test_a_record_says_what_each_process_used_and_how_its_allocator_was_set() ->
 
 def test_settings_of_the_user_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MALLOC_ARENA_MAX", "3")
-    assert measured(threads=1, processes=1).environment["malloc_variables"] == malloc_variables()
+    with ForkServerExecutor(ExecutorSettings()) as executor:
+        assert measured(executor, threads=1, processes=1).environment["malloc_variables"] == malloc_variables()
     assert kept_memory({"GLIBC_TUNABLES": "glibc.malloc.arena_max=1"}) == {}

@@ -16,7 +16,6 @@ from torch import Tensor
 from bench.config.cell import Cell
 from bench.config.check import make_cell
 from bench.errors import BenchError
-from bench.execute.executor import ExecutorSettings
 from bench.execute.fork_executor import ForkServerExecutor
 from bench.measure.latency.shares import measure_shares
 from bench.measure.memory.measure import measure_memory
@@ -173,10 +172,9 @@ def test_phases_of_a_threaded_step_are_those_of_the_thread_that_waits() -> None:
     assert shares.backward_seconds > 0
 
 
-def test_a_threaded_method_is_timed_in_a_process_that_follows_no_thread() -> None:
+def test_a_threaded_method_is_timed_in_a_process_that_follows_no_thread(executor: ForkServerExecutor) -> None:
     cell = cell_of(thread_rules.kept_executor, passes=["memory", "latency"], latency_seconds=0.01)
-    with ForkServerExecutor(ExecutorSettings()) as executor:
-        record = measure_cell(cell, executor)
+    record = measure_cell(cell, executor)
     assert record.status == "ok", record.message
     assert record.memory is not None
     assert record.memory.allocator is None

@@ -1,12 +1,11 @@
 """Networks, data sets and rules that are named as a file and an attribute, without a package."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from command_line import RunCli
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -127,15 +126,14 @@ def test_a_network_in_a_file_is_measured_and_planned_to_the_byte(
     assert predicted.model_dump(exclude={"timeline"}) == measured.model_dump(exclude={"timeline"})
 
 
-def test_a_report_names_the_layout_of_a_network_whose_file_is_gone(tmp_path: Path) -> None:
+def test_a_report_names_the_layout_of_a_network_whose_file_is_gone(measuring_cli: RunCli, tmp_path: Path) -> None:
     file = tmp_path / "networks.py"
     file.write_text(NETWORKS, encoding="utf-8")
     names = f"network={file}:units,{file}:own_cascade"
     axes = ("dataset=random", "image_size=4", "batch_size=6", "modules=2", "method=bp", "passes=memory")
     options = [word for axis in (names, *axes) for word in ("--set", axis)]
     results = tmp_path / "results.jsonl"
-    command = [sys.executable, "-m", "bench", "run", "smoke", *options, "--out", str(results), "--quiet"]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    assert measuring_cli("run", "smoke", *options, "--out", results, "--quiet").exit_code == 0
     file.unlink()
     found = records_frame(read_records(results).records).set_index("network")["layout"].to_dict()
     assert found == {f"{file}:units": "pipeline", f"{file}:own_cascade": "cascade"}

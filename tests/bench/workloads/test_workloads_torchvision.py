@@ -32,7 +32,6 @@ def is_quick(name: str) -> bool:
     return name in SMALLEST or parameters < MANY_PARAMETERS
 
 
-each_model = pytest.mark.parametrize("name", NAMES)
 each_quick_model = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if is_quick(name) else pytest.mark.slow) for name in NAMES]
 )
@@ -154,7 +153,7 @@ def test_a_model_has_the_units_that_the_table_says(name: str) -> None:
     assert all(features.dim() == (3 if name.startswith("vit") else 4) for features in outputs)
 
 
-@each_model
+@each_quick_model
 def test_no_unit_writes_into_its_input_or_hands_it_on(name: str) -> None:
     _, inputs, outputs, writes = on_meta_tensors(name)
     assert not any(writes)
