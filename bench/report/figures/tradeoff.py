@@ -49,7 +49,7 @@ def tradeoff_figure(frame: pd.DataFrame, look: Look) -> Figure | None:
     titles = [cell["title"].iloc[0] for cell in shown]
     names = view_names(titles)
     return Figure(
-        "tradeoff",
+        "memory-against-time",
         "Activation memory against step time, both relative to BP",
         "cell",
         _CAPTION + left_out_text(len(cells) - len(shown), "cell"),
