@@ -50,7 +50,7 @@ def tradeoff_figure(frame: pd.DataFrame, look: Look) -> Figure | None:
     names = view_names(titles)
     left_out = f" {counted(len(cells) - MOST_VIEWS, 'cell')} with fewer methods, or smaller, not drawn."
     return Figure(
-        "tradeoff",
+        "memory-against-time",
         "Activation memory against step time, both relative to BP",
         "cell",
         _CAPTION + (left_out if len(cells) > MOST_VIEWS else ""),
