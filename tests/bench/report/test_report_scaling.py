@@ -118,6 +118,8 @@ def test_axes_take_turns_and_at_most_twelve_views_are_drawn() -> None:
     ]
     figure = figures_of(*records)["memory"]
     assert [view.choice.partition(":")[0] for view in figure.views] == ["depth", "batch size"] * 6
+    assert [view.name for view in figure.views[:2]] == ["depth", "batch-size"]
+    assert figure.views[2].name.startswith("depth-cascade-linear-on-digits")
     assert figure.caption.endswith("2 more panels are not drawn.")
 
 
