@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from bench.analysis.panels import distinct_titles
+from bench.analysis.panels import distinct_titles, most_views
 from bench.config.axes import axes
 
 # The axes that the title of a panel names, and those that a figure of accuracies draws.
@@ -83,10 +83,11 @@ def largest_panels(rows: pd.DataFrame, most: int = MOST_PANELS) -> tuple[list[Pa
 
     Args:
         rows: with the columns ``panel``, ``seed`` and ``series``.
-        most: number of panels.
+        most: number of panels; of many rows :func:`bench.analysis.panels.most_views`.
     """
     parts = [Panel(str(title), part) for title, part in rows.groupby("panel", sort=False)]
     parts.sort(key=lambda panel: (-panel.rows["seed"].nunique(), -panel.rows["series"].nunique()))
+    most = most_views(rows, most)
     return parts[:most], max(0, len(parts) - most)
 
 

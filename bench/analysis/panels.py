@@ -20,6 +20,18 @@ _FIXED = {
 }
 
 
+_LARGE_REPORT = 2000  # records
+_VIEWS_OF_LARGE_REPORT = 3
+
+
+def most_views(rows: pd.DataFrame, usual: int) -> int:
+    """Return how many views a figure of ``rows`` has at most: ``usual``, or fewer where a report holds many records.
+
+    Each view takes about 0.2 s to draw. Its numbers are in the table of all cells in any case.
+    """
+    return usual if len(rows) <= _LARGE_REPORT else min(usual, _VIEWS_OF_LARGE_REPORT)
+
+
 def panel_axes() -> list[str]:
     """Return the axes that a figure of costs fixes within a panel, besides the axis that it draws."""
     return [name for name, row in axes().items() if row.panel]

@@ -13,7 +13,8 @@ from bench.report.document import render
 from bench.report.figures.files import figure_files
 from bench.report.inputs import Inputs, read_inputs
 from bench.report.sections.order import SECTIONS
-from bench.report.sections.section import Filled, figures_of, fill
+from bench.report.sections.section import Filled, figures_of
+from bench.report.sections.side_by_side import fill
 from bench.report.tables.summary import summary_table
 from bench.report.title import title_of
 from bench.report.warnings import drift_of, warnings_of

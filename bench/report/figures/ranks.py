@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 
-from bench.analysis.panels import cell_titles
+from bench.analysis.panels import cell_titles, most_views
 from bench.analysis.ranks import rows_on_several_ranks
 from bench.report.figures.axes import use_log
 from bench.report.figures.canvas import Canvas, drawn_twice
@@ -50,7 +50,7 @@ def ranks_figure(frame: pd.DataFrame, look: Look) -> Figure | None:
     if rows.empty:
         return None
     cells = sorted((part for _, part in rows.groupby("title")), key=lambda part: -len(part))
-    shown = [_in_order(cell) for cell in cells[:MOST_VIEWS]]
+    shown = [_in_order(cell) for cell in cells[: most_views(frame, MOST_VIEWS)]]
     titles = [cell["title"].iloc[0] for cell in shown]
     return Figure(
         "step-time-on-ranks",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.figure import Figure as MatplotlibFigure
 
-from bench.analysis.panels import slices
+from bench.analysis.panels import most_views, slices
 from bench.analysis.series import ordered_series
 from bench.report.figures.axes import use_log, use_values
 from bench.report.figures.canvas import Canvas, drawn_twice
@@ -89,7 +89,7 @@ def _figures(quantity: _Quantity, frame: pd.DataFrame, look: Look) -> Iterator[F
     panels = _panels(frame[frame[quantity.measured]]) if quantity.measured in frame else []
     if not panels:
         return
-    shown = panels[:MOST_VIEWS]
+    shown = panels[: most_views(frame, MOST_VIEWS)]
     choices = [f"{axis.words}: {one_line(rows['panel'].iloc[0])}" for axis, rows in shown]
     firsts = {axis.words: choice for (axis, _), choice in reversed(list(zip(shown, choices, strict=True)))}
     short = {choice: words for words, choice in firsts.items()}  # the largest panel of an axis has its name

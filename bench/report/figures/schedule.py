@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from bench.analysis.lanes import Lane, is_mostly_trunk, lanes_of
 from bench.analysis.locking import step_seconds, waits_by_module
-from bench.analysis.panels import cell_titles
+from bench.analysis.panels import cell_titles, most_views
 from bench.analysis.series import ordered_series
 from bench.analysis.traced import traced_cells
 from bench.report.figures.canvas import Canvas, drawn_twice
@@ -60,7 +60,8 @@ def draw_schedules(frame: pd.DataFrame, look: Look) -> Figure | None:
     cells = sorted(traced_cells(frame), key=lambda rows: -rows["modules"].iloc[0])
     if not cells:
         return None
-    cells, left_out = cells[:_MOST_VIEWS], max(0, len(cells) - _MOST_VIEWS)
+    most = most_views(frame, _MOST_VIEWS)
+    cells, left_out = cells[:most], max(0, len(cells) - most)
     titles = [one_line(cell_titles(rows)[0]) for rows in cells]
     return Figure(
         "module-schedule",

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from bench.analysis.headline import headline_costs
-from bench.analysis.panels import cell_titles
+from bench.analysis.panels import cell_titles, most_views
 from bench.analysis.series import ordered_series
 from bench.report.figures.canvas import Canvas, drawn_twice
 from bench.report.figures.dots import draw_dots
@@ -75,7 +75,8 @@ def draw_timelines(frame: pd.DataFrame, look: Look) -> Figure | None:
     cells = [rows for rows in cells if not rows.empty]
     if not cells:
         return None
-    cells, left_out = cells[:_MOST_VIEWS], max(0, len(cells) - _MOST_VIEWS)
+    most = most_views(frame, _MOST_VIEWS)
+    cells, left_out = cells[:most], max(0, len(cells) - most)
     titles = [one_line(cell_titles(rows)[0]) for rows in cells]
     return Figure(
         "live-bytes",

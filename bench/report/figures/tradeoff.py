@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.transforms import Bbox
 
 from bench.analysis.headline import most_compared_cells
-from bench.analysis.panels import cell_titles
+from bench.analysis.panels import cell_titles, most_views
 from bench.analysis.pareto import front_band, with_front
 from bench.analysis.series import ordered_series
 from bench.report.figures.axes import use_log
@@ -45,15 +45,15 @@ def tradeoff_figure(frame: pd.DataFrame, look: Look) -> Figure | None:
         return None
     rows = rows.assign(title=[one_line(title) for title in cell_titles(rows)])
     cells = most_compared_cells(rows)
-    shown = [_in_order(cell) for cell in cells[:MOST_VIEWS]]
+    shown = [_in_order(cell) for cell in cells[: most_views(frame, MOST_VIEWS)]]
     titles = [cell["title"].iloc[0] for cell in shown]
     names = view_names(titles)
-    left_out = f" {counted(len(cells) - MOST_VIEWS, 'cell')} with fewer methods, or smaller, not drawn."
+    left_out = f" {counted(len(cells) - len(shown), 'cell')} with fewer methods, or smaller, not drawn."
     return Figure(
         "memory-against-time",
         "Activation memory against step time, both relative to BP",
         "cell",
-        _CAPTION + (left_out if len(cells) > MOST_VIEWS else ""),
+        _CAPTION + (left_out if len(cells) > len(shown) else ""),
         tuple(_view(name, title, cell, look) for name, title, cell in zip(names, titles, shown, strict=True)),
     )
 
@@ -92,13 +92,13 @@ def _finding(cell: pd.DataFrame) -> str:
         return "No method besides BP was measured on this cell."
     quiet = others[others["latency.noisy_because"].isna()]
     if quiet.empty:
-        least = others.loc[others["memory.activation_ratio"].idxmin()]
+        least = others.sort_values("memory.activation_ratio", kind="stable").iloc[0]
         return finding(f"{_need(least)}; the times of this cell are noisy and decide nothing.")
     is_smaller = quiet["memory.activation_ratio"] < 1
-    is_better = is_smaller & (quiet["latency.ratio_ci95"].str[1] < 1)
-    is_near = is_smaller & ~is_better & (quiet["latency.ratio_ci95"].str[0] <= 1)
+    is_better = is_smaller & quiet["latency.ratio_ci95"].map(lambda ends: ends[1] < 1)
+    is_near = is_smaller & ~is_better & quiet["latency.ratio_ci95"].map(lambda ends: ends[0] <= 1)
     candidates = quiet[is_better | is_near] if (is_better | is_near).any() else quiet
-    best = candidates.loc[candidates["memory.activation_ratio"].idxmin()]
+    best = candidates.sort_values("memory.activation_ratio", kind="stable").iloc[0]
     low, high = best["latency.ratio_ci95"]
     time = f"{times(best['latency.ratio_to_bp'])} [{times(low)}, {times(high)}] of its time"
     verb = "are" if is_better.sum() > 1 else "is"

@@ -16,11 +16,13 @@ class Section:
         name: its identifier on the page, and the name of its template.
         title: its heading.
         content: makes what the template shows, its variable ``content``; None if the records have nothing for it.
+        draws: whether it draws figures, which takes seconds.
     """
 
     name: str
     title: str
     content: Callable[[Inputs], Any | None]
+    draws: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,17 +32,6 @@ class Filled:
     name: str
     title: str
     content: Any
-
-
-def fill(sections: tuple[Section, ...], inputs: Inputs, step: Callable[[str], None]) -> list[Filled]:
-    """Return the sections that have content, in order; ``step`` is called with the title of each before it is made."""
-    filled = []
-    for section in sections:
-        step(section.title)
-        content = section.content(inputs)
-        if content is not None:
-            filled.append(Filled(section.name, section.title, content))
-    return filled
 
 
 def figures_of(sections: Iterable[Filled]) -> Iterator[Figure]:
