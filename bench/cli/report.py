@@ -49,7 +49,7 @@ def report(
         raise ConfigError(f"--title {title!r}; legal: a text that can be seen")
     files = results_files(files)
     path = out_file or Path("reports") / f"{files[0].stem}.html"
-    if open_ and is_special(path):
+    if open_ and (is_special(path) or standard_stream(path) is not None):
         raise ConfigError(f"--open: {path} is no file that a browser can show; legal: with --out FILE.html")
     warnings: list[str] = []
     with progress_of_report(quiet) as progress:

@@ -18,7 +18,7 @@ from bench.report.tables.summary import summary_table
 from bench.report.title import title_of
 from bench.report.warnings import drift_of, warnings_of
 from bench.store.collection import no_collection
-from bench.store.text_file import is_special, refuse_overlaps, write_text
+from bench.store.text_file import is_special, refuse_overlaps, standard_stream, write_text
 
 Progress = Callable[[int, int, str], None]
 
@@ -95,7 +95,7 @@ def write_report(
 
 def _raw_file(page: Path, inputs: Inputs) -> Path | None:
     """Return the file for the raw samples; None if they stay in the page."""
-    if len(inputs.records) <= MOST_INLINE or is_special(page):
+    if len(inputs.records) <= MOST_INLINE or is_special(page) or standard_stream(page) is not None:
         return None
     return page.with_name(f"{page.stem}.raw.js")
 

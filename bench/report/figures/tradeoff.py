@@ -40,7 +40,7 @@ def tradeoff_figure(frame: pd.DataFrame, look: Look) -> Figure | None:
         look: of its series.
     """
     rows = with_front(frame)
-    rows = rows[rows[_NUMBERS].gt(0).all(axis=1)] if "memory.activation_ratio" in rows else rows.iloc[0:0]
+    rows = rows[rows[_NUMBERS].gt(0).all(axis=1)] if set(_NUMBERS) <= set(rows.columns) else rows.iloc[0:0]
     if rows.empty:
         return None
     rows = rows.assign(title=[one_line(title) for title in cell_titles(rows)])

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from page_reader import records_in_page
 from record_builder import make_record
 
 from bench.report import write_report
@@ -35,10 +36,10 @@ def write(path: Path, *records: Record) -> Path:
     return path
 
 
-def statuses_of_report(*files: Path) -> str:
+def statuses_of_report(*files: Path) -> list[str]:
     page = files[0].with_suffix(".html")
     write_report(files, page)
-    return page.read_text()
+    return [record["status"] for record in records_in_page(page)]
 
 
 @given(st.lists(RECORDS, max_size=8))
@@ -59,9 +60,7 @@ def test_among_files_one_of_the_last_records_counts(first: list[Record], second:
 def test_run_and_report_use_the_later_line(tmp_path: Path, created: str) -> None:
     results = write(tmp_path / "mine.jsonl", a_crash(LATE), a_success(created))
     assert read_records(results).latest[a_crash(LATE).id].status == "ok"
-    page = statuses_of_report(results)
-    assert "1 ok." in page
-    assert page.count("exit code 1") == page.count("crashed; exit code 1"), "only among what was measured again"
+    assert statuses_of_report(results) == ["ok"]
 
 
 @pytest.mark.parametrize(
@@ -82,12 +81,11 @@ def test_among_files_the_time_decides_and_then_the_order(
     tmp_path: Path, first: Record, second: Record, expected: str
 ) -> None:
     files = [write(tmp_path / "first.jsonl", first), write(tmp_path / "second.jsonl", second)]
-    assert f"1 {expected}." in statuses_of_report(*files)
+    assert statuses_of_report(*files) == [expected]
 
 
 def test_a_clock_that_went_back_within_a_file_does_not_matter_among_files(tmp_path: Path) -> None:
     """The last record of each file is compared, not the one with the latest time in it."""
     first = write(tmp_path / "first.jsonl", a_success("2026-06-01"), a_crash("2026-02-01"))
     second = write(tmp_path / "second.jsonl", a_success("2026-03-01"))
-    assert "1 ok." in statuses_of_report(first, second)
-    assert "2 records were left out because another one of the same cell is used" in statuses_of_report(first, second)
+    assert statuses_of_report(first, second) == ["ok"]
