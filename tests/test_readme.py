@@ -33,7 +33,7 @@ def test_the_table_is_what_the_committed_records_give(tmp_path: Path) -> None:
     assert shown is not None
     assert shown[1].strip() == expected.strip()
     assert expected == (ROOT / "reports" / "reference" / "summary.md").read_text()
-    assert (tmp_path / "memory-against-depth.svg").exists()
+    assert (tmp_path / "memory-depth.svg").exists()
 
 
 @pytest.mark.parametrize("suite", ["backbones", "default", "modes", "noise", "noise-pipeline", "parallel"])

@@ -9,7 +9,14 @@ from matplotlib.ticker import NullLocator
 _LEAST_RATIO = 1.5  # of the ends of a logarithmic axis
 _MOST_TICKS = 7
 # Digits of the ticks of a decade, densest first.
-_DIGITS = ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8), (1, 1.5, 2, 3, 4, 5, 7), (1, 2, 5), (1, 3), (1,))
+_DIGITS = (
+    (1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8, 1.9, 2, 2.2, 2.4, 2.6, 2.8, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8, 9),
+    (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8),
+    (1, 1.5, 2, 3, 4, 5, 7),
+    (1, 2, 5),
+    (1, 3),
+    (1,),
+)
 
 
 def log_ticks(low: float, high: float, most: int = _MOST_TICKS) -> list[float]:
@@ -21,14 +28,16 @@ def log_ticks(low: float, high: float, most: int = _MOST_TICKS) -> list[float]:
         most: two or more.
     """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks: list[float] = []
+    denser: list[float] = []
     for digits in _DIGITS:
-        values = (float(f"{digit * 10.0**decade:.3g}") for decade in decades for digit in digits)
+        values = (float(f"{digit * 10.0**decade:.2g}") for decade in decades for digit in digits)
         ticks = [value for value in values if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)]
-        if len(ticks) <= most:
+        if len(ticks) <= most and (len(ticks) > 1 or not denser):
             return ticks
-    step = -(-len(ticks) // most)
-    return ticks[::step]
+        if len(ticks) < 2:
+            break
+        denser = ticks
+    return denser[:: -(-len(denser) // most)]
 
 
 def use_log(

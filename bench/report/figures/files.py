@@ -8,11 +8,6 @@ from bench.report.figures.marks import with_attributes
 from bench.report.figures.theme import LIGHT_PAPER, without_variables
 
 
-def figures_of(contents: Iterable[object]) -> list[Figure]:
-    """Return the figures of the contents of sections, in order: those that a content has as ``figures``."""
-    return [figure for content in contents for figure in getattr(content, "figures", ())]
-
-
 def figure_files(figures: Iterable[Figure]) -> dict[str, str]:
     """Return the wide drawing of each view as the text of a file, by name: ``FIGURE-VIEW.svg``."""
     return {

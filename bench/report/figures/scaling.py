@@ -91,6 +91,9 @@ def _figures(quantity: _Quantity, frame: pd.DataFrame, look: Look) -> Iterator[F
         return
     shown = panels[:MOST_VIEWS]
     choices = [f"{axis.words}: {one_line(rows['panel'].iloc[0])}" for axis, rows in shown]
+    firsts = {axis.words: choice for (axis, _), choice in reversed(list(zip(shown, choices, strict=True)))}
+    short = {choice: words for words, choice in firsts.items()}  # the largest panel of an axis has its name
+    names = view_names(short.get(choice, choice) for choice in choices)
     yield Figure(
         quantity.name,
         quantity.title,
@@ -98,7 +101,7 @@ def _figures(quantity: _Quantity, frame: pd.DataFrame, look: Look) -> Iterator[F
         quantity.caption + left_out_text(len(panels) - len(shown), "panel"),
         tuple(
             _view(quantity, axis, name, choice, rows, look)
-            for name, choice, (axis, rows) in zip(view_names(choices), choices, shown, strict=True)
+            for name, choice, (axis, rows) in zip(names, choices, shown, strict=True)
         ),
     )
 

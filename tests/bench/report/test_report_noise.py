@@ -8,8 +8,10 @@ import pytest
 from record_builder import make_record
 
 from bench.analysis.frame import records_frame
-from bench.report.figures.style import Figure
-from bench.report.page import draw_figures
+from bench.report.figures.figure import Figure
+from bench.report.figures.scaling import scaling_figures
+from bench.report.figures.style import look_of
+from bench.report.figures.tradeoff import tradeoff_figure
 from bench.report.tables.costs import cost_table
 from bench.report.tables.summary import summary_table
 from bench.report.tables.unreliable import unreliable_table
@@ -60,16 +62,20 @@ def test_a_noisy_cell_of_bp_marks_the_other_methods_on_the_same_cell() -> None:
     assert all(text.endswith("] (1 process) noisy") for text in summary["step latency / BP [95 %]"])
 
 
-@pytest.mark.parametrize("name", ["latency-against-depth", "memory-against-latency"])
-def test_noisy_points_have_open_markers_that_the_caption_explains(name: str) -> None:
-    def drawn(frame: pd.DataFrame) -> Figure:
-        return next(figure for figure in draw_figures(frame) if figure.name == name)
+def figure_named(name: str, frame: pd.DataFrame) -> Figure:
+    figures = (tradeoff_figure(frame, look_of(frame)), *scaling_figures(frame, look_of(frame)))
+    return next(figure for figure in figures if figure is not None and figure.name == name)
 
-    quiet, noisy = drawn(made_frame(None)), drawn(made_frame("sid-streamed"))
-    assert "Open markers" in noisy.caption
-    assert noisy.svg != quiet.svg
-    assert noisy.data["verdict"].tolist().count("noisy") == 1
-    assert "noisy" not in quiet.data["verdict"].tolist()
+
+@pytest.mark.parametrize(("name", "column"), [("latency", "verdict"), ("tradeoff", "Pareto front")])
+def test_noisy_points_have_open_markers_that_the_caption_explains(name: str, column: str) -> None:
+    quiet, noisy = (figure_named(name, made_frame(method)) for method in (None, "sid-streamed"))
+    assert "Open marks" in noisy.caption
+    verdicts = [verdict for view in noisy.views for verdict in view.data[column]]
+    assert sum("noisy" in verdict for verdict in verdicts) == 1
+    assert not any("noisy" in verdict for view in quiet.views for verdict in view.data[column])
+    for svg, of_quiet in [(noisy.views[0].wide, quiet.views[0].wide), (noisy.views[0].narrow, quiet.views[0].narrow)]:
+        assert svg.count("fill:var(--c-ffffff") == of_quiet.count("fill:var(--c-ffffff") + 1
 
 
 def timed_in(processes: int, **axes: Any) -> Record:
@@ -86,11 +92,10 @@ def test_every_interval_says_how_many_processes_it_rests_on(processes: int, text
     expected = f"0.90 [0.85, 0.95] ({text})"
     assert set(summary["step latency / BP [95 %]"]) == set(cost_table(frame)["latency / BP [95 %]"]) == {expected}
     assert ("leaves out how processes differ" in note) == (processes == 1)
-    figures = [figure for figure in draw_figures(frame) if "latency" in figure.name]
-    assert [figure.name for figure in figures] == ["latency-against-depth", "memory-against-latency"]
-    for figure in figures:
-        assert set(figure.data["over"]) == {text}
-    assert "Where the data say 1 process" in figures[0].caption
+    for name in ("latency", "tradeoff"):
+        figure = figure_named(name, frame)
+        assert {over for view in figure.views for over in view.data["over"]} == {text}
+        assert "Where the numbers say 1 process" in figure.caption
 
 
 def test_costs_show_throughput_and_the_time_of_each_phase() -> None:

@@ -1,13 +1,20 @@
 """The Pareto front of memory and latency, compared with examples by hand and with its definition."""
 
+import math
+
 import pandas as pd
+import pytest
+from drawn_views import check_figures, texts_in
 from hypothesis import given
 from hypothesis import strategies as st
 from record_builder import made_ranks, make_record
 
 from bench.analysis.frame import records_frame
-from bench.analysis.pareto import with_front
-from bench.report.page import draw_figures
+from bench.analysis.headline import most_compared_cells
+from bench.analysis.pareto import front_band, with_front
+from bench.report.figures.figure import Figure
+from bench.report.figures.style import look_of
+from bench.report.figures.tradeoff import tradeoff_figure
 from bench.report.tables.costs import cost_table
 from bench.store.record import Record
 
@@ -65,6 +72,7 @@ def test_the_front_follows_its_definition(points: list[tuple[int, int]]) -> None
                 "has_latency": True,
                 "memory.peak_activation_bytes": size,
                 "latency.ratio_to_bp": ratio / 100,
+                "latency.noisy_because": None,
                 "latency.ratio_ci95": (ratio / 100 - 0.02, ratio / 100 + 0.02),
             }
             for method, (size, ratio) in zip(METHODS, points, strict=False)
@@ -77,32 +85,135 @@ def test_the_front_follows_its_definition(points: list[tuple[int, int]]) -> None
         assert text.startswith("on the front" if is_on else "no")
 
 
-def test_the_figure_has_one_panel_per_cell_and_its_alternative_names_the_front() -> None:
-    records = [
-        costs(method, size, ratio, **axes)
-        for axes in ({}, {"network": "pipeline-conv"}, {"depth": 8})
-        for method, size, ratio in (("bp", 1000, 1.0), ("bp-checkpoint", 400, 1.3), ("sid-streamed", 100, 0.9))
+Point = tuple[int, int, int, int]  # bytes, low end of the time, its length, the time in between in per cent
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 20), st.integers(0, 9), st.integers(0, 100)), min_size=1))
+def test_the_band_holds_the_front_of_all_times_within_the_intervals(points: list[Point]) -> None:
+    band = front_band([(size, low, low + length) for size, low, length, _ in points])
+    assert band.times == sorted(set(band.times))
+    true = [(size, low + length * share / 100) for size, low, length, share in points]
+    for time in [*band.times, *(time for _, time in true)]:
+        front = min((size for size, own in true if own <= time), default=math.inf)
+        place = max((index for index, start in enumerate(band.times) if start <= time), default=0)
+        assert band.least[place] <= front <= band.most[place]
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 20)), min_size=1))
+def test_the_band_of_exact_times_is_the_front(points: list[tuple[int, int]]) -> None:
+    band = front_band([(size, time, time) for size, time in points])
+    assert band.least == band.most == [min(size for size, own in points if own <= time) for time in band.times]
+
+
+def figure_of(*records: Record) -> Figure:
+    frame = records_frame(records)
+    figure = tradeoff_figure(frame, look_of(frame))
+    assert figure is not None
+    check_figures([figure])
+    return figure
+
+
+def test_the_figure_has_a_view_per_cell() -> None:
+    figure = figure_of(
+        *(
+            costs(method, size, ratio, **axes)
+            for axes in ({}, {"network": "pipeline-conv"}, {"depth": 8})
+            for method, size, ratio in (("bp", 1000, 1.0), ("bp-checkpoint", 400, 1.3), ("sid-streamed", 100, 0.9))
+        )
+    )
+    assert [view.choice.partition(",")[0] for view in figure.views] == [
+        "cascade-linear on digits",
+        "pipeline-conv on digits",  # each network has a cell before any has its second
+        "cascade-linear on digits",
     ]
-    figure = next(figure for figure in draw_figures(records_frame(records)) if figure.name == "memory-against-latency")
-    assert len(figure.data) == 9
-    assert set(figure.data["layout"]) == {"cascade", "pipeline"}
-    assert figure.data.loc[figure.data["method"] == "bp", "Pareto front"].tolist() == ["no: sid-streamed"] * 3
-    assert figure.alternative.count("hidden 256: sid-streamed") == 3
-    assert figure.svg.count("pipeline-conv on digits") == 1
-    assert figure.svg.count("cascade-linear on digits") == 2
+    assert "depth 8" in figure.views[0].choice
+    for view in figure.views:
+        assert view.data["method"].tolist() == ["bp", "bp recompute modules", "sid-streamed"]
+        assert view.data["Pareto front"].tolist() == ["no: sid-streamed", "no: sid-streamed", "on the front"]
+        assert set(view.data["cell"]) == {view.choice}
+        assert {"bp", "sid-streamed"} <= set(texts_in(view.wide))
 
 
-def test_the_figure_shows_at_most_four_cells_per_network() -> None:
-    records = [costs(method, 10, 1.0, depth=depth) for depth in (2, 3, 4, 5, 6) for method in ("bp", "sid-streamed")]
-    figure = next(figure for figure in draw_figures(records_frame(records)) if figure.name == "memory-against-latency")
-    assert len(figure.data) == 8
-    assert "depth 2" not in figure.svg
-    assert len(cost_table(records_frame(records))) == 10
+@pytest.mark.parametrize(
+    ("others", "finding"),
+    [
+        (
+            [("sid-streamed", 31, 0.86), ("sid-published", 900, 0.9), ("bp-checkpoint", 20, 1.3)],
+            "sid-streamed needs 3.1 % of BP's activation bytes in 0.86 [0.85, 0.87] of its time. "
+            "2 methods are better in both than BP.",
+        ),
+        (
+            [("sid-streamed", 31, 1.2), ("bp-checkpoint", 500, 1.005)],
+            "bp recompute modules needs 50 % of BP's activation bytes in 1.00 [0.99, 1.01] of its time. "
+            "No method is better in both than BP; 1 needs fewer bytes in about the same time.",
+        ),
+        (
+            [("sid-published", 1500, 1.5)],
+            "sid-published needs 150 % of BP's activation bytes in 1.50 [1.49, 1.51] of its time. "
+            "No method is better in both than BP.",
+        ),
+        ([], "No method besides BP was measured on this cell."),
+    ],
+)
+def test_the_finding_is_made_from_bytes_and_intervals(others: list[tuple[str, int, float]], finding: str) -> None:
+    (view,) = figure_of(costs("bp", 1000, 1.0), *(costs(*other) for other in others)).views
+    assert view.finding == finding
 
 
-def test_cells_that_differ_in_threads_have_separate_panels() -> None:
+def test_noisy_times_take_no_part_in_finding_and_front() -> None:
+    cell = {"method": "sid-streamed", "passes": ["memory", "latency"]}
+    noisy = make_record(cell, 31, (0.5, 0.4, 0.6), noisy_because="a disturbance")
+    (view,) = figure_of(costs("bp", 1000, 1.0), costs("sid-published", 900, 1.5), noisy).views
+    assert view.finding.startswith("sid-published needs 90 %")
+    assert view.data["Pareto front"].tolist() == ["on the front", "on the front", "not judged, noisy"]
+    (view,) = figure_of(costs("bp", 1000, 1.0), noisy).views
+    assert view.finding == (
+        "sid-streamed needs 3.1 % of BP's activation bytes; the times of this cell are noisy and decide nothing."
+    )
+
+
+def test_at_most_twelve_cells_are_drawn_and_the_caption_counts_the_rest() -> None:
+    records = [costs(method, 10, 1.0, depth=depth) for depth in range(2, 16) for method in ("bp", "sid-streamed")]
+    frame = records_frame(records)
+    cells = most_compared_cells(with_front(frame))
+    assert [cell["depth"].iloc[0] for cell in cells] == list(range(15, 1, -1))
+    figure = figure_of(*records)
+    assert len(figure.views) == 12
+    assert figure.caption.endswith("2 more cells are not drawn.")
+    assert len(cost_table(frame)) == 28
+
+
+def test_cells_that_differ_in_threads_have_views_of_their_own() -> None:
     records = [costs(method, 10, 1.0, threads=count) for count in (1, 2) for method in ("bp", "sid-streamed")]
-    figure = next(figure for figure in draw_figures(records_frame(records)) if figure.name == "memory-against-latency")
-    assert sorted(set(figure.data["where"])) == [
+    assert sorted(view.choice for view in figure_of(*records).views) == [
         f"cascade-linear on digits, depth 4, 4 modules, batch 128, hidden 256, threads {count}" for count in (1, 2)
     ]
+
+
+def test_of_cells_that_differ_in_the_seed_the_least_is_drawn() -> None:
+    records = [costs(method, 10 + seed, 1.0, seed=seed) for seed in (3, 1) for method in ("bp", "sid-streamed")]
+    (view,) = figure_of(*records).views
+    assert set(view.data["peak activation bytes"]) == {"11"}
+
+
+def test_odd_names_and_intervals_are_drawn() -> None:
+    odd = [
+        costs("bp", 1000, 1.0, half=0.0),
+        costs("sid-streamed", 1, 0.01, half=0.01),  # the low end is 0, which no logarithmic axis shows
+    ]
+    frame = records_frame(odd)
+    names = ["$a_1 < b & c$", "n" * 200]
+    frame = frame.assign(series=names, method=names)
+    figure = tradeoff_figure(frame, look_of(frame))
+    assert figure is not None
+    check_figures([figure])
+    assert any(text.endswith("$a_1 < b & c$") for text in texts_in(figure.views[0].wide))
+
+
+def test_without_costs_of_bp_there_is_no_figure() -> None:
+    frame = records_frame([costs("sid-streamed", 10, 1.0)])
+    assert tradeoff_figure(frame, look_of(frame)) is None
+    frame = records_frame([make_record({"method": name, "passes": ["memory"]}, 10) for name in ("bp", "sid-streamed")])
+    assert tradeoff_figure(frame, look_of(frame)) is None
+    frame = records_frame([make_record({"method": "bp", "passes": ["accuracy"]}, accuracy=0.5)])
+    assert tradeoff_figure(frame, look_of(frame)) is None

@@ -4,12 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from drawn_views import check_figures, texts_in
 from record_builder import made_ranks, make_record
 
 from bench.analysis.frame import records_frame
+from bench.analysis.ranks import rows_on_several_ranks
 from bench.report import write_report
-from bench.report.figures.ranks import draw_ranks
-from bench.report.figures.timeline import draw_timelines
+from bench.report.figures.figure import Figure
+from bench.report.figures.ranks import ranks_figure
+from bench.report.figures.style import look_of
 from bench.report.tables.ranks import ranks_table
 from bench.store.record import Record
 
@@ -125,33 +128,71 @@ def test_missing_measurements_are_shown_as_not_measured() -> None:
     (row,) = ranks_table(frame).to_dict("records")
     names = ("time / one rank's [95 %]", "bound", "busy by rank, %", "peak activation bytes, largest rank")
     assert {row[name] for name in names} == {"not measured"}
-    assert draw_ranks(frame) == []
+    assert figure_of(on_ranks([4, 4])) is None
 
 
-def test_the_figure_shows_ratio_and_bound_against_the_number_of_ranks() -> None:
+def figure_of(*records: Record) -> Figure | None:
+    frame = records_frame(records)
+    figure = ranks_figure(frame, look_of(rows_on_several_ranks(frame)))
+    check_figures([figure] if figure is not None else [])
+    return figure
+
+
+def test_the_figure_has_a_dumbbell_for_each_number_of_ranks_the_fastest_first() -> None:
     four = {"ratio_to_one_rank": 0.5}
-    (figure,) = draw_ranks(records_frame([on_ranks([4, 4], **MEASURED), on_ranks([2, 2, 2, 2], 1, **four)]))
-    assert figure.data[["method", "ranks", "time / one rank's", "95 % from"]].to_numpy().tolist() == [
-        ["sid-streamed", 2, "0.7", "0.65"],
-        ["sid-streamed, bound", 2, "0.6", "no interval"],
-        ["sid-streamed", 4, "0.5", "no interval"],
+    figure = figure_of(on_ranks([4, 4], **MEASURED), on_ranks([2, 2, 2, 2], 1, **four))
+    assert figure is not None
+    (view,) = figure.views
+    assert view.data.drop(columns="cell").to_numpy().tolist() == [
+        ["sid-streamed", "4", "0.5", "", "", "", "1 process", "undecided (1 process, which gives no interval)"],
+        [
+            "sid-streamed",
+            "2",
+            "0.7",
+            "0.65",
+            "0.75",
+            "0.6",
+            "1 process",
+            "undecided (1 process, which gives no interval)",
+        ],
     ]
-    assert "sid-streamed from 0.70 to 0.50" in figure.alternative
-    assert ">sid-streamed, bound<" in figure.svg
+    assert view.finding == (
+        "sid-streamed on 4 ranks takes 0.50 of one rank's time, the least of 2 schedules. "
+        "Verdict: undecided (1 process, which gives no interval)."
+    )
+    for svg in (view.wide, view.narrow):
+        assert [text for text in texts_in(svg) if "ranks" in text] == ["sid-streamed, 4 ranks", "sid-streamed, 2 ranks"]
 
 
-def test_waiting_is_a_phase_in_the_figure_of_live_bytes() -> None:
-    record = on_ranks([4, 4])
-    assert record.memory is not None
-    assert record.memory.timeline is not None
-    waiting = record.memory.timeline.model_copy(update={"phase": "fwb"})
-    on_one = make_record(record.cell.model_dump() | {"method": "bp", "latency_seconds": 2.0}, 4000, (1, 0.9, 1.1))
-    several = record.model_copy(update={"memory": record.memory.model_copy(update={"timeline": waiting})})
-    (alone,) = draw_timelines(records_frame([on_one]))
-    (both,) = draw_timelines(records_frame([on_one, several]))
-    assert "waiting for another rank" not in alone.svg
-    assert "waiting for another rank" in both.svg
-    assert set(both.data["phase"]) == {"forward", "backward", "optimizer", "waiting for another rank"}
+def test_the_finding_leaves_out_noisy_times() -> None:
+    figure = figure_of(
+        on_ranks([4, 4], **MEASURED), on_ranks([2, 2, 2, 2], noisy_because="a disturbance", ratio_to_one_rank=0.4)
+    )
+    assert figure is not None
+    assert figure.views[0].finding.startswith(
+        "sid-streamed on 2 ranks takes 0.70 [0.65, 0.75] of one rank's time; its bound is 0.60."
+    )
+    figure = figure_of(on_ranks([4, 4], noisy_because="a disturbance", **MEASURED))
+    assert figure is not None
+    assert figure.views[0].finding == "All times here are noisy and decide nothing."
+
+
+def test_a_bound_alone_is_drawn() -> None:
+    figure = figure_of(on_ranks([4, 4], bound=0.6))
+    assert figure is not None
+    (view,) = figure.views
+    assert view.finding == "No time was measured; sid-streamed on 2 ranks has the least bound, 0.60 of one rank's."
+    assert view.data["time / one rank's"].tolist() == [""]
+
+
+def test_cells_have_views_of_their_own_and_seeds_share_a_line() -> None:
+    figure = figure_of(
+        *(on_ranks([4, 4], seed, **MEASURED | {"ratio_to_one_rank": 0.7 + seed / 100}) for seed in range(3)),
+        on_ranks([4, 4], batch_size=64, **MEASURED),
+    )
+    assert figure is not None
+    assert [len(view.data) for view in figure.views] == [3, 1]
+    assert [text for text in texts_in(figure.views[0].wide) if "ranks" in text] == ["sid-streamed, 2 ranks"]
 
 
 def test_cells_on_several_ranks_are_separate_series(tmp_path: Path) -> None:
@@ -167,5 +208,6 @@ def test_cells_on_several_ranks_are_separate_series(tmp_path: Path) -> None:
     assert "sid-streamed, 2 ranks" in summary["method"].tolist()
     page = (tmp_path / "page.html").read_text()
     assert '<a href="#ranks">' in page
-    assert '<h3 id="time-against-ranks">' in page
-    assert (tmp_path / "time-against-ranks.svg").exists()
+    assert 'id="ranks.' in page
+    (drawing,) = tmp_path.glob("ranks-*.svg")
+    assert "sid-streamed, 2 ranks" in texts_in(drawing.read_text())
