@@ -70,7 +70,7 @@ def make_multiples(
     def box(x: float, top: float, width: float, high: float) -> tuple[float, float, float, float]:
         return x / canvas.width, 1 - (top + high) / height, width / canvas.width, high / height
 
-    key_box = box(left, _GAP_INCHES, canvas.width - left, _LINE_INCHES * key_lines)
+    key_box = box(2 * _GAP_INCHES, _GAP_INCHES, canvas.width - 2 * _GAP_INCHES, _LINE_INCHES * key_lines)
     _write_key(figure.add_axes(key_box), words, key_lines, _KEY_COLUMNS[canvas.kind])
     panels = []
     for at in range(count):

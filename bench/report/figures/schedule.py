@@ -57,7 +57,7 @@ def draw_schedules(frame: pd.DataFrame, look: Look) -> Figure | None:
         frame: of :func:`bench.analysis.frame.records_frame`.
         look: of the series of the report.
     """
-    cells = traced_cells(frame)
+    cells = sorted(traced_cells(frame), key=lambda rows: -rows["modules"].iloc[0])
     if not cells:
         return None
     cells, left_out = cells[:_MOST_VIEWS], max(0, len(cells) - _MOST_VIEWS)

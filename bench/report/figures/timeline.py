@@ -45,6 +45,7 @@ class _Panel(NamedTuple):
 
     Attributes:
         series: name of the method.
+        is_bp: whether it is plain BP.
         at: share of the step's operators that ran before each point, in per cent.
         layers: bytes of each of the layers at each point.
         phases: one letter per point.
@@ -53,6 +54,7 @@ class _Panel(NamedTuple):
     """
 
     series: str
+    is_bp: bool
     at: NDArray[np.float64]
     layers: NDArray[np.float64]
     phases: str
@@ -89,8 +91,9 @@ def draw_timelines(frame: pd.DataFrame, look: Look) -> Figure | None:
 
 
 def largest_cells(frame: pd.DataFrame) -> list[pd.DataFrame]:
-    """Return the rows of the largest configuration of each network on which BP was measured."""
-    return [headline_costs(part) for _, part in frame.groupby("network", sort=True)]
+    """Return the rows of the largest configuration of each network on which BP was measured, the most modules first."""
+    cells = [headline_costs(part) for _, part in frame.groupby("network", sort=True)]
+    return sorted((rows for rows in cells if not rows.empty), key=lambda rows: -rows["modules"].iloc[0])
 
 
 def _view(name: str, title: str, rows: pd.DataFrame, look: Look) -> View:
@@ -107,7 +110,9 @@ def _panel(series: str, row: pd.Series) -> _Panel:
     layers = np.array([timeline[layer] for layer in _LAYERS], dtype=float)
     at = 100 * np.array(timeline["at"], dtype=float) / max(timeline["operators"], 1)
     peak = int(layers.sum(axis=0).argmax()) if layers.size else 0
-    return _Panel(series, at, layers, timeline["phase"], peak, int(row["memory.peak_activation_bytes"]))
+    return _Panel(
+        series, bool(row["is_baseline"]), at, layers, timeline["phase"], peak, int(row["memory.peak_activation_bytes"])
+    )
 
 
 def _numbers(panel: _Panel) -> dict[str, str]:
@@ -124,9 +129,9 @@ def _numbers(panel: _Panel) -> dict[str, str]:
 
 
 def _finding(panels: Sequence[_Panel]) -> str:
-    """Return the peak of each method, and the category that holds most of it."""
+    """Return the peak of each method, and the category that holds most of it: BP first, then the lowest."""
     clauses = []
-    for panel in panels:
+    for panel in sorted(panels, key=lambda panel: (not panel.is_bp, panel.peak_bytes)):
         text = f"{shortened(panel.series)} peaks at {mebibytes(panel.peak_bytes)} MiB"
         if panel.layers.size and panel.layers[:, panel.peak].sum() > 0:
             held = panel.layers[:, panel.peak]

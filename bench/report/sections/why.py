@@ -43,7 +43,7 @@ def why(inputs: Inputs) -> WhySection | None:
     look = look_of(measured)
     section = WhySection(
         draw_timelines(measured, look),
-        category_table(pd.concat(largest_cells(measured))),
+        category_table(pd.concat([measured.iloc[:0], *largest_cells(measured)])),
         draw_schedules(measured, look),
         locking_table(measured),
     )

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from drawings import check_figure
+from drawn_views import check_figures
 from record_builder import make_record
 
 from bench.analysis.accuracies import accuracy_rows, by_module, drawn_epochs, over_seeds
@@ -34,7 +34,7 @@ def drawn(draw: Any, records: list[Record]) -> Any:
 def figure_of(draw: Any, records: list[Record]) -> Figure:
     figure = drawn(draw, records)
     assert isinstance(figure, Figure)
-    check_figure(figure)
+    check_figures([figure])
     return figure
 
 
@@ -142,8 +142,7 @@ def test_at_most_twelve_epochs_are_chosen_including_the_first_and_the_last(epoch
 
 def by_module_of(records: list[Record]) -> list[Figure]:
     figures = drawn(draw_by_module, records)
-    for figure in figures:
-        check_figure(figure)
+    check_figures(figures)
     return list(figures)
 
 
@@ -156,8 +155,8 @@ def test_the_divergence_by_module_is_drawn_with_the_line_of_the_theory() -> None
     assert divergence.finding == (
         "Divergence from the label, module 1 to 4: sid-streamed 0.8 to 0.2 nats (theory: 0.1); bp 0.3 nats at module 4."
     )
-    assert "stroke-dasharray" in divergence.wide
-    assert "stroke-dasharray" not in accuracy.wide
+    assert ">theory 0.1<" in divergence.wide
+    assert "theory" not in accuracy.wide
     assert divergence.data["method"].tolist() == ["sid-streamed"] * 3 + ["bp", "sid-streamed"]
 
 
@@ -241,8 +240,7 @@ def test_records_without_details_have_neither() -> None:
 def test_plain_bp_and_bp_on_all_modules_look_different() -> None:
     records = [trained(curve[-1], curve, modules=modules) for curve, modules in ((FALLING, 4), (RISING, 1))]
     figures = draw_accuracies(records_frame(records))
-    for figure in figures:
-        check_figure(figure)
+    check_figures(figures)
     view = next(figure for figure in figures if figure.name == "accuracy-by-epoch").views[0]
     assert set(view.data["method"]) == {"bp", "bp, 1 module"}
     assert "bp falls from 90.0 to 60.0 % after epoch 2" in view.finding
@@ -263,3 +261,18 @@ def test_growth_with_depth_is_computed_per_width() -> None:
     table = growth_table(records_frame(records))
     assert list(table["width"]) == [8, 16]
     assert list(table["growth"]) == ["2.000", "2.000"]
+
+
+@pytest.mark.parametrize("name", [r"a$\foo$b $x_1$", "50 % {} _^ a <b> & 'c'"])
+def test_any_name_of_a_data_set_is_a_choice(name: str) -> None:
+    (view,) = figure_of(
+        draw_against_noise, [trained(0.9, dataset=f"image-folder:{name}", noise_rate=rate) for rate in (0.0, 0.4)]
+    ).views
+    assert f"image-folder:{name}" in view.choice
+
+
+@pytest.mark.parametrize("accuracy", [5 / 9, 1 / 3, 0.1])
+def test_seeds_with_equal_accuracies_have_no_range(accuracy: float) -> None:
+    records = [trained(accuracy, noise_rate=rate, seed=seed) for rate in (0.0, 0.4) for seed in range(3)]
+    (view,) = figure_of(draw_against_noise, records).views
+    assert set(view.data["lowest seed"]) == set(view.data["highest seed"]) == {f"{100 * accuracy:.1f}"}

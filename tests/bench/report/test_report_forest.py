@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawings import check_figure
+from drawn_views import check_figures
 from record_builder import made_data, make_record
 
 from bench.analysis.frame import records_frame
@@ -38,7 +38,7 @@ def drawn(records: list[Record]) -> Figure | None:
 def forest_of(records: list[Record]) -> Figure:
     figure = drawn(records)
     assert figure is not None
-    check_figure(figure)
+    check_figures([figure])
     return figure
 
 

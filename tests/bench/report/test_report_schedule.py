@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from drawings import check_figure
+from drawn_views import check_figures
 from hypothesis import given
 from hypothesis import strategies as st
 from record_builder import in_a_row, made_ranks, made_trace, make_record
@@ -41,7 +41,7 @@ def drawn(*records: Record) -> Figure | None:
 def figure_of(*records: Record) -> Figure:
     figure = drawn(*records)
     assert figure is not None
-    check_figure(figure)
+    check_figures([figure])
     return figure
 
 

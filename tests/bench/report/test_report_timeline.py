@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawings import check_figure
+from drawn_views import check_figures
 from record_builder import make_record
 
 from bench.analysis.frame import records_frame
@@ -38,7 +38,7 @@ def drawn(*records: Record) -> Figure | None:
 def figure_of(*records: Record) -> Figure:
     figure = drawn(*records)
     assert figure is not None
-    check_figure(figure)
+    check_figures([figure])
     return figure
 
 
@@ -56,12 +56,21 @@ def test_the_finding_names_the_peak_of_each_method_and_what_it_holds() -> None:
     assert (row["at, % of the operators"], row["phase"], row["over"]) == ("33.3", "backward", "exact")
 
 
+def test_the_finding_begins_with_bp_and_goes_on_with_the_lowest_peak() -> None:
+    sizes = {"bp": 4, "sid-published": 5, "sid-streamed": 1, "deep-supervision": 2}
+    (view,) = figure_of(*(held(method, size * MIB) for method, size in sizes.items())).views
+    assert [clause.split(" peaks")[0] for clause in view.finding.split("; ")] == [
+        "bp", "sid-streamed", "deep-supervision", "and 1 more method.",
+    ]  # fmt: skip
+    assert view.data["method"].tolist()[0] == "bp"
+
+
 def test_each_network_has_a_view_of_its_largest_cell_with_bp() -> None:
     records = [held("bp", MIB, depth=depth, modules=depth) for depth in (4, 8)]
     records += [held("sid-streamed", MIB, depth=16, modules=16), held("bp", MIB, network="cascade-conv", hidden=64)]
     choices = [view.choice for view in figure_of(*records).views]
-    assert [choice.split(" on ")[0] for choice in choices] == ["cascade-conv", "cascade-linear"]
-    assert "depth 8" in choices[1]
+    assert [choice.split(" on ")[0] for choice in choices] == ["cascade-linear", "cascade-conv"]  # 8 and 4 modules
+    assert "depth 8" in choices[0]
 
 
 def test_records_without_a_timeline_are_not_drawn() -> None:
