@@ -43,6 +43,9 @@ class Page:
         known = [self._places[one] for one in ids if one in self._places.index]
         return self.frame.iloc[known]
 
+    def _ok(self, ids: Iterable[str]) -> tuple[str, ...]:
+        return tuple(one for one in ids if one in self._places.index)
+
     def part(self, rows: pd.DataFrame) -> "Page":
         """Return the page of the records in ``rows`` alone."""
         ids = set(rows["id"])
@@ -56,7 +59,7 @@ class Page:
         if isinstance(found, NotMeasured):
             return [Comparison(first.name, second.name, row, found, margin)]
         return [
-            Comparison(first.name, second.name, row, one.outcome, margin, cell=one.cell, records=one.records)
+            Comparison(first.name, second.name, row, one.outcome, margin, cell=one.cell, records=self._ok(one.records))
             for one in found
         ]
 

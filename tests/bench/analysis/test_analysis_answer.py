@@ -128,6 +128,14 @@ def test_one_process_decides_nothing_and_the_answer_says_what_to_run() -> None:
     assert (cell.processes, cell.passes, cell.modules) == (5, ("latency",), 4)
 
 
+def test_a_failure_beside_a_result_of_its_cell_is_not_what_an_answer_rests_on() -> None:
+    failure = make_record({"method": "sid-streamed", "passes": ["latency"], "seed": 1}, status="crashed", message="why")
+    result = timed("sid-streamed", 0.5)
+    answer = answers([failure, result])["time"]
+    assert (answer.verdict, answer.record) == ("undecided", result.id)
+    assert answer.command is not None
+
+
 def test_noisy_times_are_not_measured() -> None:
     answer = answers([timed("sid-streamed", 0.5, 0.5, noisy_because="the times spread by 40 %")])["time"]
     assert (answer.verdict, answer.number) == ("not measured", "")
