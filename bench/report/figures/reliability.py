@@ -18,7 +18,8 @@ from bench.report.figures.figure import Figure, View
 from bench.report.figures.labels import FONT_SIZE, shortened
 from bench.report.figures.points import draw_interval, draw_mark
 from bench.report.figures.style import GREY, Look, look_of
-from bench.report.tables.text import counted, processes_text
+from bench.report.figures.words import counted, one_line
+from bench.report.tables.text import processes_text
 
 _MOST_LANES = 12
 _MOST_MARKS = 40  # in a lane
@@ -83,7 +84,7 @@ def _self_view(frame: pd.DataFrame) -> tuple[View, str] | None:
     if rows.empty:
         return None
     ratios = rows["latency.ratio_to_bp"]
-    rows = rows.assign(title=[title.replace("\n", ", ") for title in cell_titles(rows)], distance=ratios.map(_distance))
+    rows = rows.assign(title=[one_line(title) for title in cell_titles(rows)], distance=ratios.map(_distance))
     shown = rows.sort_values("distance", ascending=False, kind="stable").head(_MOST_LANES)
     look = look_of(frame)
     marks = [

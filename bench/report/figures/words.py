@@ -35,9 +35,9 @@ def times(ratio: float) -> str:
     return f"{ratio:.{digits}f}"
 
 
-def counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str, plural: str | None = None) -> str:
     """Return a number with its noun: ``no method``, ``1 method``, ``2 methods``."""
-    return f"{number or 'no'} {noun}{'s' if number > 1 else ''}"
+    return f"{number or 'no'} {plural or f'{noun}s' if number > 1 else noun}"
 
 
 def finding(*sentences: str) -> str:

@@ -8,12 +8,12 @@ from bench.analysis.again import measured_again
 from bench.report.environments import doctor_findings, has_doctor
 from bench.report.figures.figure import Figure
 from bench.report.figures.reliability import draw_reliability
+from bench.report.figures.words import counted
 from bench.report.inputs import Inputs
 from bench.report.tables.again import again_table
 from bench.report.tables.failures import failure_table
 from bench.report.tables.limit import Limited
 from bench.report.tables.states import states_table
-from bench.report.tables.text import counted
 from bench.report.tables.unreliable import unreliable_table
 from bench.report.warnings import drift_of, warnings_of
 
@@ -92,7 +92,7 @@ def reliability_sentence(frame: pd.DataFrame) -> str | None:
         if not noisy.empty:
             names = _named(noisy)
             verb = "is" if len(noisy) == 1 else "are"
-            sentences.append(f"{len(noisy)} of {counted(len(rows), singular, plural)} {verb} noisy: {names}.")
+            sentences.append(f"{len(noisy)} of {counted(len(rows), singular)} {verb} noisy: {names}.")
         elif len(rows) == 1:
             sentences.append(f"The only {singular} is reliable.")
         else:

@@ -53,12 +53,7 @@ def interval_text(value: float, low: float, high: float, processes: int) -> str:
 
 def processes_text(count: int) -> str:
     """Return a number of processes: ``1 process``."""
-    return counted(count, "process", "processes")
-
-
-def counted(number: int, singular: str, plural: str | None = None) -> str:
-    """Return a number with its noun: ``1 method``, ``2 methods``."""
-    return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"
+    return f"{count} process{'' if count == 1 else 'es'}"
 
 
 def mean_percent(shares: pd.Series) -> str:
