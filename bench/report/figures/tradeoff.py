@@ -101,14 +101,12 @@ def _finding(cell: pd.DataFrame) -> str:
     best = candidates.sort_values("memory.activation_ratio", kind="stable").iloc[0]
     low, high = best["latency.ratio_ci95"]
     time = f"{times(best['latency.ratio_to_bp'])} [{times(low)}, {times(high)}] of its time"
-    verb = "are" if is_better.sum() > 1 else "is"
-    near = int(is_near.sum())
+    better, near = int(is_better.sum()), int(is_near.sum())
+    others_near = f"{f', and {near} more' if better else f'; {near}'} {'needs' if near == 1 else 'need'}"
     return finding(
         f"{_need(best)} in {time}.",
-        f"{counted(int(is_better.sum()), 'method').capitalize()} {verb} better in both than BP"
-        + (
-            f", and {near} more {'needs' if near == 1 else 'need'} fewer bytes in about the same time." if near else "."
-        ),
+        f"{counted(better, 'method').capitalize()} {'are' if better > 1 else 'is'} better in both than BP"
+        f"{f'{others_near} fewer bytes in about the same time' if near else ''}.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Makes the sections of a page, those with drawings in processes of their own, because drawing takes most of the time."""
+"""Makes the sections of a page, those with drawings in processes of their own, since drawing takes most of the time."""
 
 import multiprocessing
 import sys
