@@ -18,7 +18,7 @@ from bench.report.figures.figure import Figure, View
 from bench.report.figures.labels import Label, label_points, shortened
 from bench.report.figures.points import draw_interval, draw_mark
 from bench.report.figures.style import BAND, GREY, Look
-from bench.report.figures.words import counted, finding, one_line, percent, times, view_names
+from bench.report.figures.words import counted, finding, left_out_text, one_line, percent, times, view_names
 from bench.report.tables.text import processes_text
 
 MOST_VIEWS = 12
@@ -48,12 +48,11 @@ def tradeoff_figure(frame: pd.DataFrame, look: Look) -> Figure | None:
     shown = [_in_order(cell) for cell in cells[: most_views(frame, MOST_VIEWS)]]
     titles = [cell["title"].iloc[0] for cell in shown]
     names = view_names(titles)
-    left_out = f" {counted(len(cells) - len(shown), 'cell')} with fewer methods, or smaller, not drawn."
     return Figure(
         "memory-against-time",
         "Activation memory against step time, both relative to BP",
         "cell",
-        _CAPTION + (left_out if len(cells) > len(shown) else ""),
+        _CAPTION + left_out_text(len(cells) - len(shown), "cell"),
         tuple(_view(name, title, cell, look) for name, title, cell in zip(names, titles, shown, strict=True)),
     )
 
