@@ -39,7 +39,7 @@ def machine_environment() -> dict[str, Any]:
     return {
         "sid_bench": _version(_PROJECT),
         "commit": commit_of(Path(bench.__file__).parent, _PROJECT),
-        "command": printable(shlex.join(sys.argv)),
+        "command": printable(shlex.join([_program(), *sys.argv[1:]])),
         "python": platform.python_version(),
         **{package: _version(package) for package in _PACKAGES},
         "platform": platform.platform(),
@@ -54,6 +54,12 @@ def machine_environment() -> dict[str, Any]:
         "malloc_variables": malloc_variables(),
         "cuda_allocator_variables": {name: variables[name] for name in _CUDA_ALLOCATOR_VARIABLES if name in variables},
     }
+
+
+def _program() -> str:
+    """Return the name of the program that runs, without the folder that it is installed in."""
+    name = Path(sys.argv[0]).name
+    return _PROJECT if name == "__main__.py" else name
 
 
 def torch_environment(device: str) -> dict[str, Any]:

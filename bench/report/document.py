@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from bench.report.columns import numeric_columns
+from bench.report.columns import long_columns, numeric_columns
 from bench.report.figures.marks import with_attributes
 from bench.report.figures.theme import dark_variables
 from bench.report.tooltips import add_terms
@@ -76,6 +76,7 @@ def render(template: str, **context: Any) -> str:
     environment.filters |= {
         "with_attributes": lambda svg, prefix: Markup(with_attributes(svg, prefix)),  # noqa: S704
         "numeric_columns": numeric_columns,
+        "long_columns": long_columns,
         "packed": pack,
     }
     add_terms(environment)

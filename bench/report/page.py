@@ -7,11 +7,13 @@ from pathlib import Path
 import pandas as pd
 
 from bench.analysis.answer.answer import Answer
+from bench.analysis.series import ordered_series
 from bench.report.answer_text import answer_markdown
 from bench.report.data.block import MOST_INLINE, DataBlock, data_block
 from bench.report.document import render
 from bench.report.figures.files import figure_files
 from bench.report.inputs import Inputs, read_inputs
+from bench.report.provenance import provenance_of
 from bench.report.sections.order import SECTIONS
 from bench.report.sections.section import Filled, figures_of
 from bench.report.sections.side_by_side import fill
@@ -118,7 +120,8 @@ def page_of(inputs: Inputs, sections: Sequence[Filled], data: DataBlock, title: 
     return render(
         "report.html.j2",
         title=title or title_of(inputs.records),
-        provenance=f"{len(inputs.records)} records",
+        provenance=provenance_of(inputs),
+        series=ordered_series(inputs.frame),
         sections=sections,
         data=data.encoded,
     )

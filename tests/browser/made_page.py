@@ -117,6 +117,7 @@ def _write(path: Path, held: Held, filled: list[Filled], raw_file: str | None = 
             "report.html.j2",
             title=f"A title with {SPECIAL}",
             provenance=f"{held.count} records of {SPECIAL}",
+            series=[],
             sections=[*filled, Filled("cells", "All cells", Cells(held.count, ("records.jsonl",), None))],
             data=data.encoded,
         )

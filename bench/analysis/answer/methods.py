@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from bench.analysis.inference.pairing import Entry, method_axes
 from bench.config.axes import axes
-from bench.config.methods import BASELINE, is_of_sid, known_method, method_names
+from bench.config.methods import BASELINE, is_of_sid, known_method
 
 Kind = Literal["sid", "own", "other", "bp"]
 _KINDS: tuple[Kind, ...] = ("sid", "own", "other", "bp")
@@ -52,21 +52,16 @@ class Method:
 
     @property
     def name(self) -> str:
-        """The name for a sentence; an alias where that is what the settings mean: ``bp-checkpoint``."""
+        """The name for a sentence: ``bp recompute modules``."""
         return _name(self)
 
 
 @cache
 def _name(method: Method) -> str:
     settings = dict(method.settings)
-    for alias in method_names():
-        row = known_method(alias)
-        if row is not None and row.alias_of == method.method and row.presets_for(settings) == settings:
-            return alias
     ranks = settings.pop("ranks", 1)
     words = " and ".join(axes()[name].words(value) for name, value in settings.items())
-    joint = "" if not words else " " if words.startswith("in ") else " with "
-    return f"{method.method}{joint}{words}{'' if ranks == 1 else f' on {ranks} ranks'}"
+    return f"{method.method}{words and f' {words}'}{'' if ranks == 1 else f' on {ranks} ranks'}"
 
 
 BP = Method(BASELINE)

@@ -37,7 +37,16 @@ function startIsolation() {
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && !document.querySelector("dialog[open]") && !hideTooltip()) changeState({ only: null });
   });
-  addChips([...new Set(all(document, "[data-series]").map((part) => part.dataset.series ?? ""))]);
+  const names = [...new Set(all(document, "[data-series]").map((part) => part.dataset.series ?? ""))];
+  const usual = usualOrder();
+  const place = (/** @type {string} */ name) => (usual.indexOf(name) + 1 || usual.length + 1);
+  addChips(names.sort((one, other) => place(one) - place(other)));
+}
+
+/** Returns the names of all series in their usual order. */
+function usualOrder() {
+  const order = document.querySelector("[data-series-order]")?.getAttribute("data-series-order");
+  return /** @type {string[]} */ (JSON.parse(order ?? "[]"));
 }
 
 /**
