@@ -23,6 +23,8 @@ from bench.report.warnings import drift_of, warnings_of
 from bench.store.collection import no_collection
 from bench.store.text_file import is_special, refuse_overlaps, standard_stream, write_text
 
+_SUMMARY = "Every method on the cells that represent each network"
+
 Progress = Callable[[int, int, str], None]
 
 
@@ -86,7 +88,8 @@ def write_report(
         outputs += [("the figure", figures_folder / name, svg) for name, svg in drawings.items()]
     if markdown is not None:
         answers = "\n\n".join(map(answer_markdown, inputs.answers))
-        outputs.append(("the summary", markdown, f"{answers}\n\n{to_markdown(summary)}\n\n{note}.\n"))
+        table = f"<details><summary>{_SUMMARY}</summary>\n\n{to_markdown(summary)}\n\n{note}.\n\n</details>"
+        outputs.append(("the summary", markdown, f"{answers}\n\n{table}\n"))
     refuse_overlaps([(name, path) for name, path, _ in outputs], files)
     for _, path, text in outputs:
         write_text(path, text)
