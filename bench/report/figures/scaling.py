@@ -167,7 +167,8 @@ def _with_ratios(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _bytes_columns(rows: pd.DataFrame) -> dict[str, pd.Series]:
-    return {"peak activation bytes": rows["memory.peak_activation_bytes"].map("{:,.0f}".format)}
+    size = rows["memory.peak_activation_bytes"].map("{:,.0f}".format)
+    return {"peak activation bytes": size, "over": pd.Series("exact", rows.index)}
 
 
 def _time_columns(rows: pd.DataFrame) -> dict[str, pd.Series]:

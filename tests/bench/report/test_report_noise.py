@@ -67,7 +67,7 @@ def figure_named(name: str, frame: pd.DataFrame) -> Figure:
     return next(figure for figure in figures if figure is not None and figure.name == name)
 
 
-@pytest.mark.parametrize(("name", "column"), [("latency", "verdict"), ("tradeoff", "Pareto front")])
+@pytest.mark.parametrize(("name", "column"), [("latency", "verdict"), ("memory-against-time", "Pareto front")])
 def test_noisy_points_have_open_markers_that_the_caption_explains(name: str, column: str) -> None:
     quiet, noisy = (figure_named(name, made_frame(method)) for method in (None, "sid-streamed"))
     assert "Open marks" in noisy.caption
@@ -92,7 +92,7 @@ def test_every_interval_says_how_many_processes_it_rests_on(processes: int, text
     expected = f"0.90 [0.85, 0.95] ({text})"
     assert set(summary["step latency / BP [95 %]"]) == set(cost_table(frame)["latency / BP [95 %]"]) == {expected}
     assert ("leaves out how processes differ" in note) == (processes == 1)
-    for name in ("latency", "tradeoff"):
+    for name in ("latency", "memory-against-time"):
         figure = figure_named(name, frame)
         assert {over for view in figure.views for over in view.data["over"]} == {text}
         assert "Where the numbers say 1 process" in figure.caption

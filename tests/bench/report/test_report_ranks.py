@@ -208,6 +208,6 @@ def test_cells_on_several_ranks_are_separate_series(tmp_path: Path) -> None:
     assert "sid-streamed, 2 ranks" in summary["method"].tolist()
     page = (tmp_path / "page.html").read_text()
     assert '<a href="#ranks">' in page
-    assert 'id="ranks.' in page
-    (drawing,) = tmp_path.glob("ranks-*.svg")
+    assert 'id="step-time-on-ranks' in page
+    (drawing,) = tmp_path.glob("step-time-on-ranks-*.svg")
     assert "sid-streamed, 2 ranks" in texts_in(drawing.read_text())
