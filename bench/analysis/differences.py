@@ -90,13 +90,14 @@ def compared_with_bp(own: pd.DataFrame, baseline: pd.DataFrame, epoch: Epoch) ->
 
 def runs_by_seed(rows: pd.DataFrame, epoch: Epoch) -> dict[int, Run]:
     """Return the accuracy of one run per seed at ``epoch``; a seed without one is left out."""
-    held = rows[rows[SHARES[epoch]].notna()].drop_duplicates("seed")
-    return {
-        int(row["seed"]): Run(
-            share=float(row[SHARES[epoch]]),
-            correct=row[_PREDICTIONS[epoch]] if isinstance(row[_PREDICTIONS[epoch]], Correct) else None,
-            fingerprint=row["fingerprint"],
-            images=None if pd.isna(row["test_images"]) else int(row["test_images"]),
-        )
-        for _, row in held.iterrows()
-    }
+    columns = (rows[name] for name in ("seed", SHARES[epoch], _PREDICTIONS[epoch], "fingerprint", "test_images"))
+    runs: dict[int, Run] = {}
+    for seed, share, correct, fingerprint, images in zip(*columns, strict=True):
+        if pd.notna(share) and int(seed) not in runs:
+            runs[int(seed)] = Run(
+                share=float(share),
+                correct=correct if isinstance(correct, Correct) else None,
+                fingerprint=fingerprint,
+                images=None if pd.isna(images) else int(images),
+            )
+    return runs

@@ -70,10 +70,6 @@ class Inputs:
         """BP's own step times."""
         return times_of_bp(self.records)
 
-    def prepare(self) -> None:
-        """Compute what several sections use, before they are made in processes that would each compute it."""
-        _ = self.frame, self.provider, self.answers, self.claims, self.times_of_bp
-
 
 def read_inputs(files: Sequence[Path]) -> Inputs:
     """Read the results files.

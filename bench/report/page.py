@@ -16,11 +16,11 @@ from bench.report.inputs import Inputs, read_inputs
 from bench.report.provenance import provenance_of
 from bench.report.sections.order import SECTIONS
 from bench.report.sections.section import Filled, figures_of
-from bench.report.sections.side_by_side import fill
+from bench.report.sections.side_by_side import begun
 from bench.report.tables.summary import summary_table
 from bench.report.title import title_of
 from bench.report.warnings import drift_of, warnings_of
-from bench.store.collection import no_collection
+from bench.store.collection import kept_apart, no_collection
 from bench.store.text_file import is_special, refuse_overlaps, standard_stream, write_text
 
 _SUMMARY = "Every method on the cells that represent each network"
@@ -70,16 +70,18 @@ def write_report(
             output; or there is no record.
     """
     step = _Steps(3 + len(SECTIONS), progress)
+    step("reading the records")
     with no_collection():
-        step("reading the records")
         inputs = read_inputs(files)
+    raw_file = _raw_file(page, inputs)
+    with kept_apart(), begun(SECTIONS, inputs) as made:
         step("putting them in columns")
-        raw_file = _raw_file(page, inputs)
-        data = data_block(inputs.held, None if raw_file is None else raw_file.name)
-    sections = fill(SECTIONS, inputs, step)
-    step("writing the page")
-    html = page_of(inputs, sections, data, title)
-    summary, note = summary_table(inputs.measured)
+        with no_collection():
+            data = data_block(inputs.held, None if raw_file is None else raw_file.name)
+        sections = made(step)
+        step("writing the page")
+        html = page_of(inputs, sections, data, title)
+        summary, note = summary_table(inputs.measured)
     outputs = [("the page", page, html)]
     if raw_file is not None and data.raw_script is not None:
         outputs.insert(0, ("the raw samples of the page", raw_file, data.raw_script))

@@ -1,4 +1,4 @@
-"""Work that builds much that stays, without searches for garbage in between."""
+"""Work with much that stays, without searches for garbage that visit all of it."""
 
 import contextlib
 import gc
@@ -19,3 +19,13 @@ def no_collection() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+@contextlib.contextmanager
+def kept_apart() -> Iterator[None]:
+    """Leave out what exists now from the searches for garbage inside, and from those of processes that are forked."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

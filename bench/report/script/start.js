@@ -5,6 +5,7 @@ async function start() {
   startIsolation();
   startFigures();
   startTables(document);
+  startLongTables();
   startChoices(document);
   followAddress();
   if (!pageState.has("cell")) goTo(pageState.get("at"));

@@ -16,6 +16,20 @@ function startTables(root) {
 }
 startTables.made = 0;
 
+/** Makes the elements of each long table when it comes into view, so that a page opens fast. */
+function startLongTables() {
+  const observer = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      observer.unobserve(target);
+      target.innerHTML = target.querySelector("noscript")?.textContent ?? "";
+      startTables(target);
+      applyIsolation(target);
+    }
+  });
+  for (const holder of all(document, ".table.later")) observer.observe(holder);
+}
+
 /**
  * Returns the rows of a table in groups that stay together: each body with its rows, in their order now.
  * @param {HTMLTableElement} table

@@ -1,11 +1,12 @@
 """Test accuracy: differences from BP, accuracy against noise and by epoch, and what each module believes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from bench.analysis.accuracies import accuracy_rows
-from bench.analysis.trained import trained_methods
+from bench.analysis.trained import Trained, trained_methods
 from bench.report.figures.figure import Figure
 from bench.report.figures.forest import draw_forest
 from bench.report.figures.learning import draw_by_epoch
@@ -14,7 +15,7 @@ from bench.report.figures.noise import draw_against_noise
 from bench.report.figures.style import Look, look_of
 from bench.report.figures.wrong_labels import draw_wrong_labels
 from bench.report.inputs import Inputs
-from bench.report.tables.accuracy import accuracy_table
+from bench.report.tables.accuracy import table_of_trained
 from bench.report.tables.cells import in_order
 
 _MOST_ROWS = 200  # of the table
@@ -39,17 +40,22 @@ def accuracy(inputs: Inputs) -> AccuracySection | None:
     """Return the figures and the table of accuracies; None if no record holds one."""
     if inputs.measured.empty or not inputs.measured["has_accuracy"].any():
         return None
-    table = accuracy_table(inputs.measured)
-    return AccuracySection(draw_accuracies(inputs.measured), table, len(table) > _MOST_ROWS)
+    trained = trained_methods(in_order(inputs.measured))
+    table = table_of_trained(trained)
+    return AccuracySection(draw_accuracies(inputs.measured, trained), table, len(table) > _MOST_ROWS)
 
 
-def draw_accuracies(frame: pd.DataFrame) -> tuple[Figure, ...]:
-    """Return the figures of accuracy that ``frame``, the measured rows of the report, has data for."""
-    measured = in_order(frame)
-    rows = accuracy_rows(measured)
+def draw_accuracies(frame: pd.DataFrame, trained: Sequence[Trained]) -> tuple[Figure, ...]:
+    """Return the figures of accuracy.
+
+    Args:
+        frame: the measured rows of the report.
+        trained: what was trained, in the order of the tables.
+    """
+    rows = accuracy_rows(in_order(frame))
     look = _with_names_of(rows, look_of(frame))
     found = (
-        draw_forest(trained_methods(measured), look),
+        draw_forest(trained, look),
         draw_against_noise(rows, look),
         draw_by_epoch(rows, look),
         *draw_by_module(rows, look),

@@ -16,13 +16,13 @@ class Section:
         name: its identifier on the page, and the name of its template.
         title: its heading.
         content: makes what the template shows, its variable ``content``; None if the records have nothing for it.
-        draws: whether it draws figures, which takes seconds.
+        is_slow: whether it can take seconds, as drawing does.
     """
 
     name: str
     title: str
     content: Callable[[Inputs], Any | None]
-    draws: bool = False
+    is_slow: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""Makes the sections of a page, those with drawings in processes of their own, since drawing takes most of the time."""
+"""Makes the slow sections of a page in processes of their own, beside what this process does."""
 
 import multiprocessing
 import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from bench.machine.system import this_system
@@ -12,48 +13,49 @@ from bench.report.sections.section import Filled, Section
 
 _inputs: Inputs | None = None  # what the processes inherit: sending the records to them would take long
 
+Step = Callable[[str], None]
 
-def fill(sections: Sequence[Section], inputs: Inputs, step: Callable[[str], None]) -> list[Filled]:
-    """Return the sections that have content, in order.
+
+@contextmanager
+def begun(sections: Sequence[Section], inputs: Inputs) -> Iterator[Callable[[Step], list[Filled]]]:
+    """Begin with the slow sections, and give a function that returns all that have content, in order.
+
+    The function takes one that is called with the title of each section before it is made, or waited for. On one CPU,
+    and outside of Linux, where a process does not inherit what is in memory, it makes every section itself.
 
     Args:
         sections: those that the page may have.
         inputs: of the page.
-        step: is called with the title of each section before it is made, or waited for.
     """
-    drawing = [section for section in sections if section.draws]
-    processes = min(this_system().core_count or 1, len(drawing))
-    # Elsewhere a process does not inherit what is in memory.
-    contents = _in_processes if processes > 1 and sys.platform == "linux" else _in_turn
-    found = zip(sections, contents(sections, inputs, step), strict=True)
-    return [Filled(section.name, section.title, content) for section, content in found if content is not None]
-
-
-def _in_turn(sections: Sequence[Section], inputs: Inputs, step: Callable[[str], None]) -> list[Any | None]:
-    contents = []
-    for section in sections:
-        step(section.title)
-        contents.append(section.content(inputs))
-    return contents
-
-
-def _in_processes(sections: Sequence[Section], inputs: Inputs, step: Callable[[str], None]) -> list[Any | None]:
+    slow = [section for section in sections if section.is_slow]
+    processes = min(this_system().core_count or 1, len(slow))
+    if processes < 2 or sys.platform != "linux":
+        yield lambda step: _filled(sections, inputs, {}, step)
+        return
     global _inputs
     _inputs = inputs
-    inputs.prepare()
-    drawing = [section for section in sections if section.draws]
-    processes = min(this_system().core_count or 1, len(drawing))
+    _ = inputs.frame, inputs.provider  # what most sections use, made once
     try:
         with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
-            drawn = {section.name: pool.submit(_content, section) for section in drawing}
-            own = [section for section in sections if not section.draws]
-            made = dict(zip((section.name for section in own), _in_turn(own, inputs, step), strict=True))
-            for section in drawing:
-                step(section.title)
-                made[section.name] = drawn[section.name].result()
-            return [made[section.name] for section in sections]
+            begun_sections = {section.name: pool.submit(_content, section) for section in slow}
+            yield lambda step: _filled(sections, inputs, begun_sections, step)
     finally:
         _inputs = None
+
+
+def _filled(
+    sections: Sequence[Section], inputs: Inputs, begun_sections: dict[str, Future[Any]], step: Step
+) -> list[Filled]:
+    contents = {}
+    for section in sorted(sections, key=lambda section: section.name in begun_sections):  # first what is not begun
+        step(section.title)
+        waiting = begun_sections.get(section.name)
+        contents[section.name] = section.content(inputs) if waiting is None else waiting.result()
+    return [
+        Filled(section.name, section.title, contents[section.name])
+        for section in sections
+        if contents[section.name] is not None
+    ]
 
 
 def _content(section: Section) -> Any | None:

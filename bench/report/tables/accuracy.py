@@ -1,22 +1,29 @@
 """The table of test accuracies per configuration."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
 from bench.analysis.differences import EPOCHS
-from bench.analysis.trained import trained_methods
+from bench.analysis.trained import Trained, trained_methods
 from bench.report.tables.cells import in_order, without_constant_columns
 from bench.report.tables.text import BASELINE, difference_text, mean_and_range, mean_percent
 
 
 def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of :func:`table_of_trained` for all runs of ``frame``."""
+    return table_of_trained(trained_methods(in_order(frame)))
+
+
+def table_of_trained(methods: Iterable[Trained]) -> pd.DataFrame:
     """Return the test accuracy of every configuration over its seeds, with the paired difference from BP.
 
-    The differences of the whole table are one family of comparisons; see :mod:`bench.analysis.trained`.
+    Args:
+        methods: whose differences are one family of comparisons; see :mod:`bench.analysis.trained`.
     """
     rows: list[dict[str, Any]] = []
-    for trained in trained_methods(in_order(frame)):
+    for trained in methods:
         first, part = trained.first, trained.runs
         rows.append(
             {

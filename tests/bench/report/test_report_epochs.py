@@ -9,6 +9,7 @@ from record_builder import make_record
 from bench.analysis.accuracies import accuracy_rows, by_module, drawn_epochs, over_seeds
 from bench.analysis.frame import records_frame
 from bench.analysis.theory import expected_divergences
+from bench.analysis.trained import trained_methods
 from bench.report.figures.figure import Figure
 from bench.report.figures.learning import draw_by_epoch
 from bench.report.figures.modules import draw_by_module
@@ -17,6 +18,7 @@ from bench.report.figures.style import look_of
 from bench.report.figures.wrong_labels import draw_wrong_labels
 from bench.report.sections.accuracy import draw_accuracies
 from bench.report.tables.accuracy import accuracy_table
+from bench.report.tables.cells import in_order
 from bench.report.tables.memory import growth_table
 from bench.store.record import Beliefs, Record, WrongLabels
 
@@ -239,7 +241,8 @@ def test_records_without_details_have_neither() -> None:
 
 def test_plain_bp_and_bp_on_all_modules_look_different() -> None:
     records = [trained(curve[-1], curve, modules=modules) for curve, modules in ((FALLING, 4), (RISING, 1))]
-    figures = draw_accuracies(records_frame(records))
+    frame = records_frame(records)
+    figures = draw_accuracies(frame, trained_methods(in_order(frame)))
     check_figures(figures)
     view = next(figure for figure in figures if figure.name == "accuracy-by-epoch").views[0]
     assert set(view.data["method"]) == {"bp", "bp, 1 module"}
