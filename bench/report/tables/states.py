@@ -27,7 +27,10 @@ def states_table(records: Iterable[Record], most: int = MOST_ROWS) -> Limited:
         (record, record.latency) for record in records if record.latency is not None and _was_watched(record.latency)
     ]
     timed.sort(key=lambda pair: _disturbance(pair[1]), reverse=True)
-    rows = [{"cell": label(record.cell)} | _efficiency(latency) | _usage(latency) for record, latency in timed[:most]]
+    rows = [
+        {"cell": label(record.cell)} | _efficiency(latency) | _exchange(latency) | _usage(latency)
+        for record, latency in timed[:most]
+    ]
     return Limited(pd.DataFrame(rows), len(timed) - len(rows))
 
 
@@ -58,6 +61,14 @@ def _efficiency(latency: Latency) -> dict[str, str]:
         "lowest": f"{min(values):.2f}",
         below: f"{shared} of {len(values)}",
     }
+
+
+def _exchange(latency: Latency) -> dict[str, str]:
+    """Return the speed at which threads exchanged data, over that of one thread."""
+    values = [value for process in latency.processes or () for value in process.exchange_speed or ()]
+    if not values:
+        return dict.fromkeys(("data exchange, median", "slowest"), ABSENT)
+    return {"data exchange, median": f"{np.median(values):.2f}", "slowest": f"{min(values):.2f}"}
 
 
 def _usage(latency: Latency) -> dict[str, str]:

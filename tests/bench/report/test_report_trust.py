@@ -145,7 +145,8 @@ def test_many_cells_of_bp_are_cut_to_those_that_deviate_most() -> None:
 
 
 def test_probes_and_counters_are_a_table_with_the_worst_cell_first() -> None:
-    calm = watched(timed(), {"usage": usage(1.5), "bp_usage": usage(0.5), "parallel_efficiency": [0.98, 0.99]})
+    probed = {"parallel_efficiency": [0.98, 0.99], "exchange_speed": [0.9, 0.3]}
+    calm = watched(timed(), {"usage": usage(1.5), "bp_usage": usage(0.5)} | probed)
     busy = watched(
         timed("sid-streamed"),
         {"usage": usage(3, 20, 2), "bp_usage": usage(4), "parallel_efficiency": [0.5, 0.9]},
@@ -158,6 +159,8 @@ def test_probes_and_counters_are_a_table_with_the_worst_cell_first() -> None:
     assert (first["minor faults"], first["minor faults, BP"]) == ("1,234.0", "4.0")
     assert (first["voluntary switches"], first["involuntary switches"]) == ("20.0", "4.0")
     assert second["blocks below 0.75"] == "0 of 2"
+    assert (second["data exchange, median"], second["slowest"]) == ("0.60", "0.30")
+    assert (first["data exchange, median"], first["slowest"]) == ("\N{EN DASH}", "\N{EN DASH}")
 
 
 def test_times_without_probes_and_counters_have_no_table() -> None:
