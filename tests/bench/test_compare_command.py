@@ -134,7 +134,7 @@ def test_runs_without_a_common_cell(write: Write) -> None:
     result = compare(write("a.jsonl", timed(1.2)), write("b.jsonl", timed(1.2, depth=4, modules=4)))
     assert result.exit_code == 2
     assert "have no cell in common" in result.stderr
-    assert "1 cells only in" in result.stdout
+    assert "1 cell only in" in result.stdout
 
 
 def test_values_of_an_axis_within_one_file(write: Write) -> None:

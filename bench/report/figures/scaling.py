@@ -6,15 +6,18 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.figure import Figure as MatplotlibFigure
 
+from bench.analysis.inference.estimate import Interval
+from bench.analysis.numbers import times
 from bench.analysis.panels import most_views, slices
 from bench.analysis.series import ordered_series
+from bench.analysis.words import counted
 from bench.report.figures.axes import use_log, use_values
 from bench.report.figures.canvas import Canvas, drawn_twice
 from bench.report.figures.figure import Figure, View
 from bench.report.figures.labels import Label, label_ends, shortened
 from bench.report.figures.points import draw_interval, draw_line, draw_mark
 from bench.report.figures.style import GREY, Look
-from bench.report.figures.words import counted, finding, left_out_text, one_line, times, view_names
+from bench.report.figures.words import finding, left_out_text, one_line, view_names
 from bench.report.tables.text import mebibytes, processes_text
 
 MOST_VIEWS = 12
@@ -218,9 +221,8 @@ def _finding_on_time(rows: pd.DataFrame, axis: _Axis) -> str:
         return "All times here are noisy and decide nothing."
     last = quiet[quiet["x"] == quiet["x"].max()]
     best = last.loc[last["y"].idxmin()]
-    least = (
-        f"the least estimate of {counted(len(last), 'method')}" if len(last) > 1 else "the only method measured there"
-    )
+    number = len(last)
+    least = f"the least estimate of {number} methods" if number > 1 else "the only method measured there"
     own = quiet[quiet["series"] == best["series"]]
     name, first = shortened(best["series"]), own.iloc[0]
     if len(own) > 1:
@@ -231,7 +233,7 @@ def _finding_on_time(rows: pd.DataFrame, axis: _Axis) -> str:
 
 def _ratio_text(row: pd.Series) -> str:
     over = " (1 process)" if len(row["latency.blocks_by_process"]) == 1 else ""
-    return f"{times(row['y'])} [{times(row['low'])}, {times(row['high'])}]{over}"
+    return f"{times(row['y'], Interval(row['low'], row['high']))}{over}"
 
 
 _QUANTITIES = (

@@ -9,16 +9,19 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.transforms import Bbox
 
 from bench.analysis.headline import most_compared_cells
+from bench.analysis.inference.estimate import Interval
+from bench.analysis.numbers import percent, times
 from bench.analysis.panels import cell_titles, most_views
 from bench.analysis.pareto import front_band, with_front
 from bench.analysis.series import ordered_series
+from bench.analysis.words import counted
 from bench.report.figures.axes import use_log
 from bench.report.figures.canvas import Canvas, drawn_twice
 from bench.report.figures.figure import Figure, View
 from bench.report.figures.labels import Label, label_points, shortened
 from bench.report.figures.points import draw_interval, draw_mark
 from bench.report.figures.style import BAND, GREY, Look
-from bench.report.figures.words import counted, finding, left_out_text, one_line, percent, times, view_names
+from bench.report.figures.words import finding, left_out_text, one_line, tick_percent, view_names
 from bench.report.tables.text import processes_text
 
 MOST_VIEWS = 12
@@ -104,8 +107,8 @@ def _finding(cell: pd.DataFrame) -> str:
     candidates = quiet[is_better | is_open] if (is_better | is_open).any() else quiet
     best = candidates.sort_values("memory.activation_ratio", kind="stable").iloc[0]
     low, high = best["latency.ratio_ci95"]
-    over = "" if is_repeated[best.name] else " (1 process)"
-    time = f"{times(best['latency.ratio_to_bp'])} [{times(low)}, {times(high)}] of its time{over}"
+    over = " (1 process)" if len(best["latency.blocks_by_process"]) == 1 else ""
+    time = f"{times(best['latency.ratio_to_bp'], Interval(low, high))} of its time{over}"
     better, undecided = int(is_better.sum()), int(is_open.sum())
     rest = f"; of {undecided}{' more' if better else ''} with fewer bytes the time is undecided" if undecided else ""
     return finding(
@@ -126,7 +129,7 @@ def _draw(canvas: Canvas, cell: pd.DataFrame, look: Look) -> MatplotlibFigure:
     sizes = [1.0, *cell["memory.activation_ratio"]]
     most = 7 if canvas.kind == "wide" else 5
     use_log(axes.xaxis, min(every_time), max(every_time), most=most)
-    use_log(axes.yaxis, min(sizes), max(sizes), percent, room=0.14)
+    use_log(axes.yaxis, min(sizes), max(sizes), tick_percent, room=0.14)
     axes.set_xlabel("step time / BP's")
     axes.set_ylabel("peak activation bytes / BP's")
     _draw_front(axes, cell)

@@ -145,7 +145,7 @@ def test_the_figure_has_a_view_per_cell() -> None:
         ),
         (
             [("sid-streamed", 31, 1.2), ("bp-checkpoint", 500, 1.005)],
-            "bp recompute modules needs 50 % of BP's activation bytes in 1.00 [0.99, 1.01] of its time. "
+            "bp recompute modules needs 50.0 % of BP's activation bytes in 1.00 [0.99, 1.01] of its time. "
             "No method is better in both than BP; of 1 with fewer bytes the time is undecided.",
         ),
         (
