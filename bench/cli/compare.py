@@ -1,5 +1,6 @@
 """``sid-bench compare``: two results files, or two values of an axis, cell by cell."""
 
+import sys
 import tomllib
 from collections.abc import Sequence
 from dataclasses import fields
@@ -140,7 +141,7 @@ def _thresholds(file: Path | None, **given: float | None) -> "Thresholds":
         for name, value in values.items():
             if name not in legal:
                 raise ConfigError(f"{file}: {unknown('key', name, legal)}")
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
                 raise ConfigError(f"{file}: {name} = {value!r}; legal: a number of 0 or more")
     return Thresholds(**{**values, **{name: value for name, value in given.items() if value is not None}})
 
