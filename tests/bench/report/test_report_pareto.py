@@ -180,7 +180,7 @@ def test_noisy_times_take_no_part_in_finding_and_front() -> None:
     cell = {"method": "sid-streamed", "passes": ["memory", "latency"]}
     noisy = make_record(cell, 31, (0.5, 0.4, 0.6), noisy_because="a disturbance")
     (view,) = figure_of(costs("bp", 1000, 1.0), costs("sid-published", 900, 1.5), noisy).views
-    assert view.finding.startswith("sid-published needs 90 %")
+    assert view.finding.startswith("sid-published needs 90.0 %")
     assert view.data["Pareto front"].tolist() == ["on the front", "on the front", "not judged, noisy"]
     (view,) = figure_of(costs("bp", 1000, 1.0), noisy).views
     assert view.finding == (
