@@ -17,7 +17,7 @@ from typing import Literal
 from bench.analysis.inference.comparison import Comparison, Exact, NotMeasured, Outcome
 from bench.analysis.inference.estimate import independent_difference
 from bench.analysis.inference.measures import OF_TWO, TIMED
-from bench.analysis.inference.pairing import HOW_MEASURED, Entry, Key, cell_text, entry_of, key_of
+from bench.analysis.inference.pairing import HOW_MEASURED, Entry, Key, cell_text, entry_of, key_of, method_axes
 from bench.analysis.inference.sentence import effect, sample, sentence
 from bench.analysis.inference.statistic import STATISTICS
 from bench.analysis.inference.usable import WhyNot, usable_entries, with_note
@@ -139,42 +139,55 @@ def compare(
         first: the records of the run that is the baseline, one per id.
         second: of the run that is judged.
         thresholds: changes up to them do not matter; None: those of :class:`Thresholds`.
-        by: an axis in which cells that are compared may differ.
+        by: an axis in which cells that are compared may differ; of ``method``, cells may also differ in the axes that
+            belong to a method, if every cell of a side has the same value.
         names: of both, for sentences.
     """
     thresholds = thresholds or Thresholds()
     sides = [[entry_of(record) for record in records] for records in (first, second)]
-    changes = _statuses(sides, by)
+    free = _free_axes(sides, by)
+    changes = _statuses(sides, free)
     for quantity in QUANTITIES:
-        found = list(_comparisons(sides, quantity, thresholds.of(quantity), by, names))
+        found = list(_comparisons(sides, quantity, thresholds.of(quantity), free, names))
         judged = iter(judge([one for one in found if isinstance(one, Comparison)]))
         changes += [_change(next(judged), quantity) if isinstance(one, Comparison) else one for one in found]
-    keys = [{_key(entry, None, by) for entry in side} for side in sides]
+    keys = [{_key(entry, None, free) for entry in side} for side in sides]
     only_in = (len(keys[0] - keys[1]), len(keys[1] - keys[0]))
     return Compared(changes, only_in, _notes(sides))
 
 
-def _names(measured_in: Pass | None, by: str | None) -> list[str]:
+def _free_axes(sides: Sequence[Sequence[Entry]], by: str | None) -> frozenset[str]:
+    """The axes in which cells that are compared may differ.
+
+    Where a method has several values of an axis of its own, such as alpha, nothing says which of them is meant.
+    """
+    if by != "method":
+        return frozenset() if by is None else frozenset({by})
+    own = {name for name in method_axes() if all(len({entry.texts[name] for entry in side}) < 2 for side in sides)}
+    return frozenset({"method", *own})
+
+
+def _names(measured_in: Pass | None, free: frozenset[str]) -> list[str]:
     """The axes on which cells of both sets must be equal; None: on all that say what is measured."""
     return [
         name
         for name, axis in axes().items()
         if name not in HOW_MEASURED - {"seed"}
-        and name != by
+        and name not in free
         and (measured_in is None or (name != "seed" and (measured_in in axis.bears_on or not axis.bears_on)))
     ]
 
 
-def _key(entry: Entry, measured_in: Pass | None, by: str | None) -> Key:
+def _key(entry: Entry, measured_in: Pass | None, free: frozenset[str]) -> Key:
     strange = [name for name in entry.values if name not in axes()]
-    return key_of(entry.values, [*_names(measured_in, by), *strange])
+    return key_of(entry.values, [*_names(measured_in, free), *strange])
 
 
-def _by_key(side: Sequence[Entry], measured_in: Pass, by: str | None) -> dict[Key, list[Entry]]:
+def _by_key(side: Sequence[Entry], measured_in: Pass, free: frozenset[str]) -> dict[Key, list[Entry]]:
     found: dict[Key, list[Entry]] = {}
     for entry in side:
         if measured_in in entry.record.cell.passes:
-            found.setdefault(_key(entry, measured_in, by), []).append(entry)
+            found.setdefault(_key(entry, measured_in, free), []).append(entry)
     return found
 
 
@@ -200,15 +213,15 @@ def _measure_of(quantity: str) -> _Measure:
 
 
 def _comparisons(
-    sides: Sequence[Sequence[Entry]], quantity: str, margin: float, by: str | None, names: tuple[str, str]
+    sides: Sequence[Sequence[Entry]], quantity: str, margin: float, free: frozenset[str], names: tuple[str, str]
 ) -> Iterable[Comparison | Change]:
     """Yield the second side compared with the first, for each cell that both hold; the change if it needs no test."""
     measure = _measure_of(quantity)
-    before, after = (_by_key(side, measure.measured_in, by) for side in sides)
+    before, after = (_by_key(side, measure.measured_in, free) for side in sides)
     for key, entries in after.items():
         if key not in before or (quantity == "step_time" and is_baseline(entries[0].record.cell)):
             continue  # BP beside itself says nothing of BP
-        cell = cell_text(entries[0].values, _names(measure.measured_in, by))
+        cell = cell_text(entries[0].values, _names(measure.measured_in, free))
         if not quantity.endswith("bytes") and _hold_the_same(measure.measured_in, before[key], entries):
             yield Change(cell, quantity, "same", "0", "identical", f"{cell}: both hold the same numbers")
             continue
@@ -264,9 +277,9 @@ def _bytes(exact: Exact) -> str:
     return f"{exact.second:,.0f} to {exact.first:,.0f} ({100 * (exact.first / exact.second - 1):+.2f} %)"
 
 
-def _statuses(sides: Sequence[Sequence[Entry]], by: str | None) -> list[Change]:
+def _statuses(sides: Sequence[Sequence[Entry]], free: frozenset[str]) -> list[Change]:
     """Cells that are measured on one side and failed on the other."""
-    before, after = ({_key(entry, None, by): entry for entry in side} for side in sides)
+    before, after = ({_key(entry, None, free): entry for entry in side} for side in sides)
     changes = []
     for key, entry in after.items():
         if key not in before:
@@ -276,7 +289,7 @@ def _statuses(sides: Sequence[Sequence[Entry]], by: str | None) -> list[Change]:
             continue
         word: Word = "worse" if old.status == "ok" else "better"
         why = (new if old.status == "ok" else old).message or "no reason is known"
-        cell = cell_text(entry.values, _names(None, by))
+        cell = cell_text(entry.values, _names(None, free))
         changes.append(Change(cell, STATUS, word, f"{old.status} to {new.status}", "1 record", f"{cell}: {why}"))
     return changes
 

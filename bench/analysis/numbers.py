@@ -31,7 +31,10 @@ def percent(ratio: float) -> str:
 
 
 def times(ratio: float, interval: Interval | None = None) -> str:
-    """Return a ratio with its interval, ``0.86 [0.84, 0.88]``; its digits tell the ends from 1 and from each other."""
+    """Return a ratio with its interval, ``0.86 [0.84, 0.88]``; its digits tell the ends from 1 and from each other.
+
+    There are two decimals at least, and fewer from 10 on: ``12.3``, ``140``.
+    """
     if interval is None:
         return f"{ratio:.{_digits_of(ratio)}f}"
     digits = max(_digits_of(interval.low), _digits_of(interval.high))
@@ -63,7 +66,8 @@ def exponential(interval: Interval) -> Interval:
 
 
 def _digits_of(ratio: float) -> int:
-    return next((digits for digits in range(2, _MOST_DIGITS) if _keeps_its_side(ratio, 1, digits)), _MOST_DIGITS)
+    least = next((digits for digits, end in ((2, 9.995), (1, 99.95)) if ratio < end), 0)
+    return next((digits for digits in range(least, _MOST_DIGITS) if _keeps_its_side(ratio, 1, digits)), _MOST_DIGITS)
 
 
 def _keeps_its_side(value: float, of: float, digits: int) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench.analysis.ratio import Ratio, Seconds, log_ratios
+from bench.analysis.words import counted
 from bench.store.record import TimedProcess
 
 FEWEST_BLOCKS = 10  # of all processes together
@@ -128,7 +129,7 @@ def _too_few(processes: Sequence[Seconds]) -> list[str]:
         where = f" in {len(counts)} processes" if len(counts) > 1 else ""
         reasons.append(f"only {sum(counts)} blocks ran{where}, fewer than {FEWEST_BLOCKS}")
     reasons += [
-        f"only {count} block{'' if count == 1 else 's'} ran in process {number} of {len(counts)}, fewer than "
+        f"only {counted(count, 'block')} ran in process {number} of {len(counts)}, fewer than "
         f"{FEWEST_BLOCKS_IN_PROCESS}"
         for number, count in enumerate(counts, start=1)
         if len(counts) > 1 and count < FEWEST_BLOCKS_IN_PROCESS

@@ -3,19 +3,13 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
-from rich.text import Text
 
 from bench.cli.console import err, out
 from bench.cli.results_files import results_files
-
-if TYPE_CHECKING:
-    from bench.analysis.inference.rows import ClaimRow
+from bench.cli.table import print_rows
 
 
 def claims(
@@ -44,18 +38,10 @@ def claims(
     if as_json:
         out.print(json.dumps([asdict(row) for row in rows], indent=2), markup=False, highlight=False)
         return
-    _print_table(out, rows)
+    print_rows(
+        out,
+        ("claim", "verdict", "effect [interval]", "sample", "margin", "controls"),
+        [(row.name, row.verdict, row.effect, row.sample, row.margin, row.control_text) for row in rows],
+    )
     for row in rows:
         out.print(f"\n{row.name}: {row.sentence}\n  {row.verdict}: {row.reason}", markup=False, highlight=False)
-
-
-def _print_table(console: Console, rows: "list[ClaimRow]") -> None:
-    """Print one line for each claim, at the table's natural width."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("claim", "verdict", "effect [interval]", "sample", "margin", "controls"):
-        table.add_column(Text(name), no_wrap=True)  # brackets in plain text would be markup
-    for row in rows:
-        cells = (row.name, row.verdict, row.effect, row.sample, row.margin, row.control_text)
-        table.add_row(*map(Text, cells))
-    needed = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
-    Console(file=console.file, width=max(needed, console.width)).print(table, crop=False)

@@ -1,5 +1,6 @@
 """``sid-bench compare``: two results files, or two values of an axis, cell by cell."""
 
+import sys
 import tomllib
 from collections.abc import Sequence
 from dataclasses import fields
@@ -8,13 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
-from rich.text import Text
 
 from bench.cli.console import EXIT_FAULT, err, out
 from bench.cli.results_files import results_files
+from bench.cli.table import print_rows
 from bench.config.axes import axes
 from bench.config.sweep import parse_override
 from bench.errors import ConfigError, unknown
@@ -119,7 +117,7 @@ def _compare_pairs(
     rows = pair_rows(compared)
     if markdown is not None:
         write_text(markdown, pairs_to_markdown(rows))
-    _print_table(PAIR_COLUMNS, rows)
+    print_rows(out, PAIR_COLUMNS, rows)
     if not any(one.changes for _, one in compared):
         err.print("no two of them have a cell in common", markup=False, highlight=False)
         raise typer.Exit(_NOTHING)
@@ -140,7 +138,7 @@ def _thresholds(file: Path | None, **given: float | None) -> "Thresholds":
         for name, value in values.items():
             if name not in legal:
                 raise ConfigError(f"{file}: {unknown('key', name, legal)}")
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
                 raise ConfigError(f"{file}: {name} = {value!r}; legal: a number of 0 or more")
     return Thresholds(**{**values, **{name: value for name, value in given.items() if value is not None}})
 
@@ -195,15 +193,4 @@ def _print(compared: "Compared", names: tuple[str, str], show_all: bool) -> None
         err.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     rows = change_rows(compared, show_all=show_all)
     if rows:
-        _print_table(COLUMNS, rows)
-
-
-def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints a table at its natural width."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in columns:
-        table.add_column(Text(name), no_wrap=True)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    needed = Measurement.get(out, out.options.update(max_width=10_000), table).maximum
-    Console(file=out.file, width=max(needed, out.width)).print(table, crop=False)
+        print_rows(out, COLUMNS, rows)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from bench.cli.table import print_whole
 from bench.config.alpha import alpha_text
 from bench.plan.rows import Row
 
@@ -42,8 +42,7 @@ def print_rows(console: Console, rows: Sequence[Row]) -> None:
         )
     for row in rows:
         table.add_row(*(Text(_show(row[name])) for name in [*axes, *numbers]))
-    needed = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
-    Console(file=console.file, width=max(needed, console.width)).print(table, crop=False)
+    print_whole(console, table)
 
 
 def _is_result(name: str) -> bool:

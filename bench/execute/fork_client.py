@@ -7,11 +7,11 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 from bench.errors import BenchError
-from bench.execute.descendants import children
 from bench.execute.forkserver import FAILED, READY
 from bench.execute.messages import Answer, Request
 from bench.execute.server_process import ServerProcess
 from bench.execute.servers import forget_server, kill_orphans, start_server
+from bench.machine.descendants import children
 from bench.machine.malloc import kept_memory
 from bench.machine.os_error import describe_os_error
 from bench.machine.search_path import python_command

@@ -21,9 +21,9 @@ from collections.abc import Sequence
 from typing import BinaryIO, Literal
 
 from bench.execute.deaths import describe_death, limit_memory
-from bench.execute.descendants import adopt_orphans, die_with_parent, kill_children
 from bench.execute.messages import Answer, Request
 from bench.execute.tail import Tail, drain
+from bench.machine.descendants import adopt_orphans, die_with_parent, kill_children
 from bench.machine.os_error import describe_os_error
 from bench.machine.system import this_system
 

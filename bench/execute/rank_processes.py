@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.execute.deaths import describe_death, limit_memory
-from bench.execute.descendants import die_with_parent
 from bench.execute.messages import Answer, Limits
 from bench.execute.rank_context import RankContext
+from bench.machine.descendants import die_with_parent
 from bench.machine.os_error import describe_os_error
 from bench.machine.system import this_system
 

@@ -7,8 +7,8 @@ kills those orphans must know the servers that run.
 import threading
 from collections.abc import Mapping, Sequence, Set
 
-from bench.execute.descendants import adopt_orphans, kill_children
 from bench.execute.server_process import ServerProcess
+from bench.machine.descendants import adopt_orphans, kill_children
 
 _lock = threading.Lock()
 _running: set[ServerProcess] = set()

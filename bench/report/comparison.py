@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from bench.analysis.compare import Change, Compared
+from bench.analysis.words import counted
 
 COLUMNS = ("quantity", "verdict", "change [interval]", "sample", "cell")
 _ORDER = {"worse": 0, "better": 1, "inconclusive": 2, "not measured": 3, "same": 4}
@@ -17,7 +18,7 @@ def headline(compared: Compared, names: Names) -> str:
     counts = [(word, compared.count(word)) for word in ("worse", "better", "same", "inconclusive", "not measured")]
     text = ", ".join(f"{count} {word}" for word, count in counts if count) or "nothing to compare"
     left = " and ".join(
-        f"{count} cells only in {name}" for name, count in zip(names, compared.only_in, strict=True) if count
+        f"{counted(count, 'cell')} only in {name}" for name, count in zip(names, compared.only_in, strict=True) if count
     )
     return f"{names[1]} compared with {names[0]}: {text}" + (f"; {left}" if left else "")
 

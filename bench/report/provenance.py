@@ -3,7 +3,8 @@
 from collections import Counter
 from datetime import UTC, datetime
 
-from bench.report.figures.words import counted, joined
+from bench.analysis.words import counted
+from bench.report.figures.words import joined
 from bench.report.inputs import Inputs
 
 _MOST_NAMES = 3

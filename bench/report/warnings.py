@@ -1,6 +1,7 @@
 """What a reader of the report must know before its numbers: on the page, and on the terminal."""
 
 from bench.analysis.instruments import DISAGREEMENT_LIMIT, count_disagreements
+from bench.analysis.words import counted
 from bench.report.environments import count_machines
 from bench.report.inputs import Inputs
 
@@ -32,6 +33,6 @@ def _instruments(inputs: Inputs) -> list[str]:
     if not differing:
         return []
     return [
-        f"In {differing} record{'' if differing == 1 else 's'}, the allocator's count without workspaces differs from "
+        f"In {counted(differing, 'record')}, the allocator's count without workspaces differs from "
         f"the exact count of bytes by more than {100 * DISAGREEMENT_LIMIT:g} %."
     ]

@@ -11,6 +11,7 @@ from record_builder import made_data, make_record
 from typer.testing import CliRunner
 
 from bench.cli.app import app
+from bench.config.check import make_cell
 from bench.store.record import Record
 
 TIMED = {"dataset": "random", "depth": 2, "modules": 2, "passes": ["memory", "latency"], "processes": 5}
@@ -134,7 +135,7 @@ def test_runs_without_a_common_cell(write: Write) -> None:
     result = compare(write("a.jsonl", timed(1.2)), write("b.jsonl", timed(1.2, depth=4, modules=4)))
     assert result.exit_code == 2
     assert "have no cell in common" in result.stderr
-    assert "1 cells only in" in result.stdout
+    assert "1 cell only in" in result.stdout
 
 
 def test_values_of_an_axis_within_one_file(write: Write) -> None:
@@ -142,6 +143,22 @@ def test_values_of_an_axis_within_one_file(write: Write) -> None:
     result = compare(file, "--by", "threads=1,2", "--json")
     assert (result.exit_code, words(result)["step_time"]) == (1, "worse")
     assert json.loads(result.stdout)["second"] == "threads 2"
+
+
+def test_methods_within_one_file_may_differ_in_axes_of_their_own(write: Write) -> None:
+    of_bp = [
+        record.model_copy(update={"cell": cell, "id": cell.id})
+        for record in (trained(0.8, seed) for seed in range(10))
+        for cell in [make_cell(TRAINED | {"method": "bp", "seed": record.cell.seed})]
+    ]
+    file = write("a.jsonl", *of_bp, *(trained(0.7, seed) for seed in range(10)))
+    result = compare(file, "--by", "method=bp,sid-streamed", "--json")
+    assert words(result) == {"accuracy_last": "worse", "accuracy_chosen": "worse"}
+    assert (json.loads(result.stdout)["only_in_first"], json.loads(result.stdout)["only_in_second"]) == (0, 0)
+    other = {"method": "sid-streamed", "seed": 0, "alpha": 1.0}
+    several = make_record(TRAINED | other, correct=np.ones(400, bool), data=made_data(8, "a", 400))
+    file = write("b.jsonl", *of_bp, *(trained(0.7, seed) for seed in range(10)), several)
+    assert compare(file, "--by", "method=bp,sid-streamed").exit_code == 2  # of two alphas, which is meant?
 
 
 def test_one_suite_of_a_file(write: Write) -> None:
@@ -174,6 +191,7 @@ def test_the_markdown_lists_what_changed_before_the_rest(write: Write, tmp_path:
         (["a.jsonl", "a.jsonl", "--thresholds", "gone.toml"], "cannot read --thresholds"),
         (["a.jsonl", "a.jsonl", "--thresholds", "bad.toml"], "unknown key 'speed'"),
         (["a.jsonl", "a.jsonl", "--thresholds", "worse.toml"], "time = -1; legal: a number of 0 or more"),
+        (["a.jsonl", "a.jsonl", "--thresholds", "huge.toml"], "legal: a number of 0 or more"),
         (["a.jsonl", "a.jsonl", "--markdown", "a.jsonl"], "would replace the input"),
     ],
 )
@@ -182,6 +200,7 @@ def test_bad_input_is_refused_and_loses_nothing(
 ) -> None:
     content = write("a.jsonl", timed(1.2, threads=1)).read_bytes()
     write("bad.toml").write_text("speed = 1\n", encoding="utf-8")
+    write("huge.toml").write_text(f"time = 1{'0' * 400}\n", encoding="utf-8")
     write("worse.toml").write_text("time = -1\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     result = compare(*arguments)

@@ -9,13 +9,14 @@ from bench.analysis.answer.answer import Answer
 from bench.analysis.answer.methods import BP, Method
 from bench.analysis.answer.missing import command_for
 from bench.analysis.answer.records import MARGINS, Page, measured, reason
-from bench.analysis.answer.texts import other_words, plural, subject_text, support
+from bench.analysis.answer.texts import other_words, subject_text, support
 from bench.analysis.differences import EPOCHS, SHARES, Epoch
 from bench.analysis.headline import most_measured
 from bench.analysis.inference.comparison import Comparison
 from bench.analysis.inference.estimate import Estimate
 from bench.analysis.inference.verdict import Judged, Verdict, judge
 from bench.analysis.numbers import points
+from bench.analysis.words import counted
 
 PLAIN_BP = Method("bp", (("modules", 1),))
 # From the least favourable to the most.
@@ -217,8 +218,9 @@ def _in_other_cells(found: Sequence[Comparison], own: Mapping[_Condition, Compar
     first = next(iter(own.values())).cell
     ends = [min(numbers, key=lambda one: gains[id(one)]), max(numbers, key=lambda one: gains[id(one)])]
     texts = [f"{gains[id(one)]:+z.1f} ({other_words(one.cell, first)})" for one in ends]
+    cells = counted(len(numbers), "cell")
     return (
-        f"At the last epoch of all {plural(len(numbers), 'cell')}, by the estimates alone: more than {margin:g} points "
+        f"At the last epoch of all {cells}, by the estimates alone: more than {margin:g} points "
         f"above BP in {above} and below in {below}, {' to '.join(texts)}."
     )
 

@@ -9,7 +9,7 @@ from bench.analysis.answer.answer import Answer
 from bench.analysis.answer.methods import BP, Method
 from bench.analysis.answer.missing import command_for
 from bench.analysis.answer.records import MARGINS, Page, measured, reason
-from bench.analysis.answer.texts import other_words, plural, subject_text, support
+from bench.analysis.answer.texts import other_words, subject_text, support
 from bench.analysis.headline import largest_row
 from bench.analysis.inference.comparison import Comparison, Exact, NotMeasured
 from bench.analysis.inference.estimate import Estimate, Interval
@@ -17,6 +17,7 @@ from bench.analysis.inference.statistic import STATISTICS
 from bench.analysis.inference.verdict import Judged, judge
 from bench.analysis.numbers import exponential, mebibytes, percent, times
 from bench.analysis.ranks import compared_with_one_rank
+from bench.analysis.words import counted
 from bench.config.cell import Pass
 
 _PUBLISHED = "sid-published"
@@ -243,7 +244,7 @@ def _in_other_cells(page: Page, cost: _Cost, own: Comparison, numbers: Sequence[
     cells = [f"{_value(judged)} ({other_words(judged.comparison.cell, own.cell)})" for judged in ends]
     alone = "" if isinstance(own.outcome, Exact) else ", by the estimates alone"
     return (
-        f"{cost.fewer} by more than {margin:g} % in {len(better)} of {plural(len(numbers), 'cell')}{networks}{alone}: "
+        f"{cost.fewer} by more than {margin:g} % in {len(better)} of {counted(len(numbers), 'cell')}{networks}{alone}: "
         f"{f'from {cells[0]} to {cells[1]}' if len(values) > 1 else f'{values[0]} in each'}."
     )
 

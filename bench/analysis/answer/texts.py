@@ -22,11 +22,6 @@ def support(judged: Judged) -> str:
     return f"{outcome.basis}, 95 % interval{corrected}"
 
 
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun: ``1 cell``, ``3 cells``."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
 def other_words(cell: str, of: str) -> str:
     """Return the words of ``cell`` that another cell does not have; the whole text where it has them all."""
     if cell == of:

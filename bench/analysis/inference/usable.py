@@ -7,6 +7,7 @@ from bench.analysis.inference.comparison import Outcome
 from bench.analysis.inference.estimate import Estimate
 from bench.analysis.inference.pairing import Entry
 from bench.analysis.machines import machine_of
+from bench.analysis.words import counted
 from bench.config.cell import Pass
 from bench.store.record import Record
 
@@ -59,5 +60,5 @@ def with_note(outcome: Outcome, reasons: Sequence[str]) -> Outcome:
     """Return ``outcome`` with a note on the records that were left out."""
     if not reasons or not isinstance(outcome, Estimate):
         return outcome
-    left_out = f"{len(reasons)} record{'' if len(reasons) == 1 else 's'} left out ({reasons[0]})"
+    left_out = f"{counted(len(reasons), 'record')} left out ({reasons[0]})"
     return replace(outcome, note="; ".join(filter(None, (outcome.note, left_out))))

@@ -6,8 +6,6 @@ from typing import Any
 from bench.config.axes import axes
 from bench.report.data.columns import Column, values_of
 
-_KIND_OF_RATIO = "ratio"
-
 # Path, title, unit, kind. Axes of the cell stand after the series.
 _FIRST = [("series", "method", "", "text")]
 _RESULTS = [

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.ticker import MaxNLocator
 
+from bench.analysis.words import counted
 from bench.report.figures.axes import use_log, use_values
 from bench.report.figures.canvas import Canvas, drawn_twice
 from bench.report.figures.dots import draw_dots
@@ -17,7 +18,6 @@ from bench.report.figures.labels import Label, label_ends
 from bench.report.figures.marks import mark_gid, series_gid
 from bench.report.figures.points import draw_line, draw_mark
 from bench.report.figures.style import Look
-from bench.report.figures.words import counted
 
 _HEIGHTS = {"wide": 4.2, "narrow": 3.8}
 _DOT = 4.5  # points

@@ -12,6 +12,7 @@ from bench.analysis.differences import EPOCHS, MARGIN_POINTS, SHARES, Difference
 from bench.analysis.panels import distinct_titles
 from bench.analysis.series import ordered_series
 from bench.analysis.trained import Trained
+from bench.analysis.words import counted
 from bench.report.figures.canvas import Canvas, drawn_twice
 from bench.report.figures.dots import draw_dots
 from bench.report.figures.figure import Figure, View
@@ -19,7 +20,7 @@ from bench.report.figures.labels import shortened
 from bench.report.figures.lanes import Lane, make_lanes, write_lane
 from bench.report.figures.marks import mark_gid, series_gid
 from bench.report.figures.style import GREY, Look
-from bench.report.figures.words import counted, finding_of, joined, left_out_text, view_names
+from bench.report.figures.words import finding_of, joined, left_out_text, view_names
 from bench.report.tables.text import ABSENT, basis_text, interval_of_points, mean_percent, points_text
 
 _SHADE = "#ededed"

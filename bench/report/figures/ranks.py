@@ -7,6 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 
+from bench.analysis.inference.estimate import Interval
+from bench.analysis.numbers import times
 from bench.analysis.panels import cell_titles, most_views
 from bench.analysis.ranks import rows_on_several_ranks
 from bench.report.figures.axes import use_log
@@ -16,7 +18,7 @@ from bench.report.figures.labels import FONT_SIZE, shortened
 from bench.report.figures.marks import series_gid
 from bench.report.figures.points import draw_interval, draw_mark
 from bench.report.figures.style import GREY, RULE, Look
-from bench.report.figures.words import finding, left_out_text, one_line, times, view_names
+from bench.report.figures.words import finding, left_out_text, one_line, view_names
 from bench.report.tables.text import processes_text
 from bench.store.record import Ranks
 
@@ -121,13 +123,13 @@ def _finding(cell: pd.DataFrame) -> str:
     if quiet.empty:
         return "All times here are noisy and decide nothing."
     best = quiet.sort_values("ratio").iloc[0]
-    interval = "" if pd.isna(best["low"]) else f" [{times(best['low'])}, {times(best['high'])}]"
+    interval = None if pd.isna(best["low"]) else Interval(best["low"], best["high"])
     schedules = quiet["name"].nunique()
     are = " that are not noisy" if schedules < measured["name"].nunique() else ""
     least = f", the least of {schedules} schedules{are}" if schedules > 1 else ""
     bound = "" if pd.isna(best["bound"]) else f"; its bound is {times(best['bound'])}"
     return finding(
-        f"{_subject(best)} takes {times(best['ratio'])}{interval} of one rank's time{least}{bound}.",
+        f"{_subject(best)} takes {times(best['ratio'], interval)} of one rank's time{least}{bound}.",
         f"Verdict: {best['verdict']}.",
     )
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from bench.analysis.bp_times import TimesOfBP
 from bench.analysis.inference.drift import THRESHOLD
 from bench.analysis.panels import cell_titles
+from bench.analysis.words import counted
 from bench.config.methods import BASELINE
 from bench.report.figures.axes import use_log
 from bench.report.figures.canvas import Canvas, drawn_twice
@@ -18,7 +19,7 @@ from bench.report.figures.figure import Figure, View
 from bench.report.figures.labels import FONT_SIZE, shortened
 from bench.report.figures.points import draw_interval, draw_mark
 from bench.report.figures.style import GREY, Look, look_of
-from bench.report.figures.words import counted, one_line
+from bench.report.figures.words import one_line
 from bench.report.tables.text import processes_text
 
 _MOST_LANES = 12

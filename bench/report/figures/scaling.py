@@ -6,15 +6,18 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.figure import Figure as MatplotlibFigure
 
+from bench.analysis.inference.estimate import Interval
+from bench.analysis.numbers import times
 from bench.analysis.panels import most_views, slices
 from bench.analysis.series import ordered_series
+from bench.analysis.words import counted
 from bench.report.figures.axes import use_log, use_values
 from bench.report.figures.canvas import Canvas, drawn_twice
 from bench.report.figures.figure import Figure, View
 from bench.report.figures.labels import Label, label_ends, shortened
 from bench.report.figures.points import draw_interval, draw_line, draw_mark
 from bench.report.figures.style import GREY, Look
-from bench.report.figures.words import counted, finding, left_out_text, one_line, times, view_names
+from bench.report.figures.words import finding, left_out_text, one_line, view_names
 from bench.report.tables.text import mebibytes, processes_text
 
 MOST_VIEWS = 12
@@ -189,7 +192,6 @@ def _ends(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _finding_on_bytes(rows: pd.DataFrame, axis: _Axis) -> str:
     """Return by how much the bytes of BP grow, and those of the method whose bytes grow least."""
-    methods = counted(rows["series"].nunique(), "method")
     ends = _ends(rows)
     if ends.empty:
         best = rows[rows["x"] == rows["x"].max()].nsmallest(1, "y").iloc[0]
@@ -202,7 +204,8 @@ def _finding_on_bytes(rows: pd.DataFrame, axis: _Axis) -> str:
     if others.empty:
         return finding(f"{where}{baselines[0]} are multiplied by {times(growth[baselines[0]])}.")
     best = str(others.idxmin())
-    of_best = f"{shortened(best)} by {times(others[best])}, the least of {methods}."
+    least = f", the least of {counted(len(growth), 'method')}" if len(growth) > 1 else ""
+    of_best = f"{shortened(best)} by {times(others[best])}{least}."
     if not baselines:
         return finding(f"{where}{of_best.replace(' by ', ' are multiplied by ', 1)}")
     return finding(f"{where}{baselines[0]} are multiplied by {times(growth[baselines[0]])}, and those of {of_best}")
@@ -218,7 +221,8 @@ def _finding_on_time(rows: pd.DataFrame, axis: _Axis) -> str:
         return "All times here are noisy and decide nothing."
     last = quiet[quiet["x"] == quiet["x"].max()]
     best = last.loc[last["y"].idxmin()]
-    least = f"the least of {counted(len(last), 'method')}" if len(last) > 1 else "the only method measured there"
+    number = len(last)
+    least = f"the least estimate of {number} methods" if number > 1 else "the only method measured there"
     own = quiet[quiet["series"] == best["series"]]
     name, first = shortened(best["series"]), own.iloc[0]
     if len(own) > 1:
@@ -228,7 +232,8 @@ def _finding_on_time(rows: pd.DataFrame, axis: _Axis) -> str:
 
 
 def _ratio_text(row: pd.Series) -> str:
-    return f"{times(row['y'])} [{times(row['low'])}, {times(row['high'])}]"
+    over = " (1 process)" if len(row["latency.blocks_by_process"]) == 1 else ""
+    return f"{times(row['y'], Interval(row['low'], row['high']))}{over}"
 
 
 _QUANTITIES = (

@@ -15,6 +15,7 @@ from bench.analysis.locking import step_seconds, waits_by_module
 from bench.analysis.panels import cell_titles, most_views
 from bench.analysis.series import ordered_series
 from bench.analysis.traced import traced_cells
+from bench.analysis.words import counted
 from bench.report.figures.canvas import Canvas, drawn_twice
 from bench.report.figures.figure import Figure, View
 from bench.report.figures.labels import shortened
@@ -107,7 +108,7 @@ def _numbers(series: str, trace: Trace, lane: Lane, layout: str) -> dict[str, st
         "gradient complete, % of the step": text(lane.complete),
         "locked, % of the step": text(lane.locked),
         "step, ms": milliseconds(step_seconds(trace)),
-        "over": f"{trace.steps} step{'' if trace.steps == 1 else 's'}",
+        "over": counted(trace.steps, "step"),
     }
 
 

@@ -39,7 +39,6 @@ _STYLE: dict[str, Any] = {
 _OTHER_COLOURS = ("#8c564b", "#857900", "#7b4fa3", "#b0413e", "#33691e", "#5a6fb0")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p")
 GREY = "#767676"  # of reference lines and of text that belongs to no series
-RED = "#c0392b"
 GRID = "#e4e4e4"
 BAND = "#f3d9c4"  # of the Pareto front
 RULE = "#d8d8d8"  # that joins two marks

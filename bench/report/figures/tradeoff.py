@@ -9,16 +9,19 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.transforms import Bbox
 
 from bench.analysis.headline import most_compared_cells
+from bench.analysis.inference.estimate import Interval
+from bench.analysis.numbers import percent, times
 from bench.analysis.panels import cell_titles, most_views
 from bench.analysis.pareto import front_band, with_front
 from bench.analysis.series import ordered_series
+from bench.analysis.words import counted
 from bench.report.figures.axes import use_log
 from bench.report.figures.canvas import Canvas, drawn_twice
 from bench.report.figures.figure import Figure, View
 from bench.report.figures.labels import Label, label_points, shortened
 from bench.report.figures.points import draw_interval, draw_mark
 from bench.report.figures.style import BAND, GREY, Look
-from bench.report.figures.words import counted, finding, left_out_text, one_line, percent, times, view_names
+from bench.report.figures.words import finding, left_out_text, one_line, tick_percent, view_names
 from bench.report.tables.text import processes_text
 
 MOST_VIEWS = 12
@@ -85,7 +88,11 @@ def _data(cell: pd.DataFrame, title: str) -> pd.DataFrame:
 
 
 def _finding(cell: pd.DataFrame) -> str:
-    """Return the sentence on the method that needs fewest bytes; of those not slower than BP if there are any."""
+    """Return the sentence on the method that needs fewest bytes; of those not slower than BP if there are any.
+
+    A method is better than BP if its interval over several processes is below 1; the intervals are not corrected for
+    their number.
+    """
     others = cell[~cell["is_baseline"]]
     if others.empty:
         return "No method besides BP was measured on this cell."
@@ -94,18 +101,19 @@ def _finding(cell: pd.DataFrame) -> str:
         least = others.sort_values("memory.activation_ratio", kind="stable").iloc[0]
         return finding(f"{_need(least)}; the times of this cell are noisy and decide nothing.")
     is_smaller = quiet["memory.activation_ratio"] < 1
-    is_better = is_smaller & quiet["latency.ratio_ci95"].map(lambda ends: ends[1] < 1)
-    is_near = is_smaller & ~is_better & quiet["latency.ratio_ci95"].map(lambda ends: ends[0] <= 1)
-    candidates = quiet[is_better | is_near] if (is_better | is_near).any() else quiet
+    is_repeated = quiet["latency.blocks_by_process"].map(len) > 1  # one process says nothing of others
+    is_better = is_smaller & is_repeated & quiet["latency.ratio_ci95"].map(lambda ends: ends[1] < 1)
+    is_open = is_smaller & ~is_better & (~is_repeated | quiet["latency.ratio_ci95"].map(lambda ends: ends[0] <= 1))
+    candidates = quiet[is_better | is_open] if (is_better | is_open).any() else quiet
     best = candidates.sort_values("memory.activation_ratio", kind="stable").iloc[0]
     low, high = best["latency.ratio_ci95"]
-    time = f"{times(best['latency.ratio_to_bp'])} [{times(low)}, {times(high)}] of its time"
-    better, near = int(is_better.sum()), int(is_near.sum())
-    others_near = f"{f', and {near} more' if better else f'; {near}'} {'needs' if near == 1 else 'need'}"
+    over = " (1 process)" if len(best["latency.blocks_by_process"]) == 1 else ""
+    time = f"{times(best['latency.ratio_to_bp'], Interval(low, high))} of its time{over}"
+    better, undecided = int(is_better.sum()), int(is_open.sum())
+    rest = f"; of {undecided}{' more' if better else ''} with fewer bytes the time is undecided" if undecided else ""
     return finding(
         f"{_need(best)} in {time}.",
-        f"{counted(better, 'method').capitalize()} {'are' if better > 1 else 'is'} better in both than BP"
-        f"{f'{others_near} fewer bytes in about the same time' if near else ''}.",
+        f"{counted(better, 'method').capitalize()} {'are' if better > 1 else 'is'} better in both than BP{rest}.",
     )
 
 
@@ -121,7 +129,7 @@ def _draw(canvas: Canvas, cell: pd.DataFrame, look: Look) -> MatplotlibFigure:
     sizes = [1.0, *cell["memory.activation_ratio"]]
     most = 7 if canvas.kind == "wide" else 5
     use_log(axes.xaxis, min(every_time), max(every_time), most=most)
-    use_log(axes.yaxis, min(sizes), max(sizes), percent, room=0.14)
+    use_log(axes.yaxis, min(sizes), max(sizes), tick_percent, room=0.14)
     axes.set_xlabel("step time / BP's")
     axes.set_ylabel("peak activation bytes / BP's")
     _draw_front(axes, cell)

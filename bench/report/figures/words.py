@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from bench.analysis.words import counted
+
 _LONGEST_NAME = 60
 _MOST_CLAUSES = 3  # of a finding that goes through methods
 _LONGEST_FINDING = 249  # characters of a title and text alternative
@@ -20,24 +22,13 @@ def view_names(texts: Iterable[str]) -> list[str]:
     return names
 
 
-def percent(share: float) -> str:
-    """Return a ratio in per cent with two significant digits: ``3.1 %``, ``86 %``; with more near 100 %: ``99.6 %``."""
+def tick_percent(share: float) -> str:
+    """Return the place of a tick, a ratio, in per cent with two significant digits, and more near 100 %."""
     value = 100 * share
     if value < 9.95:
         return f"{value:.2g} %"
     text = f"{value:.0f} %"
     return f"{value:.1f} %" if text == "100 %" and value != 100 else text
-
-
-def times(ratio: float) -> str:
-    """Return a ratio with two decimals, or with fewer from 10 on: ``0.86``, ``12.3``, ``140``."""
-    digits = 2 if ratio < 9.995 else 1 if ratio < 99.95 else 0
-    return f"{ratio:.{digits}f}"
-
-
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """Return a number with its noun: ``no method``, ``1 method``, ``2 methods``."""
-    return f"{number or 'no'} {plural or f'{noun}s' if number > 1 else noun}"
 
 
 def finding(*sentences: str) -> str:
@@ -67,7 +58,7 @@ def finding_of(clauses: Sequence[str], noun: str = "method") -> str:
     """
     for count in range(min(len(clauses), _MOST_CLAUSES), 0, -1):
         rest = len(clauses) - count
-        parts = [*clauses[:count], *([f"and {rest} more {noun}{'s' if rest > 1 else ''}"] if rest else [])]
+        parts = [*clauses[:count], *([f"and {counted(rest, f'more {noun}')}"] if rest else [])]
         text = f"{'; '.join(parts)}."
         if len(text) <= _LONGEST_FINDING:
             return text

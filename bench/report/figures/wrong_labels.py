@@ -9,6 +9,7 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from bench.analysis.accuracies import FEW_PANELS, Panel, largest_panels, with_noise_in_panel
 from bench.analysis.differences import EPOCHS, Epoch
 from bench.analysis.series import ordered_series
+from bench.analysis.words import counted
 from bench.config.methods import BASELINE
 from bench.report.figures.canvas import Canvas, drawn_twice
 from bench.report.figures.figure import Figure, View
@@ -16,7 +17,7 @@ from bench.report.figures.labels import FONT_SIZE, shortened
 from bench.report.figures.lanes import Lane, make_lanes, write_lane
 from bench.report.figures.marks import mark_gid
 from bench.report.figures.style import Look
-from bench.report.figures.words import counted, finding_of, left_out_text, view_names
+from bench.report.figures.words import finding_of, left_out_text, view_names
 
 _COLUMNS: dict[Epoch, str] = {
     "last": "accuracy.wrong_labels_last",

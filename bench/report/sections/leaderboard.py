@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bench.analysis.leaderboard import Board, BoardRow, Setting, TestAccuracy, boards
+from bench.analysis.words import counted
 from bench.report.bars import Bar, Scale, points_scale, ratio_scale
 from bench.report.inputs import Inputs
 from bench.report.tables.inference import inference_table
@@ -210,7 +211,7 @@ def _accuracy_in(setting: Setting) -> Callable[[BoardRow, Scale], Entry]:
         held = row.accuracies.get(setting)
         if held is None or held.share is None:
             return Entry()
-        number, seeds = f"{100 * held.share:.1f}", f"{held.seeds} seed{'' if held.seeds == 1 else 's'}"
+        number, seeds = f"{100 * held.share:.1f}", counted(held.seeds, "seed")
         value = f"{held.share!r}"
         difference = held.difference
         if difference is None or difference.estimate is None:

@@ -1,12 +1,15 @@
 """Makes the slow sections of a page in processes of their own, beside what this process does."""
 
 import multiprocessing
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
 
+from bench.machine.descendants import die_with_parent
 from bench.machine.system import this_system
 from bench.report.inputs import Inputs
 from bench.report.sections.section import Filled, Section
@@ -21,7 +24,9 @@ def begun(sections: Sequence[Section], inputs: Inputs) -> Iterator[Callable[[Ste
     """Begin with the slow sections, and give a function that returns all that have content, in order.
 
     The function takes one that is called with the title of each section before it is made, or waited for. On one CPU,
-    and outside of Linux, where a process does not inherit what is in memory, it makes every section itself.
+    and outside of Linux, where a process does not inherit what is in memory, it makes every section itself; likewise
+    what is left when a process is killed, by the kernel for its memory for example, or cannot be started. An error in
+    a section is raised where the section is waited for, and ends the others.
 
     Args:
         sections: those that the page may have.
@@ -35,12 +40,35 @@ def begun(sections: Sequence[Section], inputs: Inputs) -> Iterator[Callable[[Ste
     global _inputs
     _inputs = inputs
     _ = inputs.frame, inputs.provider  # what most sections use, made once
+    already = set(multiprocessing.active_children())
     try:
-        with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
-            begun_sections = {section.name: pool.submit(_content, section) for section in slow}
-            yield lambda step: _filled(sections, inputs, begun_sections, step)
+        with ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), _begin) as pool:
+            try:
+                begun_sections = _submitted(pool, slow)
+                yield lambda step: _filled(sections, inputs, begun_sections, step)
+            except BaseException:
+                for process in set(multiprocessing.active_children()) - already:
+                    process.kill()
+                raise
     finally:
         _inputs = None
+
+
+def _begin() -> None:
+    """Let this process end without a word when its parent ends, and on Ctrl-C."""
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _submitted(pool: ProcessPoolExecutor, sections: Sequence[Section]) -> dict[str, Future[Any]]:
+    """Return what will hold the content of each section; of fewer sections if processes die or cannot be started."""
+    found: dict[str, Future[Any]] = {}
+    try:
+        for section in sections:
+            found[section.name] = pool.submit(_content, section)
+    except (BrokenProcessPool, OSError):
+        pass  # the caller makes the rest
+    return found
 
 
 def _filled(
@@ -49,13 +77,21 @@ def _filled(
     contents = {}
     for section in sorted(sections, key=lambda section: section.name in begun_sections):  # first what is not begun
         step(section.title)
-        waiting = begun_sections.get(section.name)
-        contents[section.name] = section.content(inputs) if waiting is None else waiting.result()
+        contents[section.name] = _made(section, inputs, begun_sections.get(section.name))
     return [
         Filled(section.name, section.title, contents[section.name])
         for section in sections
         if contents[section.name] is not None
     ]
+
+
+def _made(section: Section, inputs: Inputs, waiting: Future[Any] | None) -> Any | None:
+    if waiting is not None:
+        try:
+            return waiting.result()
+        except BrokenProcessPool:
+            pass  # a process was killed
+    return section.content(inputs)
 
 
 def _content(section: Section) -> Any | None:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bench.analysis.again import measured_again
+from bench.analysis.words import counted
 from bench.report.environments import doctor_findings, has_doctor
 from bench.report.figures.figure import Figure
 from bench.report.figures.reliability import draw_reliability
-from bench.report.figures.words import counted
 from bench.report.inputs import Inputs
 from bench.report.tables.again import again_table
 from bench.report.tables.failures import failure_table

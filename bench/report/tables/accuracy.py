@@ -6,14 +6,9 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.differences import EPOCHS
-from bench.analysis.trained import Trained, trained_methods
-from bench.report.tables.cells import in_order, without_constant_columns
+from bench.analysis.trained import Trained
+from bench.report.tables.cells import without_constant_columns
 from bench.report.tables.text import BASELINE, difference_text, mean_and_range, mean_percent
-
-
-def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of :func:`table_of_trained` for all runs of ``frame``."""
-    return table_of_trained(trained_methods(in_order(frame)))
 
 
 def table_of_trained(methods: Iterable[Trained]) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.ranks import rows_on_several_ranks
+from bench.analysis.words import counted
 from bench.report.tables.cells import cell_columns, in_order, without_constant_columns
 from bench.report.tables.text import NOT_MEASURED
 from bench.store.record import Ranks
@@ -47,7 +48,7 @@ def _ratio_text(results: Ranks) -> str:
         return f"{results.ratio_to_one_rank:.2f} (no interval)"
     low, high = results.ratio_to_one_rank_ci95
     runs = len(results.one_rank_blocks_by_process or [0])
-    return f"{results.ratio_to_one_rank:.2f} [{low:.2f}, {high:.2f}] ({runs} run{'' if runs == 1 else 's'})"
+    return f"{results.ratio_to_one_rank:.2f} [{low:.2f}, {high:.2f}] ({counted(runs, 'run')})"
 
 
 def _listed(values: Sequence[Any] | None, show: Callable[[Any], str]) -> str:

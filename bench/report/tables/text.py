@@ -9,6 +9,7 @@ from bench.analysis.differences import Difference, judged_together
 from bench.analysis.inference.comparison import Comparison
 from bench.analysis.numbers import digits_of_points
 from bench.analysis.numbers import mebibytes as mebibytes
+from bench.analysis.words import counted
 
 NOT_MEASURED = "not measured"
 ABSENT = "\u2013"  # en dash
@@ -53,7 +54,7 @@ def interval_text(value: float, low: float, high: float, processes: int) -> str:
 
 def processes_text(count: int) -> str:
     """Return a number of processes: ``1 process``."""
-    return f"{count} process{'' if count == 1 else 'es'}"
+    return counted(count, "process", "processes")
 
 
 def mean_percent(shares: pd.Series) -> str:

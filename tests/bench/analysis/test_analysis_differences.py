@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_tables import accuracy_table
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from record_builder import made_data, make_record
@@ -20,7 +21,6 @@ from bench.analysis.inference.comparison import NotMeasured, Outcome
 from bench.analysis.inference.estimate import Estimate
 from bench.config.check import make_cell
 from bench.measure.accuracy import measure_accuracy
-from bench.report.tables.accuracy import accuracy_table
 from bench.store.record import Record
 from bench.train.datasets.splits import load_splits
 from bench.train.step import build_step

@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_tables import accuracy_table
 from record_builder import made_data, make_record
 
 from bench.analysis.differences import compared_with_bp, judged_together
 from bench.analysis.frame import records_frame
 from bench.analysis.trained import Trained, trained_methods
-from bench.report.tables.accuracy import accuracy_table
 from bench.report.tables.text import difference_text
 from bench.store.record import Record
 

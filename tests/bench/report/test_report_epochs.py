@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from drawn_views import check_figures
+from made_tables import accuracy_table
 from record_builder import make_record
 
 from bench.analysis.accuracies import accuracy_rows, by_module, drawn_epochs, over_seeds
@@ -17,7 +18,6 @@ from bench.report.figures.noise import draw_against_noise
 from bench.report.figures.style import look_of
 from bench.report.figures.wrong_labels import draw_wrong_labels
 from bench.report.sections.accuracy import draw_accuracies
-from bench.report.tables.accuracy import accuracy_table
 from bench.report.tables.cells import in_order
 from bench.report.tables.memory import growth_table
 from bench.store.record import Beliefs, Record, WrongLabels

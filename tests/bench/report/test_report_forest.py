@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from drawn_views import check_figures
+from made_tables import accuracy_table
 from record_builder import made_data, make_record
 
 from bench.analysis.frame import records_frame
@@ -13,7 +14,6 @@ from bench.analysis.trained import trained_methods
 from bench.report.figures.figure import Figure
 from bench.report.figures.forest import draw_forest
 from bench.report.figures.style import look_of
-from bench.report.tables.accuracy import accuracy_table
 from bench.store.record import Record
 
 IMAGES = 4000

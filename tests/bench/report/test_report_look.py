@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 
+from bench.analysis.inference.estimate import Interval
+from bench.analysis.numbers import times
+from bench.analysis.words import counted
 from bench.config.methods import known_method
 from bench.report.figures.axes import log_ticks, use_log, use_values
 from bench.report.figures.canvas import WIDE, Canvas, drawn_twice
@@ -19,7 +22,7 @@ from bench.report.figures.files import as_document, figure_files
 from bench.report.figures.points import draw_interval, draw_line, draw_mark
 from bench.report.figures.style import look_of
 from bench.report.figures.theme import contrast, dark_variables
-from bench.report.figures.words import counted, finding, percent, times, view_names
+from bench.report.figures.words import finding, tick_percent, view_names
 
 OWN = ["bp", "bp-checkpoint", "bp-microbatch", "bp-plain", "bp-label-smoothing", "sid-streamed", "sid-vectorised"]
 
@@ -94,12 +97,15 @@ def test_values_that_are_near_one_another_share_a_tick() -> None:
     ],
 )
 def test_shares_are_written_with_the_digits_that_matter(share: float, text: str) -> None:
-    assert percent(share) == text
+    assert tick_percent(share) == text
 
 
 def test_numbers_in_words() -> None:
     assert [times(value) for value in (0.857, 12.345, 140.2)] == ["0.86", "12.3", "140"]
+    assert times(12.345, Interval(11.2, 140.2)) == "12.3 [11.2, 140.2]"
+    assert times(0.997, Interval(0.995, 0.999)) == "0.997 [0.995, 0.999]"  # it excludes 1
     assert [counted(number, "method") for number in (0, 1, 2)] == ["no method", "1 method", "2 methods"]
+    assert counted(1234, "process", "processes") == "1,234 processes"
 
 
 @given(st.lists(st.text(max_size=300), min_size=1, max_size=5))

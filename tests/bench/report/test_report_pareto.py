@@ -21,9 +21,10 @@ from bench.store.record import Record
 METHODS = ["bp", "bp-checkpoint", "bp-microbatch", "sid-published", "sid-streamed", "sid-vectorised"]
 
 
-def costs(method: str, size: int, ratio: float, half: float = 0.01, **axes: object) -> Record:
+def costs(method: str, size: int, ratio: float, half: float = 0.01, processes: int = 5, **axes: object) -> Record:
     cell = {"method": method, "passes": ["memory", "latency"]} | axes
-    return make_record(cell, size, (ratio, ratio - half, ratio + half))
+    blocks = [[[0.01 * ratio, 0.01, 0.01, 0.01 * ratio]]] * processes
+    return make_record(cell, size, (ratio, ratio - half, ratio + half), blocks=blocks)
 
 
 def fronts(*records: Record) -> dict[str, str]:
@@ -144,8 +145,8 @@ def test_the_figure_has_a_view_per_cell() -> None:
         ),
         (
             [("sid-streamed", 31, 1.2), ("bp-checkpoint", 500, 1.005)],
-            "bp recompute modules needs 50 % of BP's activation bytes in 1.00 [0.99, 1.01] of its time. "
-            "No method is better in both than BP; 1 needs fewer bytes in about the same time.",
+            "bp recompute modules needs 50.0 % of BP's activation bytes in 1.00 [0.99, 1.01] of its time. "
+            "No method is better in both than BP; of 1 with fewer bytes the time is undecided.",
         ),
         (
             [("sid-published", 1500, 1.5)],
@@ -160,11 +161,26 @@ def test_the_finding_is_made_from_bytes_and_intervals(others: list[tuple[str, in
     assert view.finding == finding
 
 
+def test_the_interval_of_one_process_decides_nothing() -> None:
+    records = [costs("bp", 1000, 1.0), costs("sid-streamed", 31, 0.8, processes=1), costs("sid-vectorised", 40, 0.9)]
+    (view,) = figure_of(*records).views
+    assert view.finding == (
+        "sid-streamed needs 3.1 % of BP's activation bytes in 0.80 [0.79, 0.81] of its time (1 process). "
+        "1 method is better in both than BP; of 1 more with fewer bytes the time is undecided."
+    )
+
+
+def test_an_interval_that_holds_one_is_not_called_the_same_time() -> None:
+    (view,) = figure_of(costs("bp", 1000, 1.0), costs("sid-streamed", 31, 1.0, half=0.5)).views
+    assert "same time" not in view.finding
+    assert view.finding.endswith("of 1 with fewer bytes the time is undecided.")
+
+
 def test_noisy_times_take_no_part_in_finding_and_front() -> None:
     cell = {"method": "sid-streamed", "passes": ["memory", "latency"]}
     noisy = make_record(cell, 31, (0.5, 0.4, 0.6), noisy_because="a disturbance")
     (view,) = figure_of(costs("bp", 1000, 1.0), costs("sid-published", 900, 1.5), noisy).views
-    assert view.finding.startswith("sid-published needs 90 %")
+    assert view.finding.startswith("sid-published needs 90.0 %")
     assert view.data["Pareto front"].tolist() == ["on the front", "on the front", "not judged, noisy"]
     (view,) = figure_of(costs("bp", 1000, 1.0), noisy).views
     assert view.finding == (

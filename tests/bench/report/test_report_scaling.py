@@ -14,9 +14,12 @@ from bench.report.figures.style import look_of
 from bench.store.record import Record
 
 
-def deep(method: str, depth: int, size: int, ratio: float, because: str | None = None, **axes: Any) -> Record:
+def deep(
+    method: str, depth: int, size: int, ratio: float, because: str | None = None, processes: int = 5, **axes: Any
+) -> Record:
     cell = {"method": method, "depth": depth, "modules": depth, "passes": ["memory", "latency"]} | axes
-    return make_record(cell, size, (ratio, ratio - 0.05, ratio + 0.05), noisy_because=because)
+    blocks = [[[0.01 * ratio, 0.01, 0.01, 0.01 * ratio]]] * processes
+    return make_record(cell, size, (ratio, ratio - 0.05, ratio + 0.05), noisy_because=because, blocks=blocks)
 
 
 def figures_of(*records: Record) -> dict[str, Figure]:
@@ -63,7 +66,7 @@ def test_a_lone_point_is_a_mark_without_a_line() -> None:
     row = view.data["method"].tolist().index("sid-published")
     for svg in (view.wide, view.narrow):
         assert marks_in(svg)[row] == 1
-    assert view.finding.endswith("sid-streamed by 1.00, the least of 3 methods.")
+    assert view.finding.endswith("sid-streamed by 1.00, the least of 2 methods.")
 
 
 def test_noisy_times_are_not_in_the_finding() -> None:
@@ -71,6 +74,14 @@ def test_noisy_times_are_not_in_the_finding() -> None:
     assert figures_of(*GROWING, *noisy)["latency"].views[0].finding.startswith("sid-streamed takes 0.90")
     every = [deep(method, depth, 100, 1.0, "a disturbance") for method in ("bp", "sid-streamed") for depth in (4, 8)]
     assert figures_of(*every)["latency"].views[0].finding == "All times here are noisy and decide nothing."
+
+
+def test_the_finding_says_where_an_interval_is_of_one_process_and_that_the_least_is_an_estimate() -> None:
+    others = [deep("sid-vectorised", depth, 100, 0.7, processes=1) for depth in (4, 16)]
+    assert figures_of(*GROWING, *others)["latency"].views[0].finding == (
+        "sid-vectorised takes 0.70 [0.65, 0.75] (1 process) of BP's time at depth 4 and 0.70 [0.65, 0.75] (1 process) "
+        "at depth 16, the least estimate of 2 methods."
+    )
 
 
 @pytest.mark.parametrize(
@@ -83,7 +94,7 @@ def test_noisy_times_are_not_in_the_finding() -> None:
         ),
         (
             "sid-streamed",
-            "From depth 4 to 16, the activation bytes of sid-streamed are multiplied by 1.00, the least of 1 method.",
+            "From depth 4 to 16, the activation bytes of sid-streamed are multiplied by 1.00.",
             "sid-streamed takes 0.90 [0.85, 0.95] of BP's time at depth 4 and 0.88 [0.83, 0.93] at depth 16, "
             "the only method measured there.",
         ),

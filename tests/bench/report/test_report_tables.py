@@ -4,13 +4,13 @@ import re
 
 import pandas as pd
 import pytest
+from made_tables import accuracy_table
 from record_builder import made_data, made_inference, make_record
 
 from bench.analysis.frame import layout, records_frame
 from bench.analysis.panels import slices
 from bench.analysis.series import ordered_series
 from bench.config.networks import network_names
-from bench.report.tables.accuracy import accuracy_table
 from bench.report.tables.costs import cost_table
 from bench.report.tables.failures import failure_table
 from bench.report.tables.inference import inference_table

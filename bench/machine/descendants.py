@@ -1,4 +1,4 @@
-"""Processes that a cell has started: adopted when their parent ends, found, and killed.
+"""Processes that this one has started: adopted when their parent ends, found, and killed.
 
 Only Linux lets a process adopt orphans; elsewhere a process that has lost its parent is not found.
 """
