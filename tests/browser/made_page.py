@@ -25,6 +25,7 @@ from bench.store.record import Record
 SPECIAL = '<b>&amp; "it\'s" $1 </script>'
 METHODS = {"bp": "#1a1a1a", "sid-streamed": "#0072b2", "bp-checkpoint": "#b34700"}
 DEPTHS = (2, 4, 8, 16)
+LONG = 61  # rows of the long tables
 NAME_OF_LONG_CHOICE = "digits, depth 16, modules 16, hidden 256"
 
 _TEMPLATES = {
@@ -34,7 +35,11 @@ _TEMPLATES = {
         <p>Verdicts: {% for verdict in content.verdicts %}
         <span class="badge" data-verdict="{{ verdict }}">{{ verdict }}</span>
         {% endfor %}<a href="#figure-one.third">The third view</a></p>
-        {{ table(content.frame, 'Numbers of ' ~ content.special, sortable=True) }}""",
+        {{ table(content.frame, 'Numbers of ' ~ content.special) }}""",
+    "sections/long.html.j2": """{% from "macros.html.j2" import table %}
+        <div style="height: 3000px"></div>
+        <details id="closed"><summary>More</summary>{{ table(content.long, 'Long, closed') }}</details>
+        {{ table(content.long, 'Long ' ~ content.special) }}""",
 }
 VERDICTS = (
     "supported",
@@ -85,6 +90,11 @@ def write_page(path: Path) -> Path:
         Filled("numbers", f"Numbers {SPECIAL}", {"frame": _frame(), "special": SPECIAL, "verdicts": VERDICTS}),
     ]
     return _write(path, _held(records), filled)
+
+
+def write_long_tables(path: Path) -> Path:
+    """Writes a page with two long tables below the first screen, the first of which is in a closed part."""
+    return _write(path, _held(made_records()), [Filled("long", "Long", {"long": _long(), "special": SPECIAL})])
 
 
 def write_many_cells(path: Path, number: int) -> Path:
@@ -140,6 +150,12 @@ def _frame() -> pd.DataFrame:
     ]
     names = ["ten", SPECIAL, "absent", "negative", "thousands", "quarter", *(f"row {place}" for place in range(9))]
     return pd.DataFrame({"name": names, "value": values})
+
+
+def _long() -> pd.DataFrame:
+    """Builds a table of so many rows that the script makes it when it comes into view."""
+    methods = [*METHODS, SPECIAL]
+    return pd.DataFrame([{"method": methods[place % 4], "steps": str(place * 37 % LONG)} for place in range(LONG)])
 
 
 _VIEWS = (
