@@ -39,7 +39,8 @@ _TEMPLATES = {
     "sections/long.html.j2": """{% from "macros.html.j2" import table %}
         <div style="height: 3000px"></div>
         <details id="closed"><summary>More</summary>{{ table(content.long, 'Long, closed') }}</details>
-        {{ table(content.long, 'Long ' ~ content.special) }}""",
+        {{ table(content.long, 'Long ' ~ content.special) }}
+        {{ table(content.wide, 'Wide') }}""",
 }
 VERDICTS = (
     "supported",
@@ -93,8 +94,10 @@ def write_page(path: Path) -> Path:
 
 
 def write_long_tables(path: Path) -> Path:
-    """Writes a page with two long tables below the first screen, the first of which is in a closed part."""
-    return _write(path, _held(made_records()), [Filled("long", "Long", {"long": _long(), "special": SPECIAL})])
+    """Writes a page with two long tables below the first screen, the first in a closed part, and a wide one."""
+    wide = pd.DataFrame([{f"text {place}": "words of a reason " * 8 for place in range(9)}])
+    content = {"long": _long(), "wide": wide, "special": SPECIAL}
+    return _write(path, _held(made_records()), [Filled("long", "Long", content)])
 
 
 def write_many_cells(path: Path, number: int) -> Path:

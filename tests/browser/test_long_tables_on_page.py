@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from checks import PAPER
 from chromium import MARKS, opened
 from made_page import LONG, SPECIAL, write_long_tables
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -84,3 +85,10 @@ def test_long_tables_are_shown_without_javascript(browser: Browser, made: Path) 
         assert long_table(page).locator("tbody tr:visible").count() == LONG
         page.locator("#closed summary").click()
         assert page.locator("#closed tbody tr:visible").count() == LONG
+
+
+def test_a_wide_table_fits_the_paper(browser: Browser, made: Path) -> None:
+    with opened(browser, made, width=PAPER) as page:
+        page.emulate_media(media="print")
+        assert page.get_by_role("columnheader", name="text 8").is_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= PAPER
