@@ -1,11 +1,11 @@
-"""Long tables, whose elements are made when they come into view, are opened, or are printed."""
+"""Long tables, made when they come into view, are opened, or are printed; wide tables; long names."""
 
 from pathlib import Path
 
 import pytest
-from checks import PAPER
+from checks import PAPER, WIDER
 from chromium import MARKS, opened
-from made_page import LONG, SPECIAL, write_long_tables
+from made_page import LONG, LONG_NAME, SPECIAL, write_long_tables
 from playwright.sync_api import Browser, Locator, Page, expect
 
 pytestmark = MARKS
@@ -92,3 +92,16 @@ def test_a_wide_table_fits_the_paper(browser: Browser, made: Path) -> None:
         page.emulate_media(media="print")
         assert page.get_by_role("columnheader", name="text 8").is_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= PAPER
+
+
+@pytest.mark.parametrize("width", [400, 1000])
+def test_long_names_do_not_widen_the_page(browser: Browser, made: Path, width: int) -> None:
+    with opened(browser, made, width=width) as page:
+        assert not page.evaluate(WIDER)
+        widths = page.locator("h3, .board-cell").evaluate_all("all => all.map(e => [e.scrollWidth, e.clientWidth])")
+        assert len(widths) == 3
+        assert all(content <= seen for content, seen in widths)
+        page.evaluate(f"addChips(['{LONG_NAME}'])")
+        chip = page.locator(f".chip[title='{LONG_NAME}']").bounding_box()
+        assert chip is not None
+        assert chip["width"] <= 320
