@@ -20,10 +20,10 @@ LOADER: jinja2.BaseLoader = jinja2.PackageLoader("bench.report", "templates")
 _FOLDER = Path(__file__).parent
 _STYLES = (
     "page.css",
+    "table.css",
     "answer.css",
     "claims.css",
     "leaderboard.css",
-    "table.css",
     "figure.css",
     "cells.css",
     "compare.css",

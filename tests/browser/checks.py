@@ -5,6 +5,7 @@ from typing import Any
 
 from playwright.sync_api import Page
 
+PAPER = 688  # pixels: A4 without its margins
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 WIDER = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 # The elements with text of their own, and the size of their letters in pixels on the screen. In a drawing it follows

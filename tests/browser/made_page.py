@@ -25,6 +25,8 @@ from bench.store.record import Record
 SPECIAL = '<b>&amp; "it\'s" $1 </script>'
 METHODS = {"bp": "#1a1a1a", "sid-streamed": "#0072b2", "bp-checkpoint": "#b34700"}
 DEPTHS = (2, 4, 8, 16)
+LONG_NAME = "a_package_of_somebody." * 9 + "module:network"
+LONG = 61  # rows of the long tables
 NAME_OF_LONG_CHOICE = "digits, depth 16, modules 16, hidden 256"
 
 _TEMPLATES = {
@@ -34,7 +36,15 @@ _TEMPLATES = {
         <p>Verdicts: {% for verdict in content.verdicts %}
         <span class="badge" data-verdict="{{ verdict }}">{{ verdict }}</span>
         {% endfor %}<a href="#figure-one.third">The third view</a></p>
-        {{ table(content.frame, 'Numbers of ' ~ content.special, sortable=True) }}""",
+        {{ table(content.frame, 'Numbers of ' ~ content.special) }}""",
+    "sections/long.html.j2": """{% from "macros.html.j2" import table %}
+        <article class="answer"><div class="asked"><h3>Is {{ content.name }} faster?</h3>
+        <span class="badge">no</span></div></article>
+        <h3>{{ content.name }}</h3><p class="board-cell">{{ content.name }}</p>
+        <div style="height: 3000px"></div>
+        <details id="closed"><summary>More</summary>{{ table(content.long, 'Long, closed') }}</details>
+        {{ table(content.long, 'Long ' ~ content.special) }}
+        {{ table(content.wide, 'Wide') }}""",
 }
 VERDICTS = (
     "supported",
@@ -85,6 +95,13 @@ def write_page(path: Path) -> Path:
         Filled("numbers", f"Numbers {SPECIAL}", {"frame": _frame(), "special": SPECIAL, "verdicts": VERDICTS}),
     ]
     return _write(path, _held(records), filled)
+
+
+def write_long_tables(path: Path) -> Path:
+    """Writes a page with two long tables below the first screen, the first in a closed part, and a wide one."""
+    wide = pd.DataFrame([{f"text {place}": "words of a reason " * 8 for place in range(9)}])
+    content = {"long": _long(), "wide": wide, "special": SPECIAL, "name": LONG_NAME}
+    return _write(path, _held(made_records()), [Filled("long", "Long", content)])
 
 
 def write_many_cells(path: Path, number: int) -> Path:
@@ -140,6 +157,12 @@ def _frame() -> pd.DataFrame:
     ]
     names = ["ten", SPECIAL, "absent", "negative", "thousands", "quarter", *(f"row {place}" for place in range(9))]
     return pd.DataFrame({"name": names, "value": values})
+
+
+def _long() -> pd.DataFrame:
+    """Builds a table of so many rows that the script makes it when it comes into view."""
+    methods = [*METHODS, SPECIAL]
+    return pd.DataFrame([{"method": methods[place % 4], "steps": str(place * 37 % LONG)} for place in range(LONG)])
 
 
 _VIEWS = (

@@ -51,3 +51,27 @@ def test_the_link_of_an_answer_opens_its_cell(browser: Browser, reference_page: 
         identifier = str(link.get_attribute("href")).removeprefix("#cell=")
         link.click()
         assert identifier in page.locator("dialog[open]").inner_text()
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_verdicts_of_answers_are_beside_their_questions(browser: Browser, reference_page: Path, width: int) -> None:
+    with opened(browser, reference_page, width=width) as page:
+        for card in page.locator(".answer").all():
+            question, verdict = (card.locator(part).bounding_box() for part in ("h3", ".badge"))
+            assert question is not None
+            assert verdict is not None
+            around = card.bounding_box()
+            assert around is not None
+            if around["width"] > 300:
+                assert question["x"] + question["width"] <= verdict["x"]
+                assert abs(question["y"] - verdict["y"]) < 10
+            else:  # a narrow card of what was not measured, in which both need not fit on one line
+                assert verdict["x"] + verdict["width"] <= around["x"] + around["width"]
+                assert question["width"] <= around["width"]
+
+
+def test_leaderboards_show_all_their_rows(browser: Browser, reference_page: Path) -> None:
+    with opened(browser, reference_page, width=1400) as page:
+        heights = page.locator(".board").evaluate_all("all => all.map(e => [e.scrollHeight, e.clientHeight])")
+        assert heights
+        assert all(content <= seen for content, seen in heights)

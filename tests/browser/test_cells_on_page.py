@@ -207,3 +207,19 @@ def test_every_method_has_a_chip_of_its_colour(browser: Browser, made: Path) -> 
         for method, colour in METHODS.items():
             channels = ", ".join(str(int(colour[place : place + 2], 16)) for place in (1, 3, 5))
             assert colours[method] == f"rgb({channels})"
+
+
+def test_numbers_of_cells_are_seen_on_a_narrow_screen(browser: Browser, made: Path) -> None:
+    columns = "label,cell.network,cell.dataset,cell.depth,cell.modules,cell.batch_size"
+    with opened(browser, made, f"#columns={columns}", width=400) as page:
+        row = page.locator(".grid tbody:not([aria-hidden]) tr").first
+        name, number = row.locator("th"), row.locator("td").nth(2)
+        page.locator(".grid").evaluate("e => e.scrollLeft = 200")
+        box = name.bounding_box()
+        assert box is not None
+        assert box["width"] <= 180
+        number.scroll_into_view_if_needed()
+        seen = number.bounding_box()
+        assert seen is not None
+        assert box["x"] + box["width"] <= seen["x"]
+        assert seen["x"] + seen["width"] <= 400

@@ -3,13 +3,11 @@
 from pathlib import Path
 
 import pytest
-from checks import overlapping_texts
+from checks import PAPER, overlapping_texts
 from chromium import MARKS, opened
 from playwright.sync_api import Browser
 
 pytestmark = MARKS
-
-PAPER = 688  # pixels: A4 without its margins
 
 
 @pytest.mark.parametrize("hash_", ["#figure-one.last", "#show.figure-one=table"])

@@ -63,13 +63,14 @@ class Grid {
       return element("th", { scope: "col", "data-path": path, title: path, class: kind !== "text" && "number" }, sort);
     });
     this.head.replaceChildren(element("tr", { "aria-rowindex": 1 }, ...headers));
-    this.widths.replaceChildren(...columns.map((column) => {
+    // The first column stays in place when the others scroll: on a narrow screen it must leave them room.
+    const widths = columns.map((column, place) => `${place ? "" : "min(42vw, "}${this.widthOf(column)}ch${place ? "" : ")"}`);
+    this.widths.replaceChildren(...widths.map((text) => {
       const width = element("col");
-      width.style.width = `${this.widthOf(column)}ch`;
+      width.style.width = text;
       return width;
     }));
-    const total = columns.reduce((sum, column) => sum + this.widthOf(column), 0);
-    this.table.style.minWidth = `${total}ch`;
+    this.table.style.minWidth = `calc(${widths.join(" + ") || "0px"})`;
   }
 
   /**

@@ -64,7 +64,7 @@ function addChips(names) {
   }
   for (const name of added) {
     const pressed = String(isolated.has(name));
-    const chip = button(name, () => toggleSeries(name), { class: "chip", "data-series": name, "aria-pressed": pressed });
+    const chip = button(name, () => toggleSeries(name), { class: "chip", title: name, "data-series": name, "aria-pressed": pressed });
     chip.style.setProperty("--of-series", colourOf(name));
     chipsBar.append(chip);
   }

@@ -9,25 +9,44 @@ function startTables(root) {
     const table = /** @type {HTMLTableElement} */ (found);
     if (table.dataset.started) continue;
     table.dataset.started = "yes";
-    table.id ||= `table-${(startTables.made += 1)}`;
+    table.id ||= idOf(table);
     addSorting(table);
     if (table.querySelectorAll("tbody > tr").length > ROWS_WITH_FILTER) addFilter(table);
   }
 }
-startTables.made = 0;
 
-/** Makes the elements of each long table when it comes into view, so that a page opens fast. */
+/**
+ * Returns an identifier made of a table's caption, so that a link with the order of its rows fits whenever the table is made.
+ * @param {HTMLTableElement} table
+ */
+function idOf(table) {
+  const words = (table.caption?.textContent ?? "").toLowerCase().match(/[a-z0-9]+/g) ?? [];
+  const id = ["table", ...words].join("-");
+  let unique = id;
+  for (let number = 2; document.getElementById(unique); number += 1) unique = `${id}-${number}`;
+  return unique;
+}
+
+/** Makes the elements of each long table shortly before it comes into view or is printed, so that a page opens fast. */
 function startLongTables() {
+  const holders = new Set(all(document, ".table.later"));
+  const make = (/** @type {HTMLElement} */ holder) => {
+    if (!holders.delete(holder)) return;
+    observer.unobserve(holder);
+    holder.innerHTML = holder.querySelector("noscript")?.textContent ?? "";
+    holder.classList.remove("later");
+    startTables(holder);
+    applyIsolation(holder);
+  };
   const observer = new IntersectionObserver((entries) => {
-    for (const { isIntersecting, target } of entries) {
-      if (!isIntersecting) continue;
-      observer.unobserve(target);
-      target.innerHTML = target.querySelector("noscript")?.textContent ?? "";
-      startTables(target);
-      applyIsolation(target);
-    }
-  });
-  for (const holder of all(document, ".table.later")) observer.observe(holder);
+    for (const { isIntersecting, target } of entries) if (isIntersecting) make(/** @type {HTMLElement} */ (target));
+  }, { rootMargin: "0px 0px 600px 0px" });
+  for (const holder of holders) observer.observe(holder);
+  const makePrinted = () => {
+    for (const holder of holders) if (!holder.closest("details:not([open])")) make(holder);
+  };
+  window.addEventListener("beforeprint", makePrinted);
+  matchMedia("print").addEventListener("change", ({ matches }) => void (matches && makePrinted()));
 }
 
 /**
