@@ -9,6 +9,8 @@ from bench.report.figures.schedule import draw_schedules
 from bench.report.figures.style import look_of
 from bench.report.figures.timeline import draw_timelines, largest_cells
 from bench.report.inputs import Inputs
+from bench.report.tables.costs import limited_costs
+from bench.report.tables.limit import Limited
 from bench.report.tables.locking import locking_table
 from bench.report.tables.memory import category_table
 
@@ -22,12 +24,14 @@ class WhySection:
         categories: bytes at the peak, one row per method on the largest cell of each network; possibly empty.
         schedules: who computes when; None if no record holds a trace of several modules.
         locking: one row per traced method; possibly empty.
+        costs: one row per cell: bytes beside their bound and the allocator's count, times by phase, the Pareto front.
     """
 
     timelines: Figure | None
     categories: pd.DataFrame
     schedules: Figure | None
     locking: pd.DataFrame
+    costs: Limited
 
     @property
     def figures(self) -> tuple[Figure, ...]:
@@ -36,7 +40,7 @@ class WhySection:
 
 
 def why(inputs: Inputs) -> WhySection | None:
-    """Return the figures and tables; None if no record has bytes by category or a trace of several modules."""
+    """Return the figures and tables; None if no record has bytes or times."""
     measured = inputs.measured
     if measured.empty:
         return None
@@ -46,5 +50,7 @@ def why(inputs: Inputs) -> WhySection | None:
         category_table(pd.concat([measured.iloc[:0], *largest_cells(measured)])),
         draw_schedules(measured, look),
         locking_table(measured),
+        limited_costs(measured),
     )
-    return None if not section.figures and section.categories.empty and section.locking.empty else section
+    tables = (section.categories, section.locking, section.costs.table)
+    return None if not section.figures and all(table.empty for table in tables) else section

@@ -11,7 +11,7 @@ from bench.analysis.frame import layout, records_frame
 from bench.analysis.panels import slices
 from bench.analysis.series import ordered_series
 from bench.config.networks import network_names
-from bench.report.tables.costs import cost_table
+from bench.report.tables.costs import cost_table, limited_costs
 from bench.report.tables.failures import failure_table
 from bench.report.tables.inference import inference_table
 from bench.report.tables.layouts import layouts_table
@@ -280,3 +280,14 @@ def test_predictions_are_compared_with_those_of_the_plain_network(frame: pd.Data
     assert (streamed["prediction, ms"], streamed["samples/s"]) == ("20.000", "6,400")
     assert streamed["time / plain [95 %]"] == "2.00 [1.90, 2.10] (2 processes)"
     assert table.loc["bp", "time / plain [95 %]"] == "1.25 [1.15, 1.35] (2 processes) noisy"
+
+
+def test_a_limited_table_of_costs_keeps_the_front_of_whole_cells() -> None:
+    cells = [{"method": method, "passes": ["memory", "latency"]} for method in ("bp", "sid-published", "sid-streamed")]
+    records = [make_record(cell, size, (1.0, 0.9, 1.1)) for cell, size in zip(cells, (100, 90, 50), strict=True)]
+    frame = records_frame(records)
+    found = limited_costs(frame, most=2)
+    assert found.left_out == 1
+    whole = cost_table(frame)
+    assert found.table["Pareto front"].tolist() == whole["Pareto front"].tolist()[:2]
+    assert "sid-streamed" in whole["Pareto front"][1]  # which the table leaves out
