@@ -25,6 +25,8 @@ MARKS = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: install it, or name it in the variable CHROMIUM"),
 ]
 
+_TIMEOUT_MILLISECONDS = 120_000  # a busy machine opens a page in tens of seconds
+
 
 @contextmanager
 def launched() -> Iterator[Browser]:
@@ -51,6 +53,7 @@ def opened(
     """
     viewport = {"width": width, "height": 900}
     context = browser.new_context(accept_downloads=True, viewport=viewport, **({"offline": True} | options))
+    context.set_default_timeout(_TIMEOUT_MILLISECONDS)
     page = context.new_page()
     problems: list[str] = []
     page.on("console", lambda message: problems.append(message.text))
