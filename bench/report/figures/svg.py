@@ -20,7 +20,7 @@ _OWN_ID = re.compile(r' id="(?!mark:|series:)([^"]*)"')
 def svg_of(figure: MatplotlibFigure) -> str:
     """Return the ``<svg>`` element of ``figure``, whose colours follow the theme of the page around it.
 
-    Numbers are rounded to hundredths of a point, and what a page does not need is left out. The layout is that of the
+    Numbers are rounded to tenths of a point, and what a page does not need is left out. The layout is that of the
     figure's own canvas: the one that draws SVG measures text in another way, and would move what labels point at.
     """
     lay_out(figure)
@@ -65,4 +65,4 @@ def _rounded(tag: str) -> str:
 
 
 def _rounded_text(text: str) -> str:
-    return _NUMBER.sub(lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip(".") or "0", text)
+    return _NUMBER.sub(lambda number: f"{float(number[0]):.1f}".rstrip("0").rstrip(".") or "0", text)

@@ -5,11 +5,13 @@ import pandas as pd
 from bench.analysis.instruments import DISAGREEMENT_LIMIT
 from bench.analysis.pareto import with_front
 from bench.report.tables.cells import cell_columns, in_order, without_constant_columns
-from bench.report.tables.limit import MOST_ROWS, Limited
+from bench.report.tables.limit import Limited
 from bench.report.tables.text import NOT_MEASURED, bytes_text, latency_ratio, milliseconds, ratio
 
+_MOST_ROWS = 24  # on a page, whose list of all cells has the rest
 
-def limited_costs(frame: pd.DataFrame, most: int = MOST_ROWS) -> Limited:
+
+def limited_costs(frame: pd.DataFrame, most: int = _MOST_ROWS) -> Limited:
     """Return :func:`cost_table` of the first cells of ``frame``, and how many are left out."""
     measured = in_order(frame[frame["has_memory"] | frame["has_latency"]])
     # Whole groups of cells, so that the front of each is that of all of its methods.
