@@ -21,6 +21,7 @@ from bench.analysis.words import counted
 from bench.config.cell import Pass
 
 _PUBLISHED = "sid-published"
+_MOST_LINES = 3  # on methods from elsewhere, one each
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,12 @@ def _lines(subject: Method, own: Comparison, others: Sequence[tuple[Method, Judg
         published = [text(*item) for item in of_sid[1:-1] if item[0].method == _PUBLISHED]
         name = "SID's other methods" if len(of_sid) > 1 else "Another method of SID"
         lines.append(f"{name}: {' to '.join(ends)}{''.join(f'; {one}' for one in published)}.")
-    lines += [f"Not of sid-bench: {text(*item)}." for item in ordered if item[0].kind == "own"]
+    own_methods = [item for item in ordered if item[0].kind == "own"]
+    if len(own_methods) > _MOST_LINES:
+        least, most = text(*own_methods[0]), text(*own_methods[-1])
+        lines.append(f"Not of sid-bench, {len(own_methods)} methods: {least} to {most}.")
+    else:
+        lines += [f"Not of sid-bench: {text(*item)}." for item in own_methods]
     rest = [item for item in ordered if item[0].kind in ("other", "bp")]
     if rest:
         name = "Without SID's objective" if subject.kind == "sid" else "Other methods"

@@ -132,8 +132,8 @@ def _finding(panels: Sequence[_Panel]) -> str:
     separate.sort(key=lambda panel: (not panel.is_bp, waits[panel.series][0].locked))
     locked = [(shortened(panel.series), 100 * waits[panel.series][0].locked) for panel in separate]
     series, share = locked[0]
-    start = f"{series}'s module 1 waits {share:.0f} % of the step for its gradient"
-    return finding_of([start, *(f"{series}'s {share:.0f} %" for series, share in locked[1:])])
+    start = f"With {series}, module 1 waits {share:.0f} % of the step for its gradient"
+    return finding_of([start, *(f"{share:.0f} % with {series}" for series, share in locked[1:])])
 
 
 def _draw(canvas: Canvas, panels: Sequence[_Panel], look: Look, layout: str, collapse: bool) -> MatplotlibFigure:

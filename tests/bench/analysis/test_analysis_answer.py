@@ -334,6 +334,16 @@ def test_a_method_of_ones_own_is_always_named_beside_sid() -> None:
     assert "Not of sid-bench: 70.0 % (mine.py:rule)." in besides
 
 
+def test_many_methods_of_ones_own_are_a_range() -> None:
+    records = [held("bp", 100), held("sid-streamed", 10)]
+    for number in range(5):
+        record = held("deep-supervision", 20 + 10 * number)
+        cell = record.cell.model_copy(update={"method": f"mine.py:rule{number}"})
+        records.append(record.model_copy(update={"cell": cell, "id": cell.id}))
+    besides = answers(records)["memory"].besides
+    assert "Not of sid-bench, 5 methods: 20.0 % (mine.py:rule0) to 60.0 % (mine.py:rule4)." in besides
+
+
 def test_with_bp_alone_or_failures_alone_nothing_is_measured() -> None:
     failure = make_record({"method": "sid-streamed"}, status="oom", message="out of memory")
     for records, because in (

@@ -66,7 +66,7 @@ def test_the_table_shows_complete_gradients_and_locked_time() -> None:
 def test_the_view_has_a_panel_per_method_and_a_row_per_lane() -> None:
     (view,) = figure_of(traced("bp", BP), traced("sid-streamed", STREAMED)).views
     assert view.choice == "cascade-linear on digits, depth 2, 2 modules, batch 128, hidden 256"
-    assert view.finding == "bp's module 1 waits 30 % of the step for its gradient; sid-streamed's 0 %."
+    assert view.finding == "With bp, module 1 waits 30 % of the step for its gradient; 0 % with sid-streamed."
     assert view.data["module"].tolist() == ["1", "2", "trunk, rest"] * 2
     row = view.data.iloc[0]
     assert row.tolist()[:9] == ["bp", "0", "1", "10.0", "30.0", "70.0", "30.0", "10.000", "1 step"]
