@@ -12,6 +12,7 @@ from bench.store.record import Trace
 MOST_LANES = 16  # of modules
 _LEAST_SHARE = 0.02  # of a step that the modules take; below it, they would be too thin to see
 _COLLAPSED = 4.0  # per cent of the drawing: a stretch in which no module computes
+_DIGITS = 9  # of seconds: times that are closer to each other are one
 _MERGED = 0.3  # per cent of the drawing: spans of one phase that are no further apart are one
 
 
@@ -123,14 +124,14 @@ def _groups(spans: Sequence[_Span]) -> list[tuple[int, tuple[int, ...]]]:
 
 def _collapsed(spans: Sequence[_Span]) -> Callable[[float], float]:
     """Return the place on the axis of a time in seconds, where stretches without a module have a small, equal width."""
-    of_modules = sorted((span.start, span.end) for span in spans if span.module is not None)
+    rounded = [(round(span.start, _DIGITS), round(span.end, _DIGITS)) for span in spans if span.module is not None]
     joined: list[tuple[float, float]] = []
-    for start, end in of_modules:
+    for start, end in sorted(rounded):
         if joined and start <= joined[-1][1]:
             joined[-1] = joined[-1][0], max(joined[-1][1], end)
         else:
             joined.append((start, end))
-    last = max(span.end for span in spans)
+    last = round(max(span.end for span in spans), _DIGITS)
     computing = sum(end - start for start, end in joined)
     times, places = [0.0], [0.0]
     stretches = len(joined) + 1
@@ -141,7 +142,7 @@ def _collapsed(spans: Sequence[_Span]) -> Callable[[float], float]:
         times += [start, end]
     times.append(last)
     places.append(100.0)
-    return lambda seconds: float(np.interp(seconds, times, places))
+    return lambda seconds: float(np.interp(round(seconds, _DIGITS), times, places))
 
 
 def _merged(bars: Sequence[Bar]) -> tuple[Bar, ...]:

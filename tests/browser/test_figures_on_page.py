@@ -35,13 +35,13 @@ def test_one_view_is_seen_and_the_chooser_shows_others(browser: Browser, made: P
             assert choice in view.locator(".finding").inner_text()
             assert f"view.figure-one={name}" in page.url
         page.locator("#other").get_by_role("button", name="depth 4").click()
-        assert page.locator("#other .view:visible").get_attribute("data-view") == "second"
+        page.locator("#other .view[data-view='second']").wait_for()
         page.go_back()
         page.go_back()
-        figure.locator(".view[data-view='packed']").wait_for(state="visible")
-        assert page.locator("#other .view:visible").get_attribute("data-view") == "first"
+        figure.locator(".view[data-view='packed']").wait_for()
+        page.locator("#other .view[data-view='first']").wait_for()
         page.get_by_role("link", name="The third view").click()
-        assert figure.locator(".view:visible").get_attribute("data-view") == "third"
+        figure.locator(".view[data-view='third']").wait_for()
 
 
 def test_a_pointer_on_a_mark_shows_its_numbers_and_a_click_opens_its_cell(browser: Browser, made: Path) -> None:

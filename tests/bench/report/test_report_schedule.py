@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from drawn_views import check_figures
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from record_builder import in_a_row, made_ranks, made_trace, make_record
 
@@ -177,6 +177,7 @@ SPANS = st.lists(SPAN, min_size=1, max_size=60)
 
 
 @given(SPANS, st.booleans(), st.integers(1, 3))
+@example([(0, None, "f", 0.0, 0.0), (0, None, "f", 5e-324, 0.0), (0, 1, "f", 1.1125369292536007e-308, 0.0)], True, 1)
 def test_the_lanes_hold_every_module_once_and_bars_stay_on_the_axis(
     spans: list[tuple[int, int | None, str, float, float]], collapse: bool, steps: int
 ) -> None:
