@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import torch
 
+from bench.store.collection import no_collection
+
 # The CUDA runtime's reference on elapsed times: "The resolution is approximately 0.5 microseconds".
 _CUDA_EVENT_RESOLUTION_SECONDS = 5e-7
 
@@ -72,11 +74,6 @@ def collector_paused() -> Iterator[None]:
 
     A collection during a measurement would take time, and free cycles at a moment that depends on earlier work.
     """
-    was_enabled = gc.isenabled()
     gc.collect()
-    gc.disable()
-    try:
+    with no_collection():
         yield
-    finally:
-        if was_enabled:
-            gc.enable()

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from bench.analysis.compare import Change, Compared
 from bench.analysis.words import counted
+from bench.report.markdown import markdown_table
 
 COLUMNS = ("quantity", "verdict", "change [interval]", "sample", "cell")
 _ORDER = {"worse": 0, "better": 1, "inconclusive": 2, "not measured": 3, "same": 4}
@@ -56,7 +57,7 @@ def pair_rows(pairs: Iterable[tuple[Names, Compared]]) -> list[tuple[str, ...]]:
 
 def pairs_to_markdown(rows: Sequence[tuple[str, ...]]) -> str:
     """Return the rows of :func:`pair_rows` as a table."""
-    return "\n".join(_markdown_table(rows, PAIR_COLUMNS)) + "\n"
+    return markdown_table(PAIR_COLUMNS, rows) + "\n"
 
 
 def to_json(compared: Compared, names: Names) -> str:
@@ -83,14 +84,8 @@ def to_markdown(compared: Compared, names: Names) -> str:
     changed = [row for row in rows if row[1] in ("worse", "better")]
     others = [row for row in rows if row[1] not in ("worse", "better")]
     if changed:
-        lines += [*_markdown_table(changed), ""]
+        lines += [markdown_table(COLUMNS, changed), ""]
     if others:
         lines += ["<details><summary>What did not change, or cannot be told</summary>", ""]
-        lines += [*_markdown_table(others), "", "</details>", ""]
+        lines += [markdown_table(COLUMNS, others), "", "</details>", ""]
     return "\n".join(lines)
-
-
-def _markdown_table(rows: Sequence[Sequence[str]], columns: Sequence[str] = COLUMNS) -> list[str]:
-    escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in (columns, *rows)]
-    head, *body = (f"| {' | '.join(row)} |" for row in escaped)
-    return [head, "|" + " --- |" * len(columns), *body]

@@ -13,6 +13,7 @@ from bench.report.data.block import MOST_INLINE, DataBlock, data_block
 from bench.report.document import render
 from bench.report.figures.files import figure_files
 from bench.report.inputs import Inputs, read_inputs
+from bench.report.markdown import markdown_table
 from bench.report.provenance import provenance_of
 from bench.report.sections.order import SECTIONS
 from bench.report.sections.section import Filled, figures_of
@@ -90,7 +91,8 @@ def write_report(
         outputs += [("the figure", figures_folder / name, svg) for name, svg in drawings.items()]
     if markdown is not None:
         answers = "\n\n".join(map(answer_markdown, inputs.answers))
-        table = f"<details><summary>{_SUMMARY}</summary>\n\n{to_markdown(summary)}\n\n{note}.\n\n</details>"
+        table = markdown_table(list(summary.columns), summary.to_numpy().tolist())
+        table = f"<details><summary>{_SUMMARY}</summary>\n\n{table}\n\n{note}.\n\n</details>"
         outputs.append(("the summary", markdown, f"{answers}\n\n{table}\n"))
     refuse_overlaps([(name, path) for name, path, _ in outputs], files)
     for _, path, text in outputs:
@@ -130,9 +132,3 @@ def page_of(inputs: Inputs, sections: Sequence[Filled], data: DataBlock, title: 
         sections=sections,
         data=data.encoded,
     )
-
-
-def to_markdown(table: pd.DataFrame) -> str:
-    """Return ``table`` as Markdown."""
-    rows = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows)

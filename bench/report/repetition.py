@@ -8,6 +8,7 @@ from typing import Any
 from bench.analysis.inference.consistency import Consistency
 from bench.analysis.repetition import LEAST_COVERAGE, MOST_BEYOND, Repetition
 from bench.config.label import label
+from bench.report.markdown import markdown_table
 
 _WORST = 10  # cells in the table; JSON holds all
 
@@ -65,9 +66,9 @@ def to_markdown(result: Repetition, sources: Sequence[str]) -> str:
         result: the result.
         sources: the results files, one per run.
     """
-    parts = ["# Repeated latencies", headline(result), _markdown(agreement_rows(result)), NOTE]
+    parts = ["# Repeated latencies", headline(result), _table(agreement_rows(result)), NOTE]
     worst = worst_rows(result)
-    parts += ["## Cells whose runs differ most", _markdown(worst)] if len(worst) > 1 else ["No pair of runs differs."]
+    parts += ["## Cells whose runs differ most", _table(worst)] if len(worst) > 1 else ["No pair of runs differs."]
     parts += ["## Runs", "\n".join(f"- `{source}`" for source in sources)]
     return "\n\n".join(parts) + "\n"
 
@@ -98,6 +99,5 @@ def to_json(result: Repetition, sources: Sequence[str]) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
-    return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    return markdown_table(rows[0], rows[1:])
