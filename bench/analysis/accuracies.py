@@ -4,11 +4,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from bench.analysis.noise import noise_text
 from bench.analysis.panels import distinct_titles, most_views
 from bench.config.axes import axes
 
 # The axes that the title of a panel names, and those that a figure of accuracies draws.
-_IN_TITLE = {"network", "dataset", "optimizer", "depth", "modules", "seed", "noise_kind", "noise_rate"}
+_IN_TITLE = {"network", "dataset", "optimizer", "depth", "modules", "seed", "noise_kind", "noise_rate", "noise_source"}
 _EPOCHS_DRAWN = 12
 MOST_PANELS = 12  # in the main figure
 FEW_PANELS = 6  # in any other: each takes time to draw
@@ -68,12 +69,14 @@ def _other_axes() -> list[str]:
 
 def with_noise_in_panel(rows: pd.DataFrame) -> pd.DataFrame:
     """Append the noise rate to the title of each row's panel."""
-    return rows.assign(panel=rows["panel"] + [f", {noise_text(rate)}" for rate in rows["noise_rate"]])
+    return rows.assign(panel=with_noise(rows["panel"], rows))
 
 
-def noise_text(rate: float) -> str:
-    """Return a noise rate in words: ``40 % label noise``."""
-    return f"{100 * rate:.4g} % label noise" if rate else "no label noise"
+def with_noise(titles: pd.Series, rows: pd.DataFrame) -> pd.Series:
+    """Return ``titles`` of ``rows`` with the label noise of each row after it."""
+    noise = zip(titles, rows["noise_rate"], rows["noise_kind"], strict=True)
+    texts = [f"{title}, {noise_text(rate, kind)}" for title, rate, kind in noise]
+    return pd.Series(texts, index=rows.index, dtype=titles.dtype)  # also of no rows, which have no type of their own
 
 
 def largest_panels(rows: pd.DataFrame, most: int = MOST_PANELS) -> tuple[list[Panel], int]:

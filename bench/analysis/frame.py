@@ -18,7 +18,7 @@ from bench.config.networks import known_network
 from bench.store.record import Accuracy, Allocator, Beliefs, CreatedBytes, Memory, Record, WrongLabels
 
 # Axes in which the records of one configuration may differ besides the training rule: noise and seed.
-_VARIED = ("seed", "noise_kind", "noise_rate")
+_VARIED = ("seed", "noise_kind", "noise_rate", "noise_source")
 
 # Axes in which the baselines of one task may differ.
 _VARIED_BY_BASELINES = ("modules", "cut", "optimizer")
@@ -48,7 +48,9 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     - ``layout``: ``cascade`` or ``pipeline``; ``unknown`` of a network that is not installed, if the record, such as
       one of schemas 1 to 3, does not hold it.
     - ``image`` (channels x height x width) and ``pixels`` (their product).
-    - ``fingerprint`` of the data and ``test_images``, the number of images in the test set; None and NaN if unknown.
+    - ``noise_kind``: with the file that the noise comes from, where it comes from one.
+    - ``fingerprint`` of the data and their noise, and ``test_images``, the number of images in the test set; None and
+      NaN if unknown.
     - ``accuracy.correct_last`` and ``accuracy.correct_at_best_validation``
       (:class:`bench.store.correct.Correct`), or None.
     - ``accuracy.beliefs_last.*`` (lists with a value per module), ``accuracy.wrong_labels_last.*``, and likewise of the
@@ -95,7 +97,9 @@ def _row(record: Record) -> dict[str, Any]:
     row["is_baseline"] = is_baseline(record.cell)
     row["image"] = UNKNOWN if record.data is None else "x".join(map(str, record.data.shape))
     row["pixels"] = 0 if record.data is None else prod(record.data.shape)
-    row["fingerprint"] = None if record.data is None else record.data.fingerprint
+    row["fingerprint"] = None if record.data is None else record.data.identity
+    if record.cell.noise_source is not None:
+        row["noise_kind"] = f"{record.cell.noise_kind} ({record.cell.noise_source})"
     row["test_images"] = float("nan") if record.data is None else record.data.test_samples
     names = _names_of(frozenset(values))
     texts = {name: repr((name, value)) for name, value in values.items()}

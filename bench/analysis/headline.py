@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from bench.analysis.noise import noise_name
 from bench.analysis.panels import data_text
 
 # Sizes in order of importance, then axes that break ties: even cuts, float32 and cells that are not compiled win.
@@ -61,6 +62,18 @@ def noise_rates(cells: Iterable[SummaryCell]) -> list[float]:
     """Return the rates of label noise at which accuracies are told: the lowest and the highest of each cell."""
     rates = (cell.accuracies_of_one_kind["noise_rate"] for cell in cells)
     return sorted({float(end) for own in rates if not own.empty for end in (own.min(), own.max())})
+
+
+def noise_names(cells: Iterable[SummaryCell]) -> dict[float, str]:
+    """Return each of :func:`noise_rates` with its name: ``clean``, ``noise 0.4``, ``human noise``."""
+    cells = list(cells)
+    kinds: dict[float, set[str]] = {rate: set() for rate in noise_rates(cells)}
+    for cell in cells:
+        rows = cell.accuracies_of_one_kind
+        for rate, kind in zip(rows["noise_rate"], rows["noise_kind"], strict=True):
+            if rate in kinds:
+                kinds[rate].add(kind)
+    return {rate: noise_name(rate, own) for rate, own in kinds.items()}
 
 
 def headline_costs(part: pd.DataFrame) -> pd.DataFrame:

@@ -1,13 +1,13 @@
 """The leaderboards: of each network, the cells that represent it, with what every method costs and gives on them."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
 from bench.analysis.differences import EPOCHS, SHARES, Difference, Epoch, compared_with_bp, judged_together
-from bench.analysis.headline import SummaryCell, noise_rates, summary_cells
+from bench.analysis.headline import SummaryCell, noise_names, summary_cells
 from bench.analysis.inference.comparison import Comparison
 from bench.analysis.series import ordered_series
 
@@ -17,10 +17,14 @@ _NOT_SHOWN = ["memory.timeline", "accuracy.by_epoch", "accuracy.kl_by_module", "
 
 @dataclass(frozen=True)
 class Setting:
-    """Where an accuracy was measured: the rate of label noise in training, and the epoch."""
+    """Where an accuracy was measured: the rate of label noise in training, and the epoch.
+
+    ``noise`` is what the noise is called; see :func:`bench.analysis.headline.noise_names`.
+    """
 
     rate: float
     epoch: Epoch
+    noise: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ def boards(frame: pd.DataFrame) -> list[Board]:
     """
     frame = frame.drop(columns=_NOT_SHOWN, errors="ignore").copy()  # in few blocks, which makes selecting rows fast
     cells = [cell for _, part in frame.groupby("network", sort=True) for cell in summary_cells(part)]
-    rates = noise_rates(cells)
+    rates = noise_names(cells)
     compared = [_Compared(cell, rates) for cell in cells]
     differences = iter(judged_together([one for part in compared for one in part.comparisons]))
     found: list[Board] = []
@@ -137,14 +141,14 @@ def boards(frame: pd.DataFrame) -> list[Board]:
 class _Compared:
     """A cell with the comparisons of its accuracies, which wait for their verdicts."""
 
-    def __init__(self, cell: SummaryCell, rates: Sequence[float]) -> None:
+    def __init__(self, cell: SummaryCell, rates: Mapping[float, str]) -> None:
         self.cell = cell
         self._series = ordered_series(pd.concat([cell.costs, cell.accuracies]))
         self._accuracies = cell.accuracies_of_one_kind
         self._found = {
-            (series, Setting(rate, epoch)): own
+            (series, Setting(rate, epoch, noise)): own
             for series in self._series
-            for rate in rates
+            for rate, noise in rates.items()
             for epoch in EPOCHS
             if not (own := self._rows_of(series, rate, epoch)).empty
         }
@@ -265,6 +269,8 @@ def _ranked(rows: list[BoardRow]) -> list[BoardRow]:
     return sorted(rows, key=lambda row: math.inf if row.activation_ratio is None else row.activation_ratio)
 
 
-def _settings_of(board: Board, rates: Sequence[float]) -> list[Setting]:
+def _settings_of(board: Board, rates: Mapping[float, str]) -> list[Setting]:
     held = {setting for row in board.rows for setting in row.accuracies}
-    return [setting for rate in rates for epoch in EPOCHS if (setting := Setting(rate, epoch)) in held]
+    return [
+        setting for rate, noise in rates.items() for epoch in EPOCHS if (setting := Setting(rate, epoch, noise)) in held
+    ]

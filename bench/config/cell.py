@@ -15,7 +15,7 @@ from bench.config.axis import Axis
 
 Pass = Literal["memory", "latency", "accuracy", "inference"]
 Precision = Literal["float32", "bfloat16"]
-NoiseKind = Literal["none", "symmetric-exclusive", "symmetric-inclusive", "pairflip", "asymmetric"]
+NoiseKind = Literal["none", "symmetric-exclusive", "symmetric-inclusive", "pairflip", "asymmetric", "human", "matrix"]
 Recompute = Literal["none", "trunk", "modules", "all"]
 
 PASSES: tuple[Pass, ...] = ("memory", "latency", "accuracy", "inference")
@@ -174,10 +174,20 @@ class Cell(BaseModel):
     ] = Field(None, description="an integer of 2 or more: at most so many training samples")
     noise_kind: Annotated[NoiseKind, Axis(bears_on=_ACCURACY, requirement=True, text=_only)] = Field(
         "symmetric-exclusive",
-        description="none, symmetric-exclusive, symmetric-inclusive, pairflip or asymmetric",
+        description="none, symmetric-exclusive, symmetric-inclusive, pairflip, asymmetric, human or matrix",
     )
     noise_rate: Annotated[Annotated[Number, Field(ge=0, le=1)], Axis(bears_on=_ACCURACY)] = Field(
-        0.0, description="a number in [0, 1]: probability with which a training label is corrupted"
+        0.0,
+        description="a number in [0, 1]: probability with which a training label is redrawn; if unset, 1 for human and "
+        "matrix, else 0",
+    )
+    noise_source: Annotated[
+        Annotated[str, Field(min_length=1)] | None,
+        Axis(bears_on=_ACCURACY, requirement=True, later=True, text=lambda source: f"labels of {source}"),
+    ] = Field(
+        None,
+        description="for noise_kind human, FILE or FILE:COLUMN with a label for each training image; for matrix, FILE "
+        "with a row of probabilities for each class, or of=FILE:COLUMN for the matrix of such labels; in the data root",
     )
     image_size: Annotated[
         Size | None, Axis(panel=True, size=True, requirement=True, text=lambda size: f"{size}x{size}")

@@ -4,6 +4,7 @@ Two cells that mean the same are equal and have one id, because an axis that doe
 ``alpha`` None for a method that reads none, ``direction`` ``forward`` for a method without a local objective,
 ``smoothing`` None in direction ``forward``, a setting its default for a method that does not read it,
 ``micro_batches`` None and ``recompute`` ``none`` where they change nothing, ``noise_kind`` ``none`` at rate 0,
+``noise_source`` None for a kind that reads no file,
 ``processes`` 1 without the latency pass, and ``depth``, ``width``, ``hidden`` and ``cut`` the only value that a network
 has.
 """
@@ -22,6 +23,7 @@ from bench.config.datasets import asymmetric_names, is_image_folder, load_datase
 from bench.config.file_names import escaped
 from bench.config.methods import BASELINE, Method, load_method
 from bench.config.networks import Network, describe, load_network
+from bench.config.noise_sources import KINDS_WITH_SOURCE, matrix_of_labels
 from bench.config.shapes import known_shape, sides_of
 from bench.errors import ConfigError, unknown
 
@@ -32,6 +34,7 @@ OPTIMIZER_PRESETS: dict[str, dict[str, Any]] = {
 }
 OBJECTIVE_AXES = ("direction", "smoothing", "loss_reduction")
 _REVERSE_SMOOTHING = 0.1
+_LEGAL_SOURCE = Cell.model_fields["noise_source"].description
 # A network of somebody's own is described at this shape where only the data can tell.
 _ANY_SHAPE = ((3, 224, 224), 10)
 
@@ -58,6 +61,8 @@ def make_cell(values: Mapping[str, Any]) -> Cell:
     given = _without_alias(given)
     preset = OPTIMIZER_PRESETS.get(str(given.get("optimizer", "adam")), {})
     given |= {name: value for name, value in preset.items() if given.get(name) is None}
+    if given.get("noise_kind") in KINDS_WITH_SOURCE and given.get("noise_rate") is None:
+        given["noise_rate"] = 1.0
     try:
         network = _network_for(given)
         cell = _build(_with_sizes(given, network))
@@ -202,7 +207,7 @@ def _objective(cell: Cell, method: Method, _network: Network) -> Changes:
 
 def _noise(cell: Cell, _method: Method, _network: Network) -> Changes:
     if cell.noise_rate == 0:
-        return {"noise_kind": "none"}
+        return {"noise_kind": "none", "noise_source": None}
     if cell.noise_kind == "none":
         raise ValueError(f"noise_kind = 'none' contradicts noise_rate = {cell.noise_rate}; legal: noise_rate 0")
     # An image folder has a map if its classes are CIFAR-10's, which only the files can tell.
@@ -211,6 +216,15 @@ def _noise(cell: Cell, _method: Method, _network: Network) -> Changes:
         raise ValueError(
             f"noise_kind = 'asymmetric' has no class map for dataset {cell.dataset!r}; legal: {asymmetric_names()}, "
             "and image folders whose classes are named as CIFAR-10's"
+        )
+    if cell.noise_kind not in KINDS_WITH_SOURCE:
+        return {"noise_source": None}
+    if cell.noise_source is None:
+        raise ValueError(f"noise_source is missing for noise_kind = {cell.noise_kind!r}; legal: {_LEGAL_SOURCE}")
+    of_labels = matrix_of_labels(cell.noise_source)
+    if of_labels == "" or (of_labels is not None and cell.noise_kind == "human"):
+        raise ValueError(
+            f"noise_source = {cell.noise_source!r} for noise_kind = {cell.noise_kind!r}; legal: {_LEGAL_SOURCE}"
         )
     return {}
 

@@ -39,6 +39,7 @@ def common_parts(request: Request, dataset: Splits, context: RankContext | None 
             validation_samples=len(dataset.validation),
             test_samples=len(dataset.test),
             fingerprint=dataset.fingerprint,
+            noise_fingerprint=dataset.noise_fingerprint,
         ),
         "layout": layout_of(network),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),

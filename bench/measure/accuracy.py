@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -42,15 +42,9 @@ def measure_accuracy(cell: Cell, step: TrainingStep, data: Splits) -> Accuracy:
     Raises:
         RuntimeError: the method has no logits for the last module.
     """
-    noisy_labels, realised_rate = corrupt_labels(
-        data.train.labels, data.classes, cell.noise_kind, cell.noise_rate, cell.seed, data.asymmetric
-    )
+    noisy_labels, realised_rate = _corrupted(cell, data, "train")
     train = _on_device(Split(data.train.images, noisy_labels), cell.device)
-    noisy_validation, realised_validation_rate = corrupt_labels(
-        data.validation.labels,
-        *(data.classes, cell.noise_kind, cell.noise_rate, cell.seed, data.asymmetric),
-        split="validation",
-    )
+    noisy_validation, realised_validation_rate = _corrupted(cell, data, "validation")
     validation, test = _on_device(data.validation, cell.device), _on_device(data.test, cell.device)
     batches_an_epoch = math.ceil(len(train) / cell.batch_size)
     schedulers = [
@@ -94,6 +88,18 @@ def measure_accuracy(cell: Cell, step: TrainingStep, data: Splits) -> Accuracy:
         at_chosen = _inspect(cell, step, test, train, true_labels)
         network.load_state_dict(last_state)
     return _summarise(epochs, correct, realised_rate, realised_validation_rate, chosen, last, at_chosen)
+
+
+def _corrupted(cell: Cell, data: Splits, name: Literal["train", "validation"]) -> tuple[Tensor, float]:
+    """The labels of a split with the noise of the cell, and the share of them that are wrong."""
+    split = data.train if name == "train" else data.validation
+    return corrupt_labels(
+        split.labels,
+        *(data.classes, cell.noise_kind, cell.noise_rate, cell.seed, data.asymmetric),
+        split=name,
+        human_labels=split.human_labels,
+        matrix=data.matrix,
+    )
 
 
 class _Inspection(NamedTuple):

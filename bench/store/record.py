@@ -432,7 +432,11 @@ class Ranks(_Frozen):
 
 
 class Data(_Frozen):
-    """The data of the cell."""
+    """The data of the cell.
+
+    ``fingerprint`` is a hash of the images and labels, ``noise_fingerprint`` of the human labels or the transition
+    matrix that the label noise comes from, None where it comes from none.
+    """
 
     classes: int
     shape: tuple[int, int, int]
@@ -440,6 +444,12 @@ class Data(_Frozen):
     validation_samples: int
     test_samples: Annotated[int, Field(ge=0)]
     fingerprint: str
+    noise_fingerprint: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """Equal for records that saw the same images, labels and source of noise."""
+        return "+".join(filter(None, [self.fingerprint, self.noise_fingerprint]))
 
 
 class Timing(_Frozen):

@@ -5,7 +5,7 @@ labels are wrong; the realised rate is recorded. The kinds follow Patrini et al.
 arXiv 1804.06872.
 """
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,9 @@ from bench.errors import DataError
 _STREAMS = {"train": 0x1ABE1, "validation": 0x7A11DA7E}
 
 
+_Part = TypeVar("_Part")
+
+
 def corrupt_labels(
     labels: Tensor,
     classes: int,
@@ -27,6 +30,8 @@ def corrupt_labels(
     seed: int,
     asymmetric: tuple[tuple[int, int], ...] | None = None,
     split: Literal["train", "validation"] = "train",
+    human_labels: Tensor | None = None,
+    matrix: Tensor | None = None,
 ) -> tuple[Tensor, float]:
     """Return noisy labels and the realised noise rate.
 
@@ -35,17 +40,20 @@ def corrupt_labels(
         classes: C, the number of classes.
         kind: how a redrawn label is chosen. ``none``: it stays as it is. ``symmetric-exclusive``: uniformly from the
             other C - 1 classes. ``symmetric-inclusive``: uniformly from all C classes. ``pairflip``: c becomes
-            (c + 1) mod C. ``asymmetric``: by the data set's class map.
+            (c + 1) mod C. ``asymmetric``: by the data set's class map. ``human``: that of ``human_labels``. ``matrix``:
+            with the probabilities of row c of ``matrix``. The last two may give the true class again.
         rate: the probability that a label is redrawn, in [0, 1].
         seed: seed of the generator.
         asymmetric: the class map, as pairs (true class, noisy class); classes without a pair keep their labels.
         split: what the labels belong to; splits have draws of their own.
+        human_labels: what people said that each image shows, ``[N]``, int64.
+        matrix: ``[C, C]``, float64; rows have the sum 1.
 
     Returns:
         The noisy labels ``[N]``, and the fraction of them that differs from ``labels``.
 
     Raises:
-        DataError: ``kind`` is ``asymmetric`` and there is no class map.
+        DataError: ``kind`` needs a class map, human labels or a matrix, and there is none.
     """
     generator = torch.Generator().manual_seed((seed ^ _STREAMS[split]) % 2**63)
     # Both numbers are drawn for every label and kind, so that a higher rate corrupts a superset of the labels.
@@ -59,12 +67,22 @@ def corrupt_labels(
         moved = (draw * classes).long()
     elif kind == "pairflip":
         moved = (labels + 1) % classes
+    elif kind == "human":
+        moved = _required(human_labels, kind, "human labels")
+    elif kind == "matrix":
+        # The last probability of a row may sum to a little less than 1, which a draw must not exceed.
+        steps = _required(matrix, kind, "matrix")[labels].cumsum(1)[:, :-1].contiguous()
+        moved = torch.searchsorted(steps, draw[:, None], right=True).squeeze(1)
     else:
-        if asymmetric is None:
-            raise DataError("noise_kind = 'asymmetric': the data set has no class map; legal: another noise_kind")
         target = torch.arange(classes)
-        for source, destination in asymmetric:
+        for source, destination in _required(asymmetric, kind, "class map"):
             target[source] = destination
         moved = target[labels]
     noisy = torch.where(is_drawn, moved, labels)
     return noisy, float((noisy != labels).double().mean())
+
+
+def _required(part: _Part | None, kind: NoiseKind, what: str) -> _Part:
+    if part is None:
+        raise DataError(f"noise_kind = {kind!r}: the data set has no {what}; legal: another noise_kind")
+    return part

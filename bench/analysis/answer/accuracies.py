@@ -1,7 +1,7 @@
 """Are the methods as accurate?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -15,6 +15,7 @@ from bench.analysis.headline import most_measured
 from bench.analysis.inference.comparison import Comparison
 from bench.analysis.inference.estimate import Estimate
 from bench.analysis.inference.verdict import Judged, Verdict, judge
+from bench.analysis.noise import noise_name
 from bench.analysis.numbers import points
 from bench.analysis.words import counted
 
@@ -27,13 +28,14 @@ Found = Mapping[Epoch, Sequence[Comparison]]
 
 @dataclass(frozen=True)
 class _Condition:
-    """A rate of label noise and an epoch."""
+    """A rate of label noise with its kind, and an epoch."""
 
     rate: float
     epoch: Epoch
+    kind: str = field(compare=False)
 
     def __str__(self) -> str:
-        return f"{f'noise {self.rate:g}' if self.rate else 'clean labels'}, {self.epoch} epoch"
+        return f"{noise_name(self.rate, [self.kind]) if self.rate else 'clean labels'}, {self.epoch} epoch"
 
 
 def accuracy_answer(page: Page, subject: Method) -> Answer:
@@ -114,7 +116,7 @@ def _on_conditions(page: Page, rows: pd.DataFrame, found: Found) -> dict[_Condit
     noise = noise[noise["noise_kind"].isin(["none", strongest])]
     ends = sorted({float(noise["noise_rate"].min()), float(noise["noise_rate"].max())})
     return {
-        _Condition(rate, epoch): comparison
+        _Condition(rate, epoch, strongest): comparison
         for rate in ends
         for epoch in EPOCHS
         for (when, record), comparison in on_cell.items()
@@ -186,12 +188,12 @@ def _both(page: Page, rows: pd.DataFrame, condition: _Condition, comparison: Com
 
 def _under_other_conditions(with_bp: Mapping[_Condition, Judged], deciding: _Condition) -> str:
     rest = [f"{on} {_difference(one)}, {one.verdict}" for on, one in with_bp.items() if on != deciding]
-    rates = {on.rate for on in with_bp}
+    rates = {on.rate: on.kind for on in with_bp}
     rest += [
         f"{on} not measured"
-        for rate in sorted(rates)
+        for rate, kind in sorted(rates.items())
         for epoch in EPOCHS
-        if (on := _Condition(rate, epoch)) not in with_bp
+        if (on := _Condition(rate, epoch, kind)) not in with_bp
     ]
     return f"Minus BP, besides: {'; '.join(rest)}." if rest else ""
 

@@ -63,7 +63,7 @@ def canonical(values: Values) -> dict[str, Any]:
     """
     found: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     if found["noise_rate"] == 0 or found["noise_kind"] == "none":
-        found |= {"noise_rate": 0.0, "noise_kind": "none"}
+        found |= {"noise_rate": 0.0, "noise_kind": "none", "noise_source": None}
     if found["modules"] in (1, found["depth"]):
         found["cut"] = _default("cut")
     if found["micro_batches"] == 1:

@@ -75,7 +75,7 @@ def _run(entry: Entry, share: float, accuracy: Accuracy, when: When | None) -> R
     correct = {"last": accuracy.correct_last, "chosen": accuracy.correct_at_best_validation, None: None}[when]
     if data is None:
         return Run(share, correct, None, None)
-    return Run(share, correct, data.fingerprint, data.test_samples)
+    return Run(share, correct, data.identity, data.test_samples)
 
 
 def _runs(entries: Sequence[Entry], when: When) -> dict[int, Run]:

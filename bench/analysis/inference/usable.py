@@ -41,7 +41,7 @@ def why_not_together(
     records = [entry.record for side in sides for entry in side]
     data = [record.data for record in records if record.data is not None]
     if measured_in == "accuracy":
-        is_one_set = len({part.fingerprint for part in data}) <= 1
+        is_one_set = len({part.identity for part in data}) <= 1
     else:
         is_one_set = len({(part.shape, part.classes) for part in data}) <= 1
     if not is_one_set:

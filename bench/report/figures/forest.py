@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 
-from bench.analysis.accuracies import configuration_titles, largest_panels, noise_text
+from bench.analysis.accuracies import configuration_titles, largest_panels, with_noise
 from bench.analysis.differences import EPOCHS, MARGIN_POINTS, SHARES, Difference, Epoch
 from bench.analysis.panels import distinct_titles
 from bench.analysis.series import ordered_series
@@ -86,7 +86,7 @@ def _with_panels(trained: Sequence[Trained]) -> pd.DataFrame:
     """
     rows = pd.concat([method.runs.assign(at=at, against=method.group) for at, method in enumerate(trained)])
     cells = rows.sort_values("modules", ascending=False, kind="stable").drop_duplicates("against").set_index("against")
-    titles = configuration_titles(cells) + [f", {noise_text(rate)}" for rate in cells["noise_rate"]]
+    titles = with_noise(configuration_titles(cells), cells)
     titles = distinct_titles(titles, cells, ["noise_kind", "modules", "cut"]).str.replace("\n", ", ")
     return rows.assign(panel=rows["against"].map(titles))
 

@@ -10,11 +10,11 @@ from bench.analysis.accuracies import (
     by_epoch,
     drawn_epochs,
     largest_panels,
-    noise_text,
     over_seeds,
     with_noise_in_panel,
 )
 from bench.analysis.differences import MARGIN_POINTS
+from bench.analysis.noise import noise_text
 from bench.config.methods import BASELINE
 from bench.report.figures.curves import Curves, curves_view
 from bench.report.figures.figure import Figure, View
@@ -77,7 +77,7 @@ def _view(name: str, panel: Panel, look: Look) -> View:
     best = points["series"].map({course.series: course.epoch for course in courses})
     shown = points[points["epoch"].isin(drawn) | (points["epoch"] == ends) | (points["epoch"] == best)]
     curves = Curves(shown.reset_index(drop=True), "epoch", "epoch", "test accuracy, %", x_scale="log")
-    finding = _finding(courses, float(panel.rows["noise_rate"].iloc[0]))
+    finding = _finding(courses, noise_text(*panel.rows.iloc[0][["noise_rate", "noise_kind"]]))
     return curves_view(name, panel.title, finding, curves, look, cell=panel.title)
 
 
@@ -92,7 +92,7 @@ def _courses(points: pd.DataFrame) -> list[_Course]:
     return sorted(courses, key=lambda course: (course.order, -course.last))
 
 
-def _finding(courses: list[_Course], rate: float) -> str:
+def _finding(courses: list[_Course], noise: str) -> str:
     """Return which series fall after their best epoch by more than the margin, and where the others end."""
     clauses = []
     for course in sorted(courses, key=lambda course: (course.order, course.fall < MARGIN_POINTS)):
@@ -101,4 +101,4 @@ def _finding(courses: list[_Course], rate: float) -> str:
             clauses.append(f"{name} falls from {course.best:.1f} to {course.last:.1f} % after epoch {course.epoch}")
         else:
             clauses.append(f"{name} ends at {course.last:.1f} %")
-    return finding_of([f"With {noise_text(rate)}, {clauses[0]}", *clauses[1:]])
+    return finding_of([f"With {noise}, {clauses[0]}", *clauses[1:]])

@@ -168,7 +168,7 @@ def _order(setting: Setting) -> tuple[float, bool]:
 
 
 def _words(setting: Setting) -> str:
-    return f"{f'noise {setting.rate:g}' if setting.rate else 'clean'}, {setting.epoch} epoch"
+    return f"{setting.noise}, {setting.epoch} epoch"
 
 
 def _activations(row: BoardRow, scale: Scale) -> Entry:

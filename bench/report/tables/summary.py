@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.differences import EPOCHS, SHARES, compared_with_bp
-from bench.analysis.headline import SummaryCell, noise_rates, summary_cells
+from bench.analysis.headline import SummaryCell, noise_names, summary_cells
 from bench.analysis.series import ordered_series
 from bench.report.tables.text import (
     BASELINE,
@@ -41,7 +41,7 @@ def summary_table(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     cells = [cell for _, part in frame.groupby("network", sort=True) for cell in summary_cells(part)]
     if not cells:
         return pd.DataFrame(columns=["network", "layout", "cell", "method"]), "There is nothing to compare with BP"
-    rates = noise_rates(cells)
+    rates = noise_names(cells)
     rows = [
         {
             "network": str(cell.first["network"]),
@@ -82,18 +82,18 @@ def _cost_cells(rows: pd.DataFrame) -> dict[str, str]:
     return cells
 
 
-def _accuracy_cells(cell: SummaryCell, series: str, rates: list[float]) -> dict[str, Any]:
-    """Return the columns of one method: per rate and epoch the accuracy, and its comparison with BP."""
+def _accuracy_cells(cell: SummaryCell, series: str, rates: dict[float, str]) -> dict[str, Any]:
+    """Return the columns of one method: per rate (with its name) and epoch the accuracy and its comparison with BP."""
     rows = cell.accuracies_of_one_kind
     columns: dict[str, Any] = {}
-    for rate in rates:
+    for rate, name in rates.items():
         own = rows[(rows["noise_rate"] == rate) & (rows["series"] == series)]
         baseline = cell.baseline[
             (cell.baseline["noise_rate"] == rate) & cell.baseline["noise_kind"].isin(own["noise_kind"])
         ]
         is_itself = own["is_baseline"].all() and own["group"].isin(baseline["group"]).all()
         for epoch in EPOCHS:
-            where = f"{f'noise {rate:g}' if rate else 'clean'}, {epoch} epoch"
+            where = f"{name}, {epoch} epoch"
             share, difference = f"accuracy, {where}, %", f"minus BP's, {where}, points"
             columns |= {share: NOT_MEASURED, difference: NOT_MEASURED}
             if own[SHARES[epoch]].notna().any():

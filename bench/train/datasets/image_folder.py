@@ -48,6 +48,7 @@ def load_image_folder(root: Path, image_size: int | None, channels: int) -> RawD
     return RawData(
         *(train_images.to(dtype), _labels(train_files), test_images.to(dtype), _labels(test_files), classes),
         notes=_notes(root, left_out),
+        train_names=tuple(path.relative_to(root).as_posix() for path, _ in train_files),
     )
 
 

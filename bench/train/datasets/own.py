@@ -22,7 +22,8 @@ _TEST_EVERY = 5  # of a data set without a test split, every fifth sample is one
 class RawData:
     """Images ``[N, channels, H, W]`` (uint8 or float) and labels ``[N]`` (int64), as the files have them.
 
-    ``notes`` are sentences about what was loaded that a person should read.
+    ``notes`` are sentences about what was loaded that a person should read. ``train_names`` are the paths of the files
+    of the training images in the folder of the data set, with ``/``; None where images have no files of their own.
     """
 
     train_images: Tensor
@@ -31,6 +32,7 @@ class RawData:
     test_labels: Tensor
     class_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    train_names: tuple[str, ...] | None = None
 
 
 def load(row: Dataset, known: Mapping[str, Any]) -> RawData:

@@ -13,17 +13,22 @@ from bench.config.batches import SampleCounts
 from bench.config.cell import Cell
 from bench.config.datasets import CIFAR10_CLASSES, CIFAR10_MAP, load_dataset_row
 from bench.errors import DataError
-from bench.train.datasets.own import RawData, load
+from bench.train.datasets.own import load
+from bench.train.noise_source import HumanLabels, TransitionMatrix, load_noise_source
 
 VALIDATION_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class Split:
-    """``images`` ``[N, channels, H, W]`` (float32, normalised) and ``labels`` ``[N]`` (int64)."""
+    """``images`` ``[N, channels, H, W]`` (float32, normalised) and ``labels`` ``[N]`` (int64).
+
+    ``human_labels`` ``[N]`` are those that people gave, None where the noise of the cell is another.
+    """
 
     images: Tensor
     labels: Tensor
+    human_labels: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -41,8 +46,10 @@ class Splits:
         test: what is reported.
         classes: the number of classes.
         asymmetric: the class map of asymmetric noise, None where there is none.
+        matrix: the transition matrix ``[C, C]`` of the noise, None where the noise of the cell is another.
         fingerprint: a hash of the raw images and labels, so that a reader can tell whether two records saw the same
             data.
+        noise_fingerprint: likewise of the human labels or the matrix, None where there are none.
         notes: sentences about what was loaded that a person should read.
     """
 
@@ -53,6 +60,8 @@ class Splits:
     asymmetric: tuple[tuple[int, int], ...] | None
     fingerprint: str
     notes: tuple[str, ...] = ()
+    matrix: Tensor | None = None
+    noise_fingerprint: str | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -88,6 +97,11 @@ def load_splits(cell: Cell, data_root: Path | None, download: bool = False) -> S
             "validation split; legal: 2 or more"
         )
     chosen, held_out = order[validation_size:], order[:validation_size]
+    source = None
+    if cell.noise_source is not None:
+        source = load_noise_source(cell.noise_kind, cell.noise_source, raw, data_root)
+    human = source.labels if isinstance(source, HumanLabels) else None
+    matrix = source.probabilities if isinstance(source, TransitionMatrix) else None
 
     train_images = raw.train_images[chosen].float()
     mean = train_images.mean(dim=(0, 2, 3), keepdim=True)
@@ -100,13 +114,19 @@ def load_splits(cell: Cell, data_root: Path | None, download: bool = False) -> S
 
     is_cifar10 = raw.class_names == CIFAR10_CLASSES  # an image folder may hold CIFAR-10, too
     return Splits(
-        train=Split(normalised(train_images), raw.train_labels[chosen]),
-        validation=Split(normalised(raw.train_images[held_out]), raw.train_labels[held_out]),
+        train=Split(normalised(train_images), raw.train_labels[chosen], None if human is None else human[chosen]),
+        validation=Split(
+            normalised(raw.train_images[held_out]),
+            raw.train_labels[held_out],
+            None if human is None else human[held_out],
+        ),
         test=Split(normalised(raw.test_images), raw.test_labels),
         classes=len(raw.class_names),
         asymmetric=CIFAR10_MAP if is_cifar10 else row.asymmetric,
-        fingerprint=_fingerprint(raw),
+        fingerprint=_fingerprint(raw.train_images, raw.train_labels, raw.test_images, raw.test_labels),
         notes=raw.notes,
+        matrix=matrix,
+        noise_fingerprint=next((_fingerprint(part) for part in (human, matrix) if part is not None), None),
     )
 
 
@@ -121,9 +141,9 @@ def shape_of(cell: Cell, data_root: Path | None) -> tuple[tuple[int, int, int], 
     return (channels, height, width), len(raw.class_names)
 
 
-def _fingerprint(raw: RawData) -> str:
+def _fingerprint(*tensors: Tensor) -> str:
     digest = hashlib.sha256()
-    for tensor in (raw.train_images, raw.train_labels, raw.test_images, raw.test_labels):
+    for tensor in tensors:
         digest.update(str(tuple(tensor.shape)).encode())
         digest.update(np.ascontiguousarray(tensor.numpy()).data)
     return digest.hexdigest()[:16]
