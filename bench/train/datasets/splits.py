@@ -13,8 +13,8 @@ from bench.config.batches import SampleCounts
 from bench.config.cell import Cell
 from bench.config.datasets import CIFAR10_CLASSES, CIFAR10_MAP, load_dataset_row
 from bench.errors import DataError
+from bench.train.datasets.noise_source import HumanLabels, TransitionMatrix, load_noise_source
 from bench.train.datasets.own import load
-from bench.train.noise_source import HumanLabels, TransitionMatrix, load_noise_source
 
 VALIDATION_SHARE = 0.1
 

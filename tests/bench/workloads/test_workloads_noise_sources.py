@@ -15,10 +15,10 @@ from PIL import Image
 
 from bench.config.check import make_cell
 from bench.errors import ConfigError, DataError
+from bench.train.datasets.noise_source import HumanLabels, TransitionMatrix, load_noise_source
 from bench.train.datasets.own import RawData
 from bench.train.datasets.splits import load_splits
 from bench.train.noise import corrupt_labels
-from bench.train.noise_source import HumanLabels, TransitionMatrix, load_noise_source
 
 NAMES = ("ant", "bee", "cat")
 TRUE = [0, 0, 1, 1, 2, 2]
