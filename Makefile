@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: bench test lint asv clean-venv
+.PHONY: bench test gate baseline lint asv clean-venv
 
 bench: .venv/installed
 	$(BIN)/sid-bench run default --out results/default.jsonl
@@ -11,6 +11,13 @@ bench: .venv/installed
 test: .venv/installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal --ignore tests/benchmarks
 	$(BIN)/python -m pytest tests/benchmarks
+
+# Exact bytes and latency ratios against results/gate/baseline.jsonl; with BASE=COMMIT, times against that commit.
+gate: .venv/installed
+	$(BIN)/sid-bench gate $(if $(BASE),--base '$(BASE)')
+
+baseline: .venv/installed
+	$(BIN)/sid-bench gate --renew '$(REASON)'
 
 lint: .venv/installed-dev node_modules/installed
 	$(BIN)/ruff check .

@@ -119,17 +119,22 @@ class Compared:
 
     Attributes:
         changes: in the order of the quantities, then of the cells in the second set.
-        only_in: the number of cells that only the first and that only the second set holds.
+        left_out: the cells that only the first and that only the second set holds, as text.
         notes: what a person should know, such as different machines.
     """
 
     changes: list[Change]
-    only_in: tuple[int, int]
+    left_out: tuple[list[str], list[str]]
     notes: list[str] = field(default_factory=list)
 
     def count(self, word: Word) -> int:
         """The number of changes with this word."""
         return sum(change.word == word for change in self.changes)
+
+    @property
+    def only_in(self) -> tuple[int, int]:
+        """The number of cells that only the first and that only the second set holds."""
+        return len(self.left_out[0]), len(self.left_out[1])
 
     @property
     def has_regressed(self) -> bool:
@@ -162,9 +167,14 @@ def compare(
         found = list(_comparisons(sides, quantity, thresholds.of(quantity), free, names))
         judged = iter(judge([one for one in found if isinstance(one, Comparison)]))
         changes += [_change(next(judged), quantity) if isinstance(one, Comparison) else one for one in found]
-    keys = [{_key(entry, None, free) for entry in side} for side in sides]
-    only_in = (len(keys[0] - keys[1]), len(keys[1] - keys[0]))
-    return Compared(changes, only_in, _notes(sides))
+    return Compared(changes, _left_out(sides, free), _notes(sides))
+
+
+def _left_out(sides: Sequence[Sequence[Entry]], free: frozenset[str]) -> tuple[list[str], list[str]]:
+    """Return the cells that only one of the sides holds, as text."""
+    cells = [{_key(entry, None, free): cell_text(entry.values, _names(None, free)) for entry in side} for side in sides]
+    first, second = ([cells[at][key] for key in cells[at].keys() - cells[1 - at].keys()] for at in (0, 1))
+    return sorted(first), sorted(second)
 
 
 def _free_axes(sides: Sequence[Sequence[Entry]], by: str | None) -> frozenset[str]:

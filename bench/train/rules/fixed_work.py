@@ -1,7 +1,7 @@
 """Work that never changes, timed beside the methods: what BP's own step can be compared with.
 
-Times are ratios to BP, so they say nothing of BP, nor of what all methods run alike, such as a network's layers. Nothing
-of the project takes part in this work but the optimizer, which finds no gradients.
+Times are ratios to BP, so they say nothing of BP, nor of what all methods run alike, such as a network's layers. No
+code of the project takes part in this work but the call of a step, whose optimizer finds no gradients.
 """
 
 from functools import cache
