@@ -14,10 +14,10 @@ test: .venv/installed-dev
 
 # Exact bytes and latency ratios against results/gate/baseline.jsonl; with BASE=COMMIT, times against that commit.
 gate: .venv/installed
-	$(BIN)/sid-bench gate $(if $(BASE),--base '$(BASE)')
+	$(BIN)/sid-bench gate $${BASE:+--base "$$BASE"}
 
 baseline: .venv/installed
-	$(BIN)/sid-bench gate --renew '$(REASON)'
+	$(BIN)/sid-bench gate --renew "$$REASON"
 
 lint: .venv/installed-dev node_modules/installed
 	$(BIN)/ruff check .
