@@ -1,14 +1,16 @@
 """Runs the gate again and again on unchanged code, or once for each planted fault, and writes what it said.
 
-``python tests/bench/gate/gate_runs.py clean --times 20`` writes ``results/gate/clean-runs.jsonl`` and ``.md``;
-``python tests/bench/gate/gate_runs.py planted`` writes ``planted-runs.jsonl`` and ``.md``, and the records of the code with
-10 % of time planted, ``planted.jsonl``. Both need a quiet machine, that of the baseline, and a committed tree. Clean runs
-that are in the file stay, so the command goes on where it was cut short.
+``python tests/bench/gate/gate_runs.py clean --times 20`` writes ``results/gate/clean-runs.jsonl``;
+``python tests/bench/gate/gate_runs.py planted`` writes ``planted-runs.jsonl``, and the records of the code
+with 10 % of time planted, ``planted.jsonl``. Both need a quiet machine, that of the baseline, and a committed tree.
+Clean runs that are in the file stay, so the command goes on where it was cut short. Both put their tables into
+``docs/gate.md``, the second with a figure.
 """
 
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,13 +22,18 @@ from typing import Any
 
 from plants import plant_bytes, plant_time
 
+from bench.analysis.compare import compare
+from bench.analysis.gate import THRESHOLDS
 from bench.execute.code import checked_out, commit_named
+from bench.report.figures.changes import changes_document
 from bench.report.markdown import markdown_table
 from bench.store.file import read_records
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "results" / "gate"
-EXPECTED = {"bytes": "sid-streamed, cascade-linear", "time": "sid-streamed, ", "time of BP": "bp, "}
+PAGE = ROOT / "docs" / "gate.md"
+FIGURE = ROOT / "reports" / "reference" / "gate-planted.svg"
+EXPECTED = {"bytes": "sid-streamed, ", "time": "sid-streamed, ", "time of BP": "bp, "}
 COLUMNS = (
     "run",
     "gate",
@@ -71,14 +78,36 @@ def row(name: str, run: Run) -> tuple[object, ...]:
 
 def write(stem: str, runs: Sequence[Run]) -> None:
     (FOLDER / f"{stem}.jsonl").write_text("".join(f"{json.dumps(run)}\n" for run in runs), encoding="utf-8")
-    table = markdown_table(COLUMNS, [row(str(run["run"]), run) for run in runs])
-    (FOLDER / f"{stem}.md").write_text(f"{table}\n", encoding="utf-8")
+    PAGE.write_text(with_sections(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def read(stem: str) -> list[Run]:
+    file = FOLDER / f"{stem}.jsonl"
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+
+
+def with_sections(page: str) -> str:
+    """The page with the tables of the committed runs."""
+    for stem in ("clean-runs", "planted-runs"):
+        runs = read(stem)
+        table = markdown_table(COLUMNS, [row(str(run["run"]), run) for run in runs]) if runs else "No run is committed."
+        if stem == "planted-runs" and FIGURE.exists():
+            table += "\n\n![Change of each time in the code with 10 % planted](../reports/reference/gate-planted.svg)"
+        pattern = rf"(?<=<!-- {stem} -->\n).*?(?=\n<!-- end -->)"
+        page = re.sub(pattern, lambda _, table=table: f"\n{table}\n", page, flags=re.DOTALL)
+    return page
+
+
+def drawn() -> str:
+    """The figure of the planted time, from the committed records."""
+    sides = [read_records(FOLDER / f"{name}.jsonl").latest.values() for name in ("baseline", "planted")]
+    compared = compare(*sides, THRESHOLDS)
+    return changes_document(compared.changes, THRESHOLDS.time, ("the baseline", "the code with 10 % planted"))
 
 
 def clean(times: int) -> int:
     """Runs the gate on the code as it is; returns how many runs raised an alarm."""
-    file = FOLDER / "clean-runs.jsonl"
-    runs: list[Run] = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    runs = read("clean-runs")
     while len(runs) < times:
         with tempfile.TemporaryDirectory() as records:
             runs.append({"run": len(runs) + 1, **run_gate(ROOT, Path(records) / "run")})
@@ -107,6 +136,7 @@ def planted() -> int:
             runs.append({"run": name, **run_gate(code, Path(records) / "run")})
             if name == "time":
                 shutil.copy(Path(records) / "run" / "head.jsonl", FOLDER / "planted.jsonl")
+                FIGURE.write_text(drawn(), encoding="utf-8")
         write("planted-runs", runs)
         print(f"{name}: {runs[-1]['headline']} {runs[-1]['seconds']:.0f} s", flush=True)
     return sum(not any(alarm["cell"].startswith(EXPECTED[run["run"]]) for alarm in run["alarms"]) for run in runs)
