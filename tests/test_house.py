@@ -15,7 +15,11 @@ ROOT = Path(__file__).parents[1]
 REFERENCES = sorted((ROOT / "results" / "reference").glob("*.jsonl"))
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["run", "default", "--dry-run"], ["plan", "--help"]], ids=str)
+@pytest.mark.parametrize(
+    "arguments",
+    [["list"], ["run", "default", "--dry-run"], ["run", "gate", "--dry-run"], ["plan", "--help"]],
+    ids=str,
+)
 def test_commands_that_compute_nothing_do_not_load_torch(arguments: list[str]) -> None:
     ended = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "bench", *arguments],

@@ -2,7 +2,8 @@
 
 Bytes are the same in every run, so any difference counts. Times are compared as ratios to the reference that was timed
 beside each cell in the same blocks (BP, or the plain network for predictions), over the processes of each side;
-absolute times are never divided by each other. Accuracies are paired by seed and image. Where both sides hold the very
+absolute times are never divided by each other. BP itself is compared only where fixed work was timed beside it: what
+takes the same time whatever the code is. Accuracies are paired by seed and image. Where both sides hold the very
 same numbers, as one record and its copy do, or two trainings of one seed by unchanged code, they are the same. The
 comparisons of one quantity are corrected together (Holm), so the probability that unchanged code is called better or
 worse in any cell is at most 5 % for each quantity.
@@ -15,9 +16,18 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bench.analysis.inference.comparison import Comparison, Exact, NotMeasured, Outcome
-from bench.analysis.inference.estimate import independent_difference
+from bench.analysis.inference.estimate import Estimate, independent_difference
 from bench.analysis.inference.measures import OF_TWO, TIMED
-from bench.analysis.inference.pairing import HOW_MEASURED, Entry, Key, cell_text, entry_of, key_of, method_axes
+from bench.analysis.inference.pairing import (
+    HOW_MEASURED,
+    Entry,
+    Key,
+    canonical,
+    cell_text,
+    entry_of,
+    key_of,
+    method_axes,
+)
 from bench.analysis.inference.sentence import effect, sample, sentence
 from bench.analysis.inference.statistic import STATISTICS
 from bench.analysis.inference.usable import WhyNot, usable_entries, with_note
@@ -26,6 +36,7 @@ from bench.analysis.machines import machine_of
 from bench.config.axes import axes
 from bench.config.cell import Pass
 from bench.config.check import is_baseline
+from bench.config.methods import BASELINE, FIXED_WORK
 from bench.store.record import Record
 
 Word = Literal["better", "worse", "same", "inconclusive", "not measured"]
@@ -108,17 +119,22 @@ class Compared:
 
     Attributes:
         changes: in the order of the quantities, then of the cells in the second set.
-        only_in: the number of cells that only the first and that only the second set holds.
+        left_out: the cells that only the first and that only the second set holds, as text.
         notes: what a person should know, such as different machines.
     """
 
     changes: list[Change]
-    only_in: tuple[int, int]
+    left_out: tuple[list[str], list[str]]
     notes: list[str] = field(default_factory=list)
 
     def count(self, word: Word) -> int:
         """The number of changes with this word."""
         return sum(change.word == word for change in self.changes)
+
+    @property
+    def only_in(self) -> tuple[int, int]:
+        """The number of cells that only the first and that only the second set holds."""
+        return len(self.left_out[0]), len(self.left_out[1])
 
     @property
     def has_regressed(self) -> bool:
@@ -151,9 +167,14 @@ def compare(
         found = list(_comparisons(sides, quantity, thresholds.of(quantity), free, names))
         judged = iter(judge([one for one in found if isinstance(one, Comparison)]))
         changes += [_change(next(judged), quantity) if isinstance(one, Comparison) else one for one in found]
-    keys = [{_key(entry, None, free) for entry in side} for side in sides]
-    only_in = (len(keys[0] - keys[1]), len(keys[1] - keys[0]))
-    return Compared(changes, only_in, _notes(sides))
+    return Compared(changes, _left_out(sides, free), _notes(sides))
+
+
+def _left_out(sides: Sequence[Sequence[Entry]], free: frozenset[str]) -> tuple[list[str], list[str]]:
+    """Return the cells that only one of the sides holds, as text."""
+    cells = [{_key(entry, None, free): cell_text(entry.values, _names(None, free)) for entry in side} for side in sides]
+    first, second = ([cells[at][key] for key in cells[at].keys() - cells[1 - at].keys()] for at in (0, 1))
+    return sorted(first), sorted(second)
 
 
 def _free_axes(sides: Sequence[Sequence[Entry]], by: str | None) -> frozenset[str]:
@@ -221,11 +242,17 @@ def _comparisons(
     for key, entries in after.items():
         if key not in before or (quantity == "step_time" and is_baseline(entries[0].record.cell)):
             continue  # BP beside itself says nothing of BP
-        cell = cell_text(entries[0].values, _names(measure.measured_in, free))
+        is_fixed_work = entries[0].values["method"] == FIXED_WORK
+        if is_fixed_work and quantity != "step_time":
+            continue  # it is there to be timed
+        values = canonical({**entries[0].values, "method": BASELINE}) if is_fixed_work else entries[0].values
+        cell = cell_text(values, _names(measure.measured_in, free))
         if not quantity.endswith("bytes") and _hold_the_same(measure.measured_in, before[key], entries):
             yield Change(cell, quantity, "same", "0", "identical", f"{cell}: both hold the same numbers")
             continue
         outcome = _outcome(measure, (before[key], entries), names)
+        if is_fixed_work and isinstance(outcome, Estimate):
+            outcome = outcome.mirrored()  # the work over BP has fallen where BP takes longer
         yield Comparison(names[1], names[0], STATISTICS[quantity], outcome, margin, cell=cell)
 
 

@@ -58,6 +58,9 @@ def compare(
         Path | None, typer.Option(metavar="FILE", help="Also write the result as Markdown, for a pull request.")
     ] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the result as a page.")] = None,
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg", help="Also draw how much each time changed.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Compare two runs cell by cell: better, worse, same or inconclusive.
@@ -67,17 +70,20 @@ def compare(
     Exit codes: 0 nothing became worse; 1 something did; 2 refused, or the two have no cell in common.
     """
     from bench.analysis.compare import compare as compare_records  # SciPy takes a moment to load
-    from bench.report.comparison import to_json, to_markdown
+    from bench.report.comparison import short_names, to_json, to_markdown
 
     thresholds = _thresholds(thresholds_file, bytes=bytes_percent, time=time_percent, accuracy=accuracy_points)
     if pairs:
-        for name, is_given in (("--by", by), ("--html", html), ("--json", as_json), ("--all", show_all)):
+        for name, is_given in (
+            *(("--by", by), ("--html", html), ("--figure", figure), ("--json", as_json), ("--all", show_all)),
+        ):
             if is_given:
                 raise ConfigError(f"{name} with --pairs; legal: thresholds and --markdown")
         _compare_pairs(sources, thresholds, markdown, thresholds_file)
         return
     names, sides, axis, files = _sides(sources, by)
-    outputs = [(name, path) for name, path in (("--markdown", markdown), ("--html", html)) if path is not None]
+    wanted = (("--markdown", markdown), ("--html", html), ("--figure", figure))
+    outputs = [(name, path) for name, path in wanted if path is not None]
     refuse_overlaps(outputs, [*files, *([thresholds_file] if thresholds_file else [])])
     compared = compare_records(*sides, thresholds, axis, names)
     if markdown is not None:
@@ -86,6 +92,10 @@ def compare(
         from bench.report.comparison_page import comparison_page  # jinja2 takes a moment to load
 
         write_text(html, comparison_page(compared, names, thresholds, sources))
+    if figure is not None:
+        from bench.report.figures.changes import changes_document  # matplotlib takes a moment to load
+
+        write_text(figure, changes_document(compared.changes, thresholds.time, short_names(names)))
     if as_json:
         out.print(to_json(compared, names), markup=False, highlight=False)
     else:

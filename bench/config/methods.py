@@ -20,6 +20,8 @@ from bench.errors import ConfigError
 
 GROUP = "sid_bench.methods"
 BASELINE = "bp"
+# Work that BP's own step is compared with, where a suite has it beside the methods. No row: it is no training rule.
+FIXED_WORK = "bench.train.rules.fixed_work:fixed_work"
 
 Setting = Callable[[Any, Cell], Any]
 Code = Callable[..., Any] | str  # what is called, or its name as "package.module:function"

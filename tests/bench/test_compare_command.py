@@ -207,3 +207,16 @@ def test_bad_input_is_refused_and_loses_nothing(
     assert result.exit_code == 2
     assert complaint in result.stderr
     assert (tmp_path / "a.jsonl").read_bytes() == content
+
+
+def test_the_figure_shows_each_time_and_needs_one(write: Write, tmp_path: Path) -> None:
+    out = tmp_path / "times.svg"
+    compare(write("a.jsonl", timed(1.2)), write("b.jsonl", timed(1.32, 1)), "--figure", out)
+    text = out.read_text(encoding="utf-8")
+    assert "<title>1 time of 1 became worse from a.jsonl to b.jsonl.</title>" in text
+    assert ">sid-streamed, cascade-linear<" in text
+    only_bytes = make_record(TIMED | {"method": "sid-streamed", "passes": ["memory"]}, 1000)
+    refused = compare(write("a.jsonl", only_bytes), write("b.jsonl", only_bytes), "--figure", tmp_path / "none.svg")
+    assert refused.exit_code == 2
+    assert "no time was compared" in refused.stderr
+    assert not (tmp_path / "none.svg").exists()
