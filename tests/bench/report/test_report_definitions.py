@@ -108,7 +108,8 @@ def test_a_term_that_nobody_defines_is_an_error() -> None:
 
 
 def test_every_link_to_a_definition_has_its_target(tmp_path: Path) -> None:
-    write_report([REFERENCE / "default.jsonl"], tmp_path / "page.html")
+    """Accuracies under noise in one file, bytes, times and ranks in the other."""
+    write_report([REFERENCE / f"{name}.jsonl" for name in ("noise-pipeline", "parallel")], tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     links = set(re.findall(r'href="#(term-[^"]+)"', page))
     assert links
