@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,13 @@ def test_the_table_is_what_the_committed_records_give(report: tuple[Path, str]) 
     assert (folder / "memory-depth.svg").exists()
 
 
+def test_every_link_to_a_definition_on_the_page_has_its_target(report: tuple[Path, str]) -> None:
+    page = (report[0] / "page.html").read_text()
+    links = set(re.findall(r'href="#(term-[^"]+)"', page))
+    assert links
+    assert links <= set(re.findall(r'<dt id="([^"]+)"', page))
+
+
 @pytest.mark.parametrize("suite", ["backbones", "default", "modes", "noise", "noise-pipeline", "parallel"])
 def test_the_committed_records_cover_the_suite(suite: str) -> None:
     records: dict[str, Record] = read_records(ROOT / "results" / "reference" / f"{suite}.jsonl").latest
@@ -53,6 +61,7 @@ def _today(cell: Cell) -> Cell:
     return cell if load_method(cell.method).alias_of is None else make_cell(cell.model_dump() | {"recompute": None})
 
 
+@cache
 def records_of(suite: str) -> list[Record]:
     return list(read_records(ROOT / "results" / "reference" / f"{suite}.jsonl").latest.values())
 
