@@ -8,16 +8,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from docs_pages import PAGES, ROOT, assert_commands_run, blocks, write_files
+from docs_pages import PAGES, ROOT, assert_commands_run, blocks, commands, sid_bench, write_files
 
 from bench.config.sweep import load_sweep
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results file of ``run smoke``, which several pages begin with."""
+    folder = tmp_path_factory.mktemp("smoke")
+    ((code, output, errors),) = sid_bench(folder, [({}, ["run", "smoke"])])
+    assert code == 0, errors
+    assert "4 cells measured, 4 ok, 0 stored before" in output
+    return folder / "results" / "smoke.jsonl"
+
+
 @each_page
 def test_its_commands_run(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    assert_commands_run(page, tmp_path, everything=request.config.getoption("--slow"))
+    everything = request.config.getoption("--slow")
+    is_shared = not everything and ({}, ["run", "smoke"]) in commands(page)
+    smoke = request.getfixturevalue("smoke") if is_shared else None
+    assert_commands_run(page, tmp_path, everything=everything, smoke=smoke)
 
 
 @each_page

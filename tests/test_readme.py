@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from bench.config.cell import Cell
 from bench.config.check import make_cell
 from bench.config.methods import load_method
 from bench.config.sweep import load_sweep
-from bench.report import write_report
 from bench.store.file import read_records
 from bench.store.record import Record
 
@@ -21,19 +21,31 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_table_is_what_the_committed_records_give(tmp_path: Path) -> None:
-    write_report(
-        [ROOT / "results" / "reference" / "default.jsonl"],
-        tmp_path / "page.html",
-        tmp_path,
-        tmp_path / "summary.md",
-    )
-    expected = (tmp_path / "summary.md").read_text()
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of the report on the reference records of ``default``, as by README, and what the command prints."""
+    folder = tmp_path_factory.mktemp("report")
+    file = ROOT / "results" / "reference" / "default.jsonl"
+    command = [sys.executable, "-m", "bench", "report", str(file), "--out", str(folder / "page.html")]
+    command += ["--figures", str(folder), "--markdown", str(folder / "summary.md")]
+    return folder, subprocess.run(command, capture_output=True, text=True, timeout=200, check=True).stdout
+
+
+def test_the_table_is_what_the_committed_records_give(report: tuple[Path, str]) -> None:
+    folder, _ = report
+    expected = (folder / "summary.md").read_text()
     shown = re.search(r"<!-- summary:[^\n]*-->\n(.*?)<!-- end of summary -->", README, flags=re.DOTALL)
     assert shown is not None
     assert shown[1].strip() == expected.strip()
     assert expected == (ROOT / "reports" / "reference" / "summary.md").read_text()
-    assert (tmp_path / "memory-depth.svg").exists()
+    assert (folder / "memory-depth.svg").exists()
+
+
+def test_every_link_to_a_definition_on_the_page_has_its_target(report: tuple[Path, str]) -> None:
+    page = (report[0] / "page.html").read_text()
+    links = set(re.findall(r'href="#(term-[^"]+)"', page))
+    assert links
+    assert links <= set(re.findall(r'<dt id="([^"]+)"', page))
 
 
 @pytest.mark.parametrize("suite", ["backbones", "default", "modes", "noise", "noise-pipeline", "parallel"])
@@ -49,6 +61,7 @@ def _today(cell: Cell) -> Cell:
     return cell if load_method(cell.method).alias_of is None else make_cell(cell.model_dump() | {"recompute": None})
 
 
+@cache
 def records_of(suite: str) -> list[Record]:
     return list(read_records(ROOT / "results" / "reference" / f"{suite}.jsonl").latest.values())
 
@@ -131,10 +144,8 @@ def test_what_it_says_of_label_noise_is_what_the_records_give() -> None:
     assert "At the best of 100 epochs by clean validation labels they have {}, {}, {} and {}.".format(*chosen) in said
 
 
-def test_the_terminal_shows_the_method_of_every_row(tmp_path: Path) -> None:
-    file = ROOT / "results" / "reference" / "default.jsonl"
-    command = [sys.executable, "-m", "bench", "report", str(file), "--out", str(tmp_path / "page.html")]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+def test_the_terminal_shows_the_method_of_every_row(report: tuple[Path, str]) -> None:
+    _, shown = report
     answers, table, rest = shown.partition("cascade-conv: ")
     for question in ("Does SID need less memory?", "Is SID faster?", "Is SID as accurate?"):
         assert re.search(rf"^{re.escape(question)} (better|worse|equivalent|undecided) \(", answers, flags=re.MULTILINE)

@@ -2,12 +2,14 @@
 
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from chromium import MARKS, opened
 from playwright.sync_api import Browser
 
 from bench.report import write_report
+from bench.report.sections.order import SECTIONS
 
 pytestmark = MARKS
 
@@ -17,9 +19,11 @@ QUESTIONS = ["Does SID need less memory?", "Is SID faster?", "Is SID as accurate
 
 @pytest.fixture(scope="module", params=["noise", "parallel"])
 def reference_page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page with the longest answer, and one with an answer that was not measured."""
+    """The page with the longest answer, without its drawings, and one with an answer that was not measured."""
     page = tmp_path_factory.mktemp("reference") / f"{request.param}.html"
-    write_report([REFERENCE / f"{request.param}.jsonl"], page)
+    sections = tuple(section for section in SECTIONS if request.param != "noise" or not section.is_slow)
+    with patch("bench.report.page.SECTIONS", sections):
+        write_report([REFERENCE / f"{request.param}.jsonl"], page)
     return page
 
 

@@ -41,7 +41,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         modules = [1, "depth"]
         width = 8
         hidden = 8
-        batch_size = [8, 64]
+        batch_size = 8
         latency_seconds = 0.01
         passes = ["memory", "latency"]
 

@@ -63,7 +63,7 @@ def test_a_change_at_import_is_in_the_environment_and_is_named(executor: ForkSer
 def test_threads_that_the_cell_asks_for_win_over_those_of_a_plug_in(
     executor: ForkServerExecutor, tmp_path: Path
 ) -> None:
-    record = run(tmp_path, executor, "torch.set_num_threads(1)", threads=2)
+    record = run(tmp_path, executor, "torch.set_num_threads(1)", threads=2, passes=["memory"])
     assert record.environment["threads"] == 2
     assert "threads from 2 to 1" in str(finding(record))
 

@@ -57,8 +57,16 @@ def build(method: str, *, compiled: bool, precision: str = "float32") -> tuple[T
     return build_step(cell, (1, 4, 4), 3), images, labels
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("method", "precision"),
+    [
+        *((method, "float32") for method in METHODS),
+        *(
+            pytest.param(method, "bfloat16", marks=[] if method in ("bp", "sid-streamed") else pytest.mark.slow)
+            for method in METHODS
+        ),
+    ],
+)
 def test_a_compiled_step_gives_the_same_results(
     method: str, precision: str, graphs: list[torch.fx.GraphModule]
 ) -> None:

@@ -100,8 +100,9 @@ def test_every_cell_is_predicted_to_the_byte(cell: Cell, round_to: int) -> None:
 @pytest.mark.parametrize("network", ["cascade-linear", pytest.param("cascade-conv", marks=pytest.mark.slow)])
 def test_a_cell_in_bfloat16_is_predicted_to_the_byte(method: str, network: str) -> None:
     cell = tiny(method, network=network, precision="bfloat16", batch_size=9)
-    assert predicted(cell) == measured(cell)
-    assert predicted(cell) != predicted(tiny(method, network=network, batch_size=9))
+    found = predicted(cell)
+    assert found == measured(cell)
+    assert found != predicted(tiny(method, network=network, batch_size=9))
 
 
 def test_small_cells_of_the_memory_suite_are_predicted_to_the_byte() -> None:

@@ -1,22 +1,19 @@
-"""Definitions: those that the records need, and links to them."""
+"""Definitions: those that the records need, and links to them; tests/test_readme.py follows those of a whole page."""
 
 import html
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jinja2
 import pytest
 from record_builder import in_a_row, made_data, made_inference, made_ranks, make_record
 
-from bench.report import write_report
 from bench.report.glossary import glossary, terms_for
 from bench.report.sections.section import Filled
 from bench.report.tooltips import add_terms
 from bench.store.record import Record
 
-REFERENCE = Path("results/reference")
 TRAINED = make_record({"passes": ["accuracy"]}, accuracy=0.5, data=made_data(8))
 TIMED = make_record({"passes": ["latency"]}, latency=(1.0, 0.9, 1.1))
 COUNTED = make_record({"passes": ["memory"]}, 1000, data=made_data(8))
@@ -105,11 +102,3 @@ def test_a_term_that_the_page_does_not_define_is_text() -> None:
 def test_a_term_that_nobody_defines_is_an_error() -> None:
     with pytest.raises(KeyError, match="Sample"):
         shown("{{ term('Sample') }}", [])
-
-
-def test_every_link_to_a_definition_has_its_target(tmp_path: Path) -> None:
-    write_report([REFERENCE / "default.jsonl"], tmp_path / "page.html")
-    page = (tmp_path / "page.html").read_text()
-    links = set(re.findall(r'href="#(term-[^"]+)"', page))
-    assert links
-    assert links <= set(re.findall(r'<dt id="([^"]+)"', page))

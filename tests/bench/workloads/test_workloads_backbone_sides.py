@@ -47,7 +47,7 @@ def least_side(text: str) -> int:
 
 
 @pytest.mark.parametrize("name", SHRUNK)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(height=st.integers(1, 130), width=st.integers(1, 130))
 def test_images_are_refused_that_shrink_to_nothing_and_no_others(name: str, height: int, width: int) -> None:
     backbone = BACKBONES[name]

@@ -163,7 +163,10 @@ IN_PARTS = [
 ]
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 8, 9])
+# One image, and a batch that micro-batches do not divide; the others run with --slow.
+@pytest.mark.parametrize(
+    "batch_size", [1, pytest.param(3, marks=pytest.mark.slow), pytest.param(8, marks=pytest.mark.slow), 9]
+)
 @pytest.mark.parametrize(
     ("method", "axes"),
     [

@@ -1,6 +1,5 @@
 """Models of torchvision as units and a head: the same logits, bit for bit, and units that can run again."""
 
-import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
@@ -36,6 +35,10 @@ each_quick_model = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if is_quick(name) else pytest.mark.slow) for name in NAMES]
 )
 each_family = pytest.mark.parametrize("name", SMALLEST)
+# Models of one file are cut alike, and differ in depth and width.
+one_model_per_family = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in SMALLEST else pytest.mark.slow) for name in NAMES]
+)
 
 
 def legal_side(name: str, least: int) -> int:
@@ -112,7 +115,7 @@ def test_every_classification_model_of_torchvision_is_a_backbone() -> None:
     assert set(models.list_models(models)) == set(NAMES)
 
 
-@each_quick_model
+@one_model_per_family
 def test_units_and_head_give_torchvisions_logits(name: str) -> None:
     side = large_side(name)
     with no_initial_weights():
@@ -129,9 +132,8 @@ def test_units_and_head_give_the_logits_of_the_small_variant(name: str) -> None:
     assert_same_logits(name, model, 32)
 
 
-@functools.cache
-def on_meta_tensors(name: str) -> tuple[list[nn.Module], list[Tensor], list[Tensor], list[int]]:
-    """The units of ``name`` for large images of two channels, their inputs, their outputs, and writes into inputs."""
+def on_meta_tensors(name: str) -> tuple[list[Tensor], list[Tensor], list[int]]:
+    """The inputs of the units of ``name`` for large images of two channels, their outputs, and writes into inputs."""
     side = large_side(name)
     inputs, outputs, writes = [], [], []
     with torch.device("meta"):
@@ -143,20 +145,22 @@ def on_meta_tensors(name: str) -> tuple[list[nn.Module], list[Tensor], list[Tens
             outputs.append(unit(inputs[-1]).detach())
             writes.append(inputs[-1]._version - before)
             features = outputs[-1]
-    return units, inputs, outputs, writes
+    return inputs, outputs, writes
 
 
 @each_quick_model
 def test_a_model_has_the_units_that_the_table_says(name: str) -> None:
-    units, _, outputs, _ = on_meta_tensors(name)
+    side = large_side(name)
+    with torch.device("meta"):
+        units = units_of(name, (2, side, side))
     assert len(units) == BACKBONES[name].units
-    assert all(features.dim() == (3 if name.startswith("vit") else 4) for features in outputs)
 
 
-@each_quick_model
+@one_model_per_family
 def test_no_unit_writes_into_its_input_or_hands_it_on(name: str) -> None:
-    _, inputs, outputs, writes = on_meta_tensors(name)
+    inputs, outputs, writes = on_meta_tensors(name)
     assert not any(writes)
+    assert all(features.dim() == (3 if name.startswith("vit") else 4) for features in outputs)
     for before, after in zip(inputs, outputs, strict=True):
         assert before.untyped_storage()._cdata != after.untyped_storage()._cdata
 
@@ -207,7 +211,13 @@ def test_small_images_of_one_channel_leave_features(name: str) -> None:
     assert features.numel() > 0
 
 
-@each_family
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name.startswith("maxvit") else [])  # its images are large
+        for name in SMALLEST
+    ],
+)
 def test_units_run_again_give_the_gradients_of_one_run(name: str) -> None:
     """Checkpoints around units, with BatchNorm, dropout and stochastic depth as in training."""
     side = legal_side(name, 16)
