@@ -70,7 +70,7 @@ def measure_accuracy(cell: Cell, step: TrainingStep, data: Splits) -> Accuracy:
         total = torch.zeros((), device=cell.device)
         for batch in torch.randperm(len(train), generator=order).split(cell.batch_size):
             index = batch.to(cell.device)
-            total += step(train.images[index], train.labels[index]) * len(batch)
+            total += step(train.images[index], train.labels[index], indices=index) * len(batch)
             for scheduler in schedulers:
                 scheduler.step()
         tested, validated = evaluate(step, test), evaluate(step, validation)

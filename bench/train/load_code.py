@@ -1,13 +1,14 @@
 """Loads the code that a cell names, before anything of it runs."""
 
 from bench.config.cell import Cell
+from bench.config.heads import load_head
 from bench.config.methods import load_method
 from bench.config.networks import load_network
 from bench.config.plugins import resolve
 
 
 def load_code(cell: Cell) -> None:
-    """Imports the rule and the network of ``cell``.
+    """Imports the rule, the network and the heads of ``cell``.
 
     Raises:
         ConfigError: one of them cannot be imported; the message says why.
@@ -16,3 +17,4 @@ def load_code(cell: Cell) -> None:
     if rule is not None:
         resolve(rule)
     resolve(load_network(cell.network).builder)
+    resolve(load_head(cell.head).builder)

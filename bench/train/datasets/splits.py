@@ -14,6 +14,7 @@ from bench.config.cell import Cell
 from bench.config.datasets import CIFAR10_CLASSES, CIFAR10_MAP, load_dataset_row
 from bench.errors import DataError
 from bench.train.datasets.own import RawData, load
+from bench.train.datasets.pixels import PixelScale
 
 VALIDATION_SHARE = 0.1
 
@@ -43,6 +44,7 @@ class Splits:
         asymmetric: the class map of asymmetric noise, None where there is none.
         fingerprint: a hash of the raw images and labels, so that a reader can tell whether two records saw the same
             data.
+        scale: from normalised images back to pixels in 0..1.
         notes: sentences about what was loaded that a person should read.
     """
 
@@ -52,6 +54,7 @@ class Splits:
     classes: int
     asymmetric: tuple[tuple[int, int], ...] | None
     fingerprint: str
+    scale: PixelScale
     notes: tuple[str, ...] = ()
 
     @property
@@ -106,6 +109,7 @@ def load_splits(cell: Cell, data_root: Path | None, download: bool = False) -> S
         classes=len(raw.class_names),
         asymmetric=CIFAR10_MAP if is_cifar10 else row.asymmetric,
         fingerprint=_fingerprint(raw),
+        scale=PixelScale.of(raw.train_images[chosen], mean, deviation),
         notes=raw.notes,
     )
 
