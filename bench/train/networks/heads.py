@@ -125,14 +125,12 @@ def mlp_head(features: Features, classes: int, stage: int, stages: int, convolut
     """DGL's ``mlp`` and, with ``convolutions``, ``mlp-sr``; the head of the last stage is a shorter ``mlp``.
 
     Features ``[B, d, H, W]`` are pooled to a quarter of each side, pass ``convolutions`` times a 1x1 convolution,
-    BatchNorm and ReLU, are pooled to 2x2 positions, and then pass linear layers of ``4d`` features with BatchNorm and
-    ReLU. Tokens are treated as a row of positions: a sixteenth of them, then 4. Features ``[B, d]`` have one position,
-    and nothing is pooled.
+    BatchNorm and ReLU, are pooled to 2x2 positions, and pass linear layers of ``4d`` features with BatchNorm and ReLU.
+    Tokens are treated as a row of positions: a sixteenth of them, then 4. Features ``[B, d]`` have one position, and
+    nothing is pooled.
     """
     is_last = stage == stages
-    body: list[nn.Module] = []
-    if convolutions and not is_last:
-        body = _pointwise(features, convolutions)
+    body = _pointwise(features, 0 if is_last else convolutions)
     body += [*_pooled_to(features, _POOLED_SIDE), nn.Flatten()]
     width = width_of(features) * (1 if len(features) == 1 else _POOLED_SIDE**2)
     layers = _LAST_MLP_LAYERS if is_last else _MLP_LAYERS
