@@ -13,8 +13,8 @@ def load_code(cell: Cell) -> None:
     Raises:
         ConfigError: one of them cannot be imported; the message says why.
     """
-    rule = load_method(cell.method).rule
-    if rule is not None:
-        resolve(rule)
+    method = load_method(cell.method)
+    for code in (method.rule, method.auxiliary, method.after_step, method.logits_by_module, method.predict):
+        resolve(code)
     resolve(load_network(cell.network).builder)
     resolve(load_head(cell.head).builder)
