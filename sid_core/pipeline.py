@@ -30,6 +30,16 @@ def pool(features: Tensor) -> Tensor:
     return features.mean(dim=dimensions) if dimensions else features
 
 
+def run_head(head: nn.Module, belief: Tensor, features: Tensor) -> Tensor:
+    """The logits ``[B, C]`` of a stage's ``head`` for ``belief`` ``[B, C]`` and the stage's ``features``.
+
+    The head gets :func:`pool` of the features. If it has a true attribute ``takes_positions``, it gets them as they
+    are: ``[B, d, H, W]``, ``[B, tokens, d]`` or ``[B, d]``.
+    """
+    logits: Tensor = head(belief, features if getattr(head, "takes_positions", False) else pool(features))
+    return logits
+
+
 class PipelineModule(nn.Module):
     """A stage and its head: ``(belief [B, C], features) -> (logits [B, C], features of the stage)``."""
 
@@ -41,7 +51,11 @@ class PipelineModule(nn.Module):
     def forward(self, belief: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the head's logits, ``[B, C]``, and the stage's features, the input of the next stage."""
         features = self.stage(features)
-        return self.head(belief, pool(features)), features
+        return self.run_head(belief, features), features
+
+    def run_head(self, belief: Tensor, features: Tensor) -> Tensor:
+        """The head's logits, ``[B, C]``, for the stage's features; see :func:`run_head`."""
+        return run_head(self.head, belief, features)
 
 
 class Pipeline(BeliefNetwork):
@@ -53,7 +67,8 @@ class Pipeline(BeliefNetwork):
     Args:
         stages: any modules. The first takes the images (floating point), and each other the output of the one before.
             Each returns ``[B, d_i, H, W]``, ``[B, tokens, d_i]`` or ``[B, d_i]``.
-        heads: one per stage, ``(belief [B, C], pooled features [B, d_i]) -> logits [B, C]``.
+        heads: one per stage, ``(belief [B, C], pooled features [B, d_i]) -> logits [B, C]``, or one that takes features
+            as they are; see :func:`run_head`.
         classes: C.
 
     Raises:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from bench.analysis.noise import noise_name
 from bench.analysis.panels import data_text
+from bench.config.axes import axes
 
 # Sizes in order of importance, then axes that break ties: even cuts, float32 and cells that are not compiled win.
 _COST_KEYS = [
@@ -186,9 +187,10 @@ def _of_largest_pair(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def largest_row(rows: pd.DataFrame) -> pd.Series:
-    """Return a row of the largest cell of ``rows``, 1 or more."""
+    """Return a row of the largest cell of ``rows``, 1 or more; of equals one with the usual heads."""
     ascending = [key not in ("cut", "compile") for key in _COST_KEYS]
-    return rows.sort_values(_COST_KEYS, ascending=ascending).iloc[-1]
+    usual = rows["head"] == axes()["head"].default
+    return rows.assign(usual_head=usual).sort_values([*_COST_KEYS, "usual_head"], ascending=[*ascending, True]).iloc[-1]
 
 
 def most_measured(part: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from bench.cli.console import out
 from bench.config.axes import axes
 from bench.config.cell import BUILT_IN_AXES
 from bench.config.datasets import dataset_names, load_dataset_row
+from bench.config.heads import head_names, load_head
 from bench.config.methods import load_method, method_names
 from bench.config.networks import load_network, network_names
 from bench.config.sweep import load_sweep, suite_names
@@ -22,10 +23,11 @@ Row = tuple[str, str, str]  # name, summary, source
 
 def list_(
     what: Annotated[
-        str | None, typer.Argument(help="suites, methods, networks, datasets, axes or claims. [default: all of them]")
+        str | None,
+        typer.Argument(help="suites, methods, networks, heads, datasets, axes or claims. [default: all of them]"),
     ] = None,
 ) -> None:
-    """List what can be named: suites, methods, networks, data sets, axes, claims.
+    """List what can be named: suites, methods, networks, heads, data sets, axes, claims.
 
     What is not our own says where it is from.
     """
@@ -72,6 +74,7 @@ _LISTINGS: dict[str, Callable[[], Iterable[Row]]] = {
     "suites": _suites,
     "methods": _rows(method_names, load_method),
     "networks": _rows(network_names, load_network),
+    "heads": _rows(head_names, load_head),
     "datasets": _rows(dataset_names, load_dataset_row),
     "axes": _axes,
     "claims": _claims,

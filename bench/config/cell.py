@@ -112,6 +112,14 @@ class Cell(BaseModel):
     hidden: Annotated[Size, Axis(panel=True, size=True, requirement=True, shown="always")] = Field(
         256, description="an integer of 1 or more: width of each hidden layer of a module"
     )
+    head: Annotated[
+        str,
+        Axis(requirement=True, later=True, series="unless default", text=lambda head: f"{head} heads"),
+    ] = Field(
+        "linear",
+        description="a name, or module:attribute: the heads of a pipeline's stages, the same for all methods; if "
+        "unset, linear, or those of a method that comes with its own",
+    )
     batch_size: Annotated[
         Size, Axis(size=True, requirement=True, shown="always", text=lambda size: f"batch {size}")
     ] = Field(128, description="an integer of 1 or more: samples per step")

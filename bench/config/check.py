@@ -21,6 +21,7 @@ from bench.config.batches import refuse_single_images
 from bench.config.cell import RECOMPUTED_PARTS, TIMED_PASSES, Cell
 from bench.config.datasets import asymmetric_names, is_image_folder, load_dataset_row
 from bench.config.file_names import escaped
+from bench.config.heads import DEFAULT_HEAD, load_head
 from bench.config.methods import BASELINE, Method, load_method
 from bench.config.networks import Network, describe, load_network
 from bench.config.noise_sources import KINDS_WITH_SOURCE, matrix_of_labels
@@ -58,7 +59,7 @@ def make_cell(values: Mapping[str, Any]) -> Cell:
         if name not in axes():
             raise ConfigError(unknown("axis", name, axes()))
     given = {name: escaped(value) if isinstance(value, str) else value for name, value in values.items()}
-    given = _without_alias(given)
+    given = _with_presets(given)
     preset = OPTIMIZER_PRESETS.get(str(given.get("optimizer", "adam")), {})
     given |= {name: value for name, value in preset.items() if given.get(name) is None}
     if given.get("noise_kind") in KINDS_WITH_SOURCE and given.get("noise_rate") is None:
@@ -112,14 +113,15 @@ def _choices_of_rule() -> set[str]:
     return set(unpaired()) - {"passes", "latency_seconds"}
 
 
-def _without_alias(values: Changes) -> Changes:
-    """``values`` with the method that an alias stands for."""
+def _with_presets(values: Changes) -> Changes:
+    """``values`` with the presets of their method where they leave an axis open, and the method of an alias."""
     name = values.get("method")
     method = load_method(name) if isinstance(name, str) else None
-    if method is None or method.alias_of is None:
+    if method is None or not (method.presets or method.alias_of):
         return values
     kept = {axis: value for axis, value in values.items() if value is not None}
-    return {**method.presets_for(values), **kept, "method": method.alias_of}
+    given = {**method.presets_for(values), **kept, "method": method.alias_of or name}
+    return _with_presets(given) if method.alias_of else given
 
 
 def _network_for(values: Changes) -> Network:
@@ -180,6 +182,16 @@ def _sizes(cell: Cell, _method: Method, network: Network) -> Changes:
         raise ValueError(f"modules = {cell.modules} for network {cell.network}; legal: 1 to {network.units}")
     has_one_cut = cell.modules in (1, network.units)
     return not_read | ({"cut": _default("cut")} if has_one_cut else {})
+
+
+def _head(cell: Cell, _method: Method, network: Network) -> Changes:
+    head = load_head(cell.head)
+    if "head" not in network.reads:
+        if cell.head != DEFAULT_HEAD:
+            kind = "a cascade, whose modules have no heads" if network.layout == "cascade" else "which makes its own"
+            raise ValueError(f"head = {cell.head!r} for network {cell.network!r}, {kind}; legal: {DEFAULT_HEAD}")
+        return {}
+    return {} if head.reads_hidden or not network.has_heads else {"hidden": _default("hidden")}
 
 
 def _alpha(cell: Cell, method: Method, _network: Network) -> Changes:
@@ -270,6 +282,10 @@ def _ranks(cell: Cell, method: Method, _network: Network) -> Changes:
         raise ValueError(f"ranks = {cell.ranks} for method {cell.method!r}; legal: {legal}")
     if cell.ranks == 1:
         return {}
+    if method.hooks:
+        raise ValueError(
+            f"ranks = {cell.ranks} for method {cell.method!r}, whose {method.hooks[0]} is made for one rank; legal: 1"
+        )
     if cell.ranks > cell.modules:
         raise ValueError(f"ranks = {cell.ranks} for {cell.modules} modules; legal: 1 to {cell.modules}")
     refused = [name for name in ("accuracy", "inference") if name in cell.passes]
@@ -304,6 +320,8 @@ def _micro_batches(cell: Cell, method: Method, _network: Network) -> Changes:
         raise ValueError(f"micro_batches = {parts} for batch_size = {cell.batch_size}; legal: 1 to {cell.batch_size}")
     if parts == 1:
         return {"micro_batches": None}
+    if method.not_in_parts is not None:
+        raise ValueError(f"micro_batches = {parts} for method {cell.method!r}, {method.not_in_parts}; legal: 1")
     if method.per_module_optimizers:
         raise ValueError(
             f"micro_batches = {parts} for method {cell.method!r}, which updates a module before the next part of the "
@@ -333,7 +351,11 @@ def _recompute(cell: Cell, method: Method, network: Network) -> Changes:
     return {"recompute": "all" if len(asked) == 2 else asked.pop()}
 
 
-def _compile(cell: Cell, _method: Method, _network: Network) -> Changes:
+def _compile(cell: Cell, method: Method, _network: Network) -> Changes:
+    if cell.compile and method.auxiliary is not None:
+        raise ValueError(
+            f"compile = True for method {cell.method!r}, whose auxiliary modules are not compiled; legal: False"
+        )
     refused = [name for name in ("memory", "inference") if name in cell.passes]
     if cell.compile and refused:
         raise ValueError(
@@ -364,6 +386,7 @@ def _batches(cell: Cell, _method: Method, _network: Network) -> Changes:
 
 _RULES: tuple[Callable[[Cell, Method, Network], Changes], ...] = (
     _sizes,
+    _head,
     _alpha,
     _objective,
     _noise,

@@ -39,7 +39,8 @@ class Network:
             weights from torch's generator. A list of modules may stand in its place.
         keywords: passed to the builder in every cell.
         units: how many units it has, which is then the depth of each of its cells; None where the depth is free.
-        reads: which of ``depth``, ``cut``, ``width`` and ``hidden`` bear on it.
+        reads: which of ``depth``, ``cut``, ``width``, ``hidden`` and ``head`` bear on it.
+        has_heads: the harness makes the heads of its stages, as ``head`` and, for some heads, ``hidden`` say.
         refuse_sides: ``refuse_sides(height, width)`` gives the legal sizes where images are not, else None.
         backbone: the backbone that it is made of; networks of one backbone are shown beside each other.
         source: where the row comes from.
@@ -52,6 +53,7 @@ class Network:
     keywords: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     units: int | None = None
     reads: frozenset[str] = frozenset({"depth", "width", "hidden"})
+    has_heads: bool = False
     refuse_sides: Callable[[int, int], str | None] | None = None
     backbone: str | None = None
     source: str = "sid-bench"
@@ -81,6 +83,8 @@ def _rows() -> dict[str, Network]:
             summary="linear layers of equal width in stages, as many as depth says",
             layout="pipeline",
             builder="bench.train.networks.build:pipeline_of_linear_layers",
+            reads=frozenset({"depth", "width", "hidden", "head"}),
+            has_heads=True,
         ),
     ]
     for name, backbone in BACKBONES.items():
@@ -97,7 +101,8 @@ def _rows() -> dict[str, Network]:
                 builder="bench.train.networks.build:backbone_units",
                 keywords={"backbone": name},
                 units=backbone.units,
-                reads=frozenset({"cut", "hidden"}),
+                reads=frozenset({"cut", "hidden", "head"}),
+                has_heads=True,
                 **shared,
             )
         )

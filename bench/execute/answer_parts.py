@@ -11,9 +11,11 @@ from bench.execute.rank_context import RankContext
 from bench.machine.allocators import malloc_variables
 from bench.machine.environment import torch_environment
 from bench.store.record import Data
+from bench.train.auxiliary import build_auxiliary
 from bench.train.datasets.splits import Splits
 from bench.train.networks.build import build_network
 from bench.train.networks.own import layout_of
+from bench.train.step import TrainingStep, build_step
 
 
 def common_parts(request: Request, dataset: Splits, context: RankContext | None = None) -> dict[str, Any]:
@@ -30,6 +32,8 @@ def common_parts(request: Request, dataset: Splits, context: RankContext | None 
     if context is not None:
         environment["ranks"] = context.ranks
     network = build_network(request.cell, dataset.shape, dataset.classes)
+    beside = build_auxiliary(request.cell, network, dataset.shape, len(dataset.train))
+    held = [network] if beside is None else [network, beside]
     return {
         "environment": environment,
         "data": Data(
@@ -42,7 +46,7 @@ def common_parts(request: Request, dataset: Splits, context: RankContext | None 
             noise_fingerprint=dataset.noise_fingerprint,
         ),
         "layout": layout_of(network),
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "parameters": sum(parameter.numel() for module in held for parameter in module.parameters()),
     }
 
 
@@ -50,3 +54,8 @@ def one_batch(cell: Cell, dataset: Splits) -> tuple[Tensor, Tensor]:
     """A batch of exactly ``batch_size`` training samples; a smaller data set is repeated to fill it."""
     index = torch.arange(cell.batch_size) % len(dataset.train)
     return dataset.train.images[index].to(cell.device), dataset.train.labels[index].to(cell.device)
+
+
+def step_on(cell: Cell, dataset: Splits) -> TrainingStep:
+    """A newly built training step of ``cell`` for its data."""
+    return build_step(cell, dataset.shape, dataset.classes, samples=len(dataset.train), scale=dataset.scale)

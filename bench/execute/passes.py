@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bench.config.cell import Cell, Pass
-from bench.execute.answer_parts import common_parts, one_batch
+from bench.execute.answer_parts import common_parts, one_batch, step_on
 from bench.execute.messages import Answer, Request
 from bench.execute.rank_context import RankContext
 from bench.execute.settings_watch import SettingsWatch
@@ -12,7 +12,6 @@ from bench.measure.inference import measure_inference_bytes
 from bench.measure.memory.measure import measure_memory
 from bench.measure.on_ranks import measure_on_ranks
 from bench.train.datasets.splits import Splits
-from bench.train.step import TrainingStep, build_step
 
 
 def run_passes(request: Request, dataset: Splits, context: RankContext | None, watch: SettingsWatch) -> Answer:
@@ -44,12 +43,12 @@ def _measure(cell: Cell, dataset: Splits, passes: Sequence[Pass]) -> Answer:
     """Passes of a cell on one rank, each with a network of its own."""
     memory = accuracy = inference_bytes = None
     if "memory" in passes:
-        memory = measure_memory(_fresh_step(cell, dataset), *one_batch(cell, dataset))
+        memory = measure_memory(step_on(cell, dataset), *one_batch(cell, dataset))
     if "accuracy" in passes:
-        accuracy = measure_accuracy(cell, _fresh_step(cell, dataset), dataset)
+        accuracy = measure_accuracy(cell, step_on(cell, dataset), dataset)
     if "inference" in passes:
         images, _ = one_batch(cell, dataset)
-        inference_bytes = measure_inference_bytes(_fresh_step(cell, dataset), images)
+        inference_bytes = measure_inference_bytes(step_on(cell, dataset), images)
     return Answer(status="ok", memory=memory, accuracy=accuracy, inference_bytes=inference_bytes)
 
 
@@ -69,7 +68,3 @@ def _measure_on_ranks(request: Request, dataset: Splits, context: RankContext) -
         trace=measured.trace,
         ranks=measured.ranks,
     )
-
-
-def _fresh_step(cell: Cell, dataset: Splits) -> TrainingStep:
-    return build_step(cell, dataset.shape, dataset.classes)

@@ -16,7 +16,7 @@ from bench.analysis.reliability import fewest_blocks
 from bench.config.batches import refuse_single_images
 from bench.config.cell import Cell
 from bench.config.check import baseline_of
-from bench.execute.answer_parts import common_parts, one_batch
+from bench.execute.answer_parts import common_parts, one_batch, step_on
 from bench.execute.failures import describe_failure
 from bench.execute.messages import Answer, Request
 from bench.execute.settings_watch import SettingsWatch
@@ -27,7 +27,7 @@ from bench.measure.latency.shares import measure_shares
 from bench.measure.trace.recorder import trace_step
 from bench.store.sample import Sample
 from bench.train.datasets.splits import Splits
-from bench.train.step import TrainingStep, build_step
+from bench.train.step import TrainingStep
 
 
 def time_group(request: Request, dataset: Splits, watch: SettingsWatch) -> Answer:
@@ -159,7 +159,7 @@ class _Group:
 
     def _sample_inference(self, cell: Cell) -> Sample:
         return sample_inference(
-            build_step(cell, self._dataset.shape, self._dataset.classes),
+            step_on(cell, self._dataset),
             self._images,
             cell.latency_seconds,
             fewest_blocks=fewest_blocks(cell.processes),
@@ -192,7 +192,7 @@ class _Group:
         gc.collect()
 
     def _build(self) -> TrainingStep:
-        return build_step(self._baseline_cell, self._dataset.shape, self._dataset.classes)
+        return step_on(self._baseline_cell, self._dataset)
 
     def _run(self, step: TrainingStep) -> None:
         step(self._images, self._labels)

@@ -31,8 +31,8 @@ def measure_accuracy(cell: Cell, step: TrainingStep, data: Splits) -> Accuracy:
     labels; test labels are clean. The test set selects nothing, except for ``test_best_optimistic``.
 
     Beliefs and wrong labels are measured at the end, on the last weights and on a copy of those of the chosen epoch, so
-    they cost two evaluations and not one an epoch. The copy is the state dictionary of the network, kept on the CPU.
-    The network ends with the last weights.
+    they cost two evaluations and not one an epoch. The copy is the state dictionary of the network and of what the rule
+    has beside it, kept on the CPU. The network ends with the last weights.
 
     Args:
         cell: the cell; its batch size, epochs, schedule, noise, seed and device are used.
@@ -55,16 +55,16 @@ def measure_accuracy(cell: Cell, step: TrainingStep, data: Splits) -> Accuracy:
     order = torch.Generator().manual_seed(cell.seed)
     epochs: list[Epoch] = []
     correct: list[Tensor] = []
-    network = step.plain_network or step.network
-    chosen, chosen_state = 0, _State()  # of the epochs so far
+    held = [step.plain_network or step.network, *([] if step.auxiliary is None else [step.auxiliary])]
+    chosen, chosen_states = 0, list[_State]()  # of the epochs so far
     for epoch in range(cell.epochs):
         if epoch and chosen == epoch - 1:  # before training changes it
-            chosen_state = _copy_of_state(network)
+            chosen_states = list(map(_copy_of_state, held))
         step.network.train()
         total = torch.zeros((), device=cell.device)
         for batch in torch.randperm(len(train), generator=order).split(cell.batch_size):
             index = batch.to(cell.device)
-            total += step(train.images[index], train.labels[index]) * len(batch)
+            total += step(train.images[index], train.labels[index], indices=index) * len(batch)
             for scheduler in schedulers:
                 scheduler.step()
         tested, validated = evaluate(step, test), evaluate(step, validation)
@@ -83,10 +83,10 @@ def measure_accuracy(cell: Cell, step: TrainingStep, data: Splits) -> Accuracy:
     true_labels = data.train.labels.to(cell.device)
     last = at_chosen = _inspect(cell, step, test, train, true_labels)
     if chosen < cell.epochs - 1:
-        last_state = _copy_of_state(network)
-        network.load_state_dict(chosen_state)
+        last_states = list(map(_copy_of_state, held))
+        _load_states(held, chosen_states)
         at_chosen = _inspect(cell, step, test, train, true_labels)
-        network.load_state_dict(last_state)
+        _load_states(held, last_states)
     return _summarise(epochs, correct, realised_rate, realised_validation_rate, chosen, last, at_chosen)
 
 
@@ -114,11 +114,16 @@ def _inspect(cell: Cell, step: TrainingStep, test: Split, train: Split, true_lab
     return _Inspection(measure_beliefs(step, test, alphas), measure_wrong_labels(step, train, true_labels))
 
 
-def _copy_of_state(network: nn.Module) -> _State:
+def _copy_of_state(module: nn.Module) -> _State:
     return {
         name: value.to("cpu", copy=True) if isinstance(value, Tensor) else value
-        for name, value in network.state_dict().items()
+        for name, value in module.state_dict().items()
     }
+
+
+def _load_states(modules: Sequence[nn.Module], states: Sequence[_State]) -> None:
+    for module, state in zip(modules, states, strict=True):
+        module.load_state_dict(state)
 
 
 def _summarise(

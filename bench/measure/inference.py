@@ -88,8 +88,11 @@ def predict(step: TrainingStep, images: Tensor) -> Tensor:
     Raises:
         RuntimeError: the method has no logits for the last module.
     """
+    network = step.plain_network or step.network
     with torch.no_grad(), step.autocast(images.device):
-        prediction = deque(step.logits_by_module(step.plain_network or step.network, images), maxlen=1).pop()
+        if step.predict is not None:
+            return step.predict(network, images)
+        prediction = deque(step.logits_by_module(network, images), maxlen=1).pop()
     if prediction is None:
         raise RuntimeError("the method's logits_by_module returned None for the last module; legal: a tensor")
     return prediction

@@ -12,8 +12,11 @@ from torch import Tensor, nn
 from bench.config.cell import RECOMPUTED_PARTS, Cell, Precision
 from bench.config.check import baseline_of
 from bench.config.methods import load_method, rule_of
+from bench.config.networks import Shape
 from bench.config.plugins import resolve
+from bench.train.auxiliary import build_auxiliary
 from bench.train.compiled import all_compiled, compile_modules
+from bench.train.datasets.pixels import PixelScale
 from bench.train.micro_batches import in_micro_batches
 from bench.train.networks.build import build_network
 from sid_core import BeliefNetwork, Objective, recomputed
@@ -23,17 +26,22 @@ from sid_core.phases import enter
 _SGD_MOMENTUM = 0.9
 
 Gradients = Literal["free", "zero"]
-Rule = Callable[[BeliefNetwork, Tensor, Tensor, Objective | None], Tensor]
+Rule = Callable[..., Tensor]  # (network, images, labels, objective, **tensors of the samples) -> loss
 LogitsByModule = Callable[[BeliefNetwork, Tensor], Iterator[Tensor | None]]
+Predict = Callable[[BeliefNetwork, Tensor], Tensor]
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 
 class Step(Protocol):
-    """What the memory pass needs of a training step: ``network`` has what it trains, and a ``trunk``."""
+    """What the memory pass needs of a training step: ``network`` has a ``trunk``."""
 
     @property
     def network(self) -> Any:
         """The network, or a rank's part of it."""
+
+    @property
+    def held(self) -> Sequence[nn.Module]:
+        """Whose parameters and buffers the step holds: the network, and what a rule has beside it."""
 
     @property
     def optimizers(self) -> Sequence[torch.optim.Optimizer]:
@@ -41,6 +49,21 @@ class Step(Protocol):
 
     def __call__(self, images: Tensor, labels: Tensor, gradients: Gradients = "free") -> Tensor:
         """Trains; see :class:`TrainingStep`."""
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a step knows of the data.
+
+    Attributes:
+        shape: ``(channels, height, width)`` of the images.
+        samples: the number of training samples; None where only the data can tell.
+        scale: from images to pixels, on the step's device.
+    """
+
+    shape: Shape
+    samples: int | None
+    scale: PixelScale
 
 
 @dataclass(frozen=True)
@@ -63,6 +86,12 @@ class TrainingStep:
         plain_network: the network without recomputation; None: it is ``network``.
         in_turn: one optimizer per module that the rule itself calls, before it frees their gradients.
         logits_by_module: how a network is read that the rule has trained.
+        predict: gives the last module's logits; None: the last of ``logits_by_module``.
+        auxiliary: what the rule trains or holds beside the network.
+        after_step: called with the network after the optimizer's step.
+        uses_indices: the rule gets the places of the images in the training split.
+        uses_pixels: the rule gets the images before they were normalised.
+        data: what is known of the data; None for a step that was made by hand.
         make_optimizer: makes the optimizers of other rules.
         precision: what the rule computes in.
         is_compiled: trunk and modules run through torch.compile, the rule and the optimizer around them do not. SID
@@ -77,11 +106,19 @@ class TrainingStep:
     plain_network: BeliefNetwork | None = None
     in_turn: Sequence[torch.optim.Optimizer] = ()
     logits_by_module: LogitsByModule = BeliefNetwork.logits_by_module
+    predict: Predict | None = None
+    auxiliary: nn.Module | None = None
+    after_step: Callable[[BeliefNetwork], object] | None = None
+    uses_indices: bool = False
+    uses_pixels: bool = False
+    data: DataFacts | None = None
     make_optimizer: MakeOptimizer = torch.optim.SGD
     precision: Precision = "float32"
     is_compiled: bool = False
 
-    def __call__(self, images: Tensor, labels: Tensor, gradients: Gradients = "free") -> Tensor:
+    def __call__(
+        self, images: Tensor, labels: Tensor, gradients: Gradients = "free", indices: Tensor | None = None
+    ) -> Tensor:
         """Gradients and an optimizer step on ``images`` ``[B, ...]``, ``labels`` ``[B]``; returns the loss, ``[]``.
 
         Args:
@@ -89,14 +126,26 @@ class TrainingStep:
             labels: ``[B]``, int64.
             gradients: what happens to those of the step before: ``free`` (PyTorch's default, the fastest) or ``zero``
                 (the buffers stay, so that a step allocates none of its own).
+            indices: ``[B]``, int64: the places of the images in the training split; None: 0 to B - 1.
         """
         self.optimizer.zero_grad(set_to_none=gradients == "free")
         enter("forward")
         with self.autocast(images.device):
-            loss = self.rule(self.network, images, labels, self.objective)
+            loss = self.rule(self.network, images, labels, self.objective, **self._of_samples(images, indices))
         enter("optimizer")
         self.optimizer.step()
+        if self.after_step is not None:
+            self.after_step(self.plain_network or self.network)
         return loss
+
+    def _of_samples(self, images: Tensor, indices: Tensor | None) -> dict[str, Tensor]:
+        """What the rule gets of each sample besides image and label."""
+        found: dict[str, Tensor] = {}
+        if self.uses_indices:
+            found["indices"] = torch.arange(len(images), device=images.device) if indices is None else indices
+        if self.uses_pixels and self.data is not None:
+            found["pixels"] = self.data.scale.pixels(images)
+        return found
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
         """The context in which the network runs on ``device``."""
@@ -121,12 +170,24 @@ class TrainingStep:
 
         Args:
             cell: differs in its rule only.
+
+        Raises:
+            ValueError: the step was made by hand, and the method has hooks that read the data.
         """
         plain = self.plain_network or self.network
+        if self.data is None and load_method(cell.method).hooks:
+            raise ValueError(f"a step that was made by hand has no data for the hooks of method {cell.method!r}")
+        auxiliary = None if self.data is None else build_auxiliary(cell, plain, self.data.shape, self.data.samples)
         optimizer, in_turn = self.optimizer, self.in_turn
-        if load_method(cell.method).per_module_optimizers != bool(in_turn):
-            optimizer, in_turn = _optimizers(cell, plain, self.make_optimizer)
-        return replace(self, optimizer=optimizer, in_turn=in_turn, **_of_rule(cell, plain, in_turn))
+        has_own = auxiliary is not None or self.auxiliary is not None
+        if has_own or load_method(cell.method).per_module_optimizers != bool(in_turn):
+            optimizer, in_turn = _optimizers(cell, plain, auxiliary, self.make_optimizer)
+        return replace(self, optimizer=optimizer, in_turn=in_turn, **_of_rule(cell, plain, auxiliary, in_turn))
+
+    @property
+    def held(self) -> list[nn.Module]:
+        """The network, and what the rule has beside it."""
+        return [self.network] if self.auxiliary is None else [self.network, self.auxiliary]
 
     @property
     def optimizers(self) -> list[torch.optim.Optimizer]:
@@ -152,8 +213,22 @@ def flush_denormals() -> None:
     torch.set_flush_denormal(True)
 
 
-def build_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> TrainingStep:
-    """The training step of ``cell`` for images of ``shape`` (channels, height, width).
+def build_step(
+    cell: Cell,
+    shape: tuple[int, int, int],
+    classes: int,
+    *,
+    samples: int | None = None,
+    scale: PixelScale | None = None,
+) -> TrainingStep:
+    """The training step of ``cell``.
+
+    Args:
+        cell: what to train.
+        shape: ``(channels, height, width)`` of the images.
+        classes: C.
+        samples: the number of training samples; None where only the data can tell.
+        scale: from images to pixels; None: images are pixels already, as far as a step can tell.
 
     Raises:
         ConfigError: the network or the method cannot be built for the cell.
@@ -163,15 +238,17 @@ def build_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> Trainin
         network = network.to(cell.device)
     if cell.compile:
         compile_modules(network)
+    auxiliary = build_auxiliary(cell, network, shape, samples)
     make_optimizer = partial(build_optimizer, cell)
-    optimizer, in_turn = _optimizers(cell, network, make_optimizer)
+    optimizer, in_turn = _optimizers(cell, network, auxiliary, make_optimizer)
     return TrainingStep(
         optimizer=optimizer,
         in_turn=in_turn,
         make_optimizer=make_optimizer,
         precision=cell.precision,
         is_compiled=cell.compile,
-        **_of_rule(cell, network, in_turn),
+        data=DataFacts(shape, samples, (scale or PixelScale.identity(shape[0])).to(cell.device)),
+        **_of_rule(cell, network, auxiliary, in_turn),
     )
 
 
@@ -194,23 +271,29 @@ def objective_of(cell: Cell) -> Objective | None:
 
 
 def _optimizers(
-    cell: Cell, network: BeliefNetwork, make: MakeOptimizer
+    cell: Cell, network: BeliefNetwork, auxiliary: nn.Module | None, make: MakeOptimizer
 ) -> tuple[torch.optim.Optimizer, Sequence[torch.optim.Optimizer]]:
     """What updates the network at the end of a step, and what the rule itself calls, one per module."""
+    beside = () if auxiliary is None else auxiliary.parameters()
     if load_method(cell.method).per_module_optimizers:
-        return make(network.trunk.parameters()), [make(module.parameters()) for module in network.local_modules]
-    return make(network.parameters()), ()
+        in_turn = [make(module.parameters()) for module in network.local_modules]
+        return make([*network.trunk.parameters(), *beside]), in_turn
+    return make([*network.parameters(), *beside]), ()
 
 
-def _of_rule(cell: Cell, network: BeliefNetwork, in_turn: Sequence[torch.optim.Optimizer]) -> dict[str, Any]:
+def _of_rule(
+    cell: Cell, network: BeliefNetwork, auxiliary: nn.Module | None, in_turn: Sequence[torch.optim.Optimizer]
+) -> dict[str, Any]:
     """The fields of a step that belong to its rule; ``network`` is the plain one."""
     method = load_method(cell.method)
     keywords = method.settings_for(cell)
-    if method.per_module_optimizers:
-        keywords["optimizers"] = in_turn
-    rule: Rule = partial(rule_of(method), **keywords) if keywords else rule_of(method)
+    beside = {} if auxiliary is None else {"auxiliary": auxiliary}
+    keywords |= beside
+    reading = beside if method.predicts_with_auxiliary else {}
+    of_rule = keywords | ({"optimizers": in_turn} if method.per_module_optimizers else {})
+    rule: Rule = _with(of_rule, rule_of(method))
     if cell.micro_batches is not None:
-        rule = in_micro_batches(rule, cell.micro_batches)
+        rule = in_micro_batches(rule, cell.micro_batches, auxiliary)
     parts = RECOMPUTED_PARTS[cell.recompute]
     view = recomputed(network, trunk="trunk" in parts, modules="modules" in parts) if parts else network
     return {
@@ -219,5 +302,15 @@ def _of_rule(cell: Cell, network: BeliefNetwork, in_turn: Sequence[torch.optim.O
         "rule": rule,
         "objective": objective_of(cell),
         "cell": cell,
-        "logits_by_module": resolve(method.logits_by_module) or BeliefNetwork.logits_by_module,
+        "logits_by_module": _with(reading, resolve(method.logits_by_module) or BeliefNetwork.logits_by_module),
+        "predict": _with(reading, resolve(method.predict)),
+        "auxiliary": auxiliary,
+        "after_step": _with(keywords, resolve(method.after_step)),
+        "uses_indices": method.uses_indices,
+        "uses_pixels": method.uses_pixels,
     }
+
+
+def _with(keywords: dict[str, Any], function: Any) -> Any:
+    """``function`` with ``keywords``; itself where there are none, or where there is no function."""
+    return partial(function, **keywords) if function is not None and keywords else function

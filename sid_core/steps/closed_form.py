@@ -82,7 +82,11 @@ def autocast_dtype(like: Tensor) -> torch.dtype:
 
 
 def accumulate_closed_form(
-    local_modules: Iterable[nn.Module], stacked: Tensor, chain: BeliefChain, wants_feature_gradient: bool
+    local_modules: Iterable[nn.Module],
+    stacked: Tensor,
+    chain: BeliefChain,
+    wants_feature_gradient: bool,
+    target_only: bool = False,
 ) -> Tensor | None:
     """Runs one module after the other forward and backward, and adds to ``.grad`` of the parameters.
 
@@ -94,6 +98,7 @@ def accumulate_closed_form(
             that the input of a module is never built anew.
         chain: the beliefs; it advances from the first module to the last.
         wants_feature_gradient: whether the features need a gradient.
+        target_only: every module takes the initial belief, so that ``stacked`` stays as it is.
 
     Returns:
         The gradient of all modules' losses in the features, ``[B, d]``, or None.
@@ -102,7 +107,8 @@ def accumulate_closed_form(
     feature_gradient: Tensor | None = None
     for number, module in enumerate(local_modules, 1):
         enter("forward", number)
-        stacked[:, :classes] = chain.belief
+        if not target_only:
+            stacked[:, :classes] = chain.belief
         linears: list[nn.Linear] = list(module.mlp)[::2]  # type: ignore[arg-type]
         inputs = [stacked]  # of each linear layer
         for linear in linears[:-1]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sid_core.network import BeliefNetwork
-from sid_core.pipeline import PipelineModule, pool
+from sid_core.pipeline import PipelineModule, run_head
 from sid_core.steps.closed_form import has_closed_form, is_hooked
 from sid_core.steps.segments import blocks_of, segments_of
 
@@ -114,7 +114,7 @@ class RecomputedStage(PipelineModule):
             outputs: tuple[Tensor, Tensor] = _run_checkpointed(module, module, belief, features)
             return outputs
         features = self.stage(features)
-        return _run_checkpointed(_run_head, module.head, module.head, belief, features), features
+        return _run_checkpointed(run_head, module.head, module.head, belief, features), features
 
     def train(self, mode: bool = True) -> "RecomputedStage":
         """Sets the training mode of the module."""
@@ -160,10 +160,6 @@ def _run_checkpointed(run: Callable[..., Any], owner: nn.Module, *inputs: Any) -
                 "and modules to recompute that leave their inputs as they are"
             )
     return outputs
-
-
-def _run_head(head: nn.Module, belief: Tensor, features: Tensor) -> Any:
-    return head(belief, pool(features))
 
 
 def _requires_grad(outputs: Any) -> bool:

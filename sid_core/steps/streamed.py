@@ -26,6 +26,7 @@ def streamed_step(
     closed_form: bool = True,
     recompute_trunk: bool = False,
     optimizers: Sequence[Optimizer] | None = None,
+    target_only: bool = False,
     **options: Unpack[ObjectiveOptions],
 ) -> Tensor:
     """The gradients of :func:`sid_core.published_step`, module by module: accumulates them into ``.grad``.
@@ -52,6 +53,8 @@ def streamed_step(
             module, and the gradients of the module are freed, so that those of one module are held at a time. The
             weights are those of an update at the end, since nothing later in the step reads the module. The gradients
             of the trunk stay, for an optimizer of its own. By default all gradients stay.
+        target_only: a belief is the target of the next module and not its input: every module takes ``p_0``. By default
+            it is both, as in SID.
         **options: as for ``published_step``.
 
     Returns:
@@ -77,11 +80,11 @@ def streamed_step(
         if closed_form and is_closed_form(network):
             stacked = input_of_modules(chain.belief, features)
             del features  # ``stacked`` has a copy
-            feature_gradient = accumulate_closed_form(local_modules, stacked, chain, trunk_learns)
+            feature_gradient = accumulate_closed_form(local_modules, stacked, chain, trunk_learns, target_only)
             del stacked
         else:
             leaf = features.requires_grad_(trunk_learns)
-            _accumulate_by_autograd(network, local_modules, leaf, chain)
+            _accumulate_by_autograd(network, local_modules, leaf, chain, target_only)
             feature_gradient = leaf.grad
             del leaf, features
     loss = chain.loss
@@ -92,13 +95,20 @@ def streamed_step(
 
 
 def _accumulate_by_autograd(
-    network: BeliefNetwork, local_modules: Iterable[nn.Module], features: Tensor, chain: BeliefChain
+    network: BeliefNetwork,
+    local_modules: Iterable[nn.Module],
+    features: Tensor,
+    chain: BeliefChain,
+    target_only: bool,
 ) -> None:
     """Runs one module of any kind after the other forward and backward; adds to ``.grad``, that of ``features`` too."""
+    only_input = chain.belief if target_only else None
     for number, module in enumerate(local_modules, 1):
         enter("forward", number)
         with torch.enable_grad():
-            logits, features = network.run_module(module, chain.belief, features)
+            belief = chain.belief if only_input is None else only_input
+            logits, features = network.run_module(module, belief, features)
+            del belief
         features = network.hand_on(features)
         gradient = chain.advance(logits.detach())
         if logits.requires_grad:

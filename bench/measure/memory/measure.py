@@ -43,7 +43,8 @@ def measure_memory(step: Step, images: Tensor, labels: Tensor, round_to: int = 1
 def _measure(step: Step, images: Tensor, labels: Tensor, round_to: int, ask_allocator: bool) -> Memory:
     with lend_modes():
         step(images, labels)
-    parameters = list(step.network.parameters())
+    parameters = [parameter for module in step.held for parameter in module.parameters()]
+    buffers = [buffer for module in step.held for buffer in module.buffers()]
     optimizer_state = [
         value
         for optimizer in step.optimizers
@@ -53,7 +54,7 @@ def _measure(step: Step, images: Tensor, labels: Tensor, round_to: int, ask_allo
     ]
     persistent = {
         "parameter_bytes": bytes_of(parameters, round_to),
-        "buffer_bytes": bytes_of(list(step.network.buffers()), round_to),
+        "buffer_bytes": bytes_of(buffers, round_to),
         "gradient_bytes": bytes_of([parameter.grad for parameter in parameters], round_to),
         "optimizer_bytes": bytes_of(optimizer_state, round_to),
         "input_bytes": bytes_of([images, labels], round_to),

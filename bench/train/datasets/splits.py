@@ -15,6 +15,7 @@ from bench.config.datasets import CIFAR10_CLASSES, CIFAR10_MAP, load_dataset_row
 from bench.errors import DataError
 from bench.train.datasets.noise_source import HumanLabels, TransitionMatrix, load_noise_source
 from bench.train.datasets.own import load
+from bench.train.datasets.pixels import PixelScale
 
 VALIDATION_SHARE = 0.1
 
@@ -50,6 +51,7 @@ class Splits:
         fingerprint: a hash of the raw images and labels, so that a reader can tell whether two records saw the same
             data.
         noise_fingerprint: likewise of the human labels or the matrix, None where there are none.
+        scale: from normalised images back to pixels in 0..1.
         notes: sentences about what was loaded that a person should read.
     """
 
@@ -59,6 +61,7 @@ class Splits:
     classes: int
     asymmetric: tuple[tuple[int, int], ...] | None
     fingerprint: str
+    scale: PixelScale
     notes: tuple[str, ...] = ()
     matrix: Tensor | None = None
     noise_fingerprint: str | None = None
@@ -124,6 +127,7 @@ def load_splits(cell: Cell, data_root: Path | None, download: bool = False) -> S
         classes=len(raw.class_names),
         asymmetric=CIFAR10_MAP if is_cifar10 else row.asymmetric,
         fingerprint=_fingerprint(raw.train_images, raw.train_labels, raw.test_images, raw.test_labels),
+        scale=PixelScale.of(raw.train_images[chosen], mean, deviation),
         notes=raw.notes,
         matrix=matrix,
         noise_fingerprint=next((_fingerprint(part) for part in (human, matrix) if part is not None), None),

@@ -1,6 +1,8 @@
 """The network of a cell: the same weights for every method."""
 
 import math
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -9,13 +11,13 @@ from torch import nn
 from bench.config.axes import values_of
 from bench.config.cell import Cell
 from bench.config.check import refuse_sides
-from bench.config.networks import Shape, load_network
+from bench.config.networks import Network, Shape, load_network
 from bench.errors import ConfigError
 from bench.train.networks.cuts import balanced_cut, even_cut
+from bench.train.networks.heads import Features, LaterUnits, Mean, build_heads, width_of
 from bench.train.networks.own import build
 from bench.train.networks.units import build_units, unit_sizes
 from sid_core import BeliefNetwork, Cascade, Pipeline, cascade, convolutional_trunk, linear_trunk
-from sid_core.pipeline import pool
 
 
 def build_network(cell: Cell, shape: Shape, classes: int) -> BeliefNetwork:
@@ -32,7 +34,7 @@ def build_network(cell: Cell, shape: Shape, classes: int) -> BeliefNetwork:
     refuse_sides(network, *shape[1:])
     built = build(network, {**values_of(cell), "shape": shape, "classes": classes})
     if not isinstance(built, BeliefNetwork):
-        return _cut_into_stages(built, cell, shape, classes)
+        return _cut_into_stages(built, cell, shape, classes, lambda: _units_again(network, cell, shape, classes))
     if len(built.local_modules) != cell.modules:
         raise ConfigError(
             f"network {cell.network!r} has {len(built.local_modules)} modules for modules = {cell.modules}; legal: as "
@@ -41,8 +43,17 @@ def build_network(cell: Cell, shape: Shape, classes: int) -> BeliefNetwork:
     return built
 
 
-def _cut_into_stages(units: list[nn.Module], cell: Cell, shape: Shape, classes: int) -> Pipeline:
-    """``units`` in ``cell.modules`` stages, each with a head on its pooled features."""
+def _units_again(network: Network, cell: Cell, shape: Shape, classes: int) -> list[nn.Module]:
+    """The units of ``network`` with other weights; those of a list of modules have the same."""
+    units = build(network, {**values_of(cell), "shape": shape, "classes": classes})
+    assert not isinstance(units, BeliefNetwork)  # noqa: S101 (it has given units before)
+    return units
+
+
+def _cut_into_stages(
+    units: list[nn.Module], cell: Cell, shape: Shape, classes: int, draw: Callable[[], list[nn.Module]]
+) -> Pipeline:
+    """``units`` in ``cell.modules`` stages, each with a head; ``draw`` gives new units."""
     if len(units) != cell.depth:
         raise ConfigError(
             f"network {cell.network!r} has {len(units)} units for images of shape {list(shape)}; the cell has depth = "
@@ -54,7 +65,29 @@ def _cut_into_stages(units: list[nn.Module], cell: Cell, shape: Shape, classes: 
     else:
         ends = even_cut(len(sizes), cell.modules)
     stages = [nn.Sequential(*units[start:end]) for start, end in pairwise([0, *ends])]
-    return Pipeline.with_heads(stages, [sizes[end - 1].width for end in ends], classes, cell.hidden)
+    outputs = [unit.output for unit in sizes]
+    heads = _heads(cell.head, outputs, ends, classes, cell.hidden, draw)
+    return Pipeline(stages, heads, classes)
+
+
+def _heads(
+    name: str,
+    outputs: Sequence[Features],
+    ends: Sequence[int],
+    classes: int,
+    hidden: int,
+    draw: Callable[[], list[nn.Module]],
+) -> list[nn.Module]:
+    """The heads of stages that end after so many units, whose outputs have the shapes ``outputs``."""
+    later = [
+        LaterUnits(
+            tuple(outputs[end - 1 : -1]),
+            outputs[-1] if end < len(outputs) else None,
+            lambda end=end: draw()[end:],  # type: ignore[misc]
+        )
+        for end in ends
+    ]
+    return build_heads(name, [outputs[end - 1] for end in ends], later, classes, hidden)
 
 
 def backbone_units(shape: Shape, backbone: str) -> list[nn.Module]:
@@ -71,7 +104,7 @@ def cascade_on_backbone(
     """
     units = build_units(backbone, shape)
     *_, last = unit_sizes(units, shape)
-    trunk = nn.Sequential(*units, _Pool(), nn.Linear(last.width, width))
+    trunk = nn.Sequential(*units, Mean(), nn.Linear(width_of(last.output), width))
     return cascade(modules, classes, shape[0], width, hidden, depth=depth, trunk=trunk)
 
 
@@ -88,19 +121,18 @@ def cascade_on_linear_layer(shape: Shape, classes: int, modules: int, depth: int
 
 
 def pipeline_of_linear_layers(
-    shape: Shape, classes: int, modules: int, depth: int, width: int, hidden: int
+    shape: Shape, classes: int, modules: int, depth: int, width: int, hidden: int, head: str
 ) -> Pipeline:
     """``depth`` linear layers of ``width`` features, each with a ReLU, cut into ``modules`` stages."""
-    inputs = math.prod(shape)
-    units = [nn.Sequential(nn.Linear(inputs if at == 0 else width, width), nn.ReLU()) for at in range(depth)]
-    units[0].insert(0, nn.Flatten())
+    units = _linear_layers(math.prod(shape), width, depth)
     per_stage = depth // modules
     stages = [nn.Sequential(*units[at : at + per_stage]) for at in range(0, depth, per_stage)]
-    return Pipeline.with_heads(stages, [width] * modules, classes, hidden)
+    ends = range(per_stage, depth + 1, per_stage)
+    draw = partial(_linear_layers, math.prod(shape), width, depth)
+    return Pipeline(stages, _heads(head, [(width,)] * depth, ends, classes, hidden, draw), classes)
 
 
-class _Pool(nn.Module):
-    """:func:`sid_core.pipeline.pool`: the mean over pixels or tokens."""
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return pool(features)
+def _linear_layers(inputs: int, width: int, depth: int) -> list[nn.Module]:
+    units = [nn.Sequential(nn.Linear(inputs if at == 0 else width, width), nn.ReLU()) for at in range(depth)]
+    units[0].insert(0, nn.Flatten())
+    return [*units]

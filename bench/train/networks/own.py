@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 
+from bench.config.heads import DEFAULT_HEAD
 from bench.config.networks import Layout, Network
 from bench.config.plugins import call_with_known, resolve
 from bench.errors import ConfigError, first_line
@@ -19,7 +20,7 @@ from sid_core import BeliefNetwork, Pipeline
 
 # The arguments of a builder, in their order where it calls them otherwise.
 _USUAL = ("shape", "classes", "modules", "cut", "hidden")
-_CHOICES = frozenset({"depth", "cut", "width", "hidden"})
+_CHOICES = frozenset({"depth", "cut", "width", "hidden", "head"})
 
 
 def build(network: Network, known: Mapping[str, Any]) -> BeliefNetwork | list[nn.Module]:
@@ -76,6 +77,7 @@ def described(network: Network, shape: tuple[int, int, int], classes: int) -> Ne
         ConfigError: it cannot be built.
     """
     known = {"shape": shape, "classes": classes, "modules": 1, "cut": "even", "hidden": 8, "depth": 1, "width": 8}
+    known["head"] = DEFAULT_HEAD
     try:
         with torch.random.fork_rng(devices=[]), meta_tensors():
             built = build(network, known)
@@ -85,7 +87,9 @@ def described(network: Network, shape: tuple[int, int, int], classes: int) -> Ne
         raise ConfigError(f"network {network.name!r} cannot be built: {first_line(error)}") from error
     if isinstance(built, BeliefNetwork):
         return replace(network, layout=layout_of(built), reads=_named_choices(network.builder))
-    return replace(network, layout="pipeline", units=len(built), reads=frozenset({"cut", "hidden"}))
+    return replace(
+        network, layout="pipeline", units=len(built), reads=frozenset({"cut", "hidden", "head"}), has_heads=True
+    )
 
 
 def layout_of(network: BeliefNetwork) -> Layout:

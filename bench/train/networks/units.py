@@ -39,9 +39,9 @@ def build_units(backbone: str, shape: Shape) -> list[nn.Module]:
 
 @dataclass(frozen=True)
 class UnitSizes:
-    """Of one unit, for two images: channels and bytes of its output, and the bytes kept for its backward pass."""
+    """Of one unit: the shape of its output without the batch; for two images its bytes, and those kept for backward."""
 
-    width: int
+    output: tuple[int, ...]
     output_bytes: int
     kept_bytes: int
 
@@ -69,8 +69,7 @@ def unit_sizes(units: Sequence[nn.Module], shape: Shape) -> list[UnitSizes]:
             storages = {tensor.untyped_storage()._cdata: tensor.untyped_storage().nbytes() for tensor in kept}
             kept_bytes = sum(size for address, size in storages.items() if address not in counted)
             counted |= set(storages)  # whatever is kept lives as long as the features' graph
-            width = features.shape[2 if features.dim() == 3 else 1]
-            sizes.append(UnitSizes(width, features.untyped_storage().nbytes(), kept_bytes))
+            sizes.append(UnitSizes(tuple(features.shape[1:]), features.untyped_storage().nbytes(), kept_bytes))
     return sizes
 
 

@@ -37,6 +37,11 @@ class RankStep:
         return self.share.network
 
     @property
+    def held(self) -> list[nn.Module]:
+        """What this rank trains."""
+        return [self.share.network]
+
+    @property
     def optimizers(self) -> list[Optimizer]:
         """All that update this rank's part."""
         return [self.optimizer]

@@ -8,7 +8,6 @@ from torch import Tensor
 from sid_core import BeliefNetwork
 from sid_core.objective import belief_dtype
 from sid_core.phases import enter, enter_backward_at
-from sid_core.pipeline import pool
 
 
 def train_last_head(network: BeliefNetwork, images: Tensor, labels: Tensor, _objective: object) -> Tensor:
@@ -36,5 +35,5 @@ def _prediction(network: BeliefNetwork, images: Tensor) -> Tensor:
         enter("forward", number)
         features = module.stage(features)  # type: ignore[operator]
         enter_backward_at(features, number)
-    logits: Tensor = last.head(network.initial_belief(features), pool(features))  # type: ignore[operator]
+    logits: Tensor = last.run_head(network.initial_belief(features), features)  # type: ignore[operator]
     return logits.to(belief_dtype(logits))

@@ -1,4 +1,4 @@
-"""A package of its own adds an axis, a method, a network and a data set; each is listed, run, planned and reported."""
+"""A package of its own adds an axis, methods, a head, a network and a data set; all are run, planned and reported."""
 
 import os
 import subprocess
@@ -39,6 +39,51 @@ cooled = Method(
 )
 
 
+class Classifier(nn.Module):
+    """One linear layer on four maps of two by two pixels."""
+
+    takes_positions = True
+
+    def __init__(self, width, classes):
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.linear = nn.Linear(4 * width, classes)
+
+    def forward(self, belief, features):
+        return self.linear(self.pool(features).flatten(1)) + belief
+
+
+def quarters(features, classes):
+    """A classifier of four quarters of the image."""
+    return Classifier(features[0], classes)
+
+
+def decoder(network, shape):
+    """A linear decoder from the network's logits to the image."""
+    channels, height, width = shape
+    return nn.Linear(network.classes, channels * height * width)
+
+
+def reconstruct(network, images, labels, objective, auxiliary, pixels, indices):
+    logits = network(images)
+    decoded = auxiliary(logits).sigmoid()
+    loss = F.cross_entropy(logits, labels) + F.binary_cross_entropy(decoded, pixels.flatten(1)) + 0 * indices.sum()
+    loss.backward()
+    return loss.detach()
+
+
+def shrink(network, auxiliary, pixels=None):
+    with torch.no_grad():
+        for parameter in auxiliary.parameters():
+            parameter.mul_(0.999)
+
+
+reconstructing = Method(
+    name="reconstructing", summary="BP with a decoder", rule=reconstruct, auxiliary=decoder, after_step=shrink,
+    uses_pixels=True, uses_indices=True, presets={"head": "quarters"}, colour="#117733",
+)
+
+
 def units(shape):
     channels, height, width = shape
     return [nn.Sequential(nn.Conv2d(channels, 4, 3, padding=1), nn.ReLU()), nn.Conv2d(4, 6, 3), nn.ReLU()]
@@ -46,7 +91,7 @@ def units(shape):
 
 three_units = Network(
     name="three-units", summary="three units", layout="pipeline", builder=units, units=3,
-    reads=frozenset({"cut", "hidden"}),
+    reads=frozenset({"cut", "hidden", "head"}), has_heads=True,
 )
 
 
@@ -64,6 +109,9 @@ ENTRY_POINTS = """
 temperature = one_of_each:temperature
 [sid_bench.methods]
 cooled = one_of_each:cooled
+reconstructing = one_of_each:reconstructing
+[sid_bench.heads]
+quarters = one_of_each:quarters
 [sid_bench.networks]
 three-units = one_of_each:three_units
 [sid_bench.datasets]
@@ -109,6 +157,8 @@ def test_each_is_listed_with_where_it_comes_from(package: Path, tmp_path: Path) 
     for name, summary in (
         ("temperature", "a number above 0: what logits are divided by [another package]"),
         ("cooled", "BP at a temperature [one-of-each]"),
+        ("reconstructing", "BP with a decoder [one-of-each]"),
+        ("quarters", "A classifier of four quarters of the image. [one-of-each]"),
         ("three-units", "three units [one-of-each]"),
         ("bright", "bright images or dark [one-of-each]"),
     ):
@@ -164,3 +214,25 @@ def test_each_is_reported(package: Path, results: Path, tmp_path: Path) -> None:
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     for text in ("cooled temperature 2", "three-units", "bright"):
         assert text in page
+
+
+def test_a_method_with_every_hook_and_a_head_of_its_own_is_run_and_planned(package: Path, tmp_path: Path) -> None:
+    chosen = ["--set", "method=reconstructing,bp", "--set", "latency_seconds=0.05"]
+    passes = ["--set", "passes=memory,latency,accuracy,inference"]
+    sid_bench(package, tmp_path, "run", *CELL, *chosen, *passes, "--out", "own.jsonl")
+    records = {record.cell.method: record for record in read_records(tmp_path / "own.jsonl").records}
+    own, bare = records["reconstructing"], records["bp"]
+    assert (own.status, bare.status) == ("ok", "ok")
+    assert (own.cell.head, bare.cell.head) == ("quarters", "linear")
+    backbone, heads, beside = 40 + 222, (16 * 2 + 2) + (24 * 2 + 2), 2 * 36 + 36
+    assert own.parameters == backbone + heads + beside
+    assert own.memory is not None
+    assert own.memory.parameter_bytes == 4 * own.parameters
+    assert own.latency is not None
+    assert own.inference is not None
+    sid_bench(package, tmp_path, "plan", *CELL, *chosen, "--out", "plan.csv")
+    names, *rows = [line.split(",") for line in (tmp_path / "plan.csv").read_text().splitlines()]
+    planned = {row[names.index("method")]: int(row[names.index("peak_total_bytes")]) for row in rows}
+    assert planned["reconstructing"] == own.memory.peak_total_bytes
+    sid_bench(package, tmp_path, "report", "own.jsonl", "--out", "page.html")
+    assert "reconstructing head quarters" in (tmp_path / "page.html").read_text(encoding="utf-8")

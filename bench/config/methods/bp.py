@@ -1,0 +1,115 @@
+"""Backpropagation, its variants and the controls that train by it: rows on one rank.
+
+Colours of all methods are Okabe and Ito's, which the colour-blind can tell apart, as far as these go: greys for BP's
+kin, blues for streamed SID. Those with a contrast below 3:1 on white are darkened to it.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from bench.config.cell import Cell
+from bench.config.methods.method import Method
+from bench.config.methods.refusals import no_compile, one_alpha
+
+BASELINE = "bp"
+# Work that BP's own step is compared with, where a suite has it beside the methods. No row: it is no training rule.
+FIXED_WORK = "bench.train.rules.fixed_work:fixed_work"
+
+
+def _offload(cell: Cell) -> str | None:
+    if cell.device == "cpu":
+        return f"device = 'cpu' for method {cell.method!r}; legal: cuda or cuda:N"
+    return no_compile("whose compiled code keeps its own activations", cell)
+
+
+def _four_parts(values: Mapping[str, Any]) -> int:
+    """Four, or as many as a smaller batch has samples."""
+    batch_size = values.get("batch_size")
+    return min(4, batch_size) if isinstance(batch_size, int) and batch_size >= 1 else 4
+
+
+ROWS = (
+    Method(
+        name=BASELINE,
+        summary="backpropagation, end to end: the baseline",
+        rule="bench.train.rules.bp:train_end_to_end",
+        colour="#1c1c1c",
+        order=0,
+    ),
+    Method(
+        name="bp-checkpoint",
+        summary="bp with recompute = modules: a checkpoint around each module, in a pipeline around each block",
+        alias_of=BASELINE,
+        presets={"recompute": "modules"},
+        colour="#8a8a8a",
+        order=1,
+    ),
+    Method(
+        name="bp-checkpoint-trunk",
+        summary="bp with recompute = all: the trunk in checkpointed segments, too",
+        alias_of=BASELINE,
+        presets={"recompute": "all"},
+        colour="#57606a",
+        order=2,
+    ),
+    Method(
+        name="bp-microbatch",
+        summary="bp in micro_batches = 4, unless another number is given",
+        alias_of=BASELINE,
+        presets={"micro_batches": _four_parts},
+        colour="#a39077",
+        order=3,
+    ),
+    Method(
+        name="bp-offload",
+        summary="backpropagation with activations moved to pinned host memory (torch.autograd.graph.save_on_cpu)",
+        rule="bench.train.rules.bp_offload:train_with_activations_on_host",
+        refusal=_offload,
+        not_planned="it moves bytes from the device to the host, and a plan counts those of one device",
+        colour="#6e5f4b",
+        order=4,
+    ),
+    Method(
+        name="bp-plain",
+        summary="backpropagation through the backbone and its last head alone, as it is usually trained",
+        rule="bench.train.rules.bp_plain:train_last_head",
+        logits_by_module="bench.train.rules.bp_plain:logits_by_module",
+        networks=("pipeline",),
+        refusal=partial(no_compile, "which runs stages without their heads"),
+        colour="#7d8fa3",
+        order=5,
+    ),
+    Method(
+        name="bp-label-smoothing",
+        summary="backpropagation with label smoothing 1 - alpha: a control for gains under label noise",
+        rule="bench.train.rules.bp:train_on_smoothed_labels",
+        uses_alpha=True,
+        refusal=one_alpha,
+        colour="#c28600",
+        order=6,
+    ),
+    Method(
+        name="bp-bootstrap",
+        summary="backpropagation on alpha * label + (1 - alpha) * prediction (Reed et al., arXiv 1412.6596): a control",
+        rule="bench.train.rules.bp:train_on_bootstrapped_labels",
+        uses_alpha=True,
+        refusal=one_alpha,
+        colour="#882255",
+        order=7,
+    ),
+    Method(
+        name="bp-gce",
+        summary="backpropagation of generalised cross-entropy, q = 0.7 (arXiv 1805.07836): a control for label noise",
+        rule="bench.train.rules.bp:train_on_generalised_cross_entropy",
+        colour="#999933",
+        order=8,
+    ),
+    Method(
+        name="deep-supervision",
+        summary="cross-entropy at every module, end to end (Lee et al., arXiv 1409.5185): a control for label noise",
+        rule="bench.train.rules.bp:train_on_every_module",
+        colour="#009e73",
+        order=9,
+    ),
+)
