@@ -108,7 +108,7 @@ def _column(held: Sequence[int], values: Sequence[Any], count: int) -> Column:
     places = {identity: place for place, identity in enumerate(dict.fromkeys(identities))}
     if len(held) == count and 2 * len(places) > count:
         return {"a": list(values)} | _exact(values)
-    distinct = list({identity: value for identity, value in zip(identities, values, strict=True)}.values())
+    distinct = list(dict(zip(identities, values, strict=True)).values())
     indices = [places[identity] for identity in identities]
     if len(held) < count:
         of_record = [ABSENT] * count
