@@ -29,8 +29,9 @@ def growth_with_depth(frame: pd.DataFrame) -> Iterator[Growth]:
     if frame.empty or not frame["has_memory"].any():
         return
     measured = frame[frame["has_memory"] & (frame["layers_per_module"] == 1)]
-    for _, part in measured.groupby(_FIXED, dropna=False):
+    narrow = measured[[*_FIXED, "series", "method", "depth"]].reset_index(drop=True)
+    for _, part in narrow.groupby(_FIXED, dropna=False):
         for series in ordered_series(part):
             line = part[part["series"] == series].sort_values("depth")
             if line["depth"].nunique() > 1:
-                yield Growth(series, line.iloc[0], line.iloc[-1])
+                yield Growth(series, measured.iloc[line.index[0]], measured.iloc[line.index[-1]])
