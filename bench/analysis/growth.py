@@ -31,7 +31,10 @@ def growth_with_depth(frame: pd.DataFrame) -> Iterator[Growth]:
     measured = frame[frame["has_memory"] & (frame["layers_per_module"] == 1)]
     narrow = measured[[*_FIXED, "series", "method", "depth"]].reset_index(drop=True)
     for _, part in narrow.groupby(_FIXED, dropna=False):
+        lines: dict[str, list[tuple[int, int]]] = {}
+        for series, depth, place in zip(part["series"], part["depth"], part.index, strict=True):
+            lines.setdefault(series, []).append((depth, place))
         for series in ordered_series(part):
-            line = part[part["series"] == series].sort_values("depth")
-            if line["depth"].nunique() > 1:
-                yield Growth(series, measured.iloc[line.index[0]], measured.iloc[line.index[-1]])
+            (shallowest, first), *_, (deepest, last) = sorted(lines[series]) * 2
+            if shallowest < deepest:
+                yield Growth(series, measured.iloc[first], measured.iloc[last])
