@@ -10,6 +10,7 @@ from bench.config.axes import axes
 
 # The axes that the title of a panel names, and those that a figure of accuracies draws.
 _IN_TITLE = {"network", "dataset", "optimizer", "depth", "modules", "seed", "noise_kind", "noise_rate", "noise_source"}
+_OF_RUN = ["series", "method", "seed"]
 _EPOCHS_DRAWN = 12
 MOST_PANELS = 12  # in the main figure
 FEW_PANELS = 6  # in any other: each takes time to draw
@@ -95,8 +96,8 @@ def largest_panels(rows: pd.DataFrame, most: int = MOST_PANELS) -> tuple[list[Pa
 
 
 def by_epoch(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per row and epoch, with columns ``epoch`` and ``y``, the test accuracy in percent."""
-    rows = rows.reset_index(drop=True).explode("accuracy.by_epoch")
+    """Return series, method and seed of each row and epoch, with ``epoch`` and ``y``, the test accuracy in percent."""
+    rows = rows[[*_OF_RUN, "accuracy.by_epoch"]].reset_index(drop=True).explode("accuracy.by_epoch")
     epochs = rows.groupby(level=0).cumcount() + 1
     return rows.assign(epoch=epochs, y=100 * rows["accuracy.by_epoch"].astype(float)).reset_index(drop=True)
 
@@ -107,7 +108,7 @@ def drawn_epochs(epochs: int) -> list[int]:
 
 
 def by_module(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Return one row per row and module, with columns ``module`` and ``y``, the values of ``column``.
+    """Return series, method and seed of each row and module, with ``module`` and ``y``, the values of ``column``.
 
     Modules without a value are left out: those that a rule does not train, and those of a diverged run.
 
@@ -115,7 +116,7 @@ def by_module(rows: pd.DataFrame, column: str) -> pd.DataFrame:
         rows: of which ``column`` holds a list with a value per module, or None.
         column: such as ``accuracy.kl_by_module``.
     """
-    rows = rows[rows[column].notna()].reset_index(drop=True).explode(column)
+    rows = rows.loc[rows[column].notna(), [*_OF_RUN, column]].reset_index(drop=True).explode(column)
     rows = rows.assign(module=rows.groupby(level=0).cumcount() + 1, y=pd.to_numeric(rows[column]))
     return rows.dropna(subset=["y"]).reset_index(drop=True)
 

@@ -29,8 +29,12 @@ def growth_with_depth(frame: pd.DataFrame) -> Iterator[Growth]:
     if frame.empty or not frame["has_memory"].any():
         return
     measured = frame[frame["has_memory"] & (frame["layers_per_module"] == 1)]
-    for _, part in measured.groupby(_FIXED, dropna=False):
+    narrow = measured[[*_FIXED, "series", "method", "depth"]].reset_index(drop=True)
+    for _, part in narrow.groupby(_FIXED, dropna=False):
+        lines: dict[str, list[tuple[int, int]]] = {}
+        for series, depth, place in zip(part["series"], part["depth"], part.index, strict=True):
+            lines.setdefault(series, []).append((depth, place))
         for series in ordered_series(part):
-            line = part[part["series"] == series].sort_values("depth")
-            if line["depth"].nunique() > 1:
-                yield Growth(series, line.iloc[0], line.iloc[-1])
+            (shallowest, first), *_, (deepest, last) = sorted(lines[series]) * 2
+            if shallowest < deepest:
+                yield Growth(series, measured.iloc[first], measured.iloc[last])

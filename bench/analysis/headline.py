@@ -215,7 +215,8 @@ def most_compared_cells(rows: pd.DataFrame) -> list[pd.DataFrame]:
         sizes = network.groupby("pair").agg(
             {"series": "nunique", "depth": "max", "batch_size": "max", "modules": "max", "hidden": "max"}
         )
+        of_pair = network.reset_index(drop=True).groupby("pair").indices
         ranked = sizes.sort_values(list(sizes.columns), ascending=False)
         for place, (pair, size) in enumerate(ranked.iterrows()):
-            found.append((place, [-value for value in size], network[network["pair"] == pair]))
+            found.append((place, [-value for value in size], network.iloc[of_pair[pair]]))
     return [cell for _, _, cell in sorted(found, key=lambda item: item[:2])]

@@ -50,15 +50,20 @@ def waits_by_module(trace: Trace) -> list[ModuleWait]:
     """
     shares: dict[int, list[tuple[float, float]]] = {}
     length = step_seconds(trace)
+    spans = list(_spans(trace))
     for rank in sorted(set(trace.rank)):
-        own = [span for span, of_rank in zip(_spans(trace), trace.rank, strict=True) if of_rank == rank]
+        own = [span for span, of_rank in zip(spans, trace.rank, strict=True) if of_rank == rank]
         steps = [own] if trace.steps == 1 else _cut_at_optimizer(own)
         if len(steps) != trace.steps:
             return []
         begin = 0.0
         for step in steps:
-            for module in sorted({span.module for span in step if span.module is not None}):
-                waited = _complete_and_locked([span for span in step if span.module == module])
+            of_module: dict[int, list[_Span]] = {}
+            for span in step:
+                if span.module is not None:
+                    of_module.setdefault(span.module, []).append(span)
+            for module, own_spans in sorted(of_module.items()):
+                waited = _complete_and_locked(own_spans)
                 if waited is not None:
                     complete, locked = waited
                     shares.setdefault(module, []).append(((complete - begin) / length, locked / length))

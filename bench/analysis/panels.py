@@ -1,6 +1,7 @@
 """The panels of a figure: which rows a panel shows, and its title."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -12,6 +13,8 @@ from bench.config.networks import known_network
 
 # The axes that the title of a cell names.
 _IN_TITLE = {"network", "dataset", "depth", "modules", "cut", "batch_size", "hidden", "seed"}
+# What the title of a panel names.
+_OF_TITLE = ("network", "dataset", "image", "depth", "modules", "cut", "batch_size", "hidden", "layers_per_module")
 # For each axis that a figure of costs draws: the sizes that it fixes.
 _FIXED = {
     "depth": ["layers_per_module", "batch_size"],
@@ -49,8 +52,11 @@ def slices(frame: pd.DataFrame, axis: str) -> pd.DataFrame:
         axis: ``depth``, ``batch_size`` or ``modules``.
     """
     fixed = _FIXED[axis]
-    chosen = []
-    for _, panel in frame.groupby(panel_axes(), dropna=False, sort=True):
+    chosen: list[int] = []
+    titles: list[str] = []
+    for _, panel in _narrow(frame, [axis, *fixed, *panel_axes(), *_OF_TITLE]).groupby(
+        panel_axes(), dropna=False, sort=True
+    ):
         best = None
         for values, part in panel.groupby(fixed, sort=True):
             preference = {name: float(str(value)) for name, value in zip(fixed, values, strict=True)}
@@ -60,11 +66,15 @@ def slices(frame: pd.DataFrame, axis: str) -> pd.DataFrame:
             if best is None or key > best[0]:
                 best = (key, part)
         if best is not None and best[0][0] > 1:
-            chosen.append(best[1].assign(panel=_panel_title(best[1], axis)))
-    if not chosen:
-        return frame.iloc[0:0].assign(panel="")
-    rows = pd.concat(chosen)
+            chosen.extend(best[1].index)
+            titles += [_panel_title(best[1], axis)] * len(best[1])
+    rows = frame.iloc[chosen].assign(panel=titles)
     return rows.assign(panel=distinct_titles(rows["panel"], rows, panel_axes()))
+
+
+def _narrow(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    """Return the columns ``names`` that ``frame`` has, its rows numbered: to select rows of many columns takes long."""
+    return frame[[name for name in dict.fromkeys(names) if name in frame]].reset_index(drop=True)
 
 
 def _panel_title(part: pd.DataFrame, axis: str) -> str:
@@ -89,7 +99,7 @@ def module_size_text(row: pd.Series) -> str:
     return "1 layer per module" if layers == 1 else f"{layers:g} layers per module"
 
 
-def data_text(row: pd.Series) -> str:
+def data_text(row: pd.Series | Mapping[Hashable, Any]) -> str:
     """Return the name of the data set, and the size of its images if the data set has no fixed size."""
     known = known_dataset(row["dataset"])
     image = row.get("image", UNKNOWN)
@@ -103,7 +113,8 @@ def modules_text(row: pd.Series) -> str:
 
 def cell_titles(rows: pd.DataFrame) -> list[str]:
     """Return the panel title of each row in a figure with one panel per cell; different cells have different titles."""
-    titles = rows["network"] + " on " + rows.apply(data_text, axis=1) + "\ndepth " + rows["depth"].map(str)
+    data = [data_text(row) for row in _narrow(rows, ["dataset", "image"]).to_dict("records")]
+    titles = rows["network"] + " on " + pd.Series(data, rows.index, dtype=object) + "\ndepth " + rows["depth"].map(str)
     titles += ", " + rows["modules"].map(str) + " modules" + (" " + rows["cut"]).where(rows["cut"] != "even", "")
     titles += ", batch " + rows["batch_size"].map(str) + ", hidden " + rows["hidden"].map(str)
     others = [name for name, row in axes().items() if row.paired and name not in _IN_TITLE]
@@ -115,6 +126,8 @@ def distinct_titles(titles: pd.Series, rows: pd.DataFrame, axes: Iterable[str]) 
     for axis in axes:
         if axis in rows:
             values = rows[axis].map(axis_text)
+            if values.nunique() < 2:
+                continue
             several = values.groupby(titles).transform("nunique") > 1
             titles = titles.where(~several, titles + f"\n{axis.replace('_', ' ')} " + values)
     return titles

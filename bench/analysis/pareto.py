@@ -50,7 +50,8 @@ def with_front(frame: pd.DataFrame) -> pd.DataFrame:
     rows = rows[rows["ranks"] == 1]
     quiet = rows[rows["latency.noisy_because"].isna()]
     places: dict[object, tuple[bool, str]] = dict.fromkeys(rows.index, (False, NOT_JUDGED))
-    for _, cell in quiet.groupby("pair", sort=False):
+    narrow = quiet[["pair", "series", "memory.peak_activation_bytes", "latency.ratio_to_bp", "latency.ratio_ci95"]]
+    for _, cell in narrow.groupby("pair", sort=False):
         places |= dict(zip(cell.index, _places(cell), strict=True))
     found = [places[index] for index in rows.index]
     return rows.assign(on_front=[is_on for is_on, _ in found], front=[text for _, text in found])
@@ -58,9 +59,10 @@ def with_front(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _places(cell: pd.DataFrame) -> Iterator[tuple[bool, str]]:
     """Yield, for each row of one cell, whether it is on the front, and the same as text."""
+    columns = ("series", "memory.peak_activation_bytes", "latency.ratio_to_bp", "latency.ratio_ci95")
     costs = [
-        (row["series"], row["memory.peak_activation_bytes"], row["latency.ratio_to_bp"], *row["latency.ratio_ci95"])
-        for _, row in cell.iterrows()
+        (series, size, ratio, *ends)
+        for series, size, ratio, ends in zip(*(cell[name] for name in columns), strict=True)
     ]
     for own, size, ratio, low, high in costs:
         dominators, near = [], []

@@ -31,5 +31,6 @@ def _best_pair(rows: pd.DataFrame) -> str:
         shown = modules if modules <= _MOST_MODULES else -modules
         return has_bp, shown, group["series"].nunique(), int(group["batch_size"].iloc[0])
 
-    best = max(rows.groupby("pair", sort=True), key=lambda item: preference(item[1]))
+    narrow = rows[["pair", "modules", "method", "series", "batch_size"]]
+    best = max(narrow.groupby("pair", sort=True), key=lambda item: preference(item[1]))
     return str(best[0])

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.analysis.compare import Amount, Change, Compared, Thresholds, Word
+from bench.analysis.words import counted
 from bench.report.comparison import Names, in_order, short_names
 from bench.report.document import render
 
@@ -60,12 +61,17 @@ def comparison_page(compared: Compared, names: Names, thresholds: Thresholds, so
 
 
 def _sentence(compared: Compared) -> str:
+    """Return how many comparisons became worse, and how many decide nothing."""
     worse, total = compared.count("worse"), len(compared.changes)
     if not total:
         return "The two have no cell in common."
-    return (
-        f"{worse:,} of {total:,} comparisons became worse." if worse else f"None of {total:,} comparisons became worse."
-    )
+    undecided: list[Word] = ["inconclusive", "not measured"]
+    counts = [(compared.count(word), word) for word in undecided if compared.count(word)]
+    rest = " and ".join(f"{count:,} {'is' if count == 1 else 'are'} {word}" for count, word in counts)
+    if sum(count for count, _ in counts) == total:
+        return f"None of {counted(total, 'comparison')} is decided: {rest}."
+    known = f"{f'{worse:,}' if worse else 'None'} of {counted(total, 'comparison')} became worse"
+    return f"{known}; {rest}." if rest else f"{known}."
 
 
 def _reach(amounts: Sequence[Amount]) -> float:

@@ -9,15 +9,18 @@ import pandas as pd
 from bench.analysis.answer.answer import Answer
 from bench.analysis.series import ordered_series
 from bench.report.answer_text import answer_markdown
-from bench.report.data.block import MOST_INLINE, DataBlock, data_block
+from bench.report.beside import begun_beside
+from bench.report.data.block import MOST_INLINE, data_block, raw_script
+from bench.report.data.columns import Column
+from bench.report.data.held import held_columns, stored_columns
 from bench.report.document import render
 from bench.report.figures.files import figure_files
 from bench.report.inputs import Inputs, read_inputs
 from bench.report.markdown import markdown_table
 from bench.report.provenance import provenance_of
-from bench.report.sections.order import SECTIONS
 from bench.report.sections.section import Filled, figures_of
 from bench.report.sections.side_by_side import begun
+from bench.report.sections.titles import TITLES
 from bench.report.tables.summary import summary_table
 from bench.report.title import title_of
 from bench.report.warnings import drift_of, warnings_of
@@ -70,22 +73,26 @@ def write_report(
         StoreError: a file cannot be read, is not a results file, or cannot be written; an output is an input or another
             output; or there is no record.
     """
-    step = _Steps(3 + len(SECTIONS), progress)
+    step = _Steps(3 + len(TITLES), progress)
     step("reading the records")
-    with no_collection():
+    with no_collection():  # most of what is made stays until the page is written
         inputs = read_inputs(files)
-    raw_file = _raw_file(page, inputs)
-    with kept_apart(), begun(SECTIONS, inputs) as made:
-        step("putting them in columns")
-        with no_collection():
-            data = data_block(inputs.held, None if raw_file is None else raw_file.name)
-        sections = made(step)
+        raw_file = _raw_file(page, inputs)
+        with begun_beside(lambda: _stored(inputs, raw_file)) as stored, kept_apart():
+            from bench.report.sections.order import SECTIONS  # what draws takes a second to load
+
+            with begun(SECTIONS, inputs) as made:
+                step("putting them in columns")
+                columns, raw, script = stored()
+                held = held_columns(inputs.records, inputs.frame, (columns, raw))
+                data = data_block(held, None if raw_file is None else raw_file.name)
+                summary, note = summary_table(inputs.measured)
+                sections = made(step)
         step("writing the page")
         html = page_of(inputs, sections, data, title)
-        summary, note = summary_table(inputs.measured)
     outputs = [("the page", page, html)]
-    if raw_file is not None and data.raw_script is not None:
-        outputs.insert(0, ("the raw samples of the page", raw_file, data.raw_script))
+    if raw_file is not None and script is not None:
+        outputs.insert(0, ("the raw samples of the page", raw_file, script))
     if figures_folder is not None:
         drawings = figure_files(figures_of(sections))
         outputs += [("the figure", figures_folder / name, svg) for name, svg in drawings.items()]
@@ -101,6 +108,12 @@ def write_report(
         for warning in (*warnings_of(inputs), *drift_of(inputs)):
             warn(warning)
     return ReportText(inputs.answers, summary)
+
+
+def _stored(inputs: Inputs, raw_file: Path | None) -> tuple[dict[str, Column], dict[str, Column], str | None]:
+    """Return the columns of the records: those of the page, the raw samples if it has them, or else their file."""
+    columns, raw = stored_columns(inputs.records)
+    return (columns, raw, None) if raw_file is None else (columns, {}, raw_script(raw))
 
 
 def _raw_file(page: Path, inputs: Inputs) -> Path | None:
@@ -122,13 +135,13 @@ class _Steps:
         self._done += 1
 
 
-def page_of(inputs: Inputs, sections: Sequence[Filled], data: DataBlock, title: str | None = None) -> str:
-    """Return the HTML of the report."""
+def page_of(inputs: Inputs, sections: Sequence[Filled], data: str, title: str | None = None) -> str:
+    """Return the HTML of the report; ``data`` is of :func:`bench.report.data.block.data_block`."""
     return render(
         "report.html.j2",
         title=title or title_of(inputs.records),
         provenance=provenance_of(inputs),
         series=ordered_series(inputs.frame),
         sections=sections,
-        data=data.encoded,
+        data=data,
     )

@@ -26,6 +26,7 @@ Phases = Annotated[str, Field(pattern="^[fbsw]*$")]
 
 # The nesting of what a record holds without a schema of its own: the environment, and values of added axes.
 _DEEPEST = 20
+_ALWAYS_SOUND = frozenset({str, int, bool, type(None)})  # types of values, apart from how deep they are
 
 
 def _check_free(value: Any, depth: int = 0) -> None:
@@ -40,7 +41,8 @@ def _check_free(value: Any, depth: int = 0) -> None:
         raise ValueError(f"it holds {value}, which is no finite number")
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
     for part in parts:
-        _check_free(part, depth + 1)
+        if type(part) not in _ALWAYS_SOUND or depth == _DEEPEST:
+            _check_free(part, depth + 1)
 
 
 def _of_one_length(columns: Mapping[str, Sequence[object] | None]) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from bench.analysis.compare import Change, Compared, Thresholds, Word
 from bench.cli.app import app
+from bench.report.comparison_page import comparison_page
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "results" / "reference"
@@ -134,6 +136,30 @@ def test_the_page_says_first_what_became_worse(tmp_path: Path) -> None:
     assert words == ["worse"] * int(found[1]) + ["same"] * (int(found[2]) - int(found[1]))
     for address in re.findall(r'(?:src|href)\s*=\s*["\']?([^"\')\s>]+)', page.split("<script>")[0]):
         assert address.startswith(("#", "data:")), address
+
+
+def change(word: Word) -> Change:
+    return Change("cell", "latency", word, "", "", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "The two have no cell in common."),
+        (["same", "better"], "None of 2 comparisons became worse."),
+        (["worse", "same"], "1 of 2 comparisons became worse."),
+        (["same", "inconclusive"], "None of 2 comparisons became worse; 1 is inconclusive."),
+        (["worse", *["inconclusive"] * 3], "1 of 4 comparisons became worse; 3 are inconclusive."),
+        (["same", "inconclusive", *["not measured"] * 2],
+         "None of 4 comparisons became worse; 1 is inconclusive and 2 are not measured."),
+        (["inconclusive"] * 2, "None of 2 comparisons is decided: 2 are inconclusive."),
+        (["not measured"], "None of 1 comparison is decided: 1 is not measured."),
+    ],
+)  # fmt: skip
+def test_the_first_sentence_of_the_page_counts_what_decides_nothing(words: list[Word], sentence: str) -> None:
+    compared = Compared([change(word) for word in words], (0, 0))
+    page = comparison_page(compared, ("old", "new"), Thresholds(), ["old.jsonl", "new.jsonl"])
+    assert f"<p>{sentence}</p>" in page
 
 
 def test_the_page_names_different_machines(tmp_path: Path) -> None:

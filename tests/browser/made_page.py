@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from record_builder import in_a_row, make_record
 
 from bench.report import document
-from bench.report.data.block import data_block
+from bench.report.data.block import data_block, raw_script
 from bench.report.data.columns import Column
 from bench.report.data.held import Held
 from bench.report.figures.canvas import Canvas, drawn_twice
@@ -127,7 +127,6 @@ def _tiled(column: Column, number: int) -> Column:
 
 
 def _write(path: Path, held: Held, filled: list[Filled], raw_file: str | None = None) -> Path:
-    data = data_block(held, raw_file)
     loader = jinja2.ChoiceLoader([jinja2.DictLoader(_TEMPLATES), document.LOADER])
     with patch.object(document, "LOADER", loader):
         html = document.render(
@@ -136,11 +135,11 @@ def _write(path: Path, held: Held, filled: list[Filled], raw_file: str | None = 
             provenance=f"{held.count} records of {SPECIAL}",
             series=[],
             sections=[*filled, Filled("cells", "All cells", Cells(held.count, ("records.jsonl",), None))],
-            data=data.encoded,
+            data=data_block(held, raw_file),
         )
     path.write_text(html, encoding="utf-8")
-    if data.raw_script is not None and raw_file is not None:
-        path.with_name(raw_file).write_text(data.raw_script)
+    if raw_file is not None:
+        path.with_name(raw_file).write_text(raw_script(held.raw))
     return path
 
 

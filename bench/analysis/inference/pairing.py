@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
+from bench.analysis.locking import ModuleWait, waits_by_module
 from bench.config.axes import axes, unpaired, values_of
 from bench.config.cell import Cell, Pass
 from bench.config.check import OBJECTIVE_AXES
@@ -18,7 +19,7 @@ from bench.config.methods import known_method
 from bench.store.record import Record
 
 Values = Mapping[str, Any]
-Key = tuple[tuple[str, str], ...]
+Key = tuple[tuple[str, ...], tuple[str, ...]]  # names of axes, and a text for the value on each
 
 # Axes that say how often something was measured, for how long and with which seed.
 HOW_MEASURED = frozenset({"passes", "latency_seconds", "processes", "seed"})
@@ -43,6 +44,22 @@ class Entry:
     def seed(self) -> int:
         """The seed of the cell."""
         return self.record.cell.seed
+
+    @cached_property
+    def waits(self) -> list[ModuleWait]:
+        """The waiting time of each module, :func:`bench.analysis.locking.waits_by_module`; empty without a trace."""
+        return [] if self.record.trace is None else waits_by_module(self.record.trace)
+
+    def cell_text(self, names: frozenset[str]) -> str:
+        """Return :func:`cell_text` of the values, which is made once for each set of ``names``."""
+        text = self._cell_texts.get(names)
+        if text is None:
+            text = self._cell_texts[names] = cell_text(self.values, names)
+        return text
+
+    @cached_property
+    def _cell_texts(self) -> dict[frozenset[str], str]:
+        return {}
 
 
 def entry_of(record: Record) -> Entry:
@@ -109,22 +126,13 @@ def is_of(entry: Entry, selection: Values) -> bool:
     return all(entry.values[name] == value for name, value in wanted.items() if name in axes())
 
 
-def comparable(where: Mapping[str, Collection[Any]]) -> dict[str, list[Any]]:
-    """Return ``where`` with its values as entries hold them, for :func:`is_in`."""
-    return {
-        name: [tuple(value) if isinstance(value, list) else value for value in values] for name, values in where.items()
-    }
-
-
-def is_in(entry: Entry, where: Mapping[str, Collection[Any]]) -> bool:
-    """Return whether the cell has one of the values that ``where`` gives, on each of its axes.
-
-    Args:
-        entry: of the cell.
-        where: made by :func:`comparable`.
-    """
-    held = entry.values
-    return all(held.get(name) in values for name, values in where.items())
+def selected(entries: Iterable[Entry], where: Mapping[str, Collection[Any]]) -> list[Entry]:
+    """Return those of ``entries`` whose cell has one of the values that ``where`` gives, on each of its axes."""
+    found = list(entries)
+    for name, values in where.items():
+        wanted = [tuple(value) if isinstance(value, list) else value for value in values]
+        found = [entry for entry in found if entry.values.get(name) in wanted]
+    return found
 
 
 def paired_axes(measured_in: Pass, entry: Entry) -> frozenset[str]:
@@ -152,13 +160,19 @@ def method_axes() -> frozenset[str]:
 
 def key_of(values: Values, names: Iterable[str]) -> Key:
     """Return what is equal for cells that are equal on the axes in ``names``."""
-    return tuple((name, repr(values.get(name))) for name in sorted(names))
+    in_order = _in_order(frozenset(names))
+    return in_order, tuple(map(repr, map(values.get, in_order)))
 
 
 def key_of_entry(entry: Entry, names: Iterable[str]) -> Key:
     """Return :func:`key_of` for the values of ``entry``."""
-    texts = entry.texts
-    return tuple((name, texts.get(name, _NOTHING)) for name in sorted(names))
+    in_order, texts = _in_order(frozenset(names)), entry.texts
+    return in_order, tuple([texts.get(name, _NOTHING) for name in in_order])
+
+
+@cache
+def _in_order(names: frozenset[str]) -> tuple[str, ...]:
+    return tuple(sorted(names))
 
 
 def cell_text(values: Values, names: Collection[str]) -> str:

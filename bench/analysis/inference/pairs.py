@@ -13,13 +13,12 @@ from bench.analysis.inference.pairing import (
     Entry,
     Key,
     Values,
-    comparable,
-    is_in,
     key_of,
     method_axes,
     method_text,
     paired_axes,
     second_values,
+    selected,
 )
 from bench.analysis.inference.provider import Request
 from bench.analysis.inference.times import Timed
@@ -47,7 +46,7 @@ class Pairs:
 
     def __init__(self, index: Index, request: Request, measured_in: Pass) -> None:
         self._index = index
-        self._where = {name: values for name, values in comparable(request.where).items() if name in HOW_MEASURED}
+        self._where = {name: values for name, values in request.where.items() if name in HOW_MEASURED}
         self._against: Mapping[str, Any] = request.against or {}
         self._pass = measured_in
         self._names = [method_text(request.method), method_text(self._against)]
@@ -104,9 +103,8 @@ class Pairs:
         wanted = second_values(first.values, self._against)
         return [
             entry
-            for entry in self._find(first, wanted)
-            if is_in(entry, self._where)
-            and all(entry.values[name] == wanted[name] for name in self._against.keys() & HOW_MEASURED)
+            for entry in selected(self._find(first, wanted), self._where)
+            if all(entry.values[name] == wanted[name] for name in self._against.keys() & HOW_MEASURED)
         ]
 
     def _find(self, like: Entry, values: Values) -> list[Entry]:

@@ -9,13 +9,11 @@ from bench.analysis.inference.pairing import (
     HOW_MEASURED,
     Entry,
     Values,
-    cell_text,
-    comparable,
     entry_of,
-    is_in,
     is_of,
     method_text,
     paired_axes,
+    selected,
 )
 from bench.analysis.inference.pairs import Pairs
 from bench.analysis.inference.provider import Found, Request
@@ -41,6 +39,9 @@ class RecordProvider:
     def __init__(self, records: Iterable[Record]) -> None:
         self._entries = [entry_of(record) for record in records]
         self._index = Index(self._entries)
+        self._by_method: dict[str, list[Entry]] = {}
+        for entry in self._entries:
+            self._by_method.setdefault(entry.values["method"], []).append(entry)
         self._by_selection: dict[str, list[Entry]] = {}
 
     @property
@@ -52,8 +53,7 @@ class RecordProvider:
         """Return one entry per cell of the first method that has a counterpart, or why there is none."""
         name = request.statistic.name
         measured_in = (TIMED.get(name) or OF_ONE.get(name) or OF_TWO[name]).measured_in
-        where = comparable(request.where)
-        own = [entry for entry in self._of_method(request.method) if is_in(entry, where)]
+        own = selected(self._of_method(request.method), request.where)
         cells = _cells([entry for entry in own if measured_in in entry.record.cell.passes], request, measured_in)
         if not cells:
             return NotMeasured(self._why_no_cell(request, measured_in))
@@ -78,14 +78,15 @@ class RecordProvider:
         """Return the records of the method that ``selection`` names."""
         key = repr(sorted(selection.items()))
         if key not in self._by_selection:
-            self._by_selection[key] = [entry for entry in self._entries if is_of(entry, selection)]
+            of_method = self._by_method.get(selection["method"], [])
+            self._by_selection[key] = [entry for entry in of_method if is_of(entry, selection)]
         return self._by_selection[key]
 
     def _why_no_cell(self, request: Request, measured_in: Pass) -> str:
         method, of_method = method_text(request.method), self._of_method(request.method)
         if not of_method:
             return f"there is no record of {method}"
-        if not any(is_in(entry, comparable(request.where)) for entry in of_method):
+        if not selected(of_method, request.where):
             where = [f"{axis} = {' or '.join(map(str, values))}" for axis, values in request.where.items()]
             return f"there is no record of {method} with {', '.join(where)}"
         return f"no record of {method} has the pass {measured_in!r}"
@@ -96,7 +97,7 @@ def _cells(own: Sequence[Entry], request: Request, measured_in: Pass) -> dict[st
     cells: dict[str, list[Entry]] = {}
     for entry in own:
         names = {*paired_axes(measured_in, entry), *request.where} - request.method.keys() - HOW_MEASURED
-        cells.setdefault(cell_text(entry.values, names), []).append(entry)
+        cells.setdefault(entry.cell_text(frozenset(names)), []).append(entry)
     return cells
 
 

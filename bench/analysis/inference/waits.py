@@ -6,14 +6,13 @@ from dataclasses import replace
 from bench.analysis.inference.estimate import Estimate, independent_difference
 from bench.analysis.inference.pairing import Entry
 from bench.analysis.inference.units import estimate_over
-from bench.analysis.locking import waits_by_module
 
 
 def why_not_traced(entry: Entry) -> str | None:
     """Return why the locked share of a record cannot be used, or None."""
     if entry.record.trace is None:
         return "the record holds no trace"
-    return None if waits_by_module(entry.record.trace) else "modules are not separate in its trace"
+    return None if entry.waits else "modules are not separate in its trace"
 
 
 def compare_locked_shares(first: Sequence[Entry], second: Sequence[Entry]) -> Estimate:
@@ -24,5 +23,4 @@ def compare_locked_shares(first: Sequence[Entry], second: Sequence[Entry]) -> Es
 
 def _locked_share(entry: Entry) -> float:
     """Return the fraction of a step in which a module is locked, averaged over modules."""
-    waits = waits_by_module(entry.record.trace) if entry.record.trace is not None else []
-    return sum(wait.locked for wait in waits) / len(waits)
+    return sum(wait.locked for wait in entry.waits) / len(entry.waits)

@@ -4,11 +4,11 @@ import base64
 import gzip
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import to_json
 
+from bench.report.data.columns import Column
 from bench.report.data.held import Held
 
 MOST_INLINE = 500  # records whose raw samples the page itself holds
@@ -18,21 +18,8 @@ _SMALL = 9
 _FAST = 4
 
 
-@dataclass(frozen=True)
-class DataBlock:
-    """What the page holds of the records.
-
-    Attributes:
-        encoded: base64 of the gzip of the block as JSON; see :func:`data_block`.
-        raw_script: the content of the file with the raw samples; None if ``encoded`` holds them.
-    """
-
-    encoded: str
-    raw_script: str | None
-
-
-def data_block(held: Held, raw_file: str | None) -> DataBlock:
-    """Return the data of the page.
+def data_block(held: Held, raw_file: str | None) -> str:
+    """Return the data of the page: base64 of the gzip of the block as JSON.
 
     The block is a dictionary with ``count``, the number of records; ``columns``, ``derived`` and ``raw``, columns by
     path (:mod:`bench.report.data.columns`), of which ``columns`` and ``raw`` together give back the records;
@@ -40,7 +27,8 @@ def data_block(held: Held, raw_file: str | None) -> DataBlock:
 
     Args:
         held: the records.
-        raw_file: the name of the file beside the page that will hold the raw samples; None: they stay in the page.
+        raw_file: the name of the file beside the page that has :func:`raw_script` of the raw samples; None: they stay
+            in the page.
     """
     block: dict[str, Any] = {
         "count": held.count,
@@ -50,7 +38,12 @@ def data_block(held: Held, raw_file: str | None) -> DataBlock:
         "raw_file": raw_file,
         "table": held.table,
     }
-    return DataBlock(encode(block), None if raw_file is None else f'sidBenchRaw("{encode(held.raw, _FAST)}");\n')
+    return encode(block)
+
+
+def raw_script(raw: Mapping[str, Column]) -> str:
+    """Return the content of the file beside the page that holds the columns ``raw``."""
+    return f'sidBenchRaw("{encode(raw, _FAST)}");\n'
 
 
 def encode(content: Mapping[str, Any], level: int = _SMALL) -> str:

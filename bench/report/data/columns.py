@@ -25,6 +25,9 @@ _MOST_REPEATED = 8  # parts of a list that may be in many records, such as the s
 # Digits as one digit and signs as none, so that a plain search finds integers of 16 digits or more.
 _ALIKE = bytes.maketrans(b"0123456789[:", b"0000000000,,")
 _LONG_INTEGER = b"," + b"0" * 16
+# Types of which Python takes two values for equal if, and only if, JSON has one text for them.
+_EQUAL_AS_IN_JSON = {str, type(None)}
+_WITHOUT_INTEGERS = {str, type(None), bool, float}
 
 
 @dataclass
@@ -82,8 +85,9 @@ def values_of(column: Column) -> Iterable[tuple[int, Any]]:
 def _collect(nodes: dict[str, _Node], content: Content, number: int) -> None:
     """Add the leaves of ``content``, the part of a record at ``nodes``."""
     for key, value in content.items():
-        node = nodes.get(key)
-        if node is None:
+        try:
+            node = nodes[key]
+        except KeyError:
             node = nodes[key] = _Node()
         if type(value) is dict and value and "." not in "".join(value):
             _collect(node.parts, value, number)
@@ -100,13 +104,12 @@ def _leaves(node: _Node, prefix: str) -> Iterable[tuple[str, _Node]]:
 
 
 def _column(held: Sequence[int], values: Sequence[Any], count: int) -> Column:
-    places: dict[Hashable, int] = {}
-    indices = [places.setdefault(_identity(value), len(places)) for value in values]
+    identities = _identities(values)
+    places = {identity: place for place, identity in enumerate(dict.fromkeys(identities))}
     if len(held) == count and 2 * len(places) > count:
         return {"a": list(values)} | _exact(values)
-    distinct: list[Any] = [None] * len(places)
-    for index, value in zip(indices, values, strict=True):
-        distinct[index] = value
+    distinct = list(dict(zip(identities, values, strict=True)).values())
+    indices = [places[identity] for identity in identities]
     if len(held) < count:
         of_record = [ABSENT] * count
         for number, index in zip(held, indices, strict=True):
@@ -115,20 +118,29 @@ def _column(held: Sequence[int], values: Sequence[Any], count: int) -> Column:
     return {"v": distinct, "i": indices} | _exact(distinct)
 
 
-def _identity(value: Any) -> Hashable:
-    """Return what tells values apart: JSON has 1, 1.0 and true, which Python takes for equal.
+def _identities(values: Sequence[Any]) -> Sequence[Hashable]:
+    """Return what tells ``values`` apart: JSON has 1, 1.0 and true, which Python takes for equal.
 
     Long lists and dictionaries are taken for different ones.
     """
+    kinds = set(map(type, values))
+    if kinds <= _EQUAL_AS_IN_JSON or kinds == {int}:
+        return values
+    if kinds == {float}:
+        return list(map(repr, values))
+    return list(map(_identity, values))
+
+
+def _identity(value: Any) -> Hashable:
     kind = type(value)
     if kind is list or kind is dict:
-        return json.dumps(value) if len(value) <= _MOST_REPEATED else id(value)
+        return repr(value) if len(value) <= _MOST_REPEATED else id(value)
     return (kind, repr(value)) if kind is float else (kind, value)
 
 
 def _exact(values: Sequence[Any]) -> dict[str, dict[str, str]]:
     """Return the texts of values with long integers."""
-    if not _has_long_integer(values):
+    if set(map(type, values)) <= _WITHOUT_INTEGERS or not _has_long_integer(values):
         return {}
     return {"exact": {str(index): json.dumps(value) for index, value in enumerate(values) if _is_inexact(value)}}
 

@@ -49,18 +49,28 @@ class Held:
     table: list[dict[str, str]]
 
 
-def held_columns(records: Sequence[Record], frame: pd.DataFrame) -> Held:
+def stored_columns(records: Sequence[Record]) -> tuple[dict[str, Column], dict[str, Column]]:
+    """Return what ``records`` hold as columns: all but the raw samples, and the raw samples."""
+    columns = columns_of([record.model_dump(mode="json", by_alias=True) for record in records])
+    raw = {path: column for path, column in columns.items() if _is_raw(path)}
+    return {path: column for path, column in columns.items() if path not in raw}, raw
+
+
+def held_columns(
+    records: Sequence[Record],
+    frame: pd.DataFrame,
+    stored: tuple[dict[str, Column], dict[str, Column]] | None = None,
+) -> Held:
     """Return the columns of ``records``.
 
     Args:
         records: one or more.
         frame: their table, :func:`bench.analysis.frame.records_frame`.
+        stored: of :func:`stored_columns`, where it was called already; it is called if left out.
     """
-    columns = columns_of([record.model_dump(mode="json", by_alias=True) for record in records])
-    raw = {path: column for path, column in columns.items() if _is_raw(path)}
-    light = {path: column for path, column in columns.items() if path not in raw}
+    columns, raw = stored_columns(records) if stored is None else stored
     derived = derived_columns(records, frame)
-    return Held(len(records), light, raw, derived, described_table(light | derived))
+    return Held(len(records), columns, raw, derived, described_table(columns | derived))
 
 
 def _is_raw(path: str) -> bool:

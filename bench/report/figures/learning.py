@@ -5,11 +5,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from bench.analysis.accuracies import (
-    FEW_PANELS,
     Panel,
     by_epoch,
     drawn_epochs,
-    largest_panels,
     over_seeds,
     with_noise_in_panel,
 )
@@ -19,8 +17,9 @@ from bench.config.methods import BASELINE
 from bench.report.figures.curves import Curves, curves_view
 from bench.report.figures.figure import Figure, View
 from bench.report.figures.labels import shortened
+from bench.report.figures.panel_views import figure_of_panels
 from bench.report.figures.style import Look
-from bench.report.figures.words import finding_of, left_out_text, view_names
+from bench.report.figures.words import finding_of
 
 
 class _Course(NamedTuple):
@@ -54,18 +53,15 @@ def draw_by_epoch(rows: pd.DataFrame, look: Look) -> Figure | None:
         return None
     rows = rows[rows["accuracy.by_epoch"].map(len) > 1]
     rows = with_noise_in_panel(rows.sort_values("noise_rate", ascending=False, kind="stable"))
-    panels, left_out = largest_panels(rows, FEW_PANELS)
-    if not panels:
-        return None
-    names = view_names([panel.title for panel in panels])
-    return Figure(
+    return figure_of_panels(
         "accuracy-by-epoch",
         "Test accuracy by epoch",
         "cell",
         "Mean accuracy over seeds, on clean test labels; bars reach from the worst seed to the best. Up to 12 epochs "
         "and the best one are drawn, on a logarithmic axis. A line that falls after its maximum has memorised wrong "
-        "labels; a line that still rises at the end was not trained to convergence." + left_out_text(left_out, "cell"),
-        tuple(_view(name, panel, look) for name, panel in zip(names, panels, strict=True)),
+        "labels; a line that still rises at the end was not trained to convergence.",
+        rows,
+        lambda name, panel: _view(name, panel, look),
     )
 
 

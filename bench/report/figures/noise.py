@@ -2,14 +2,15 @@
 
 import pandas as pd
 
-from bench.analysis.accuracies import FEW_PANELS, Panel, largest_panels, over_seeds
+from bench.analysis.accuracies import Panel, over_seeds
 from bench.analysis.differences import EPOCHS, SHARES, Epoch
 from bench.config.methods import BASELINE
 from bench.report.figures.curves import Curves, curves_view
 from bench.report.figures.figure import Figure, View
 from bench.report.figures.labels import shortened
+from bench.report.figures.panel_views import figure_of_panels
 from bench.report.figures.style import Look
-from bench.report.figures.words import finding_of, left_out_text, view_names
+from bench.report.figures.words import finding_of
 
 
 def draw_against_noise(rows: pd.DataFrame, look: Look) -> Figure | None:
@@ -27,18 +28,16 @@ def draw_against_noise(rows: pd.DataFrame, look: Look) -> Figure | None:
     every = pd.concat(parts, ignore_index=True)
     if every.empty:
         return None
-    panels, left_out = largest_panels(every.assign(panel=every["panel"] + ", " + every["epoch"] + " epoch"), FEW_PANELS)
-    names = view_names([panel.title for panel in panels])
-    return Figure(
+    return figure_of_panels(
         "accuracy-against-noise",
         "Test accuracy against label noise",
         "configuration",
         "Mean accuracy over seeds, on clean test labels, after the last epoch and after the epoch that validation "
         "chooses, on labels with the noise of the training labels. Bars reach from the worst seed to the best. Methods "
         "with equal gradients (bp with and without recomputation; sid-published and sid-streamed) have equal lines, "
-        "except with BatchNorm, whose running statistics a method that runs a module twice also updates twice a step."
-        + left_out_text(left_out, "configuration"),
-        tuple(_view(name, panel, look) for name, panel in zip(names, panels, strict=True)),
+        "except with BatchNorm, whose running statistics a method that runs a module twice also updates twice a step.",
+        every.assign(panel=every["panel"] + ", " + every["epoch"] + " epoch"),
+        lambda name, panel: _view(name, panel, look),
     )
 
 

@@ -114,7 +114,8 @@ def _panels(frame: pd.DataFrame) -> list[tuple[_Axis, pd.DataFrame]]:
     found = []
     for place, axis in enumerate(_AXES):
         rows = slices(frame, axis.field).sort_values("seed", kind="stable")
-        panels = [part.drop_duplicates(["series", axis.field]) for _, part in rows.groupby("panel", sort=True)]
+        rows = rows.drop_duplicates(["panel", "series", axis.field])
+        panels = [part for _, part in rows.groupby("panel", sort=True)]
         panels.sort(key=lambda part: (-part["series"].nunique(), -len(part)))
         found += [(turn, place, axis, part) for turn, part in enumerate(panels)]
     return [(axis, part) for _, _, axis, part in sorted(found, key=lambda item: item[:2])]

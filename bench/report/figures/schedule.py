@@ -157,7 +157,8 @@ def _draw(canvas: Canvas, panels: Sequence[_Panel], look: Look, layout: str, col
         _draw_lanes(axes, panel)
         axes.set_yticks(list(own), list(own.values()))
         axes.tick_params(axis="y", length=0)
-        axes.set_title(title, loc="left", color=look.text_colours[panel.series])
+        written = axes.set_title(title, loc="left", color=look.text_colours[panel.series])
+        written.set_gid(series_gid(panel.series))
         axes.set_ylim(most - 0.5, -0.5)
         steps = 1 if collapse else panel.trace.steps
         axes.set_xlim(0, 100 * steps)

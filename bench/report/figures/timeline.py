@@ -18,7 +18,7 @@ from bench.report.figures.canvas import Canvas, drawn_twice
 from bench.report.figures.dots import draw_dots
 from bench.report.figures.figure import Figure, View
 from bench.report.figures.labels import shortened
-from bench.report.figures.marks import mark_gid
+from bench.report.figures.marks import mark_gid, series_gid
 from bench.report.figures.multiples import Word, make_multiples, title_of
 from bench.report.figures.style import Look
 from bench.report.figures.words import finding_of, left_out_text, one_line, view_names
@@ -161,7 +161,8 @@ def _draw(canvas: Canvas, panels: Sequence[_Panel], look: Look) -> MatplotlibFig
         draw_dots(
             axes, [at], [panel.peak_bytes / _MIB], look.colours[panel.series], _DOT, mark_gid(number, panel.series)
         )
-        axes.set_title(titles[number], loc="left", color=look.text_colours[panel.series])
+        title = axes.set_title(titles[number], loc="left", color=look.text_colours[panel.series])
+        title.set_gid(series_gid(panel.series))
         axes.set_xlim(0, 100)
         axes.set_ylim(0, 1.08 * highest or 1)
         axes.set_xticks([0, 50, 100] if place.is_last else [])

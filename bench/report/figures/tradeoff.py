@@ -30,7 +30,8 @@ _CAPTION = (
     "logarithmic. Bars are 95 % intervals of the time; bytes are exact. The shaded band is where the Pareto front can "
     "be if each time is somewhere in its interval: a method whose bar lies wholly above the band is beaten in both by "
     "another. Open marks have a noisy time, which cannot be relied on and takes no part in the front. Where the "
-    "numbers say 1 process, an interval leaves out how processes differ."
+    "numbers say 1 process, a bar leaves out how processes differ; on such a cell there is no band, but a line: the "
+    "front of the estimates."
 )
 _NUMBERS = ["memory.activation_ratio", "latency.ratio_to_bp"]
 
@@ -160,6 +161,8 @@ def _draw_front(axes: Axes, cell: pd.DataFrame) -> None:
     if quiet.empty:
         return
     low, high = zip(*quiet["latency.ratio_ci95"], strict=True)
+    if (quiet["latency.blocks_by_process"].map(len) < 2).any():  # no interval says how processes differ
+        low = high = tuple(quiet["latency.ratio_to_bp"])
     band = front_band(list(zip(quiet["memory.activation_ratio"], low, high, strict=True)))
     right, top = axes.get_xlim()[1], axes.get_ylim()[1]
     xs = [max(time, axes.get_xlim()[0]) for time in band.times] + [right]

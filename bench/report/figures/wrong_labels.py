@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure as MatplotlibFigure
 
-from bench.analysis.accuracies import FEW_PANELS, Panel, largest_panels, with_noise_in_panel
+from bench.analysis.accuracies import Panel, with_noise_in_panel
 from bench.analysis.differences import EPOCHS, Epoch
 from bench.analysis.series import ordered_series
 from bench.analysis.words import counted
@@ -16,8 +16,9 @@ from bench.report.figures.figure import Figure, View
 from bench.report.figures.labels import FONT_SIZE, shortened
 from bench.report.figures.lanes import Lane, make_lanes, write_lane
 from bench.report.figures.marks import mark_gid
+from bench.report.figures.panel_views import figure_of_panels
 from bench.report.figures.style import Look
-from bench.report.figures.words import finding_of, left_out_text, view_names
+from bench.report.figures.words import finding_of
 
 _COLUMNS: dict[Epoch, str] = {
     "last": "accuracy.wrong_labels_last",
@@ -54,16 +55,15 @@ def draw_wrong_labels(rows: pd.DataFrame, look: Look) -> Figure | None:
     column = f"{_COLUMNS['last']}.images"
     if rows.empty or rows[column].isna().all():
         return None
-    panels, left_out = largest_panels(with_noise_in_panel(rows[rows[column].notna()]), FEW_PANELS)
-    names = view_names([panel.title for panel in panels])
-    return Figure(
+    return figure_of_panels(
         "wrong-labels",
         "What was learned of wrong labels",
         "cell",
         "For the training images whose label is wrong, a trained network predicts that label (it has memorised it), "
         "the true label (it has corrected it) or another one. The upper bar is after the last epoch, the lower one "
-        "after the epoch that validation chooses; means over seeds." + left_out_text(left_out, "cell"),
-        tuple(_view(name, panel, look) for name, panel in zip(names, panels, strict=True)),
+        "after the epoch that validation chooses; means over seeds.",
+        with_noise_in_panel(rows[rows[column].notna()]),
+        lambda name, panel: _view(name, panel, look),
     )
 
 

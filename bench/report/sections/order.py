@@ -1,4 +1,4 @@
-"""The sections in the order of the page."""
+"""The sections in the order of the page. This loads what draws, which takes a second."""
 
 from bench.report.sections.accuracy import accuracy
 from bench.report.sections.answer import answer
@@ -10,21 +10,15 @@ from bench.report.sections.leaderboard import leaderboard
 from bench.report.sections.ranks import ranks
 from bench.report.sections.scaling import scaling
 from bench.report.sections.section import Section
+from bench.report.sections.titles import TITLES
 from bench.report.sections.tradeoff import tradeoff
 from bench.report.sections.trust import trust
 from bench.report.sections.why import why
 
-SECTIONS = (
-    Section("answer", "Answer", answer),
-    Section("claims", "Claims", claims, is_slow=True),
-    Section("leaderboard", "Leaderboard", leaderboard),
-    Section("tradeoff", "Memory against time", tradeoff, is_slow=True),
-    Section("scaling", "Scaling", scaling, is_slow=True),
-    Section("accuracy", "Accuracy", accuracy, is_slow=True),
-    Section("ranks", "Several ranks", ranks, is_slow=True),
-    Section("why", "Where bytes and time go", why, is_slow=True),
-    Section("trust", "Reliability", trust, is_slow=True),
-    Section("cells", "All cells", cells),
-    Section("definitions", "Definitions", definitions),
-    Section("environment", "Environment", environment),
+_QUICK = (answer, leaderboard, cells, definitions, environment)
+_SLOW = (claims, tradeoff, scaling, accuracy, ranks, why, trust)
+_CONTENTS = {content.__name__: content for content in (*_QUICK, *_SLOW)}
+
+SECTIONS = tuple(
+    Section(name, title, _CONTENTS[name], is_slow=_CONTENTS[name] in _SLOW) for name, title in TITLES.items()
 )

@@ -1,16 +1,13 @@
 """Makes the slow sections of a page in processes of their own, beside what this process does."""
 
 import multiprocessing
-import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
 
-from bench.machine.descendants import die_with_parent
-from bench.machine.system import this_system
+from bench.report.beside import begin_process, spare_processes
 from bench.report.inputs import Inputs
 from bench.report.sections.section import Filled, Section
 
@@ -33,8 +30,8 @@ def begun(sections: Sequence[Section], inputs: Inputs) -> Iterator[Callable[[Ste
         inputs: of the page.
     """
     slow = [section for section in sections if section.is_slow]
-    processes = min(this_system().core_count or 1, len(slow))
-    if processes < 2 or sys.platform != "linux":
+    processes = min(spare_processes(), len(slow))
+    if processes < 2:
         yield lambda step: _filled(sections, inputs, {}, step)
         return
     global _inputs
@@ -42,7 +39,7 @@ def begun(sections: Sequence[Section], inputs: Inputs) -> Iterator[Callable[[Ste
     _ = inputs.frame, inputs.provider  # what most sections use, made once
     already = set(multiprocessing.active_children())
     try:
-        with ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), _begin) as pool:
+        with ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), begin_process) as pool:
             try:
                 begun_sections = _submitted(pool, slow)
                 yield lambda step: _filled(sections, inputs, begun_sections, step)
@@ -52,12 +49,6 @@ def begun(sections: Sequence[Section], inputs: Inputs) -> Iterator[Callable[[Ste
                 raise
     finally:
         _inputs = None
-
-
-def _begin() -> None:
-    """Let this process end without a word when its parent ends, and on Ctrl-C."""
-    die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _submitted(pool: ProcessPoolExecutor, sections: Sequence[Section]) -> dict[str, Future[Any]]:

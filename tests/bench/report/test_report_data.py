@@ -17,7 +17,7 @@ from bench.cli.app import app
 from bench.config.check import make_cell
 from bench.config.command import command_of
 from bench.config.sweep import load_sweep, parse_override, suite_names
-from bench.report.data.block import data_block, decode
+from bench.report.data.block import data_block, decode, raw_script
 from bench.report.data.columns import columns_of, records_of, values_of
 from bench.report.data.held import Held, held_columns
 from bench.report.inputs import read_inputs
@@ -110,14 +110,14 @@ def test_integers_that_a_script_cannot_hold_are_there_as_text(records: list[dict
 @pytest.mark.parametrize("raw_file", [None, "page.raw.js"])
 def test_the_block_holds_every_record_of_a_file(name: str, raw_file: str | None) -> None:
     records = records_in(name)
-    built = data_block(held_of(*records), raw_file)
-    block = decode(built.encoded)
-    if built.raw_script is None:
+    held = held_of(*records)
+    block = decode(data_block(held, raw_file))
+    if raw_file is None:
         raw = block["raw"]
     else:
         assert block["raw"] is None
         assert block["raw_file"] == raw_file
-        raw = decode(built.raw_script.removeprefix('sidBenchRaw("').removesuffix('");\n'))
+        raw = decode(raw_script(held.raw).removeprefix('sidBenchRaw("').removesuffix('");\n'))
     assert block["count"] == len(records)
     assert not block["columns"].keys() & raw.keys()
     assert not block["columns"].keys() & block["derived"].keys()
@@ -127,7 +127,7 @@ def test_the_block_holds_every_record_of_a_file(name: str, raw_file: str | None)
 
 def test_every_column_of_the_table_is_in_the_block() -> None:
     for name in ("default", "parallel"):
-        block = decode(data_block(held_of(*records_in(name)), None).encoded)
+        block = decode(data_block(held_of(*records_in(name)), None))
         columns = block["columns"] | block["derived"]
         paths = [column["path"] for column in block["table"]]
         assert len(set(paths)) == len(paths)
@@ -147,7 +147,7 @@ def test_derived_columns_compare_with_bp_on_the_same_cell() -> None:
         for cell, size, share in zip(cells, sizes, shares, strict=True)
     ]
     records.append(make_record({"depth": 8, "modules": 8, "passes": ["memory"]}, status="oom", message="none left"))
-    derived = decode(data_block(held_of(*records), None).encoded)["derived"]
+    derived = decode(data_block(held_of(*records), None))["derived"]
     values = {path: dict(values_of(column)) for path, column in derived.items()}
     assert [values["memory.activation_ratio"][row] for row in range(5)] == [1, 1, 0.25, 0.5, None]
     assert [values["latency.ratio_low"][row] for row in range(5)] == [1.1] * 4 + [None]

@@ -11,7 +11,8 @@ from record_builder import made_ranks, make_record
 
 from bench.analysis.frame import records_frame
 from bench.analysis.headline import most_compared_cells
-from bench.analysis.pareto import front_band, with_front
+from bench.analysis.pareto import Band, front_band, with_front
+from bench.report.figures import tradeoff
 from bench.report.figures.figure import Figure
 from bench.report.figures.style import look_of
 from bench.report.figures.tradeoff import tradeoff_figure
@@ -168,6 +169,17 @@ def test_the_interval_of_one_process_decides_nothing() -> None:
         "sid-streamed needs 3.1 % of BP's activation bytes in 0.80 [0.79, 0.81] of its time (1 process). "
         "1 method is better in both than BP; of 1 more with fewer bytes the time is undecided."
     )
+
+
+@pytest.mark.parametrize("processes", [1, 5])
+def test_a_cell_with_a_time_of_one_process_has_no_band(processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    bands: list[Band] = []
+    monkeypatch.setattr(tradeoff, "front_band", lambda points: bands.append(front_band(points)) or bands[-1])
+    figure_of(costs("bp", 1000, 1.0), costs("sid-streamed", 31, 0.8, half=0.1, processes=processes))
+    assert bands
+    for band in bands:
+        assert (band.least == band.most) == (processes == 1)
+        assert band.times == (pytest.approx([0.8, 1.0]) if processes == 1 else pytest.approx([0.7, 0.9, 0.99, 1.01]))
 
 
 def test_an_interval_that_holds_one_is_not_called_the_same_time() -> None:

@@ -1,5 +1,6 @@
 """Module schedules: which cells are drawn, the lanes of a trace, and the contents of the figure and the table."""
 
+import re
 from typing import Any
 
 import pytest
@@ -73,6 +74,8 @@ def test_the_view_has_a_panel_per_method_and_a_row_per_lane() -> None:
     for text in (">bp<", ">sid-streamed<", ">forward<", ">backward<", ">optimizer<", ">% of the step<"):
         assert text in view.wide
         assert text in view.narrow
+    for drawing in (view.wide, view.narrow):
+        assert re.findall(r'<g id="series:([^"]*)"><text', drawing) == ["bp", "sid-streamed"], "of the titles"
     assert ">waiting for its gradient<" in view.wide
     assert "waiting for another rank" not in view.wide
 

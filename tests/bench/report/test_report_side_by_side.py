@@ -13,8 +13,8 @@ import psutil
 import pytest
 from record_builder import make_record
 
+from bench.report import beside
 from bench.report.inputs import Inputs, read_inputs
-from bench.report.sections import side_by_side
 from bench.report.sections.section import Section
 from bench.report.sections.side_by_side import begun
 
@@ -31,7 +31,7 @@ class TwoCPUs:
 
 @pytest.fixture(autouse=True)
 def two_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(side_by_side, "this_system", TwoCPUs)
+    monkeypatch.setattr(beside, "this_system", TwoCPUs)
 
 
 @pytest.fixture
@@ -113,17 +113,18 @@ _PROGRAM = """
 import os, sys, time
 from pathlib import Path
 from types import SimpleNamespace
+from bench.report import beside
 from bench.report.inputs import read_inputs
-from bench.report.sections import side_by_side
+from bench.report.sections.side_by_side import begun
 from bench.report.sections.section import Section
 
 def sleeps(_):
     os.write(1, b"begun\\n")
     time.sleep(60)
 
-side_by_side.this_system = lambda: SimpleNamespace(core_count=2)
+beside.this_system = lambda: SimpleNamespace(core_count=2)
 slow = [Section(name, name, sleeps, is_slow=True) for name in ("a", "b")]
-with side_by_side.begun(slow, read_inputs([Path(sys.argv[1])])) as make:
+with begun(slow, read_inputs([Path(sys.argv[1])])) as make:
     make(lambda _: None)
 """
 

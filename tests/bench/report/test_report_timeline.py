@@ -1,5 +1,6 @@
 """Live bytes over a step: a panel per method on one scale, whose finding names the peak and what it holds."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,12 @@ def test_the_finding_names_the_peak_of_each_method_and_what_it_holds() -> None:
     assert row["activations, modules, bytes"] == "31,457,280"
     assert row["temporary, modules, bytes"] == "10,485,760"
     assert (row["at, % of the operators"], row["phase"], row["over"]) == ("33.3", "backward", "exact")
+
+
+def test_the_title_of_a_panel_belongs_to_its_series() -> None:
+    (view,) = figure_of(held("bp", 2 * MIB), held("sid-streamed", MIB)).views
+    for drawing in (view.wide, view.narrow):
+        assert re.findall(r'<g id="series:([^"]*)"><text[^>]*>', drawing) == ["bp", "sid-streamed"]
 
 
 def test_the_finding_begins_with_bp_and_goes_on_with_the_lowest_peak() -> None:
