@@ -22,17 +22,15 @@ def measured_records(methods: Sequence[str], suites: Sequence[str]) -> list[Reco
     """Return the records of the first of ``suites`` that the commit knows, and none if it knows none of them.
 
     Args:
-        methods: names; a suite that is refused for all of them together is measured for each that the commit knows.
+        methods: names, in the order in which the project got them: while a suite is refused, the last is left out.
         suites: texts of TOML files, in which ``METHODS`` stands for the list of methods.
 
     Raises:
         RuntimeError: the command ended without records for another reason.
     """
-    together = [list(methods)]
-    one_by_one = [[name] for name in methods]
-    for lists in (together, one_by_one):
+    for known in range(len(methods), 0, -1):
         for suite in suites:
-            records = [record for names in lists for record in _run_suite(suite.replace("METHODS", json.dumps(names)))]
+            records = _run_suite(suite.replace("METHODS", json.dumps(methods[:known])))
             if records:
                 return records
     return []

@@ -10,20 +10,21 @@ network = "{network}"
 dataset = "random"
 depth = {depths}
 modules = "depth"
-batch_size = 32
+batch_size = {batch_size}
 passes = ["memory"]
 """
 
 Records = dict[tuple[int, str], Record]
 
 
-def _measured(network: str, depths: list[int], methods: list[str]) -> Records:
-    records = measured_records(methods, [_SUITE.format(network=network, depths=depths)])
+def _measured(network: str, batch_size: int, depths: list[int], methods: list[str]) -> Records:
+    suite = _SUITE.format(network=network, batch_size=batch_size, depths=depths)
+    records = measured_records(methods, [suite])
     return {(record["cell"]["depth"], method_of(record)): record for record in records}
 
 
 class _Bytes:
-    """Bytes at the peak of one step, with 32 images of the data set ``random``."""
+    """Bytes at the peak of one step on the data set ``random``, exactly."""
 
     param_names = ("depth", "method")
     version = "1"
@@ -44,18 +45,22 @@ class _Bytes:
 
 # asv tells caches apart by the line of their function, so each class has one of its own.
 class Cascade(_Bytes):
+    """With 128 images."""
+
     params = ([4, 64], [*_METHODS, "sid-vectorised"])
 
     def setup_cache(self) -> Records:
-        return _measured("cascade-linear", *self.params)
+        return _measured("cascade-linear", 128, *self.params)
 
     setup_cache.timeout = CACHE_SECONDS  # type: ignore[attr-defined]
 
 
 class Pipeline(_Bytes):
+    """With 32 images."""
+
     params = ([5], _METHODS)
 
     def setup_cache(self) -> Records:
-        return _measured("pipeline-conv", *self.params)
+        return _measured("pipeline-conv", 32, *self.params)
 
     setup_cache.timeout = CACHE_SECONDS  # type: ignore[attr-defined]
