@@ -11,7 +11,7 @@ from asv.config import Config
 from bench.asv.commits import listed_commits
 from bench.asv.machine import make_known
 from bench.asv.picture import draw_history
-from bench.errors import BenchError
+from bench.errors import BenchError, StoreError
 
 _SOME_FAILED = 2  # exit code of ``asv run``: the results of the others are stored
 
@@ -31,13 +31,21 @@ def main() -> None:
         )
         if code in (0, _SOME_FAILED):
             code = _asv("publish") or code
-            path = options.picture or Path("reports", options.machine, "history.svg")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(draw_history(configuration, options.machine), encoding="utf-8")
-            sys.stdout.write(f"{path}\n")
+            _draw(configuration, options.machine, options.picture or Path("reports", options.machine, "history.svg"))
     except BenchError as error:
         sys.exit(f"error: {error}")
     sys.exit(code)
+
+
+def _draw(configuration: Config, machine: str, path: Path) -> None:
+    try:
+        svg = draw_history(configuration, machine)
+    except StoreError as error:
+        sys.stderr.write(f"no picture: {error}\n")
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(svg, encoding="utf-8")
+    sys.stdout.write(f"{path}\n")
 
 
 def _options() -> argparse.Namespace:

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure as MatplotlibFigure
 
 from bench.analysis.series import ordered_series
 from bench.asv.results import history_frame
+from bench.errors import StoreError
 from bench.report.figures.axes import use_log
 from bench.report.figures.canvas import WIDE
 from bench.report.figures.files import as_document
@@ -27,9 +28,11 @@ def draw_history(configuration: Config, machine: str) -> str:
     """Return the picture of what is stored of ``machine`` as a document in SVG, whose description holds all numbers.
 
     Raises:
-        StoreError: nothing is stored.
+        StoreError: nothing is stored of what the picture shows.
     """
     points = history_points(history_frame(configuration, machine))
+    if points.empty:
+        raise StoreError(f"the results of the machine {machine!r} hold neither {_BYTES} nor {_RATIO.format('ratio')}")
     with drawing():
         svg = svg_of(_draw(points))
     return as_document(svg, _TITLE, describe(points))
@@ -42,6 +45,7 @@ def history_points(frame: pd.DataFrame) -> pd.DataFrame:
         A frame with the columns ``quantity`` (``MiB`` or ``ratio``), ``place`` (of the commit, from 0), ``commit``,
         ``date``, ``series``, ``method``, ``timing`` (empty for MiB), ``y``, ``low`` and ``high``.
     """
+    frame = frame.reindex(columns=list(dict.fromkeys([*frame, "depth", "method", "timing"])))
     commits = frame.drop_duplicates("commit")["commit"].tolist()
     size = frame[(frame["benchmark"] == _BYTES) & (frame["depth"] == _DEPTH)]
     size = size.assign(quantity="MiB", timing="", y=size["value"] / 2**20)

@@ -1,7 +1,7 @@
 """A small repository with the code of this checkout, in which asv, make and git run as a user's do.
 
-asv's environment in it holds the commit that is measured, and sees all other packages of the environment of the tests, so
-that nothing large is installed.
+asv's environment in it holds the commit that is measured, and sees all other packages of the environment of the tests,
+so that nothing large is installed.
 """
 
 import json
