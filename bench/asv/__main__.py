@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from asv.config import Config
+from asv.util import UserError
 
 from bench.asv.commits import listed_commits
 from bench.asv.machine import make_known
@@ -19,9 +20,9 @@ _SOME_FAILED = 2  # exit code of ``asv run``: the results of the others are stor
 def main() -> None:
     """Measure what is not stored, then publish and draw all that is."""
     options = _options()
-    configuration = Config.load("asv.conf.json")
-    results = Path(configuration.results_dir)
     try:
+        configuration = Config.load("asv.conf.json")
+        results = Path(configuration.results_dir)
         hashes = listed_commits(options.commits or results / "commits.txt", options.last)
         make_known(options.machine, results)
         code = _asv(
@@ -32,7 +33,7 @@ def main() -> None:
         if code in (0, _SOME_FAILED):
             code = _asv("publish") or code
             _draw(configuration, options.machine, options.picture or Path("reports", options.machine, "history.svg"))
-    except BenchError as error:
+    except (BenchError, UserError) as error:
         sys.exit(f"error: {error}")
     sys.exit(code)
 

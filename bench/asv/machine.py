@@ -1,9 +1,9 @@
 """The file in which asv keeps what it knows about machines."""
 
-import json
 from pathlib import Path
 
 from asv.machine import Machine, MachineCollection
+from asv.util import load_json
 
 
 def make_known(name: str, results: Path) -> None:
@@ -12,10 +12,14 @@ def make_known(name: str, results: Path) -> None:
     Args:
         name: of this machine in results.
         results: asv's folder of results. If there are some of the machine, it is described as in them.
+
+    Raises:
+        asv.util.UserError: a file that describes machines is damaged.
     """
-    known = Path(MachineCollection.get_machine_file_path())
-    if known.exists() and name in json.loads(known.read_text(encoding="utf-8")):
+    known = MachineCollection.get_machine_file_path()
+    # Not MachineCollection.load: it takes the only machine that asv knows for the host, whatever its name.
+    if Path(known).exists() and name in load_json(known):
         return
     stored = results / name / "machine.json"
-    described = json.loads(stored.read_text(encoding="utf-8")) if stored.exists() else Machine.get_defaults()
+    described = load_json(str(stored)) if stored.exists() else Machine.get_defaults()
     MachineCollection.save(name, {**{field: described[field] for field, _ in Machine.fields}, "machine": name})

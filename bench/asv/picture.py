@@ -1,5 +1,7 @@
 """The picture of the history: activation bytes and step latency over commits."""
 
+from textwrap import fill
+
 import pandas as pd
 from asv.config import Config
 from matplotlib.axes import Axes
@@ -11,7 +13,7 @@ from bench.errors import StoreError
 from bench.report.figures.axes import use_log
 from bench.report.figures.canvas import WIDE
 from bench.report.figures.files import as_document
-from bench.report.figures.labels import Label, label_ends_of_panels
+from bench.report.figures.labels import FONT_SIZE, Label, label_ends_of_panels
 from bench.report.figures.points import draw_interval, draw_line, draw_mark
 from bench.report.figures.style import GREY, Look, drawing, look_of
 from bench.report.figures.svg import svg_of
@@ -22,6 +24,7 @@ _RATIO = "latency.Ratio.track_{}"
 _TITLE = "Activation memory and step latency over the history of the project"
 _PANEL_INCHES = 3.4
 _SHORT = 7  # characters of a hash
+_WAY_CHARACTERS = 18  # of a line
 
 
 def draw_history(configuration: Config, machine: str) -> str:
@@ -94,6 +97,7 @@ def _draw(points: pd.DataFrame) -> MatplotlibFigure:
         labels[axes] = _draw_series(axes, rows, look)
     commits = points.drop_duplicates("commit").sort_values("place")
     every_axes[-1].set_xticks(list(commits["place"]), labels=[commit[:_SHORT] for commit in commits["commit"]])
+    every_axes[-1].set_xlim(-0.5, commits["place"].max() + 0.5)
     every_axes[-1].tick_params(axis="x", rotation=90)
     every_axes[-1].set_xlabel(f"commit, {commits['date'].min():%d %B} to {commits['date'].max():%d %B %Y}")
     label_ends_of_panels(labels)
@@ -119,10 +123,10 @@ def _draw_series(axes: Axes, rows: pd.DataFrame, look: Look) -> list[Label]:
 
 def _write_timings(axes: Axes, rows: pd.DataFrame) -> None:
     """Say over the axes how the commits below were timed, with a rule where the way changes."""
-    starts = rows.groupby("timing", sort=False)["place"].min()
-    for way, place in starts.items():
+    for way, place in rows.groupby("timing", sort=False)["place"].min().items():
+        text = fill(str(way), _WAY_CHARACTERS)
         axes.annotate(
-            str(way), (float(place) - 0.4, 1.02), xycoords=("data", "axes fraction"), fontsize=9.5, color=GREY
+            text, (float(place) - 0.45, 1.02), xycoords=("data", "axes fraction"), fontsize=FONT_SIZE, color=GREY
         )
         if place > rows["place"].min():
             axes.axvline(float(place) - 0.5, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
