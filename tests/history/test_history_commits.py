@@ -8,6 +8,7 @@ import pytest
 from bench.asv.commits import listed_commits
 from bench.errors import ConfigError
 
+ROOT = Path(__file__).parents[2]
 GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@t"]
 
 
@@ -54,3 +55,15 @@ def test_a_list_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for name in ("missing.txt", "bytes.txt", "."):
         with pytest.raises(ConfigError, match="cannot be read"):
             listed_commits(tmp_path / name)
+
+
+def test_later_commits_descend_from_the_listed_ones_by_first_parents() -> None:
+    def git(*arguments: str) -> str:
+        return subprocess.run([*GIT, *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    if git("rev-parse", "--is-shallow-repository").strip() == "true":
+        pytest.skip("a shallow clone lacks the listed commits")
+    lines = (ROOT / "results" / "asv" / "commits.txt").read_text(encoding="utf-8").splitlines()
+    listed = [line.split()[0] for line in lines if not line.startswith("#")]
+    shown = git("rev-list", "--first-parent", "--reverse", "HEAD").split()
+    assert [commit for commit in shown if commit in listed] == listed
