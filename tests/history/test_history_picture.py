@@ -44,14 +44,15 @@ def test_the_committed_picture_shows_the_committed_results() -> None:
     assert marks_of(svg) == len(points)
 
 
-def test_the_committed_history_has_bytes_of_every_listed_commit() -> None:
+@pytest.mark.parametrize("quantity", ["MiB"])
+def test_the_committed_history_has_a_quantity_of_every_listed_commit(quantity: str) -> None:
     lines = (COMMITTED / "commits.txt").read_text(encoding="utf-8").splitlines()
     listed = [line.split()[0] for line in lines if not line.startswith("#")]
     points = history_points(history_frame(configuration(COMMITTED), "reference"))
-    sizes = points[points["quantity"] == "MiB"]
+    shown = points[points["quantity"] == quantity]
     assert len(listed) >= 12
-    assert list(sizes["commit"].unique()) == listed
-    assert sizes.groupby("method")["y"].nunique()["sid-streamed"] > 1
+    assert list(shown["commit"].unique()) == listed
+    assert shown.groupby("method")["y"].nunique()["sid-streamed"] > 1
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from time import perf_counter
 
 from .commands import CACHE_SECONDS, COMMAND_SECONDS, knows, start
 
-_CELLS = 21
+_CELLS = 11
 _SWEEP = """
 [[grid]]
 dataset = "random"
@@ -22,7 +22,7 @@ _PLAN = """
 [[grid]]
 method = ["bp", "sid-published", "sid-streamed"]
 dataset = "random"
-depth = [4, 16, 64]
+depth = [4, 16]
 modules = "depth"
 batch_size = [32, 128]
 passes = ["memory"]
@@ -35,7 +35,7 @@ _REPEATS = 3
 
 
 class Commands:
-    """Seconds of a whole command, its start included: a plan of 18 cells, a report of 21 records."""
+    """Seconds of a whole command, its start included: a plan of 12 cells, a report of 11 records."""
 
     params = (["plan", "report"],)
     param_names = ("command",)
