@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import pytest
 from small_project import Project, documented_commands, fetch
 
 HELD = 4 * 2**20  # bytes that the planted commit holds more
 BENCH = "memory.Cascade.track_activation_bytes"
 
 
+@pytest.mark.timeout(900)
 def test_two_commits_that_differ_in_bytes_give_different_bytes(tmp_path: Path) -> None:
     project = Project(tmp_path)
     planting = [line for line in documented_commands() if "planted" in line and not line.startswith(".venv/bin/asv")][
@@ -43,5 +45,5 @@ def test_two_commits_that_differ_in_bytes_give_different_bytes(tmp_path: Path) -
     with project.serving(".venv/bin/asv preview") as address:
         assert "airspeed velocity" in fetch(address)
         index = json.loads(fetch(f"{address}index.json"))
-    assert list(index["benchmarks"]) == [BENCH]
+    assert BENCH in index["benchmarks"]
     assert set(index["revision_to_hash"].values()) >= {project.hash_of("HEAD")}
