@@ -31,6 +31,13 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder, subprocess.run(command, capture_output=True, text=True, timeout=200, check=True).stdout
 
 
+PLAIN_BP = {"method": "bp", "recompute": "none", "micro_batches": None}
+BP_WITH_LESS_MEMORY: dict[str, dict[str, Any]] = {
+    "BP with a checkpoint per block": {"method": "bp", "recompute": "modules"},
+    "BP in four micro-batches": {"method": "bp", "micro_batches": 4},
+}
+
+
 def test_the_table_is_what_the_committed_records_give(report: tuple[Path, str]) -> None:
     folder, _ = report
     expected = (folder / "summary.md").read_text()
@@ -48,7 +55,7 @@ def test_every_link_to_a_definition_on_the_page_has_its_target(report: tuple[Pat
     assert links <= set(re.findall(r'<dt id="([^"]+)"', page))
 
 
-@pytest.mark.parametrize("suite", ["backbones", "default", "modes", "noise", "noise-pipeline", "parallel"])
+@pytest.mark.parametrize("suite", ["backbones", "default", "gpu224", "modes", "noise", "noise-pipeline", "parallel"])
 def test_the_committed_records_cover_the_suite(suite: str) -> None:
     records: dict[str, Record] = read_records(ROOT / "results" / "reference" / f"{suite}.jsonl").latest
     measured = {_today(record.cell) for record in records.values()}
@@ -103,6 +110,41 @@ def test_what_it_says_of_resnet_is_what_the_records_give() -> None:
     again = {"method": "sid-streamed-recompute", **trunk}
     figures = (bytes_over_bp(method="sid-streamed", **trunk), bytes_over_bp(**again), time_over_bp(**again))
     assert words.format(*figures) in said
+
+
+def test_what_it_says_of_a_gpu_is_what_the_records_give() -> None:
+    said = " ".join(README.split())
+
+    def costs(suite: str, **axes: Any) -> tuple[str, str]:
+        own, bp = (
+            one(suite, **{"recompute": "none", "micro_batches": None, **axes, **rule}) for rule in ({}, PLAIN_BP)
+        )
+        assert own.memory is not None
+        assert bp.memory is not None
+        assert own.latency is not None
+        assert (own.cell.device, own.environment["gpu"]) == ("cuda", "NVIDIA H200")
+        assert own.environment["torch"] == "2.11.0"
+        bytes_ = own.memory.peak_activation_bytes / bp.memory.peak_activation_bytes
+        return f"{bytes_:.2f}", f"{own.latency.ratio_to_bp:.2f}"
+
+    for network, rules in (
+        ("pipeline-vit_b_16", {"streamed SID": {"method": "sid-streamed"}, **BP_WITH_LESS_MEMORY}),
+        ("pipeline-resnet50", {"streamed SID": {"method": "sid-streamed"}, **dict([*BP_WITH_LESS_MEMORY.items()][:1])}),
+    ):
+        for name, rule in rules.items():
+            holds, takes = costs("gpu224", network=network, **rule)
+            sentences = (
+                f"{name} holds {holds} and takes {takes}",
+                f"{name} holds {holds} of BP's activation bytes and takes {takes}",
+            )
+            assert any(sentence in said for sentence in sentences), sentences
+    deep = {"network": "cascade-linear", "depth": 64, "batch_size": 256}
+    _, streamed = costs("default-cuda", method="sid-streamed", **deep)
+    bytes_, vectorised = costs("default-cuda", method="sid-vectorised", **deep)
+    assert (
+        f"streamed SID takes {streamed} of BP's time, and vectorised SID {vectorised}, with {bytes_} of its bytes"
+        in said
+    )
 
 
 def test_what_it_says_of_ranks_is_what_the_records_give() -> None:
