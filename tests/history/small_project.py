@@ -75,7 +75,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=1500,
+            timeout=3600,
             check=False,
         )
         assert ended.returncode == code, f"{command}\n{ended.stdout}"

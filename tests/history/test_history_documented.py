@@ -9,7 +9,7 @@ WORSE = 1  # exit code of asv continuous
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3000)
+@pytest.mark.timeout(7200)
 def test_the_commands_of_the_page_run_and_find_the_planted_commit(tmp_path: Path) -> None:
     project = Project(tmp_path, commits=3)
     project.list_commits("HEAD~2", "HEAD~1", "HEAD")
