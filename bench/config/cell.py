@@ -16,7 +16,7 @@ from bench.config.axis import Axis
 Pass = Literal["memory", "latency", "accuracy", "inference"]
 Precision = Literal["float32", "bfloat16"]
 NoiseKind = Literal["none", "symmetric-exclusive", "symmetric-inclusive", "pairflip", "asymmetric"]
-Recompute = Literal["none", "trunk", "modules", "all"]
+Recompute = Literal["none", "trunk", "modules", "selective", "all"]
 
 PASSES: tuple[Pass, ...] = ("memory", "latency", "accuracy", "inference")
 # Where a cell does not say. It must never change: ids of stored cells are made of it.
@@ -28,6 +28,7 @@ RECOMPUTED_PARTS: dict[Recompute, tuple[str, ...]] = {
     "none": (),
     "trunk": ("trunk",),
     "modules": ("modules",),
+    "selective": ("modules",),
     "all": ("trunk", "modules"),
 }
 
@@ -150,8 +151,8 @@ class Cell(BaseModel):
     )
     recompute: Annotated[Recompute, Axis(paired=False, later=True, series="unless default")] = Field(
         "none",
-        description="none, trunk, modules (in a pipeline: the blocks of each stage) or all: what is run again in the "
-        "backward pass instead of being held",
+        description="none, trunk, modules (in a pipeline: the blocks of each stage), selective (modules, except "
+        "products of matrices and convolutions) or all: what is run again in the backward pass instead of being held",
     )
     optimizer: Annotated[Literal["adam", "sgd"], Axis(panel=True, shown="always", text=_only)] = Field(
         "adam", description="adam, or sgd with momentum 0.9"

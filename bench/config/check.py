@@ -290,9 +290,9 @@ def _micro_batches(cell: Cell, method: Method, _network: Network) -> Changes:
         raise ValueError(f"micro_batches = {parts} for batch_size = {cell.batch_size}; legal: 1 to {cell.batch_size}")
     if parts == 1:
         return {"micro_batches": None}
-    if method.per_module_optimizers:
+    if method.updates_within_step:
         raise ValueError(
-            f"micro_batches = {parts} for method {cell.method!r}, which updates a module before the next part of the "
+            f"micro_batches = {parts} for method {cell.method!r}, which updates parameters before the next part of the "
             "batch comes; legal: 1"
         )
     if cell.ranks > 1:
@@ -304,18 +304,22 @@ def _recompute(cell: Cell, method: Method, network: Network) -> Changes:
     asked = set(RECOMPUTED_PARTS[cell.recompute])
     if network.layout == "pipeline":
         if cell.recompute == "trunk":
-            raise ValueError(f"recompute = 'trunk' for network {cell.network}, which has none; legal: none, modules")
+            raise ValueError(
+                f"recompute = 'trunk' for network {cell.network}, which has none; legal: none, modules, selective"
+            )
         asked = asked - {"trunk"}
     if not asked:
         return {"recompute": "none"}
     refused = sorted(asked - set(method.recomputes))
     if refused:
-        legal = ", ".join(["none", *method.recomputes])
+        legal = ", ".join(name for name, parts in RECOMPUTED_PARTS.items() if set(parts) <= set(method.recomputes))
         raise ValueError(f"recompute = {cell.recompute!r} for method {cell.method!r}; legal: {legal}")
     if cell.compile:
         raise ValueError(f"compile = True for recompute = {cell.recompute!r}, which calls parts of it; legal: False")
     if cell.ranks > 1:
         raise ValueError(f"recompute = {cell.recompute!r} for ranks = {cell.ranks}; legal: none")
+    if cell.recompute == "selective":
+        return {}
     return {"recompute": "all" if len(asked) == 2 else asked.pop()}
 
 

@@ -52,6 +52,7 @@ class Method:
         on_one_rank: the method that is the same rule on one rank.
         per_module_optimizers: the rule gets the keyword ``optimizers``, one per module, calls them itself and frees the
             gradients; those of the trunk are left to the harness.
+        per_parameter_optimizers: the same with one optimizer for each of the network's parameters, in their order.
         logits_by_module: ``logits_by_module(network, images)`` reads a network that the rule has trained; it yields
             None for a module that the rule does not train. None: the network's own.
         not_planned: why its bytes cannot be planned; None where they can.
@@ -75,6 +76,7 @@ class Method:
     on_ranks: Code | None = None
     on_one_rank: str | None = None
     per_module_optimizers: bool = False
+    per_parameter_optimizers: bool = False
     logits_by_module: Code | None = None
     not_planned: str | None = None
     colour: str | None = None
@@ -91,6 +93,11 @@ class Method:
     def presets_for(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """What an alias stands for beside the other ``values`` of a cell."""
         return {name: preset(values) if callable(preset) else preset for name, preset in self.presets.items()}
+
+    @property
+    def updates_within_step(self) -> bool:
+        """Whether the rule itself calls optimizers."""
+        return self.per_module_optimizers or self.per_parameter_optimizers
 
     @property
     def rank_limits(self) -> tuple[int, int | None]:
@@ -175,6 +182,22 @@ _OWN = (
         alias_of=BASELINE,
         presets={"micro_batches": _four_parts},
         colour="#a39077",
+        order=3,
+    ),
+    Method(
+        name="bp-selective",
+        summary="bp with recompute = selective: as bp-checkpoint, but products and convolutions are held",
+        alias_of=BASELINE,
+        presets={"recompute": "selective"},
+        colour="#b09a3c",
+        order=3,
+    ),
+    Method(
+        name="bp-step-in-backward",
+        summary="backpropagation that updates each parameter in the backward pass: one gradient at a time",
+        rule="bench.train.rules.bp_step_in_backward:train_with_step_in_backward",
+        per_parameter_optimizers=True,
+        colour="#4b6b57",
         order=3,
     ),
     Method(

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from bench.config.cell import RECOMPUTED_PARTS, Cell, Precision
+from bench.config.cell import RECOMPUTED_PARTS, Cell, Precision, Recompute
 from bench.config.check import baseline_of
 from bench.config.methods import load_method, rule_of
 from bench.config.plugins import resolve
@@ -56,12 +56,12 @@ class TrainingStep:
     Attributes:
         network: what the rule runs on. Where the cell recomputes, it is a view (:func:`sid_core.recomputed`) of
             ``plain_network``, with the same parameters.
-        optimizer: what updates the network at the end of a step; with ``in_turn``, the trunk only.
+        optimizer: what updates the network at the end of a step; with ``in_turn`` what that leaves of it.
         rule: adds a step's gradients to ``.grad``. Its settings, keywords and optimizers are bound already.
         objective: what the rule gets besides network and batch; None for a rule without alpha.
         cell: where another rule on the same network finds its choices; None for a step that was made by hand.
         plain_network: the network without recomputation; None: it is ``network``.
-        in_turn: one optimizer per module that the rule itself calls, before it frees their gradients.
+        in_turn: one optimizer per module, or per parameter, that the rule itself calls before it frees their gradients.
         logits_by_module: how a network is read that the rule has trained.
         make_optimizer: makes the optimizers of other rules.
         precision: what the rule computes in.
@@ -124,7 +124,7 @@ class TrainingStep:
         """
         plain = self.plain_network or self.network
         optimizer, in_turn = self.optimizer, self.in_turn
-        if load_method(cell.method).per_module_optimizers != bool(in_turn):
+        if _who_updates(cell) != ((bool(in_turn), False) if self.cell is None else _who_updates(self.cell)):
             optimizer, in_turn = _optimizers(cell, plain, self.make_optimizer)
         return replace(self, optimizer=optimizer, in_turn=in_turn, **_of_rule(cell, plain, in_turn))
 
@@ -185,6 +185,16 @@ def build_optimizer(cell: Cell, parameters: Iterable[nn.Parameter]) -> torch.opt
     )
 
 
+def recomputing(network: BeliefNetwork, recompute: Recompute) -> BeliefNetwork:
+    """``network`` itself, or the view of it that runs parts again in the backward pass."""
+    parts = RECOMPUTED_PARTS[recompute]
+    if not parts:
+        return network
+    return recomputed(
+        network, trunk="trunk" in parts, modules="modules" in parts, hold_products=recompute == "selective"
+    )
+
+
 def objective_of(cell: Cell) -> Objective | None:
     """SID's local objective with the choices of ``cell``; None for a method that does not read alpha."""
     if not load_method(cell.method).uses_alpha or cell.alpha is None:
@@ -193,10 +203,18 @@ def objective_of(cell: Cell) -> Objective | None:
     return Objective(cell.alpha, cell.direction, smoothing, cell.loss_reduction)
 
 
+def _who_updates(cell: Cell) -> tuple[bool, bool]:
+    """Whether the rule has optimizers per module, or per parameter."""
+    method = load_method(cell.method)
+    return method.per_module_optimizers, method.per_parameter_optimizers
+
+
 def _optimizers(
     cell: Cell, network: BeliefNetwork, make: MakeOptimizer
 ) -> tuple[torch.optim.Optimizer, Sequence[torch.optim.Optimizer]]:
-    """What updates the network at the end of a step, and what the rule itself calls, one per module."""
+    """What updates the network at the end of a step, and what the rule itself calls, per module or per parameter."""
+    if load_method(cell.method).per_parameter_optimizers:
+        return make(()), [make((parameter,)) for parameter in network.parameters()]
     if load_method(cell.method).per_module_optimizers:
         return make(network.trunk.parameters()), [make(module.parameters()) for module in network.local_modules]
     return make(network.parameters()), ()
@@ -206,15 +224,13 @@ def _of_rule(cell: Cell, network: BeliefNetwork, in_turn: Sequence[torch.optim.O
     """The fields of a step that belong to its rule; ``network`` is the plain one."""
     method = load_method(cell.method)
     keywords = method.settings_for(cell)
-    if method.per_module_optimizers:
+    if method.updates_within_step:
         keywords["optimizers"] = in_turn
     rule: Rule = partial(rule_of(method), **keywords) if keywords else rule_of(method)
     if cell.micro_batches is not None:
         rule = in_micro_batches(rule, cell.micro_batches)
-    parts = RECOMPUTED_PARTS[cell.recompute]
-    view = recomputed(network, trunk="trunk" in parts, modules="modules" in parts) if parts else network
     return {
-        "network": view,
+        "network": recomputing(network, cell.recompute),
         "plain_network": network,
         "rule": rule,
         "objective": objective_of(cell),
