@@ -18,7 +18,6 @@ from sid_core.pipeline import PipelineModule, pool
 from sid_core.steps.closed_form import has_closed_form, is_hooked
 from sid_core.steps.segments import blocks_of, segments_of
 
-
 # Products of matrices and convolutions: what takes most of the time to compute.
 _PRODUCTS = frozenset(
     {

@@ -1,12 +1,13 @@
 """BP with selective checkpointing, and BP that updates each parameter in the backward pass."""
 
 import copy
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -137,6 +138,8 @@ LAYERS = {
     "dropout": lambda: nn.Dropout(0.3),
 }
 
+IN_PLACE = {"relu in place", "relu6 in place"}
+
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.lists(st.sampled_from(list(LAYERS)), min_size=1, max_size=5), min_size=1, max_size=3))
@@ -147,6 +150,7 @@ def test_stages_of_any_layers_have_the_gradients_and_buffers_of_bp(stages: list[
     network = Pipeline.with_heads([nn.Sequential(first, *blocks)], [4], 3, 5).double()
     images, labels = torch.randn(6, 1, 5, 5).double(), torch.arange(6) % 3
     expected = copy.deepcopy(network)
+    assume(not any({one, other} <= IN_PLACE for stage in stages for one, other in pairwise(stage)))  # BP refuses them
     for one in (recomputed(network, modules=True, hold_products=True), expected):
         torch.manual_seed(3)
         F.cross_entropy(one(images), labels).backward()
