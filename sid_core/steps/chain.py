@@ -71,8 +71,8 @@ class BeliefChain:
     def advance(self, logits: Tensor) -> Tensor:
         """Moves on to ``p_i``, the softmax of ``logits_i``; returns the gradient of the loss in them. Both ``[B, C]``.
 
-        Adds ``<(p_i - t_i) - alpha_{i+1} p_i, log p_i>`` to the loss; see the class. It takes few operators, since those
-        of a small module take little more time than these.
+        Adds ``<(p_i - t_i) - alpha_{i+1} p_i, log p_i>`` to the loss; see the class. Few operators matter here: those
+        of a small module take little more time.
         """
         alpha, next_alpha = next(self._alphas)
         log_belief = torch.log_softmax(logits, 1)
