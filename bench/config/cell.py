@@ -154,6 +154,20 @@ class Cell(BaseModel):
         description="none, trunk, modules (in a pipeline: the blocks of each stage), selective (modules, except "
         "products of matrices and convolutions) or all: what is run again in the backward pass instead of being held",
     )
+    activation_memory_budget: Annotated[
+        Annotated[Number, Field(ge=0, le=1)] | None,
+        Axis(
+            paired=False,
+            setting=True,
+            later=True,
+            series="unless default",
+            text=lambda budget: f"activation budget {budget:g}",
+        ),
+    ] = Field(
+        None,
+        description="a number in [0, 1]: share of the activations that bp-budget holds (torch._functorch.config); if "
+        "unset, 1",
+    )
     optimizer: Annotated[Literal["adam", "sgd"], Axis(panel=True, shown="always", text=_only)] = Field(
         "adam", description="adam, or sgd with momentum 0.9"
     )
@@ -205,7 +219,7 @@ class Cell(BaseModel):
     compile: Annotated[
         Annotated[bool, Field(strict=True)],
         Axis(requirement=True, later=True, series="unless default", text=lambda _: "compiled"),
-    ] = Field(False, description="true or false: trunk and modules run through torch.compile; for latency and accuracy")
+    ] = Field(False, description="true or false: trunk and modules run through torch.compile; not for inference")
     threads: Annotated[
         Size | None, Axis(bears_on=_COMPUTING, process_memory=True, later=True, series="where several")
     ] = Field(

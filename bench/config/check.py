@@ -323,12 +323,17 @@ def _recompute(cell: Cell, method: Method, network: Network) -> Changes:
     return {"recompute": "all" if len(asked) == 2 else asked.pop()}
 
 
-def _compile(cell: Cell, _method: Method, _network: Network) -> Changes:
-    refused = [name for name in ("memory", "inference") if name in cell.passes]
-    if cell.compile and refused:
+def _compile(cell: Cell, method: Method, _network: Network) -> Changes:
+    what = "compile = True" if cell.compile else f"method {cell.method!r}" if method.compiles else None
+    if cell.compile and "inference" in cell.passes:
         raise ValueError(
-            f"compile = True has no pass {' and no pass '.join(refused)}, whose instrument of memory does not see into "
-            "compiled code; legal: passes of latency, accuracy"
+            "compile = True has no pass inference, whose instrument of memory does not see into compiled code; legal: "
+            "passes of memory, latency, accuracy"
+        )
+    if what is not None and "memory" in cell.passes and cell.device != "cpu":
+        raise ValueError(
+            f"{what} has no pass memory for device = {cell.device!r}, since bytes of compiled steps are those of the "
+            "CPU's allocator; legal: passes of latency, accuracy, or cpu"
         )
     return {}
 

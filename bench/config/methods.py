@@ -25,6 +25,7 @@ Setting = Callable[[Any, Cell], Any]
 Code = Callable[..., Any] | str  # what is called, or its name as "package.module:function"
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+_COMPILED = "what compiled code allocates, only its compiler knows"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,6 +56,7 @@ class Method:
         per_parameter_optimizers: the same with one optimizer for each of the network's parameters, in their order.
         logits_by_module: ``logits_by_module(network, images)`` reads a network that the rule has trained; it yields
             None for a module that the rule does not train. None: the network's own.
+        compiles: it compiles its step, which needs a compiler and hides the step from the exact instrument of memory.
         not_planned: why its bytes cannot be planned; None where they can.
         colour: of its lines in figures, as ``#rrggbb``; None: the report chooses.
         order: its place in tables and figures; methods without one come last, by name.
@@ -78,6 +80,7 @@ class Method:
     per_module_optimizers: bool = False
     per_parameter_optimizers: bool = False
     logits_by_module: Code | None = None
+    compiles: bool = False
     not_planned: str | None = None
     colour: str | None = None
     order: int | None = None
@@ -109,6 +112,11 @@ def _no_compile(why: str, cell: Cell) -> str | None:
     return f"compile = True for method {cell.method!r}, {why}; legal: False" if cell.compile else None
 
 
+def is_compiled(cell: Cell) -> bool:
+    """Whether code of a step of ``cell`` is compiled."""
+    return cell.compile or load_method(cell.method).compiles
+
+
 def _one_alpha(cell: Cell) -> str | None:
     if isinstance(cell.alpha, tuple):
         return f"alpha = {list(cell.alpha)} for method {cell.method!r}; legal: one number in (0, 1]"
@@ -129,6 +137,10 @@ def _four_parts(values: Mapping[str, Any]) -> int:
 
 def _all_or_chunk(chunk: int | None, cell: Cell) -> int:
     return min(chunk or cell.modules, cell.modules)
+
+
+def _full_budget(budget: float | None, _cell: Cell) -> float:
+    return 1.0 if budget is None else budget
 
 
 def _bp_schedule(name: str, summary: str, schedule: str, colour: str, order: int) -> Method:
@@ -199,6 +211,18 @@ _OWN = (
         per_parameter_optimizers=True,
         colour="#4b6b57",
         order=3,
+    ),
+    Method(
+        name="bp-budget",
+        summary="backpropagation compiled as one graph, which holds at most a share of its activations",
+        rule="bench.train.rules.bp_compiled:train_within_budget",
+        settings={"activation_memory_budget": _full_budget},
+        recomputes=(),
+        refusal=partial(_no_compile, "which compiles its step itself"),
+        compiles=True,
+        not_planned=_COMPILED,
+        colour="#7a4a8c",
+        order=4,
     ),
     Method(
         name="bp-offload",
@@ -279,6 +303,18 @@ _OWN = (
         rule="sid_core:streamed_step",
         per_module_optimizers=True,
         colour="#003f87",
+        order=13,
+    ),
+    _sid(
+        "sid-streamed-compiled",
+        "SID streamed with compiled modules: one graph for all modules of one shape, forward and backward",
+        rule="sid_core:streamed_step",
+        keywords={"compiled": True},
+        recomputes=(),
+        refusal=partial(_no_compile, "which compiles its step itself"),
+        compiles=True,
+        not_planned=_COMPILED,
+        colour="#56b4d3",
         order=13,
     ),
     Method(

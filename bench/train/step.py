@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from bench.config.cell import RECOMPUTED_PARTS, Cell, Precision, Recompute
 from bench.config.check import baseline_of
-from bench.config.methods import load_method, rule_of
+from bench.config.methods import is_compiled, load_method, rule_of
 from bench.config.plugins import resolve
-from bench.train.compiled import all_compiled, compile_modules
+from bench.train.compiled import all_compiled, compile_modules, set_up_compiler
 from bench.train.micro_batches import in_micro_batches
 from bench.train.networks.build import build_network
 from sid_core import BeliefNetwork, Objective, recomputed
@@ -65,8 +65,8 @@ class TrainingStep:
         logits_by_module: how a network is read that the rule has trained.
         make_optimizer: makes the optimizers of other rules.
         precision: what the rule computes in.
-        is_compiled: trunk and modules run through torch.compile, the rule and the optimizer around them do not. SID
-            then goes through autograd, since its closed form calls no module.
+        is_compiled: the rule, or the trunk and the modules that it calls, run through torch.compile; the optimizer does
+            not. With compiled modules SID goes through autograd, since its closed form calls no module.
     """
 
     network: BeliefNetwork
@@ -162,6 +162,7 @@ def build_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> Trainin
     if cell.device != "cpu":  # tensors without contents cannot be moved even to where they are
         network = network.to(cell.device)
     if cell.compile:
+        set_up_compiler()
         compile_modules(network)
     make_optimizer = partial(build_optimizer, cell)
     optimizer, in_turn = _optimizers(cell, network, make_optimizer)
@@ -170,7 +171,6 @@ def build_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> Trainin
         in_turn=in_turn,
         make_optimizer=make_optimizer,
         precision=cell.precision,
-        is_compiled=cell.compile,
         **_of_rule(cell, network, in_turn),
     )
 
@@ -223,6 +223,8 @@ def _optimizers(
 def _of_rule(cell: Cell, network: BeliefNetwork, in_turn: Sequence[torch.optim.Optimizer]) -> dict[str, Any]:
     """The fields of a step that belong to its rule; ``network`` is the plain one."""
     method = load_method(cell.method)
+    if method.compiles:
+        set_up_compiler()
     keywords = method.settings_for(cell)
     if method.updates_within_step:
         keywords["optimizers"] = in_turn
@@ -235,5 +237,6 @@ def _of_rule(cell: Cell, network: BeliefNetwork, in_turn: Sequence[torch.optim.O
         "rule": rule,
         "objective": objective_of(cell),
         "cell": cell,
+        "is_compiled": is_compiled(cell),
         "logits_by_module": resolve(method.logits_by_module) or BeliefNetwork.logits_by_module,
     }
