@@ -25,8 +25,8 @@ def refusal(method: str, cell: Cell) -> str | None:
 
 
 def methods_taking(cell: Cell) -> list[str]:
-    """The methods that take ``cell``, aliases left out."""
-    return [name for name in rule_names() if refusal(name, cell) is None]
+    """The methods that take ``cell``, without aliases and without those that need a compiler."""
+    return [name for name in rule_names() if refusal(name, cell) is None and not load_method(name).compiles]
 
 
 def rule_names() -> list[str]:
