@@ -162,7 +162,7 @@ def one_hot(labels: Tensor, like: Tensor) -> Tensor:
     Raises:
         ValueError: there is not one int64 label per row.
     """
-    _check_labels(labels, like)
+    check_labels(labels, like)
     return torch.zeros_like(like).scatter_(1, labels.unsqueeze(1), 1)
 
 
@@ -174,7 +174,7 @@ def log_smoothed_label(labels: Tensor, like: Tensor, smoothing: float) -> Tensor
     Raises:
         ValueError: there is not one int64 label per row.
     """
-    _check_labels(labels, like)
+    check_labels(labels, like)
     classes = like.shape[1]
     elsewhere = math.log(smoothing) - math.log(classes)
     at_label = math.log1p(-smoothing * (classes - 1) / classes)
@@ -189,10 +189,15 @@ def check_batch(images: Tensor, labels: Tensor) -> None:
     """
     if len(images) == 0:
         raise ValueError("images has 0 samples; legal: 1 or more")
-    _check_labels(labels, images)
+    check_labels(labels, images)
 
 
-def _check_labels(labels: Tensor, like: Tensor) -> None:
+def check_labels(labels: Tensor, like: Tensor) -> None:
+    """Checks that there is one int64 label per row of ``like``.
+
+    Raises:
+        ValueError: there is not.
+    """
     if labels.shape != like.shape[:1]:
         raise ValueError(f"labels have shape {list(labels.shape)}; legal: [{like.shape[0]}], one label per image")
     if labels.dtype != torch.int64:

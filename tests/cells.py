@@ -5,12 +5,13 @@ from typing import Any
 
 from torch import Tensor
 
-from bench.config.cell import RECOMPUTED_PARTS, Cell
+from bench.config.cell import Cell
 from bench.config.check import changed
 from bench.config.methods import load_method, method_names, rule_of
 from bench.errors import ConfigError
 from bench.train.micro_batches import in_micro_batches
-from sid_core import BeliefNetwork, Objective, recomputed
+from bench.train.step import recomputing
+from sid_core import BeliefNetwork, Objective
 
 
 def refusal(method: str, cell: Cell) -> str | None:
@@ -24,8 +25,8 @@ def refusal(method: str, cell: Cell) -> str | None:
 
 
 def methods_taking(cell: Cell) -> list[str]:
-    """The methods that take ``cell``, aliases left out."""
-    return [name for name in rule_names() if refusal(name, cell) is None]
+    """The methods that take ``cell``, without aliases and without those that need a compiler."""
+    return [name for name in rule_names() if refusal(name, cell) is None and not load_method(name).compiles]
 
 
 def rule_names() -> list[str]:
@@ -44,8 +45,6 @@ def run_method(
     rule: Any = partial(rule_of(method), **method.keywords, **keywords)
     if "micro_batches" in chosen:
         rule = in_micro_batches(rule, chosen["micro_batches"])
-    parts = RECOMPUTED_PARTS[chosen.get("recompute", "none")]
-    if parts:
-        network = recomputed(network, trunk="trunk" in parts, modules="modules" in parts)
+    network = recomputing(network, chosen.get("recompute", "none"))
     loss: Tensor = rule(network, images, labels, Objective(alpha) if method.uses_alpha else None)
     return loss

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.bounds import lower_bound_bytes
+from bench.analysis.instruments import BY_ALLOCATOR
 from bench.analysis.series import series_names
 from bench.config.axes import axes, bearing_on, unpaired, values_of
 from bench.config.axis import Axis
@@ -66,7 +67,8 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     - ``pair``: equal for a record and BP's record of the same cell.
     - ``group``: equal for records of one pair that differ only in the seed.
     - ``series``: the name of the row's line in a figure; see :func:`bench.analysis.series.series_names`.
-    - ``memory.activation_ratio`` and ``memory.total_ratio``: bytes divided by BP's on the same cell.
+    - ``memory.activation_ratio`` and ``memory.total_ratio``: bytes divided by BP's on the same cell, by the same
+      instrument: where the allocator's has counted them, the record holds BP's, too.
     - ``trace`` (:class:`bench.store.record.Trace`) and ``rank_results`` (:class:`bench.store.record.Ranks`), or None.
 
     On several ranks, activation bytes and total bytes are each those of the rank that needs most. Where BP's own
@@ -210,7 +212,10 @@ def _with_memory_ratios(frame: pd.DataFrame) -> pd.DataFrame:
     measured = frame[frame["has_memory"]]
     baseline = measured[measured["is_baseline"]].drop_duplicates("pair").set_index("pair")
     for name, column in (("activation", "peak_activation_bytes"), ("total", "peak_total_bytes")):
-        frame[f"memory.{name}_ratio"] = frame[f"memory.{column}"] / frame["pair"].map(baseline[f"memory.{column}"])
+        of_bp = frame["pair"].map(baseline[f"memory.{column}"])
+        by_allocator = frame["memory.instrument"] == BY_ALLOCATOR
+        of_bp = of_bp.where(~by_allocator, frame[f"memory.bp_{column}"].astype(float))
+        frame[f"memory.{name}_ratio"] = frame[f"memory.{column}"] / of_bp
     return frame
 
 

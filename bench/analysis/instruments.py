@@ -1,9 +1,12 @@
-"""Whether the two memory instruments agree: the exact count, and the allocator's without workspaces."""
+"""Which memory instrument counted bytes, and whether the two agree where both did."""
 
 import pandas as pd
 
 # The largest relative difference that counts as agreement.
 DISAGREEMENT_LIMIT = 0.01
+
+# In a cell's ``memory.instrument``: a step that is compiled, into which the exact instrument does not see.
+BY_ALLOCATOR = "allocator"
 
 
 def count_disagreements(frame: pd.DataFrame) -> int:

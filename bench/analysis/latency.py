@@ -52,6 +52,9 @@ def summarise(
         blocks_by_process=[len(process) for process in processes],
         blocks_seconds=[(float(a), float(b), float(c), float(d)) for a, b, c, d in blocks.round(9)],
         processes=timed,
+        compile_seconds=next(
+            (sample.compile_seconds for sample in samples if sample.compile_seconds is not None), None
+        ),
     )
 
 

@@ -72,6 +72,7 @@ class BoardRow:
         method: the training rule.
         is_baseline: whether it is BP, which the others are compared with.
         modules: their number, where it is not the board's: of plain BP, which trains the network as one module.
+        instrument: of memory: ``exact``, or ``allocator`` for a step that is compiled.
         activation_bytes: at the peak of a step.
         activation_ratio: these over BP's.
         total_bytes: likewise with parameters, gradients, optimizer state and inputs.
@@ -85,6 +86,7 @@ class BoardRow:
     method: str
     is_baseline: bool
     modules: int | None
+    instrument: str | None
     activation_bytes: float | None
     activation_ratio: float | None
     total_bytes: float | None
@@ -197,6 +199,7 @@ def _row(cell: SummaryCell, series: str, accuracies: dict[Setting, TestAccuracy]
         method=str(rows.iloc[0]["method"]),
         is_baseline=bool(rows.iloc[0]["is_baseline"]),
         modules=None,
+        instrument=bytes_.get("memory.instrument"),
         activation_bytes=_number(bytes_.get("memory.peak_activation_bytes")),
         activation_ratio=_number(bytes_.get("memory.activation_ratio")),
         total_bytes=_number(bytes_.get("memory.peak_total_bytes")),

@@ -42,7 +42,8 @@ def with_front(frame: pd.DataFrame) -> pd.DataFrame:
     A row is on the front if no other method on the same cell needs at most as many activation bytes and at most as much
     time, and less of one of the two. Only rows on one rank are compared. ``front`` names the methods that dominate a
     row, and the methods whose latency intervals overlap the row's; the medians cannot decide between those. Rows with a
-    noisy latency take no part.
+    noisy latency take no part. Where two instruments counted the bytes of a cell, ratios to BP's by the same instrument
+    take the place of bytes.
     """
     rows = frame[frame["has_memory"] & frame["has_latency"]]
     if rows.empty:
@@ -59,7 +60,9 @@ def with_front(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _places(cell: pd.DataFrame) -> Iterator[tuple[bool, str]]:
     """Yield, for each row of one cell, whether it is on the front, and the same as text."""
-    columns = ("series", "memory.peak_activation_bytes", "latency.ratio_to_bp", "latency.ratio_ci95")
+    is_mixed = cell["memory.instrument"].nunique() > 1 and cell["memory.activation_ratio"].notna().all()
+    size_of = "memory.activation_ratio" if is_mixed else "memory.peak_activation_bytes"
+    columns = ("series", size_of, "latency.ratio_to_bp", "latency.ratio_ci95")
     costs = [
         (series, size, ratio, *ends)
         for series, size, ratio, ends in zip(*(cell[name] for name in columns), strict=True)

@@ -16,7 +16,7 @@ from bench.config.axis import Axis
 Pass = Literal["memory", "latency", "accuracy", "inference"]
 Precision = Literal["float32", "bfloat16"]
 NoiseKind = Literal["none", "symmetric-exclusive", "symmetric-inclusive", "pairflip", "asymmetric", "human", "matrix"]
-Recompute = Literal["none", "trunk", "modules", "all"]
+Recompute = Literal["none", "trunk", "modules", "selective", "all"]
 
 PASSES: tuple[Pass, ...] = ("memory", "latency", "accuracy", "inference")
 # Where a cell does not say. It must never change: ids of stored cells are made of it.
@@ -28,6 +28,7 @@ RECOMPUTED_PARTS: dict[Recompute, tuple[str, ...]] = {
     "none": (),
     "trunk": ("trunk",),
     "modules": ("modules",),
+    "selective": ("modules",),
     "all": ("trunk", "modules"),
 }
 
@@ -158,8 +159,22 @@ class Cell(BaseModel):
     )
     recompute: Annotated[Recompute, Axis(paired=False, later=True, series="unless default")] = Field(
         "none",
-        description="none, trunk, modules (in a pipeline: the blocks of each stage) or all: what is run again in the "
-        "backward pass instead of being held",
+        description="none, trunk, modules (in a pipeline: the blocks of each stage), selective (modules, except "
+        "products of matrices and convolutions) or all: what is run again in the backward pass instead of being held",
+    )
+    activation_memory_budget: Annotated[
+        Annotated[Number, Field(ge=0, le=1)] | None,
+        Axis(
+            paired=False,
+            setting=True,
+            later=True,
+            series="unless default",
+            text=lambda budget: f"activation budget {budget:g}",
+        ),
+    ] = Field(
+        None,
+        description="a number in [0, 1]: share of the activations that bp-budget holds (torch._functorch.config); if "
+        "unset, 1",
     )
     optimizer: Annotated[Literal["adam", "sgd"], Axis(panel=True, shown="always", text=_only)] = Field(
         "adam", description="adam, or sgd with momentum 0.9"
@@ -222,7 +237,7 @@ class Cell(BaseModel):
     compile: Annotated[
         Annotated[bool, Field(strict=True)],
         Axis(requirement=True, later=True, series="unless default", text=lambda _: "compiled"),
-    ] = Field(False, description="true or false: trunk and modules run through torch.compile; for latency and accuracy")
+    ] = Field(False, description="true or false: trunk and modules run through torch.compile; not for inference")
     threads: Annotated[
         Size | None, Axis(bears_on=_COMPUTING, process_memory=True, later=True, series="where several")
     ] = Field(

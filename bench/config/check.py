@@ -322,9 +322,9 @@ def _micro_batches(cell: Cell, method: Method, _network: Network) -> Changes:
         return {"micro_batches": None}
     if method.not_in_parts is not None:
         raise ValueError(f"micro_batches = {parts} for method {cell.method!r}, {method.not_in_parts}; legal: 1")
-    if method.per_module_optimizers:
+    if method.updates_within_step:
         raise ValueError(
-            f"micro_batches = {parts} for method {cell.method!r}, which updates a module before the next part of the "
+            f"micro_batches = {parts} for method {cell.method!r}, which updates parameters before the next part of the "
             "batch comes; legal: 1"
         )
     if cell.ranks > 1:
@@ -336,18 +336,22 @@ def _recompute(cell: Cell, method: Method, network: Network) -> Changes:
     asked = set(RECOMPUTED_PARTS[cell.recompute])
     if network.layout == "pipeline":
         if cell.recompute == "trunk":
-            raise ValueError(f"recompute = 'trunk' for network {cell.network}, which has none; legal: none, modules")
+            raise ValueError(
+                f"recompute = 'trunk' for network {cell.network}, which has none; legal: none, modules, selective"
+            )
         asked = asked - {"trunk"}
     if not asked:
         return {"recompute": "none"}
     refused = sorted(asked - set(method.recomputes))
     if refused:
-        legal = ", ".join(["none", *method.recomputes])
+        legal = ", ".join(name for name, parts in RECOMPUTED_PARTS.items() if set(parts) <= set(method.recomputes))
         raise ValueError(f"recompute = {cell.recompute!r} for method {cell.method!r}; legal: {legal}")
     if cell.compile:
         raise ValueError(f"compile = True for recompute = {cell.recompute!r}, which calls parts of it; legal: False")
     if cell.ranks > 1:
         raise ValueError(f"recompute = {cell.recompute!r} for ranks = {cell.ranks}; legal: none")
+    if cell.recompute == "selective":
+        return {}
     return {"recompute": "all" if len(asked) == 2 else asked.pop()}
 
 
@@ -356,11 +360,16 @@ def _compile(cell: Cell, method: Method, _network: Network) -> Changes:
         raise ValueError(
             f"compile = True for method {cell.method!r}, whose auxiliary modules are not compiled; legal: False"
         )
-    refused = [name for name in ("memory", "inference") if name in cell.passes]
-    if cell.compile and refused:
+    what = "compile = True" if cell.compile else f"method {cell.method!r}" if method.compiles else None
+    if cell.compile and "inference" in cell.passes:
         raise ValueError(
-            f"compile = True has no pass {' and no pass '.join(refused)}, whose instrument of memory does not see into "
-            "compiled code; legal: passes of latency, accuracy"
+            "compile = True has no pass inference, whose instrument of memory does not see into compiled code; legal: "
+            "passes of memory, latency, accuracy"
+        )
+    if what is not None and "memory" in cell.passes and cell.device != "cpu":
+        raise ValueError(
+            f"{what} has no pass memory for device = {cell.device!r}, since bytes of compiled steps are those of the "
+            "CPU's allocator; legal: passes of latency, accuracy, or cpu"
         )
     return {}
 

@@ -137,6 +137,10 @@ def _every_method(replaced: Axes) -> Sweep:
         methods = sorted(method_names(), key=_place)
         for method in methods:
             try:
+                if load_method(method).compiles:
+                    raise ConfigError(
+                        f"method {method!r} needs a compiler, and time for it; legal: --set method={method}"
+                    )
                 cells.update(dict.fromkeys(_expand({"method": [method], **grid})))
             except ConfigError as error:
                 left_out.append((method, str(error)))

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 from bench.config.cell import Cell, Pass
+from bench.config.methods import is_compiled
 from bench.execute.answer_parts import common_parts, one_batch, step_on
 from bench.execute.messages import Answer, Request
 from bench.execute.rank_context import RankContext
 from bench.execute.settings_watch import SettingsWatch
 from bench.measure.accuracy import measure_accuracy
 from bench.measure.inference import measure_inference_bytes
+from bench.measure.memory.compiled import measure_compiled_memory
 from bench.measure.memory.measure import measure_memory
 from bench.measure.on_ranks import measure_on_ranks
 from bench.train.datasets.splits import Splits
@@ -43,7 +45,8 @@ def _measure(cell: Cell, dataset: Splits, passes: Sequence[Pass]) -> Answer:
     """Passes of a cell on one rank, each with a network of its own."""
     memory = accuracy = inference_bytes = None
     if "memory" in passes:
-        memory = measure_memory(step_on(cell, dataset), *one_batch(cell, dataset))
+        measure = measure_compiled_memory if is_compiled(cell) else measure_memory
+        memory = measure(step_on(cell, dataset), *one_batch(cell, dataset))
     if "accuracy" in passes:
         accuracy = measure_accuracy(cell, step_on(cell, dataset), dataset)
     if "inference" in passes:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from bench.config.axes import axes, value_of
 from bench.config.cell import Cell
+from bench.config.methods import is_compiled
 from bench.config.sweep import Sweep
 from bench.errors import BenchError
 from bench.execute.continued import continue_cells
@@ -215,9 +216,10 @@ def _check_needs(cells: list[Cell], executor: Executor, watcher: Watcher) -> Non
     seen = set()
     notes = set()
     for cell in cells:
-        needs = tuple(value_of(cell, name) for name, row in axes().items() if row.requirement)
+        compiled = is_compiled(cell)
+        needs = (compiled, *(value_of(cell, name) for name, row in axes().items() if row.requirement))
         if needs in seen or (
-            cell.dataset == "random" and cell.device == "cpu" and not cell.compile and cell.allocator == SYSTEM
+            cell.dataset == "random" and cell.device == "cpu" and not compiled and cell.allocator == SYSTEM
         ):
             continue
         seen.add(needs)

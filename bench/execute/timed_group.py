@@ -9,13 +9,18 @@ timed after the steps, each on a network of its own.
 import gc
 import random
 import threading
+import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
+
+import torch
 
 from bench.analysis.reliability import fewest_blocks
 from bench.config.batches import refuse_single_images
 from bench.config.cell import Cell
 from bench.config.check import baseline_of
+from bench.config.methods import is_compiled
 from bench.execute.answer_parts import common_parts, one_batch, step_on
 from bench.execute.failures import describe_failure
 from bench.execute.messages import Answer, Request
@@ -26,6 +31,7 @@ from bench.measure.latency.measure import sample_steps
 from bench.measure.latency.shares import measure_shares
 from bench.measure.trace.recorder import trace_step
 from bench.store.sample import Sample
+from bench.train.compiled import all_compiled, without_stored_code
 from bench.train.datasets.splits import Splits
 from bench.train.step import TrainingStep
 
@@ -47,9 +53,11 @@ def time_group(request: Request, dataset: Splits, watch: SettingsWatch) -> Answe
     """
     common = common_parts(request, dataset)
     group = _Group(request, dataset, watch)
-    apart = group.build()
+    with without_stored_code() if group.measures_compilation else nullcontext():
+        apart = group.build()
+        if not apart:
+            group.sample()
     if not apart:
-        group.sample()
         changed = watch.changed()
         if changed and len(request.cells) > 1:
             apart = range(len(request.cells))  # it is not known which of them did it
@@ -76,6 +84,11 @@ class _Group:
         self._failed: dict[int, Answer] = {}
         self._samples: dict[int, Sample] = {}
         self._steps: dict[int, TrainingStep] = {}
+        self._compile_seconds: dict[int, float] = {}
+        # The first process compiles as on a fresh machine, and later ones take what is stored.
+        self.measures_compilation = request.process == 0 and any(
+            "latency" in cell.passes and is_compiled(cell) for cell in self._cells
+        )
 
     def build(self) -> Sequence[int]:
         """Builds the steps and runs each once; returns the places of cells that cannot share a process with others.
@@ -125,7 +138,7 @@ class _Group:
                     self._labels,
                     cell.latency_seconds * (len(places) + 1) / 2,  # of two legs, with one cell
                     loops=self._request.loops,
-                    timed=self._baseline.timed,
+                    timed=self._timed,
                     order=self._random,
                     fewest_blocks=fewest_blocks(cell.processes),
                 )
@@ -135,7 +148,10 @@ class _Group:
                     raise cause or error from None
                 self._fail(places[error.leg], cause)
             else:
-                self._samples = dict(zip(places, samples, strict=True))
+                self._samples = {
+                    place: sample.model_copy(update={"compile_seconds": self._compile_seconds.get(place)})
+                    for place, sample in zip(places, samples, strict=True)
+                }
                 return
 
     def answer(self, place: int, common: dict[str, Any]) -> Answer:
@@ -173,13 +189,30 @@ class _Group:
             refuse_single_images(
                 self._cells[place], self._dataset.shape, self._dataset.classes, self._dataset.sample_counts
             )
-            self._run(self._baseline.for_cell(self._cells[place]))
+            step = self._baseline.for_cell(self._cells[place])
+            if self.measures_compilation and step.is_compiled:
+                self._compile_seconds[place] = self._seconds_to_compile(step)
+            else:
+                self._run(step)
         except Exception as error:
             self._fail(place, error)
         moves = before != self._places_in_memory()
         if moves or place in self._failed:
             self._baseline = self._build()
         return moves and place not in self._failed
+
+    def _seconds_to_compile(self, step: TrainingStep) -> float:
+        """Runs a step twice; returns how much longer the first took, in which everything is compiled anew."""
+        torch.compiler.reset()
+        started = time.perf_counter()
+        self._run(step)
+        compiled = time.perf_counter()
+        self._run(step)
+        return max(0.0, 2 * compiled - started - time.perf_counter())
+
+    def _timed(self) -> AbstractContextManager[object]:
+        """The context of all that is timed: it is an error if anything is compiled in it."""
+        return all_compiled() if any(map(is_compiled, self._cells)) else nullcontext()
 
     def _places_in_memory(self) -> list[int]:
         return [parameter.data_ptr() for parameter in self._baseline.network.parameters()]

@@ -6,6 +6,7 @@ from functools import partial
 
 from bench.config.batches import refuse_single_images
 from bench.config.cell import Cell
+from bench.config.methods import is_compiled
 from bench.errors import DataError
 from bench.execute.device import require_precision, set_threads, use_device
 from bench.execute.failures import describe_failure, is_caused_by_another_rank
@@ -54,8 +55,9 @@ def _work(request: Request, context: RankContext | None) -> Answer:
     use_device(cell.device, cell.ranks, None if context is None else context.rank)
     require_precision(cell)
     require_allocator(cell.allocator)
-    if cell.compile:
-        require_compiler(cell.device)
+    for one in request.cells:
+        if is_compiled(one):
+            require_compiler(one)
     watch = SettingsWatch()
     if len(request.cells) == 1:
         load_code(cell)

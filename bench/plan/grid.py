@@ -92,4 +92,4 @@ def _changed(cell: Cell, **values: object) -> Cell:
     kept = {name: value for name, value in cell.model_dump().items() if name in memory_axes()}
     if load_method(cell.method).not_planned is not None:
         kept["device"] = cell.device  # keeps the cell legal; the prediction then refuses it with the reason
-    return make_cell(kept | {"passes": ["latency" if cell.compile else "memory"]} | values)
+    return make_cell(kept | {"passes": ["memory"]} | values)

@@ -123,7 +123,13 @@ class Memory(_Frozen):
     """Bytes in one training step; the total is the peak of activations plus all persistent bytes.
 
     The sum of ``at_peak`` is ``peak_activation_bytes``. ``at_peak``, ``timeline`` and ``allocator`` are None in records
-    of schema 1, which did not measure them.
+    of schema 1, which did not measure them, and where ``instrument`` is ``allocator``.
+
+    Attributes:
+        instrument: what has counted ``peak_activation_bytes``: the exact instrument, or the allocator's for compiled
+            steps, into which the exact one does not see. Counts of different instruments are not compared.
+        bp_peak_activation_bytes: of BP's step by the allocator's instrument; None where the instrument is ``exact``.
+        bp_peak_total_bytes: likewise.
     """
 
     peak_activation_bytes: int
@@ -136,6 +142,9 @@ class Memory(_Frozen):
     at_peak: CreatedBytes | None
     timeline: Timeline | None
     allocator: Allocator | None
+    instrument: Literal["exact", "allocator"] = "exact"
+    bp_peak_activation_bytes: int | None = None
+    bp_peak_total_bytes: int | None = None
 
 
 class Shares(_Frozen):
@@ -191,7 +200,8 @@ class Latency(_Frozen):
     the mean of ``loops`` steps. ``blocks_by_process`` is the number of blocks of each process, in order;
     ``warm_up_steps`` is the sum over processes. ``ratio_ci95`` is an interval over processes; with one, over blocks.
     ``noisy_because`` is the reason why the ratio cannot be relied on, or None. ``processes`` has one entry per process;
-    None in records that lack it.
+    None in records that lack it. ``compile_seconds`` is how much longer the first step took than the second, with no
+    compiled code from before; None for a step that is not compiled.
     """
 
     median_seconds: float
@@ -208,6 +218,7 @@ class Latency(_Frozen):
     blocks_by_process: list[int]
     blocks_seconds: list[tuple[float, float, float, float]]
     processes: list[TimedProcess] | None
+    compile_seconds: float | None = None
 
 
 class Epoch(_Frozen):

@@ -17,6 +17,7 @@ class Sample(BaseModel):
         bp_usage: likewise in BP's legs.
         parallel_efficiency: see :class:`bench.store.record.TimedProcess`; one per block.
         exchange_speed: likewise.
+        compile_seconds: see :class:`bench.store.record.Latency`; None in all processes but the first.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -28,6 +29,7 @@ class Sample(BaseModel):
     bp_usage: StepUsage | None = None
     parallel_efficiency: list[float] | None = None
     exchange_speed: list[float] | None = None
+    compile_seconds: float | None = None
 
 
 class PredictionBytes(BaseModel):

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
+from bench.config.cell import Cell
 from bench.errors import ConfigError, first_line
 from sid_core import BeliefNetwork
 
@@ -13,12 +14,10 @@ from sid_core import BeliefNetwork
 _GRAPHS = 256
 
 
-def compile_modules(network: BeliefNetwork) -> None:
-    """Make the trunk and each local module of ``network`` compile at their first call, in place.
+def set_up_compiler() -> None:
+    """Set torch.compile up for this process.
 
-    Every rule calls these parts, so all rules are compiled alike. Sizes are constants of a graph. A module that cannot
-    be compiled as one graph raises an error, and so does a graph beyond the limit, which PyTorch would silently run
-    uncompiled.
+    A graph beyond the limit raises an error; PyTorch would silently run it uncompiled.
     """
     from torch._dynamo import config as dynamo
     from torch._inductor import config as inductor
@@ -26,6 +25,14 @@ def compile_modules(network: BeliefNetwork) -> None:
     dynamo.recompile_limit = _GRAPHS
     dynamo.fail_on_recompile_limit_hit = True
     inductor.compile_threads = 1  # more threads would be processes that outlive the cell
+
+
+def compile_modules(network: BeliefNetwork) -> None:
+    """Make the trunk and each local module of ``network`` compile at their first call, in place.
+
+    Every rule calls these parts, so all rules are compiled alike. Sizes are constants of a graph. A module that cannot
+    be compiled as one graph raises an error.
+    """
     for module in (network.trunk, *network.local_modules):
         module.compile(fullgraph=True, dynamic=False)
 
@@ -41,8 +48,21 @@ def all_compiled() -> Iterator[None]:
         yield
 
 
-def require_compiler(device: str) -> None:
-    """Check that torch.compile can run on ``device``: it needs a C++ compiler, and Triton on CUDA.
+@contextmanager
+def without_stored_code() -> Iterator[None]:
+    """Compile in the context as a machine does that has compiled no step before; its code is deleted at the end.
+
+    A first function is compiled at once: it builds what all others share, such as precompiled headers.
+    """
+    from torch._inductor.utils import fresh_cache
+
+    with fresh_cache():
+        torch.compile(torch.cos)(torch.ones(8))
+        yield
+
+
+def require_compiler(cell: Cell) -> None:
+    """Check that torch.compile can run on the cell's device: it needs a C++ compiler, and Triton on CUDA.
 
     Raises:
         ConfigError: the compiler or Triton is missing.
@@ -51,12 +71,13 @@ def require_compiler(device: str) -> None:
     from torch._inductor.exc import InvalidCxxCompiler
     from torch.utils._triton import has_triton
 
+    what, legal = ("compile = True", "False") if cell.compile else (f"method {cell.method!r}", "other methods")
     try:
         get_cpp_compiler()
     except InvalidCxxCompiler as error:
         raise ConfigError(
-            f"compile = True needs a C++ compiler, such as g++ or the one named by the variable CXX "
-            f"({first_line(error)}); legal: False"
+            f"{what} needs a C++ compiler, such as g++ or the one named by the variable CXX "
+            f"({first_line(error)}); legal: {legal}"
         ) from None
-    if device != "cpu" and not has_triton():
-        raise ConfigError(f"compile = True on {device!r} needs Triton; legal: False")
+    if cell.device != "cpu" and not has_triton():
+        raise ConfigError(f"{what} on {cell.device!r} needs Triton; legal: {legal}")

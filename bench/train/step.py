@@ -9,13 +9,13 @@ from typing import Any, Literal, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from bench.config.cell import RECOMPUTED_PARTS, Cell, Precision
+from bench.config.cell import RECOMPUTED_PARTS, Cell, Precision, Recompute
 from bench.config.check import baseline_of
-from bench.config.methods import load_method, rule_of
+from bench.config.methods import is_compiled, load_method, rule_of
 from bench.config.networks import Shape
 from bench.config.plugins import resolve
 from bench.train.auxiliary import build_auxiliary
-from bench.train.compiled import all_compiled, compile_modules
+from bench.train.compiled import all_compiled, compile_modules, set_up_compiler
 from bench.train.datasets.pixels import PixelScale
 from bench.train.micro_batches import in_micro_batches
 from bench.train.networks.build import build_network
@@ -79,12 +79,12 @@ class TrainingStep:
     Attributes:
         network: what the rule runs on. Where the cell recomputes, it is a view (:func:`sid_core.recomputed`) of
             ``plain_network``, with the same parameters.
-        optimizer: what updates the network at the end of a step; with ``in_turn``, the trunk only.
+        optimizer: what updates the network at the end of a step; with ``in_turn`` what that leaves of it.
         rule: adds a step's gradients to ``.grad``. Its settings, keywords and optimizers are bound already.
         objective: what the rule gets besides network and batch; None for a rule without alpha.
         cell: where another rule on the same network finds its choices; None for a step that was made by hand.
         plain_network: the network without recomputation; None: it is ``network``.
-        in_turn: one optimizer per module that the rule itself calls, before it frees their gradients.
+        in_turn: one optimizer per module, or per parameter, that the rule itself calls before it frees their gradients.
         logits_by_module: how a network is read that the rule has trained.
         predict: gives the last module's logits; None: the last of ``logits_by_module``.
         auxiliary: what the rule trains or holds beside the network.
@@ -94,8 +94,8 @@ class TrainingStep:
         data: what is known of the data; None for a step that was made by hand.
         make_optimizer: makes the optimizers of other rules.
         precision: what the rule computes in.
-        is_compiled: trunk and modules run through torch.compile, the rule and the optimizer around them do not. SID
-            then goes through autograd, since its closed form calls no module.
+        is_compiled: the rule, or the trunk and the modules that it calls, run through torch.compile; the optimizer does
+            not. With compiled modules SID goes through autograd, since its closed form calls no module.
     """
 
     network: BeliefNetwork
@@ -180,7 +180,8 @@ class TrainingStep:
         auxiliary = None if self.data is None else build_auxiliary(cell, plain, self.data.shape, self.data.samples)
         optimizer, in_turn = self.optimizer, self.in_turn
         has_own = auxiliary is not None or self.auxiliary is not None
-        if has_own or load_method(cell.method).per_module_optimizers != bool(in_turn):
+        updated_by = (bool(in_turn), False) if self.cell is None else _who_updates(self.cell)
+        if has_own or _who_updates(cell) != updated_by:
             optimizer, in_turn = _optimizers(cell, plain, auxiliary, self.make_optimizer)
         return replace(self, optimizer=optimizer, in_turn=in_turn, **_of_rule(cell, plain, auxiliary, in_turn))
 
@@ -237,6 +238,7 @@ def build_step(
     if cell.device != "cpu":  # tensors without contents cannot be moved even to where they are
         network = network.to(cell.device)
     if cell.compile:
+        set_up_compiler()
         compile_modules(network)
     auxiliary = build_auxiliary(cell, network, shape, samples)
     make_optimizer = partial(build_optimizer, cell)
@@ -246,7 +248,6 @@ def build_step(
         in_turn=in_turn,
         make_optimizer=make_optimizer,
         precision=cell.precision,
-        is_compiled=cell.compile,
         data=DataFacts(shape, samples, (scale or PixelScale.identity(shape[0])).to(cell.device)),
         **_of_rule(cell, network, auxiliary, in_turn),
     )
@@ -262,6 +263,16 @@ def build_optimizer(cell: Cell, parameters: Iterable[nn.Parameter]) -> torch.opt
     )
 
 
+def recomputing(network: BeliefNetwork, recompute: Recompute) -> BeliefNetwork:
+    """``network`` itself, or the view of it that runs parts again in the backward pass."""
+    parts = RECOMPUTED_PARTS[recompute]
+    if not parts:
+        return network
+    return recomputed(
+        network, trunk="trunk" in parts, modules="modules" in parts, hold_products=recompute == "selective"
+    )
+
+
 def objective_of(cell: Cell) -> Objective | None:
     """SID's local objective with the choices of ``cell``; None for a method that does not read alpha."""
     if not load_method(cell.method).uses_alpha or cell.alpha is None:
@@ -270,11 +281,19 @@ def objective_of(cell: Cell) -> Objective | None:
     return Objective(cell.alpha, cell.direction, smoothing, cell.loss_reduction)
 
 
+def _who_updates(cell: Cell) -> tuple[bool, bool]:
+    """Whether the rule has optimizers per module, or per parameter."""
+    method = load_method(cell.method)
+    return method.per_module_optimizers, method.per_parameter_optimizers
+
+
 def _optimizers(
     cell: Cell, network: BeliefNetwork, auxiliary: nn.Module | None, make: MakeOptimizer
 ) -> tuple[torch.optim.Optimizer, Sequence[torch.optim.Optimizer]]:
-    """What updates the network at the end of a step, and what the rule itself calls, one per module."""
+    """What updates the network at the end of a step, and what the rule itself calls, per module or per parameter."""
     beside = () if auxiliary is None else auxiliary.parameters()
+    if load_method(cell.method).per_parameter_optimizers:
+        return make(beside), [make((parameter,)) for parameter in network.parameters()]
     if load_method(cell.method).per_module_optimizers:
         in_turn = [make(module.parameters()) for module in network.local_modules]
         return make([*network.trunk.parameters(), *beside]), in_turn
@@ -286,22 +305,23 @@ def _of_rule(
 ) -> dict[str, Any]:
     """The fields of a step that belong to its rule; ``network`` is the plain one."""
     method = load_method(cell.method)
+    if method.compiles:
+        set_up_compiler()
     keywords = method.settings_for(cell)
     beside = {} if auxiliary is None else {"auxiliary": auxiliary}
     keywords |= beside
     reading = beside if method.predicts_with_auxiliary else {}
-    of_rule = keywords | ({"optimizers": in_turn} if method.per_module_optimizers else {})
+    of_rule = keywords | ({"optimizers": in_turn} if method.updates_within_step else {})
     rule: Rule = _with(of_rule, rule_of(method))
     if cell.micro_batches is not None:
         rule = in_micro_batches(rule, cell.micro_batches, auxiliary)
-    parts = RECOMPUTED_PARTS[cell.recompute]
-    view = recomputed(network, trunk="trunk" in parts, modules="modules" in parts) if parts else network
     return {
-        "network": view,
+        "network": recomputing(network, cell.recompute),
         "plain_network": network,
         "rule": rule,
         "objective": objective_of(cell),
         "cell": cell,
+        "is_compiled": is_compiled(cell),
         "logits_by_module": _with(reading, resolve(method.logits_by_module) or BeliefNetwork.logits_by_module),
         "predict": _with(reading, resolve(method.predict)),
         "auxiliary": auxiliary,

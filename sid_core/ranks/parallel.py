@@ -18,11 +18,13 @@ from sid_core.phases import enter, phase
 from sid_core.ranks.part import RankPart
 from sid_core.steps.chain import BeliefChain
 from sid_core.steps.closed_form import (
+    Layer,
     add_product,
     first_layer_backward,
     input_of_modules,
     is_closed_form,
     layer_backward,
+    layers_of,
 )
 from sid_core.steps.trunk import run_trunk
 
@@ -137,51 +139,50 @@ class _ClosedForm:
         self._classes = part.network.classes
         self._wants_feature_gradient = wants_feature_gradient
         self._features = features
-        linears: list[list[nn.Linear]] = [list(module.mlp)[::2] for module in part.network.local_modules]  # type: ignore[arg-type]
-        self._modules = list(enumerate(linears, part.first + 1))
+        self._modules = list(enumerate(map(layers_of, part.network.local_modules), part.first + 1))
         self._feature_shares: list[Tensor] = []  # what the features contribute to the first layer of each module
-        # Number, linear layers, belief before, input of each linear layer but the first, gradient in the logits.
-        self._done: list[tuple[int, list[nn.Linear], Tensor, list[Tensor], Tensor]] = []
+        # Number, layers, belief before, input of each linear layer but the first, gradient in the logits.
+        self._done: list[tuple[int, list[Layer], Tensor, list[Tensor], Tensor]] = []
         if part.rank > 0:  # there is time, until the belief arrives
-            for number, (first, *_) in self._modules:
+            for number, ((weight, bias), *_) in self._modules:
                 enter("forward", number)
-                feature_weight = first.weight[:, self._classes :]
-                self._feature_shares.append(torch.addmm(first.bias, features, feature_weight.t()))
+                feature_weight = weight[:, self._classes :]
+                self._feature_shares.append(torch.addmm(bias, features, feature_weight.t()))
             self._feature_shares.reverse()  # they are taken from the end
             enter("forward")
 
     def forward(self, chain: BeliefChain) -> Tensor:
         self._stacked = input_of_modules(chain.belief, self._features)
-        for number, linears in self._modules:
+        for number, layers in self._modules:
             enter("forward", number)
             belief = chain.belief
-            activations = [self._first_layer(linears[0], belief).relu_()]
-            for linear in linears[1:-1]:
-                activations.append(F.linear(activations[-1], linear.weight, linear.bias).relu_())
-            logits = F.linear(activations[-1], linears[-1].weight, linears[-1].bias)
+            activations = [self._first_layer(*layers[0], belief).relu_()]
+            for weight, bias in layers[1:-1]:
+                activations.append(F.linear(activations[-1], weight, bias).relu_())
+            logits = F.linear(activations[-1], *layers[-1])
             logits = logits.to(belief_dtype(logits))
             gradient = chain.advance(logits).to(self._stacked.dtype)
-            self._done.append((number, linears, belief, activations, gradient))
+            self._done.append((number, layers, belief, activations, gradient))
         return logits
 
     def backward(self) -> Tensor | None:
         feature_gradient: Tensor | None = None
         classes = self._classes if self._wants_feature_gradient else None
         while self._done:
-            number, linears, belief, activations, gradient = self._done.pop()
+            number, (first, *others), belief, activations, gradient = self._done.pop()
             enter("backward", number)
-            for linear in reversed(linears[1:]):
-                gradient = layer_backward(linear, activations.pop(), gradient)
+            while others:
+                gradient = layer_backward(*others.pop(), activations.pop(), gradient)
             self._stacked[:, : self._classes] = belief
-            feature_gradient = first_layer_backward(linears[0], self._stacked, gradient, feature_gradient, classes)
+            feature_gradient = first_layer_backward(*first, self._stacked, gradient, feature_gradient, classes)
         return feature_gradient
 
-    def _first_layer(self, linear: nn.Linear, belief: Tensor) -> Tensor:
+    def _first_layer(self, weight: nn.Parameter, bias: nn.Parameter, belief: Tensor) -> Tensor:
         if self._feature_shares:
             share = self._feature_shares.pop()
-            return add_product(share, belief, linear.weight[:, : self._classes].t(), share.dtype)
+            return add_product(share, belief, weight[:, : self._classes].t(), share.dtype)
         self._stacked[:, : self._classes] = belief
-        return F.linear(self._stacked, linear.weight, linear.bias)
+        return F.linear(self._stacked, weight, bias)
 
 
 class _ByAutograd:

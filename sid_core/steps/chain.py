@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sid_core.objective import (
     Objective,
+    check_labels,
     log_smoothed_label,
     logit_gradient,
     one_hot,
@@ -23,7 +24,7 @@ from sid_core.objective import (
 class BeliefChain:
     """The beliefs of one step in direction ``forward``. Call it with gradients disabled.
 
-    The loss needs one scalar product per module, because it can be grouped by ``log p_i``. With
+    The loss needs one sum of products per module, because it can be grouped by ``log p_i``. With
     ``t_i = alpha_i p_y + (1 - alpha_i) p_{i-1}``, the local objective is, in each row of the batch::
 
         L_i = alpha_i KL(p_y || p_i) + (1 - alpha_i) KL(p_{i-1} || p_i)
@@ -34,7 +35,9 @@ class BeliefChain:
 
         (1 - alpha_1) <p_0, log p_0>  -  sum over i of <t_i - (1 - alpha_{i+1}) p_i, log p_i>
 
-    The constructor adds the first term, and :meth:`advance` one term of the sum.
+    The constructor adds the first term, and :meth:`advance` one term of the sum. It computes the term from the gradient
+    ``p_i - t_i``, which it needs anyway, as ``<(p_i - t_i) - alpha_{i+1} p_i, log p_i>``, and leaves the sum over
+    samples and classes to the end.
 
     Args:
         initial_belief: ``p_0``, ``[B, C]``.
@@ -51,29 +54,40 @@ class BeliefChain:
 
     def __init__(self, initial_belief: Tensor, labels: Tensor, alphas: Sequence[float], parts: int = 1) -> None:
         self.belief = initial_belief
+        check_labels(labels, initial_belief)
         self._parts = parts
-        self._label_belief = one_hot(labels, initial_belief)
+        self._labels = labels.unsqueeze(1)
+        self._label_belief: Tensor | None = None
+        self._weight: tuple[float, Tensor] | None = None
         self._alphas = pairwise((*alphas, 1.0))  # alpha_i with alpha_{i+1}
-        self._total = torch.special.entr(initial_belief).sum().mul_(alphas[0] - 1)  # entr(p) is -p log p
+        self._terms = torch.special.entr(initial_belief).mul_(alphas[0] - 1)  # entr(p) is -p log p
 
     @property
     def loss(self) -> Tensor:
         """The sum of the local losses, divided by ``parts``: nats, shape ``[]``; complete after the last module."""
-        total: Tensor = self._total / (self.belief.shape[0] * self._parts)
+        total: Tensor = self._terms.sum() / (self.belief.shape[0] * self._parts)
         return total
 
     def advance(self, logits: Tensor) -> Tensor:
         """Moves on to ``p_i``, the softmax of ``logits_i``; returns the gradient of the loss in them. Both ``[B, C]``.
 
-        Adds ``-<t_i - (1 - alpha_{i+1}) p_i, log p_i>`` to the loss; see the class.
+        Adds ``<(p_i - t_i) - alpha_{i+1} p_i, log p_i>`` to the loss; see the class. Few operators matter here: those
+        of a small module take little more time.
         """
         alpha, next_alpha = next(self._alphas)
         log_belief = torch.log_softmax(logits, 1)
         belief = log_belief.exp()
-        target = target_belief(self._label_belief, self.belief, alpha)
-        self._total.sub_(_dot(torch.sub(target, belief, alpha=1 - next_alpha), log_belief))
+        gradient = torch.sub(belief, self.belief, alpha=1 - alpha)
+        gradient.scatter_add_(1, self._labels, self._minus(alpha))  # p_i - t_i
+        self._terms.addcmul_(gradient, log_belief).addcmul_(belief, log_belief, value=-next_alpha)
         self.belief = belief
-        return logit_gradient(belief, target, self._parts)
+        return gradient.mul_(1 / (len(belief) * self._parts))
+
+    def _minus(self, alpha: float) -> Tensor:
+        """``-alpha`` as a column, ``[B, 1]``, in the memory of one number; built again where alpha changes."""
+        if self._weight is None or self._weight[0] != alpha:
+            self._weight = alpha, self.belief.new_full((1, 1), -alpha).expand_as(self._labels)
+        return self._weight[1]
 
     def advance_all(self, logits: Tensor, beliefs: Tensor, teacher_logits: Tensor | None = None) -> Tensor:
         """Moves on over ``n`` modules whose beliefs are known, in a few operators for all of them.
@@ -92,6 +106,9 @@ class BeliefChain:
         Returns:
             The gradient of each module's loss in its logits, ``[n, B, C]``.
         """
+        if self._label_belief is None:
+            self._label_belief = one_hot(self._labels.squeeze(1), self.belief)
+            self._terms = self._terms.sum()
         alphas = list(islice(self._alphas, len(logits)))
         alpha, next_alpha = _numbers(alphas, logits).view(len(logits), 2, 1, 1).unbind(1)
         target = target_belief(self._label_belief, beliefs[:-1], alpha)
@@ -101,9 +118,9 @@ class BeliefChain:
         if teacher_logits is None:
             target.sub_(entropy_weight)
         else:
-            self._total.add_(_dot(entropy_weight, torch.log_softmax(teacher_logits, 2)))
+            self._terms.add_(_dot(entropy_weight, torch.log_softmax(teacher_logits, 2)))
         del entropy_weight
-        self._total.sub_(_dot(target, torch.log_softmax(logits, 2)))
+        self._terms.sub_(_dot(target, torch.log_softmax(logits, 2)))
         self.belief = beliefs[-1]
         return gradient
 
@@ -139,7 +156,7 @@ class ReverseBeliefChain(BeliefChain):
         self._log_belief = initial_belief.log() if initial_log_belief is None else initial_log_belief
         self._log_label = log_smoothed_label(labels, initial_belief, smoothing)
         self._reverse_alphas: Iterator[float] = iter(alphas)
-        self._total = initial_belief.new_zeros(())
+        self._terms = initial_belief.new_zeros(())
 
     def advance(self, logits: Tensor) -> Tensor:
         """As :meth:`BeliefChain.advance`."""
@@ -147,7 +164,7 @@ class ReverseBeliefChain(BeliefChain):
         belief = log_belief.exp()
         log_anchor = torch.lerp(self._log_belief, self._log_label, next(self._reverse_alphas))
         divergence, gradient = reverse_divergence_and_gradient(log_belief, belief, log_anchor, self._parts)
-        self._total.add_(divergence.sum())
+        self._terms.add_(divergence.sum())
         self.belief, self._log_belief = belief, log_belief
         return gradient
 
@@ -160,7 +177,7 @@ class ReverseBeliefChain(BeliefChain):
         before = torch.cat((self._log_belief.unsqueeze(0), log_beliefs[:-1]))
         log_anchors = torch.lerp(before, self._log_label, alpha)
         divergence, gradient = reverse_divergence_and_gradient(log_own, own, log_anchors, self._parts)
-        self._total.add_(divergence.sum())
+        self._terms.add_(divergence.sum())
         self.belief, self._log_belief = beliefs[-1], log_beliefs[-1]
         return gradient
 

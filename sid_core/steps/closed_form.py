@@ -20,6 +20,8 @@ from sid_core.objective import belief_dtype
 from sid_core.phases import enter
 from sid_core.steps.chain import BeliefChain
 
+Layer = tuple[nn.Parameter, nn.Parameter]
+
 multiply_by_relu_slope = torch.ops.aten.threshold_backward.grad_input
 
 
@@ -94,8 +96,8 @@ def accumulate_closed_form(
 
     Args:
         local_modules: modules for which :func:`has_closed_form` holds, first to last.
-        stacked: :func:`input_of_modules`, ``[B, C + d]``. Each belief in turn overwrites the first ``C`` columns, so
-            that the input of a module is never built anew.
+        stacked: :func:`input_of_modules`, ``[B, C + d]``. Each belief in turn is written into the first ``C`` columns,
+            so that the input of a module is never built anew.
         chain: the beliefs; it advances from the first module to the last.
         wants_feature_gradient: whether the features need a gradient.
         target_only: every module takes the initial belief, so that ``stacked`` stays as it is.
@@ -104,56 +106,78 @@ def accumulate_closed_form(
         The gradient of all modules' losses in the features, ``[B, d]``, or None.
     """
     classes = chain.belief.shape[1]
+    belief_place = stacked[:, :classes]
+    is_narrow = stacked.dtype != chain.belief.dtype
     feature_gradient: Tensor | None = None
     for number, module in enumerate(local_modules, 1):
         enter("forward", number)
-        if not target_only:
-            stacked[:, :classes] = chain.belief
-        linears: list[nn.Linear] = list(module.mlp)[::2]  # type: ignore[arg-type]
+        if number > 1 and not target_only:
+            belief_place.copy_(chain.belief)
+        first, *others = layers = layers_of(module)
         inputs = [stacked]  # of each linear layer
-        for linear in linears[:-1]:
+        for weight, bias in layers[:-1]:
             # ReLU in place: its gradient needs the result only, and a linear layer needs its input only.
-            inputs.append(F.linear(inputs[-1], linear.weight, linear.bias).relu_())
-        logits = F.linear(inputs[-1], linears[-1].weight, linears[-1].bias)
-        gradient = chain.advance(logits.to(belief_dtype(logits))).to(stacked.dtype)
+            inputs.append(F.linear(inputs[-1], weight, bias).relu_())
+        logits = F.linear(inputs[-1], *layers[-1])
+        # Of a narrow type under autocast; a product of parameters in double precision is not narrowed.
+        gradient = chain.advance(logits.to(belief_dtype(logits)) if is_narrow else logits)
+        if is_narrow:
+            gradient = gradient.to(stacked.dtype)
         del logits
         enter("backward", number)
-        for linear in reversed(linears[1:]):
-            gradient = layer_backward(linear, inputs.pop(), gradient)
+        while others:
+            gradient = layer_backward(*others.pop(), inputs.pop(), gradient)
         feature_gradient = first_layer_backward(
-            linears[0], inputs.pop(), gradient, feature_gradient, classes if wants_feature_gradient else None
+            *first, stacked, gradient, feature_gradient, classes if wants_feature_gradient else None
         )
         del gradient
     enter("forward")
     return feature_gradient
 
 
-def layer_backward(linear: nn.Linear, activation: Tensor, gradient: Tensor) -> Tensor:
+def layers_of(module: nn.Module) -> list[Layer]:
+    """The weight ``[out, in]`` and the bias ``[out]`` of each linear layer of a local module as built.
+
+    It reads the dictionaries of ``torch.nn.Module``, which is several times faster than its attributes.
+    """
+    stack = module._modules["mlp"]
+    linears = list(stack._modules.values())[::2]  # type: ignore[union-attr]
+    return [(linear._parameters["weight"], linear._parameters["bias"]) for linear in linears]
+
+
+def layer_backward(weight: nn.Parameter, bias: nn.Parameter, activation: Tensor, gradient: Tensor) -> Tensor:
     """The backward pass of a linear layer and of the ReLU before it; adds to ``.grad`` of the layer's parameters.
 
     Args:
-        linear: the layer.
+        weight: of the layer, ``[out, in]``.
+        bias: of the layer, ``[out]``.
         activation: what it took, the output of the ReLU, ``[B, in]``.
         gradient: in its output, ``[B, out]``, in the type of ``activation``.
 
     Returns:
         The gradient in the input of the ReLU, ``[B, in]``.
     """
-    _add_parameter_gradients(linear, activation, gradient)
-    gradient = gradient.mm(linear.weight)
+    _add_parameter_gradients(weight, bias, activation, gradient)
+    gradient = gradient.mm(weight)
     multiply_by_relu_slope(gradient, activation, 0, grad_input=gradient)
     return gradient
 
 
 def first_layer_backward(
-    linear: nn.Linear, stacked: Tensor, gradient: Tensor, feature_gradient: Tensor | None, classes: int | None
+    weight: nn.Parameter,
+    bias: nn.Parameter,
+    stacked: Tensor,
+    gradient: Tensor,
+    feature_gradient: Tensor | None,
+    classes: int | None,
 ) -> Tensor | None:
     """The backward pass of a module's first layer; adds to ``.grad`` of the layer's parameters.
 
     The gradient in the belief is not computed, for nothing needs it.
 
     Args:
-        linear: the layer.
+        weight: of the layer, ``[hidden, C + d]``.
+        bias: of the layer, ``[hidden]``.
         stacked: what it took, ``[B, C + d]``.
         gradient: in its output, ``[B, hidden]``, in the type of ``stacked``.
         feature_gradient: what the gradient in the features is added to, ``[B, d]``; None if there is none yet.
@@ -162,10 +186,10 @@ def first_layer_backward(
     Returns:
         The gradient in the features so far, ``[B, d]``, or None.
     """
-    _add_parameter_gradients(linear, stacked, gradient)
+    _add_parameter_gradients(weight, bias, stacked, gradient)
     if classes is None:
         return None
-    feature_weight = linear.weight[:, classes:]
+    feature_weight = weight[:, classes:]
     return add_product(feature_gradient, gradient, feature_weight, feature_weight.dtype)
 
 
@@ -179,9 +203,8 @@ def add_product(into: Tensor | None, one: Tensor, other: Tensor, dtype: torch.dt
     return into.addmm_(one, other) if one.dtype == into.dtype == other.dtype else into.add_(one.mm(other))
 
 
-def _add_parameter_gradients(linear: nn.Linear, activation: Tensor, gradient: Tensor) -> None:
-    """Adds the gradients of ``linear`` for its input ``[B, in]`` and the gradient in its output ``[B, out]``."""
-    weight, bias = linear.weight, linear.bias
+def _add_parameter_gradients(weight: nn.Parameter, bias: nn.Parameter, activation: Tensor, gradient: Tensor) -> None:
+    """Adds the gradients of a layer for its input ``[B, in]`` and the gradient in its output ``[B, out]``."""
     if weight.requires_grad:
         product = add_product(weight.grad, gradient.t(), activation, weight.dtype)
         if weight.grad is None:

@@ -1,10 +1,11 @@
 """The SID step module by module: it holds the activations of one module at a time and needs no teacher pass."""
 
 from collections.abc import Iterable, Sequence
-from typing import Unpack
+from functools import partial
+from typing import Any, Unpack
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from sid_core.network import BeliefNetwork
@@ -12,6 +13,7 @@ from sid_core.objective import Alpha, Objective, ObjectiveOptions, check_batch, 
 from sid_core.phases import enter
 from sid_core.steps.chain import BeliefChain, belief_chain
 from sid_core.steps.closed_form import accumulate_closed_form, input_of_modules, is_closed_form
+from sid_core.steps.compiled import accumulate_compiled, run_compiled
 from sid_core.steps.recompute import recomputed_trunk
 from sid_core.steps.trunk import run_trunk
 from sid_core.steps.update_in_turn import check_optimizers, update_in_turn
@@ -27,6 +29,7 @@ def streamed_step(
     recompute_trunk: bool = False,
     optimizers: Sequence[Optimizer] | None = None,
     target_only: bool = False,
+    compiled: bool = False,
     **options: Unpack[ObjectiveOptions],
 ) -> Tensor:
     """The gradients of :func:`sid_core.published_step`, module by module: accumulates them into ``.grad``.
@@ -55,6 +58,7 @@ def streamed_step(
             of the trunk stay, for an optimizer of its own. By default all gradients stay.
         target_only: a belief is the target of the next module and not its input: every module takes ``p_0``. By default
             it is both, as in SID.
+        compiled: run modules and trunk through ``torch.compile``, see :mod:`sid_core.steps.compiled`.
         **options: as for ``published_step``.
 
     Returns:
@@ -70,25 +74,33 @@ def streamed_step(
     if optimizers is not None:
         check_optimizers(list(network.local_modules), optimizers)
     trunk = recomputed_trunk(network.trunk) if recompute_trunk else network.trunk
-    features, run_trunk_backward = run_trunk(trunk, images)
+    features, run_trunk_backward = run_trunk(partial(run_compiled, trunk) if compiled else trunk, images)
     trunk_learns = run_trunk_backward is not None
     with torch.no_grad():
-        chain = belief_chain(network.initial_belief(features), labels, objective, modules)
-        local_modules: Iterable[nn.Module] = network.local_modules
+        local_modules: Iterable[Any] = network.local_modules
         if optimizers is not None:
             local_modules = update_in_turn(list(network.local_modules), optimizers)
-        if closed_form and is_closed_form(network):
+        if compiled and is_closed_form(network) and not target_only:
+            loss, feature_gradient = accumulate_compiled(
+                network, local_modules, features, labels, objective, trunk_learns
+            )
+            del features
+        elif closed_form and is_closed_form(network):
+            chain = belief_chain(network.initial_belief(features), labels, objective, modules)
             stacked = input_of_modules(chain.belief, features)
             del features  # ``stacked`` has a copy
             feature_gradient = accumulate_closed_form(local_modules, stacked, chain, trunk_learns, target_only)
-            del stacked
+            loss = chain.loss
+            del stacked, chain  # frees memory before the trunk's backward pass
         else:
+            chain = belief_chain(network.initial_belief(features), labels, objective, modules)
+            if compiled:
+                local_modules = (partial(run_compiled, module) for module in local_modules)
             leaf = features.requires_grad_(trunk_learns)
             _accumulate_by_autograd(network, local_modules, leaf, chain, target_only)
             feature_gradient = leaf.grad
-            del leaf, features
-    loss = chain.loss
-    del chain  # frees memory before the trunk's backward pass
+            loss = chain.loss
+            del leaf, features, chain
     if run_trunk_backward is not None and feature_gradient is not None:
         run_trunk_backward(feature_gradient)
     return loss
@@ -96,7 +108,7 @@ def streamed_step(
 
 def _accumulate_by_autograd(
     network: BeliefNetwork,
-    local_modules: Iterable[nn.Module],
+    local_modules: Iterable[Any],
     features: Tensor,
     chain: BeliefChain,
     target_only: bool,

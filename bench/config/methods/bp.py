@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.config.cell import Cell
 from bench.config.methods.method import Method
-from bench.config.methods.refusals import no_compile, one_alpha
+from bench.config.methods.refusals import COMPILED, no_compile, one_alpha
 
 BASELINE = "bp"
 # Work that BP's own step is compared with, where a suite has it beside the methods. No row: it is no training rule.
@@ -27,6 +27,10 @@ def _four_parts(values: Mapping[str, Any]) -> int:
     """Four, or as many as a smaller batch has samples."""
     batch_size = values.get("batch_size")
     return min(4, batch_size) if isinstance(batch_size, int) and batch_size >= 1 else 4
+
+
+def _full_budget(budget: float | None, _cell: Cell) -> float:
+    return 1.0 if budget is None else budget
 
 
 ROWS = (
@@ -60,6 +64,34 @@ ROWS = (
         presets={"micro_batches": _four_parts},
         colour="#a39077",
         order=3,
+    ),
+    Method(
+        name="bp-selective",
+        summary="bp with recompute = selective: as bp-checkpoint, but products and convolutions are held",
+        alias_of=BASELINE,
+        presets={"recompute": "selective"},
+        colour="#b09a3c",
+        order=3,
+    ),
+    Method(
+        name="bp-step-in-backward",
+        summary="backpropagation that updates each parameter in the backward pass: one gradient at a time",
+        rule="bench.train.rules.bp_step_in_backward:train_with_step_in_backward",
+        per_parameter_optimizers=True,
+        colour="#4b6b57",
+        order=3,
+    ),
+    Method(
+        name="bp-budget",
+        summary="backpropagation compiled as one graph, which holds at most a share of its activations",
+        rule="bench.train.rules.bp_compiled:train_within_budget",
+        settings={"activation_memory_budget": _full_budget},
+        recomputes=(),
+        refusal=partial(no_compile, "which compiles its step itself"),
+        compiles=True,
+        not_planned=COMPILED,
+        colour="#7a4a8c",
+        order=4,
     ),
     Method(
         name="bp-offload",

@@ -39,6 +39,7 @@ class Method:
         on_one_rank: the method that is the same rule on one rank.
         per_module_optimizers: the rule gets the keyword ``optimizers``, one per module, calls them itself and frees the
             gradients; those of the trunk are left to the harness.
+        per_parameter_optimizers: the same with one optimizer for each of the network's parameters, in their order.
         logits_by_module: ``logits_by_module(network, images)`` reads a network that the rule has trained; it yields
             None for a module that the rule does not train. None: the network's own.
         predict: ``predict(network, images)`` gives the logits of the last module, ``[B, C]``, and runs no more than
@@ -59,6 +60,7 @@ class Method:
             normalised. Where the data are not bytes, 0 and 1 are the least and the greatest value of the training data.
         not_in_parts: why the gradients of the parts of a batch do not make those of the batch, so that
             ``micro_batches`` is refused: a loss that compares the samples of a batch. None where they do.
+        compiles: it compiles its step, which needs a compiler and hides the step from the exact instrument of memory.
         not_planned: why its bytes cannot be planned; None where they can.
         colour: of its lines in figures, as ``#rrggbb``; None: the report chooses.
         order: its place in tables and figures; methods without one come last, by name.
@@ -81,6 +83,7 @@ class Method:
     on_ranks: Code | None = None
     on_one_rank: str | None = None
     per_module_optimizers: bool = False
+    per_parameter_optimizers: bool = False
     logits_by_module: Code | None = None
     predict: Code | None = None
     auxiliary: Code | None = None
@@ -89,6 +92,7 @@ class Method:
     uses_indices: bool = False
     uses_pixels: bool = False
     not_in_parts: str | None = None
+    compiles: bool = False
     not_planned: str | None = None
     colour: str | None = None
     order: int | None = None
@@ -111,6 +115,11 @@ class Method:
         names = ("auxiliary", "after_step", "uses_indices", "uses_pixels")
         values = (self.auxiliary, self.after_step, self.uses_indices, self.uses_pixels)
         return tuple(name for name, value in zip(names, values, strict=True) if value)
+
+    @property
+    def updates_within_step(self) -> bool:
+        """Whether the rule itself calls optimizers."""
+        return self.per_module_optimizers or self.per_parameter_optimizers
 
     @property
     def rank_limits(self) -> tuple[int, int | None]:

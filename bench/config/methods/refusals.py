@@ -2,6 +2,8 @@
 
 from bench.config.cell import Cell
 
+COMPILED = "what compiled code allocates, only its compiler knows"  # why its bytes are not planned
+
 
 def no_compile(why: str, cell: Cell) -> str | None:
     """The refusal of a compiled cell, with the reason ``why``."""

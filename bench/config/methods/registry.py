@@ -13,6 +13,7 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
+from bench.config.cell import Cell
 from bench.config.methods import bp, bp_schedules, peers, sid
 from bench.config.methods.method import NOTHING, Method
 from bench.config.plugins import resolve
@@ -125,6 +126,11 @@ def _own_rows() -> Iterator[Method]:
 _REGISTRY = Registry("method", GROUP, {row.name: row for row in _own_rows()}, _row)
 load_method = _REGISTRY.load
 known_method = _REGISTRY.known
+
+
+def is_compiled(cell: Cell) -> bool:
+    """Whether code of a step of ``cell`` is compiled."""
+    return cell.compile or load_method(cell.method).compiles
 
 
 def method_names() -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from bench.config.cell import Cell
 from bench.config.methods.method import Method
-from bench.config.methods.refusals import no_compile
+from bench.config.methods.refusals import COMPILED, no_compile
 
 
 def sid_row(name: str, summary: str, **fields: Any) -> Method:
@@ -46,6 +46,18 @@ ROWS = (
         rule="sid_core:streamed_step",
         per_module_optimizers=True,
         colour="#003f87",
+        order=13,
+    ),
+    sid_row(
+        "sid-streamed-compiled",
+        "SID streamed with compiled modules: one graph for all modules of one shape, forward and backward",
+        rule="sid_core:streamed_step",
+        keywords={"compiled": True},
+        recomputes=(),
+        refusal=partial(no_compile, "which compiles its step itself"),
+        compiles=True,
+        not_planned=COMPILED,
+        colour="#56b4d3",
         order=13,
     ),
     Method(

@@ -9,7 +9,8 @@ from bench.measure.memory.allocator import measure_allocator
 from bench.measure.memory.categories import at_peak, phase_and_region_for, timeline
 from bench.measure.memory.child_processes import no_child_processes
 from bench.measure.memory.operators_by_thread import count_threads
-from bench.measure.memory.storages import StorageMeter, bytes_of
+from bench.measure.memory.persistent import persistent_bytes
+from bench.measure.memory.storages import StorageMeter
 from bench.measure.memory.threads import follow_threads, has_unfollowed_threads, lend_modes
 from bench.store.record import Memory
 from bench.train.step import Step
@@ -43,22 +44,7 @@ def measure_memory(step: Step, images: Tensor, labels: Tensor, round_to: int = 1
 def _measure(step: Step, images: Tensor, labels: Tensor, round_to: int, ask_allocator: bool) -> Memory:
     with lend_modes():
         step(images, labels)
-    parameters = [parameter for module in step.held for parameter in module.parameters()]
-    buffers = [buffer for module in step.held for buffer in module.buffers()]
-    optimizer_state = [
-        value
-        for optimizer in step.optimizers
-        for state in optimizer.state.values()
-        for value in state.values()
-        if isinstance(value, Tensor)
-    ]
-    persistent = {
-        "parameter_bytes": bytes_of(parameters, round_to),
-        "buffer_bytes": bytes_of(buffers, round_to),
-        "gradient_bytes": bytes_of([parameter.grad for parameter in parameters], round_to),
-        "optimizer_bytes": bytes_of(optimizer_state, round_to),
-        "input_bytes": bytes_of([images, labels], round_to),
-    }
+    persistent = persistent_bytes(step, images, labels, round_to)
     if images.device.type == "cuda":
         torch.cuda.synchronize(images.device)
     with collector_paused():

@@ -41,9 +41,9 @@ def predict_memory(cell: Cell, shape: tuple[int, int, int], classes: int, round_
         BenchError: the method asks for the contents of a tensor, or uses an operator that has no meta kernel, or the
             cell is compiled.
     """
+    reason = load_method(cell.method).not_planned
     if cell.compile:
         raise BenchError("compile = True cannot be planned: what compiled code allocates, only its compiler knows")
-    reason = load_method(cell.method).not_planned
     if reason is not None:
         raise BenchError(f"method {cell.method!r} can be measured, but not planned: {reason}")
     with _without_contents(cell.precision):

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
+from bench.config.methods import load_method
 from bench.measure.clock import collector_paused
 from bench.measure.phases import LETTERS, follow_phases
 from bench.store.record import Trace
@@ -52,15 +53,19 @@ class TraceRecorder:
         rank: the rank of this process.
         first_module: the number of ``network``'s first module in the whole network; rules report numbers in the whole
             network.
+        watch_modules: whether modules are observed; where the whole step is compiled, they are parts of its graph.
     """
 
-    def __init__(self, network: BeliefNetwork, rank: int = 0, first_module: int = 1) -> None:
+    def __init__(
+        self, network: BeliefNetwork, rank: int = 0, first_module: int = 1, watch_modules: bool = True
+    ) -> None:
         self._network = network
         self._rank = rank
         self._numbers: dict[nn.Module, int] = {
             module: at for at, module in enumerate(network.local_modules, first_module)
         }
         parameter = next(network.parameters(), None)
+        self._watch_modules = watch_modules
         self._device = torch.device("cpu") if parameter is None else parameter.device
         self._at: tuple[Phase, int | None] = ("forward", None)
         self._marks: list[tuple[float, str, int | None]] = []
@@ -82,9 +87,10 @@ class TraceRecorder:
                     self._enter_backward_at(output, number)
             return logits, new_features
 
-        # An attribute of the instance, which overrides the method of the class.
-        self._network.__dict__["run_module"] = run_and_record
-        self._closing.callback(self._network.__dict__.pop, "run_module")
+        if self._watch_modules:
+            # An attribute of the instance, which overrides the method of the class.
+            self._network.__dict__["run_module"] = run_and_record
+            self._closing.callback(self._network.__dict__.pop, "run_module")
         self._closing.enter_context(follow_phases(self._on_phase))
         return self
 
@@ -136,10 +142,11 @@ def trace_step(step: TrainingStep, images: Tensor, labels: Tensor) -> Trace | No
         images: one batch, ``[B, channels, H, W]``, on the step's device.
         labels: ``[B]``, int64.
     """
+    watch_modules = step.cell is None or not load_method(step.cell.method).compiles
     steps = []
     with collector_paused():
         for _ in range(_STEPS):
-            with TraceRecorder(step.network) as recorder:
+            with TraceRecorder(step.network, watch_modules=watch_modules) as recorder:
                 step(images, labels)
             steps.append(recorder.spans())
     steps.sort(key=lambda spans: spans[-1].end_seconds - spans[0].start_seconds)

@@ -172,7 +172,7 @@ def _with_ratios(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _bytes_columns(rows: pd.DataFrame) -> dict[str, pd.Series]:
     size = rows["memory.peak_activation_bytes"].map("{:,.0f}".format)
-    return {"peak activation bytes": size, "over": pd.Series("exact", rows.index)}
+    return {"peak activation bytes": size, "over": rows["memory.instrument"]}
 
 
 def _time_columns(rows: pd.DataFrame) -> dict[str, pd.Series]:

@@ -78,6 +78,7 @@ def _data(cell: pd.DataFrame, title: str) -> pd.DataFrame:
             "method": cell["series"],
             "peak activation bytes": cell["memory.peak_activation_bytes"].map("{:,.0f}".format),
             "activations / BP": cell["memory.activation_ratio"].map("{:.4g}".format),
+            "counted by": cell["memory.instrument"],
             "time / BP": cell["latency.ratio_to_bp"].map("{:.4g}".format),
             "95 % from": [f"{end:.4g}" for end in low],
             "95 % to": [f"{end:.4g}" for end in high],

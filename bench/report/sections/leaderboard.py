@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from bench.analysis.instruments import BY_ALLOCATOR
 from bench.analysis.leaderboard import Board, BoardRow, Setting, TestAccuracy, boards
 from bench.analysis.words import counted
 from bench.report.bars import Bar, Scale, points_scale, ratio_scale
@@ -172,21 +173,22 @@ def _words(setting: Setting) -> str:
 
 
 def _activations(row: BoardRow, scale: Scale) -> Entry:
-    return _bytes(row.activation_bytes, row.activation_ratio, row.record, scale)
+    return _bytes(row, row.activation_bytes, row.activation_ratio, scale)
 
 
 def _total(row: BoardRow, scale: Scale) -> Entry:
-    return _bytes(row.total_bytes, row.total_ratio, row.record, scale)
+    return _bytes(row, row.total_bytes, row.total_ratio, scale)
 
 
-def _bytes(size: float | None, relative: float | None, record: str, scale: Scale) -> Entry:
+def _bytes(row: BoardRow, size: float | None, relative: float | None, scale: Scale) -> Entry:
     if size is None:
         return Entry()
-    text = f"{mebibytes(size)} MiB"
-    title = f"{size:,.0f} bytes"
+    is_exact = row.instrument != BY_ALLOCATOR
+    text = f"{mebibytes(size)} MiB" + ("" if is_exact else " (allocator)")
+    title = f"{size:,.0f} bytes" + ("" if is_exact else ", as is BP's that it is compared with, by the allocator")
     if relative is None:
-        return Entry(f"{size:.0f}", text, title=title, cell=record)
-    return Entry(f"{relative!r}", ratio(relative), text, scale.bar(relative), title=title, cell=record)
+        return Entry(f"{size:.0f}", text, title=title, cell=row.record)
+    return Entry(f"{relative!r}", ratio(relative), text, scale.bar(relative), title=title, cell=row.record)
 
 
 def _time(row: BoardRow, scale: Scale) -> Entry:

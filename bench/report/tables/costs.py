@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from bench.analysis.instruments import DISAGREEMENT_LIMIT
+from bench.analysis.instruments import BY_ALLOCATOR, DISAGREEMENT_LIMIT
 from bench.analysis.pareto import with_front
 from bench.report.tables.cells import cell_columns, in_order, without_constant_columns
 from bench.report.tables.limit import Limited
-from bench.report.tables.text import NOT_MEASURED, bytes_text, latency_ratio, milliseconds, ratio
+from bench.report.tables.text import NOT_MEASURED, by_instrument, bytes_text, latency_ratio, milliseconds, ratio
 
 _MOST_ROWS = 24  # on a page, whose list of all cells has the rest
 
@@ -27,10 +27,10 @@ def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
         columns = cell_columns(row)
         if row["has_memory"]:
             columns |= {
-                "peak activation bytes": bytes_text(row["memory.peak_activation_bytes"]),
-                "activations / BP": ratio(row.get("memory.activation_ratio")),
-                "peak total bytes": bytes_text(row["memory.peak_total_bytes"]),
-                "total / BP": ratio(row.get("memory.total_ratio")),
+                "peak activation bytes": by_instrument(bytes_text(row["memory.peak_activation_bytes"]), row),
+                "activations / BP": by_instrument(ratio(row.get("memory.activation_ratio")), row),
+                "peak total bytes": by_instrument(bytes_text(row["memory.peak_total_bytes"]), row),
+                "total / BP": by_instrument(ratio(row.get("memory.total_ratio")), row),
                 "activations / bound": ratio(row["memory.over_bound"]),
                 "allocator": _agreement(row),
             }
@@ -42,6 +42,8 @@ def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
                 "latency / BP [95 %]": latency_ratio(row),
                 "samples/s": f"{row['latency.samples_per_second']:,.0f}",
             }
+            if pd.notna(row.get("latency.compile_seconds")):
+                columns["to compile, s"] = f"{row['latency.compile_seconds']:.1f}"
             columns |= {
                 f"{phase}, ms": milliseconds(row[f"latency.{phase}_seconds"])
                 for phase in ("forward", "backward", "optimizer")
@@ -55,6 +57,8 @@ def cost_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _agreement(row: pd.Series) -> str:
     """Return whether the allocator's count without workspaces agrees with the exact count."""
+    if row["memory.instrument"] == BY_ALLOCATOR:
+        return "counts alone"
     disagreement = row["memory.allocator.disagreement"]
     if pd.isna(disagreement):
         return NOT_MEASURED

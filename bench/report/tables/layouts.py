@@ -6,7 +6,7 @@ from bench.analysis.headline import headline_costs
 from bench.analysis.panels import data_text, modules_text
 from bench.analysis.series import ordered_series
 from bench.config.networks import known_network
-from bench.report.tables.text import ABSENT, latency_ratio, mebibytes, ratio
+from bench.report.tables.text import ABSENT, by_instrument, latency_ratio, mebibytes, ratio
 
 
 def layouts_table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -58,5 +58,9 @@ def _cells(rows: pd.DataFrame, method: str, where: str) -> dict[str, str]:
         return dict.fromkeys(names, ABSENT)
     row = own.iloc[0]
     latency = latency_ratio(row) if row["has_latency"] else ABSENT
-    values = (mebibytes(row["memory.peak_activation_bytes"]), ratio(row["memory.activation_ratio"]), latency)
+    values = (
+        by_instrument(mebibytes(row["memory.peak_activation_bytes"]), row),
+        by_instrument(ratio(row["memory.activation_ratio"]), row),
+        latency,
+    )
     return dict(zip(names, values, strict=True))

@@ -4,7 +4,7 @@ import pandas as pd
 
 from bench.analysis.growth import growth_with_depth
 from bench.report.tables.cells import cell_columns, in_order, without_constant_columns
-from bench.report.tables.text import bytes_text
+from bench.report.tables.text import by_instrument, bytes_text
 
 _CATEGORIES = {
     "activation, trunk": "memory.at_peak.activation_trunk",
@@ -48,8 +48,8 @@ def growth_table(frame: pd.DataFrame) -> pd.DataFrame:
                 "batch": first["batch_size"],
                 "method": growth.series,
                 "depths": f"{first['depth']} to {last['depth']}",
-                "bytes at the smallest depth": bytes_text(first["memory.peak_activation_bytes"]),
-                "bytes at the largest depth": bytes_text(last["memory.peak_activation_bytes"]),
+                "bytes at the smallest depth": by_instrument(bytes_text(first["memory.peak_activation_bytes"]), first),
+                "bytes at the largest depth": by_instrument(bytes_text(last["memory.peak_activation_bytes"]), last),
                 "growth": f"{growth.factor:.3f}",
             }
         )

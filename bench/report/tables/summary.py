@@ -10,6 +10,7 @@ from bench.analysis.series import ordered_series
 from bench.report.tables.text import (
     BASELINE,
     NOT_MEASURED,
+    by_instrument,
     latency_ratio,
     mean_percent,
     mebibytes,
@@ -73,9 +74,9 @@ def _cost_cells(rows: pd.DataFrame) -> dict[str, str]:
     memory = rows[rows["has_memory"]]
     if not memory.empty:
         row = memory.iloc[0]
-        cells["peak activations, MiB"] = mebibytes(row["memory.peak_activation_bytes"])
-        cells["activations / BP"] = ratio(row["memory.activation_ratio"])
-        cells["total memory / BP"] = ratio(row["memory.total_ratio"])
+        cells["peak activations, MiB"] = by_instrument(mebibytes(row["memory.peak_activation_bytes"]), row)
+        cells["activations / BP"] = by_instrument(ratio(row["memory.activation_ratio"]), row)
+        cells["total memory / BP"] = by_instrument(ratio(row["memory.total_ratio"]), row)
     latency = rows[rows["has_latency"]]
     if not latency.empty:
         cells["step latency / BP [95 %]"] = latency_ratio(latency.iloc[0])

@@ -7,6 +7,7 @@ import pandas as pd
 
 from bench.analysis.differences import Difference, judged_together
 from bench.analysis.inference.comparison import Comparison
+from bench.analysis.instruments import BY_ALLOCATOR
 from bench.analysis.numbers import digits_of_points
 from bench.analysis.numbers import mebibytes as mebibytes
 from bench.analysis.words import counted
@@ -19,6 +20,11 @@ BASELINE = "baseline"  # of BP itself, which is not compared with BP
 def bytes_text(value: float | None) -> str:
     """Return exact bytes with separators of thousands."""
     return NOT_MEASURED if pd.isna(value) else f"{value:,.0f}"
+
+
+def by_instrument(text: str, row: pd.Series) -> str:
+    """Return a number of bytes, or a ratio of them, with the instrument of ``row`` where it is not the exact one."""
+    return f"{text} (allocator)" if row["memory.instrument"] == BY_ALLOCATOR and text != NOT_MEASURED else text
 
 
 def milliseconds(seconds: float) -> str:

@@ -75,7 +75,7 @@ def assert_refused(cli: RunCli, arguments: list[object], results: Path, fragment
         (["compile=yes"], ("compile = 'yes'", "legal: true or false")),
         (
             ["compile=true"],
-            ("compile = True has no pass memory and no pass inference", "legal: passes of latency, accuracy"),
+            ("compile = True has no pass inference", "legal: passes of memory, latency, accuracy"),
         ),
         (
             ["compile=true", "passes=latency", "method=sid-vectorised"],

@@ -28,6 +28,7 @@ OVERRIDES: dict[str, tuple[str, list[object]]] = {
     "alpha": ("0.3:0.5,0.7,0.9..0.1", [(0.3, 0.5), 0.7, (0.9, 0.1)]),
     "precision": ("float32,bfloat16", ["float32", "bfloat16"]),
     "compile": ("true,false", [True, False]),
+    "activation_memory_budget": ("0,0.5", [0.0, 0.5]),
     "direction": ("forward,reverse", ["forward", "reverse"]),
     "smoothing": ("0.2,0.01", [0.2, 0.01]),
     "loss_reduction": ("sum,mean", ["sum", "mean"]),
@@ -68,6 +69,8 @@ def test_set_replaces_any_axis(tmp_path: Path, axis: str) -> None:
         base["method"] = "sid-parallel"
     if axis in ("chunk", "micro_batches"):
         base |= {"method": "sid-vectorised" if axis == "chunk" else "bp-microbatch", "depth": 4}
+    if axis == "activation_memory_budget":
+        base["method"] = "bp-budget"
     if axis == "smoothing":
         base["direction"] = "reverse"
     if axis in ("image_size", "channels", "classes"):

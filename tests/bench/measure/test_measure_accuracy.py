@@ -26,6 +26,8 @@ METHODS = [
     "bp",
     "bp-checkpoint",
     "bp-checkpoint-trunk",
+    "bp-selective",
+    "bp-step-in-backward",
     "bp-label-smoothing",
     "bp-bootstrap",
     "bp-gce",

@@ -137,7 +137,9 @@ def no_compiler() -> Iterator[None]:
 @pytest.mark.usefixtures("no_compiler")
 def test_a_missing_compiler_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"compile = True needs a C\+\+ compiler.*; legal: False"):
-        require_compiler("cpu")
+        require_compiler(COMPILED)
+    with pytest.raises(ConfigError, match=r"method 'bp-budget' needs a C\+\+ compiler.*; legal: other methods"):
+        require_compiler(make_cell({"method": "bp-budget"}))
     monkeypatch.setattr("bench.execute.worker.flush_denormals", lambda: None)  # meant for a separate process
     answer = handle(Request(task="check", cells=(COMPILED,), limits=Limits(timeout_seconds=60)))
     assert (answer.status, answer.final) == ("crashed", True)
@@ -146,7 +148,7 @@ def test_a_missing_compiler_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None
 
 @needs_compiler
 def test_an_installed_compiler_is_accepted() -> None:
-    require_compiler("cpu")  # raises nothing
+    require_compiler(COMPILED)  # raises nothing
 
 
 @needs_compiler

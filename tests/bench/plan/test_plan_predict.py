@@ -34,6 +34,8 @@ METHODS = [
     "bp-gce",
     "bp-label-smoothing",
     "bp-microbatch",
+    "bp-selective",
+    "bp-step-in-backward",
     "deep-supervision",
     "sid-published",
     "sid-streamed",

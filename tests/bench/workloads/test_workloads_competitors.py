@@ -102,7 +102,7 @@ def test_only_the_module_that_bp_plain_trains_has_an_accuracy() -> None:
         ({"method": "bp-offload", "device": "cuda", "compile": True}, "compile = True for method 'bp-offload'"),
         (
             {"method": "sid-streamed-recompute", "network": "pipeline-conv"},
-            "recompute = 'trunk' for network pipeline-conv, which has none; legal: none, modules",
+            "recompute = 'trunk' for network pipeline-conv, which has none; legal: none, modules, selective",
         ),
         (
             {"method": "bp-checkpoint", "network": "pipeline-conv", "compile": True},
@@ -115,6 +115,8 @@ def test_only_the_module_that_bp_plain_trains_has_an_accuracy() -> None:
             "recompute = 'all' for method 'sid-vectorised'; legal: none, trunk",
         ),
         ({"method": "sid-streamed-in-turn", "micro_batches": 2}, "micro_batches = 2 for method 'sid-streamed-in-turn'"),
+        ({"method": "bp-step-in-backward", "micro_batches": 2}, "micro_batches = 2 for method 'bp-step-in-backward'"),
+        ({"method": "bp-selective", "compile": True}, "compile = True for recompute = 'selective'"),
     ],
 )
 def test_what_a_method_does_not_take_is_refused(axes: dict[str, Any], message: str) -> None:
