@@ -1,14 +1,14 @@
 """The suite of all ways to run the step."""
 
-from cells import methods_taking
+from cells import methods_taking, peer_names
 
 from bench.config.sweep import load_sweep
 
 
 def test_every_way_to_run_the_step_is_measured_at_every_size() -> None:
     cells = load_sweep("modes").cells
-    # Another loss, or on one rank, or on a trunk of one layer, the same as another.
-    others = {"bp-bootstrap", "bp-gce", "bp-label-smoothing", "deep-supervision", "sid-parallel"}
+    # Another rule or loss, or on one rank, or on a trunk of one layer, the same as another.
+    others = {"bp-bootstrap", "bp-gce", "bp-label-smoothing", "deep-supervision", "sid-parallel", *peer_names()}
     ways = {(name, "none", None) for name in methods_taking(cells[0]) if name not in others}
     ways |= {("bp", "modules", None), ("bp", "selective", None), ("bp", "none", 4), ("sid-streamed", "trunk", None)}
     sizes: dict[tuple[int, int, int], set[tuple[str, str, int | None]]] = {}
