@@ -70,6 +70,11 @@ _OWN = (
         summary="units sampled evenly from those still to come, fewer towards the output (AugLocal, arXiv 2402.17318)",
         builder="bench.train.networks.augmented_heads:augmented_head",
     ),
+    Head(
+        name="pooled",
+        summary="one linear layer on at most 4096 average-pooled features (PredSim's predictor, arXiv 1901.06656)",
+        builder="bench.train.networks.pooled_heads:pooled_head",
+    ),
 )
 
 

@@ -139,7 +139,7 @@ def mlp_head(features: Features, classes: int, stage: int, stages: int, convolut
     for _ in range(layers - 1):
         rest += [nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU()]
     rest.append(nn.Linear(width, classes))
-    return PositionalHead(_in_rows(features, body), first, nn.Sequential(*rest), classes)
+    return PositionalHead(channels_first(features, body), first, nn.Sequential(*rest), classes)
 
 
 def convolutional_head(features: Features, classes: int, stage: int, stages: int) -> PositionalHead:
@@ -190,8 +190,8 @@ def _pooled_to(features: Features, side: int) -> list[nn.Module]:
     return [nn.AdaptiveAvgPool1d(side**2)] if len(features) == 2 else []
 
 
-def _in_rows(features: Features, body: list[nn.Module]) -> nn.Sequential:
-    """``body``, which takes channels first, for tokens ``[B, tokens, d]``, which have them last."""
+def channels_first(features: Features, body: list[nn.Module]) -> nn.Sequential:
+    """``body``, which takes channels first, for ``features``: tokens ``[B, tokens, d]`` have them last."""
     return nn.Sequential(*([_ChannelsFirst()] if len(features) == 2 else []), *body)
 
 
