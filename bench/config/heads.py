@@ -75,6 +75,11 @@ _OWN = (
         summary="one linear layer on at most 4096 average-pooled features (PredSim's predictor, arXiv 1901.06656)",
         builder="bench.train.networks.pooled_heads:pooled_head",
     ),
+    Head(
+        name="1c2f",
+        summary="one 3x3 convolution, the mean over positions, two linear layers (InfoPro's, arXiv 2101.10832)",
+        builder="bench.train.networks.one_convolution_heads:one_convolution_head",
+    ),
 )
 
 

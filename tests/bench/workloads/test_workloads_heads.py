@@ -89,7 +89,7 @@ def test_every_head_is_trained_by_sid_as_published(head: str, network: str) -> N
     assert belief is None or bool(belief.any()), "the belief before a module changes its head's logits"
 
 
-@pytest.mark.parametrize("head", ["mlp", "mlp-sr", "conv", "aug"])
+@pytest.mark.parametrize("head", ["mlp", "mlp-sr", "conv", "aug", "pooled", "1c2f"])
 def test_heads_that_run_again_give_the_same_gradients_and_statistics(head: str) -> None:
     cell = make(head)
     ours, theirs = built(cell).double(), built(cell).double()
@@ -120,7 +120,7 @@ def test_every_rule_takes_every_head_and_its_bytes_are_planned(head: str, method
         assert measured.parameter_bytes == 4 * held
 
 
-@pytest.mark.parametrize("head", ["mlp", "mlp-sr", "conv", "aug"])
+@pytest.mark.parametrize("head", ["mlp", "mlp-sr", "conv", "aug", "pooled", "1c2f"])
 def test_the_uniform_belief_leaves_a_head_alone(head: str) -> None:
     cell = make(head)
     network = built(cell)

@@ -22,8 +22,6 @@ and layers drop out in some recipes. The authors' code (github.com/anokland/loca
 forward pass, which changes nothing, since nothing later in a step reads the layer's weights.
 """
 
-from contextlib import nullcontext
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,9 +29,10 @@ from torch import Tensor, nn
 from bench.config.networks import Shape
 from bench.train.networks.heads import width_of
 from bench.train.networks.units import unit_sizes
+from bench.train.rules.full_precision import full_precision
 from bench.train.rules.without_beliefs import Stage, train_stages
 from sid_core import BeliefNetwork
-from sid_core.objective import belief_dtype, one_hot
+from sid_core.objective import one_hot
 
 BETA = 0.99
 _FEW_CHANNELS = 3
@@ -85,9 +84,8 @@ def similarity_loss(mapped: Tensor, labels: Tensor, classes: int) -> Tensor:
 
     It is computed in float32 under autocast: the differences of similarities are small.
     """
-    wide = mapped.to(belief_dtype(mapped))
-    is_autocast = wide.dtype != mapped.dtype
-    with torch.autocast(mapped.device.type, enabled=False) if is_autocast else nullcontext():
+    wide, context = full_precision(mapped)
+    with context:
         of_labels = similarity(one_hot(labels, wide.new_empty(len(wide), classes)))
         return F.mse_loss(similarity(wide), of_labels)
 
