@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
 
-def run_trunk(trunk: nn.Module, images: Tensor) -> tuple[Tensor, Callable[[Tensor], None] | None]:
+def run_trunk(trunk: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, Callable[[Tensor], None] | None]:
     """Runs ``trunk`` forward.
 
     Returns:
@@ -15,7 +15,7 @@ def run_trunk(trunk: nn.Module, images: Tensor) -> tuple[Tensor, Callable[[Tenso
         None if the features need no gradient.
     """
     with torch.enable_grad():
-        features: Tensor = trunk(images)
+        features = trunk(images)
     if not features.requires_grad:
         return features.detach(), None
     output = get_gradient_edge(features)  # holds the graph, but not the features
