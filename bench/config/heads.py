@@ -50,6 +50,11 @@ _OWN = (
         reads_hidden=True,
     ),
     Head(
+        name="projection",
+        summary="one linear layer without bias on all activations of a stage (Mono-Forward's, arXiv 2501.09238)",
+        builder="bench.train.networks.projection_heads:projection_head",
+    ),
+    Head(
         name="mlp",
         summary="an MLP of three hidden layers with BatchNorm, on 2x2 positions (DGL's, arXiv 1901.08164)",
         builder="bench.train.networks.heads:mlp_head",
