@@ -8,6 +8,8 @@ import pandas as pd
 
 ON_FRONT = "on the front"
 NOT_JUDGED = "not judged, noisy"
+# What methods of one cell are compared by: where one instrument counted their bytes, and where two did.
+_SIZES = ("memory.peak_activation_bytes", "memory.activation_ratio")
 
 
 class Band(NamedTuple):
@@ -51,7 +53,7 @@ def with_front(frame: pd.DataFrame) -> pd.DataFrame:
     rows = rows[rows["ranks"] == 1]
     quiet = rows[rows["latency.noisy_because"].isna()]
     places: dict[object, tuple[bool, str]] = dict.fromkeys(rows.index, (False, NOT_JUDGED))
-    narrow = quiet[["pair", "series", "memory.peak_activation_bytes", "latency.ratio_to_bp", "latency.ratio_ci95"]]
+    narrow = quiet[["pair", "series", "memory.instrument", *_SIZES, "latency.ratio_to_bp", "latency.ratio_ci95"]]
     for _, cell in narrow.groupby("pair", sort=False):
         places |= dict(zip(cell.index, _places(cell), strict=True))
     found = [places[index] for index in rows.index]
@@ -61,7 +63,7 @@ def with_front(frame: pd.DataFrame) -> pd.DataFrame:
 def _places(cell: pd.DataFrame) -> Iterator[tuple[bool, str]]:
     """Yield, for each row of one cell, whether it is on the front, and the same as text."""
     is_mixed = cell["memory.instrument"].nunique() > 1 and cell["memory.activation_ratio"].notna().all()
-    size_of = "memory.activation_ratio" if is_mixed else "memory.peak_activation_bytes"
+    size_of = _SIZES[int(is_mixed)]
     columns = ("series", size_of, "latency.ratio_to_bp", "latency.ratio_ci95")
     costs = [
         (series, size, ratio, *ends)

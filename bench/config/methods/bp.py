@@ -70,8 +70,8 @@ ROWS = (
         summary="bp with recompute = selective: as bp-checkpoint, but products and convolutions are held",
         alias_of=BASELINE,
         presets={"recompute": "selective"},
-        colour="#b09a3c",
-        order=3,
+        colour="#a58f2e",
+        order=4,
     ),
     Method(
         name="bp-step-in-backward",
@@ -79,7 +79,7 @@ ROWS = (
         rule="bench.train.rules.bp_step_in_backward:train_with_step_in_backward",
         per_parameter_optimizers=True,
         colour="#4b6b57",
-        order=3,
+        order=5,
     ),
     Method(
         name="bp-budget",
@@ -91,7 +91,7 @@ ROWS = (
         compiles=True,
         not_planned=COMPILED,
         colour="#7a4a8c",
-        order=4,
+        order=6,
     ),
     Method(
         name="bp-offload",
@@ -100,7 +100,7 @@ ROWS = (
         refusal=_offload,
         not_planned="it moves bytes from the device to the host, and a plan counts those of one device",
         colour="#6e5f4b",
-        order=4,
+        order=7,
     ),
     Method(
         name="bp-plain",
@@ -110,7 +110,7 @@ ROWS = (
         networks=("pipeline",),
         refusal=partial(no_compile, "which runs stages without their heads"),
         colour="#7d8fa3",
-        order=5,
+        order=8,
     ),
     Method(
         name="bp-label-smoothing",
@@ -119,7 +119,7 @@ ROWS = (
         uses_alpha=True,
         refusal=one_alpha,
         colour="#c28600",
-        order=6,
+        order=9,
     ),
     Method(
         name="bp-bootstrap",
@@ -128,20 +128,20 @@ ROWS = (
         uses_alpha=True,
         refusal=one_alpha,
         colour="#882255",
-        order=7,
+        order=10,
     ),
     Method(
         name="bp-gce",
         summary="backpropagation of generalised cross-entropy, q = 0.7 (arXiv 1805.07836): a control for label noise",
         rule="bench.train.rules.bp:train_on_generalised_cross_entropy",
         colour="#999933",
-        order=8,
+        order=11,
     ),
     Method(
         name="deep-supervision",
         summary="cross-entropy at every module, end to end (Lee et al., arXiv 1409.5185): a control for label noise",
         rule="bench.train.rules.bp:train_on_every_module",
         colour="#009e73",
-        order=9,
+        order=12,
     ),
 )

@@ -23,7 +23,7 @@ ROWS = (
         "SID as published: a teacher pass, then all local losses in one graph (arXiv 2510.03273)",
         rule="sid_core:published_step",
         colour="#d55e00",
-        order=10,
+        order=13,
     ),
     sid_row(
         "sid-streamed-autograd",
@@ -31,14 +31,14 @@ ROWS = (
         rule="sid_core:streamed_step",
         keywords={"closed_form": False},
         colour="#2b99da",
-        order=11,
+        order=14,
     ),
     sid_row(
         "sid-streamed",
         "SID streamed: the same gradients, one module's activations at a time, no teacher pass",
         rule="sid_core:streamed_step",
         colour="#0072b2",
-        order=12,
+        order=15,
     ),
     sid_row(
         "sid-streamed-in-turn",
@@ -46,7 +46,7 @@ ROWS = (
         rule="sid_core:streamed_step",
         per_module_optimizers=True,
         colour="#003f87",
-        order=13,
+        order=16,
     ),
     sid_row(
         "sid-streamed-compiled",
@@ -57,8 +57,8 @@ ROWS = (
         refusal=partial(no_compile, "which compiles its step itself"),
         compiles=True,
         not_planned=COMPILED,
-        colour="#56b4d3",
-        order=13,
+        colour="#3a9cbd",
+        order=17,
     ),
     Method(
         name="sid-streamed-recompute",
@@ -66,7 +66,7 @@ ROWS = (
         alias_of="sid-streamed",
         presets={"recompute": "trunk"},
         colour="#00a3a3",
-        order=14,
+        order=18,
     ),
     sid_row(
         "sid-vectorised",
@@ -77,7 +77,7 @@ ROWS = (
         recomputes=("trunk",),
         refusal=partial(no_compile, "which calls no module"),
         colour="#cc79a7",
-        order=15,
+        order=19,
     ),
     sid_row(
         "sid-parallel",
@@ -87,7 +87,7 @@ ROWS = (
         on_one_rank="sid-streamed",
         networks=("cascade",),  # a pipeline's stages have sid-pipelined
         colour="#2e8b8b",
-        order=20,
+        order=24,
     ),
     sid_row(
         "sid-pipelined",
@@ -96,6 +96,6 @@ ROWS = (
         on_one_rank="sid-streamed",
         networks=("pipeline",),  # a cascade's trunk waits for all modules
         colour="#6a51a3",
-        order=21,
+        order=25,
     ),
 )

@@ -74,6 +74,7 @@ def test_the_front_follows_its_definition(points: list[tuple[int, int]]) -> None
                 "has_latency": True,
                 "memory.peak_activation_bytes": size,
                 "memory.instrument": "exact",
+                "memory.activation_ratio": size / points[0][0],
                 "latency.ratio_to_bp": ratio / 100,
                 "latency.noisy_because": None,
                 "latency.ratio_ci95": (ratio / 100 - 0.02, ratio / 100 + 0.02),

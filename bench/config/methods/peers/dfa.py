@@ -10,6 +10,6 @@ ROWS = (
         auxiliary="bench.train.rules.peers.dfa:feedback_matrix",
         logits_by_module="bench.train.rules.peers.dfa:logits_by_module",
         colour="#a0522d",
-        order=30,
+        order=34,
     ),
 )

@@ -12,6 +12,6 @@ ROWS = (
         logits_by_module="bench.train.rules.without_beliefs:logits_by_module",
         predict="bench.train.rules.without_beliefs:predict",
         colour="#b5121b",
-        order=23,
+        order=27,
     ),
 )

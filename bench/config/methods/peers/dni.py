@@ -17,6 +17,6 @@ ROWS = (
         logits_by_module="bench.train.rules.bp_plain:logits_by_module",
         predict="bench.train.rules.without_beliefs:predict",
         colour="#00796b",
-        order=31,
+        order=35,
     ),
 )

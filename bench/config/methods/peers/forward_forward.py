@@ -30,7 +30,7 @@ ROWS = (
         logits_by_module="bench.train.rules.peers.forward_forward:logits_by_module",
         not_in_parts="whose peer loss reads the mean activity over the batch",
         colour="#c0621a",
-        order=28,
+        order=32,
     ),
     Method(
         name="forward-forward-authors",
@@ -38,6 +38,6 @@ ROWS = (
         alias_of="forward-forward",
         presets={"optimizer": "sgd", "learning_rate": 1e-3, "weight_decay": 3e-4, "schedule": "constant"},
         colour="#8c510a",
-        order=48,
+        order=68,
     ),
 )

@@ -27,7 +27,7 @@ ROWS = (
         logits_by_module="bench.train.rules.without_beliefs:logits_by_module",
         predict="bench.train.rules.without_beliefs:predict",
         colour="#4d8a1f",
-        order=25,
+        order=29,
     ),
     Method(
         name="infopro-contrast",
@@ -40,7 +40,7 @@ ROWS = (
         not_in_parts="whose loss compares the samples of a batch",
         logits_by_module="bench.train.rules.bp_plain:logits_by_module",
         colour="#2f6f4f",
-        order=41,
+        order=61,
     ),
     Method(
         name="infopro-authors",
@@ -48,6 +48,6 @@ ROWS = (
         alias_of="infopro-contrast",
         presets={"optimizer": "sgd", "learning_rate": _rate, "weight_decay": 1e-4, "schedule": "cosine"},
         colour="#5b8c5a",
-        order=42,
+        order=62,
     ),
 )

@@ -11,6 +11,6 @@ ROWS = (
         presets={"head": "projection"},
         logits_by_module="bench.train.rules.peers.mono_forward:logits_by_module",
         colour="#6b7a00",
-        order=29,
+        order=33,
     ),
 )

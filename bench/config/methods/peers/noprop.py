@@ -12,6 +12,6 @@ ROWS = (
         predicts_with_auxiliary=True,
         logits_by_module="bench.train.rules.peers.noprop:logits_by_module",
         colour="#8e44ad",
-        order=27,
+        order=31,
     ),
 )

@@ -14,7 +14,7 @@ ROWS = (
         logits_by_module="bench.train.rules.without_beliefs:logits_by_module",
         predict="bench.train.rules.without_beliefs:predict",
         colour="#e0218a",
-        order=24,
+        order=28,
     ),
     Method(
         name="predsim-authors",
@@ -22,6 +22,6 @@ ROWS = (
         alias_of="predsim",
         presets={"optimizer": "adam", "learning_rate": 5e-4, "schedule": "cosine"},
         colour="#b01a6d",
-        order=40,
+        order=60,
     ),
 )

@@ -19,6 +19,6 @@ ROWS = (
         logits_by_module="bench.train.rules.without_beliefs:logits_by_module",
         predict="bench.train.rules.without_beliefs:predict",
         colour="#4a6fe3",
-        order=22,
+        order=26,
     ),
 )
