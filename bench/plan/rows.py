@@ -18,7 +18,8 @@ Row = dict[str, Any]
 # Wraps an iterator of a known number of answers, to show progress.
 Follow = Callable[[Iterator[Any], int], Iterable[Any]]
 
-_BYTES = [name for name in Memory.model_fields if name.endswith("_bytes")]
+# Those of BP beside them belong to compiled steps, which are not planned.
+_BYTES = [name for name in Memory.model_fields if name.endswith("_bytes") and not name.startswith("bp_")]
 
 
 def grid_rows(

@@ -57,6 +57,11 @@ def test_the_old_file_is_of_schema_1_and_varied() -> None:
     assert any(old["cell"]["noise_rate"] > 0 for old in OLD)
 
 
+# Bytes were exact before compiled steps had any, and nobody measured how long a step takes to compile.
+ADDED_TO_MEMORY = {"instrument": "exact", "bp_peak_activation_bytes": None, "bp_peak_total_bytes": None}
+ADDED_TO_LATENCY = {"processes": None, "compile_seconds": None}
+
+
 def test_old_records_are_read_and_keep_their_ids() -> None:
     records = sound_records(OLD_FILE)
     assert [record.id for record in records] == [old["id"] for old in OLD]
@@ -75,7 +80,7 @@ def test_migration_keeps_measured_values_computes_derived_ones_and_leaves_the_re
             check_accuracy(now["accuracy"], old["accuracy"], old["cell"]["noise_rate"])
         if old["memory"]:
             kept = {name: value for name, value in old["memory"].items() if "allocator" not in name}
-            assert now["memory"] == kept | {"at_peak": None, "timeline": None, "allocator": None}
+            assert now["memory"] == kept | {"at_peak": None, "timeline": None, "allocator": None} | ADDED_TO_MEMORY
         if record.latency:
             assert now["latency"].items() >= old["latency"].items()
             own = [seconds for first, _, _, last in record.latency.blocks_seconds for seconds in (first, last)]
@@ -118,7 +123,8 @@ def test_a_record_of_schema_2_is_unchanged_and_has_no_ranks() -> None:
     cell = record.cell.model_dump(mode="json")
     assert cell.items() >= old["cell"].items()
     added = {"schema": SCHEMA, "cell": cell, "trace": None, "ranks": None, "layout": None, "inference": None}
-    added["latency"] = old["latency"] | {"processes": None}
+    added["latency"] = old["latency"] | ADDED_TO_LATENCY
+    added["memory"] = old["memory"] | ADDED_TO_MEMORY
     assert json.loads(record.line()) == old | added
 
 
@@ -131,9 +137,10 @@ def test_records_of_schema_3_keep_what_clean_validation_labels_gave() -> None:
         now = json.loads(record.line())
         if old["accuracy"]:
             check_accuracy(now["accuracy"], old["accuracy"], old["cell"]["noise_rate"])
-        assert now["latency"] == (old["latency"] and old["latency"] | {"processes": None})
+        assert now["latency"] == (old["latency"] and old["latency"] | ADDED_TO_LATENCY)
+        assert now["memory"] == (old["memory"] and old["memory"] | ADDED_TO_MEMORY)
         assert now == old | {
-            name: now[name] for name in ("schema", "cell", "accuracy", "latency", "layout", "inference")
+            name: now[name] for name in ("schema", "cell", "memory", "accuracy", "latency", "layout", "inference")
         }
         assert (now["schema"], now["layout"], now["inference"]) == (SCHEMA, None, None)
         assert now["cell"].items() >= old["cell"].items()
