@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import torch
-
 from bench.analysis.reliability import fewest_blocks
 from bench.config.batches import refuse_single_images
 from bench.config.cell import Cell
@@ -34,6 +32,7 @@ from bench.store.sample import Sample
 from bench.train.compiled import all_compiled, without_stored_code
 from bench.train.datasets.splits import Splits
 from bench.train.step import TrainingStep
+from sid_core.steps.compiled import forget_compiled
 
 
 def time_group(request: Request, dataset: Splits, watch: SettingsWatch) -> Answer:
@@ -203,7 +202,7 @@ class _Group:
 
     def _seconds_to_compile(self, step: TrainingStep) -> float:
         """Runs a step twice; returns how much longer the first took, in which everything is compiled anew."""
-        torch.compiler.reset()
+        forget_compiled()
         started = time.perf_counter()
         self._run(step)
         compiled = time.perf_counter()

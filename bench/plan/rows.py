@@ -18,7 +18,7 @@ Row = dict[str, Any]
 # Wraps an iterator of a known number of answers, to show progress.
 Follow = Callable[[Iterator[Any], int], Iterable[Any]]
 
-# A plan is exact, so it has no bytes of BP by another instrument.
+# Those of BP beside them belong to compiled steps, which are not planned.
 _BYTES = [name for name in Memory.model_fields if name.endswith("_bytes") and not name.startswith("bp_")]
 
 

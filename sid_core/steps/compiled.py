@@ -8,16 +8,16 @@ Sizes are constants of a graph. Parts that cannot be compiled as one graph raise
 is compiled here runs uncompiled elsewhere.
 """
 
-from collections.abc import Callable, Iterable
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sid_core.network import BeliefNetwork
-from sid_core.objective import Direction, Objective, belief_dtype, log_smoothed_label, reverse_divergence_and_gradient
+from sid_core.objective import Direction, Objective, log_smoothed_label, reverse_divergence_and_gradient
 from sid_core.phases import enter
 from sid_core.steps.closed_form import autocast_dtype, layers_of
 
@@ -51,26 +51,34 @@ def accumulate_compiled(
         The loss, ``[]``, and the gradient of all modules' losses in the features, ``[B, d]``, or None.
     """
     count = len(network.local_modules)
+    features = features.contiguous()
     belief = network.initial_belief(features)
-    alphas = objective.alphas(count)
+    alphas, parts = objective.alphas(count), objective.divisor(count)
     # Tensors, since numbers would be constants of a graph: [alpha_i, alpha_{i+1}] of each module.
     weights = torch.tensor(
         [*zip(alphas, (*alphas[1:], 1.0), strict=True)], dtype=belief.dtype, device=belief.device
     ).unbind()
-    run = _compiled_module(objective.direction, objective.divisor(count))
     if objective.direction == "reverse":
         state, label, loss = belief.log(), log_smoothed_label(labels, belief, objective.smoothing), belief.new_zeros(())
     else:
         # As in BeliefChain: the first term of the loss, and one term per module.
-        first_weight = (alphas[0] - 1) / (len(labels) * objective.divisor(count))
+        first_weight = (alphas[0] - 1) / (len(labels) * parts)
         state, label, loss = belief, labels, torch.special.entr(belief).sum().mul_(first_weight)
-    feature_gradient = torch.zeros_like(features) if wants_feature_gradient else None
+    feature_gradient = features.new_zeros(features.shape) if wants_feature_gradient else None
+    kind = _Kind(
+        objective.direction, parts, features.shape, features.dtype, features.device, autocast_dtype(features),
+        network.classes, wants_feature_gradient,
+    )  # fmt: skip
     for number, (module, weight) in enumerate(zip(local_modules, weights, strict=True), 1):
         enter("forward", number)
         parameters = [parameter for layer in layers_of(module) for parameter in layer]
-        state, loss, feature_gradient, gradients = run(
-            state, loss, features, feature_gradient, label, weight, parameters
-        )
+        inputs = [state, loss, label, weight, features, *parameters]
+        if feature_gradient is not None:
+            inputs.append(feature_gradient)
+        state, loss, *gradients = _graph_for(kind, inputs, parameters)(*inputs)
+        del inputs
+        if feature_gradient is not None:
+            feature_gradient = gradients.pop()
         for parameter, gradient in zip(parameters, gradients, strict=True):
             if not parameter.requires_grad:
                 continue
@@ -83,6 +91,12 @@ def accumulate_compiled(
     return loss, feature_gradient
 
 
+def forget_compiled() -> None:
+    """Forgets what this module and ``torch.compile`` have compiled in this process."""
+    _graphs.clear()
+    torch.compiler.reset()
+
+
 def _call(part: nn.Module, *inputs: Tensor) -> Any:
     return part(*inputs)
 
@@ -92,53 +106,88 @@ def _compiled_call() -> Callable[..., Any]:
     return torch.compile(_call, fullgraph=True, dynamic=False)
 
 
-@cache
-def _compiled_module(direction: Direction, parts: int) -> Callable[..., Any]:
-    """The step of one module as a function of tensors, compiled.
+class _Kind(NamedTuple):
+    """What the graph of a module depends on, apart from the module's parameters."""
 
-    The state is the belief before the module, ``[B, C]``, and the label is ``[B]``, int64. In direction ``reverse``
-    both are logarithms of probabilities, ``[B, C]``.
+    direction: Direction
+    parts: int
+    shape: torch.Size
+    dtype: torch.dtype
+    device: torch.device
+    product_dtype: torch.dtype
+    classes: int
+    wants_feature_gradient: bool
+
+
+_graphs: dict[Hashable, Callable[..., Sequence[Tensor]]] = {}
+
+
+def _graph_for(kind: _Kind, inputs: Sequence[Tensor], parameters: Sequence[Tensor]) -> Callable[..., Sequence[Tensor]]:
+    """The compiled :func:`_run_module` for inputs of these shapes.
+
+    A lookup of its own: ``torch.compile`` checks a hundred conditions before each call, which takes as long as a tenth
+    of a small module.
     """
+    key = kind, *[(parameter.shape, parameter.stride(), parameter.dtype) for parameter in parameters]
+    graph = _graphs.get(key)
+    if graph is None:
+        from torch._inductor import compile as compile_graph
+        from torch.fx.experimental.proxy_tensor import make_fx
 
-    def run_module(
-        state: Tensor,
-        loss: Tensor,
-        features: Tensor,
-        feature_gradient: Tensor | None,
-        label: Tensor,
-        weight: Tensor,
-        parameters: list[Tensor],
-    ) -> tuple[Tensor, Tensor, Tensor | None, list[Tensor]]:
-        dtype = autocast_dtype(features)
-        belief = state.exp() if direction == "reverse" else state
-        inputs = [torch.cat((belief.to(dtype), features.to(dtype)), dim=1)]
-        for index in range(0, len(parameters) - 2, 2):
-            inputs.append(F.linear(inputs[-1], parameters[index], parameters[index + 1]).relu())
-        logits = F.linear(inputs[-1], parameters[-2], parameters[-1])
-        log_belief = torch.log_softmax(logits.to(belief_dtype(logits)), 1)
-        scale = 1 / (len(features) * parts)
-        if direction == "reverse":
-            log_anchor = torch.lerp(state, label, weight[0])
-            divergence, by_logits = reverse_divergence_and_gradient(log_belief, log_belief.exp(), log_anchor, parts)
-            own_loss = divergence.sum() * scale
-            new_state = log_belief
-        else:
-            new_state = log_belief.exp()
-            label_belief = (label.unsqueeze(1) == torch.arange(state.shape[1], device=label.device)).to(state.dtype)
-            difference = new_state - torch.lerp(state, label_belief, weight[0])
-            own_loss = ((difference - weight[1] * new_state) * log_belief).sum() * scale
-            by_logits = difference * scale
-        gradient = by_logits.to(dtype)
-        gradients: list[Tensor] = []
-        for index in range(len(parameters) - 2, -1, -2):
-            parameter, bias = parameters[index], parameters[index + 1]
-            activation = inputs[index // 2]
-            gradients += [gradient.sum(dim=0, dtype=bias.dtype), gradient.t().mm(activation).to(parameter.dtype)]
-            if index:
-                gradient = gradient.mm(parameter) * (activation > 0)
-            elif feature_gradient is not None:
-                by_features = gradient.mm(parameter[:, belief.shape[1] :])
-                feature_gradient = feature_gradient + by_features.to(feature_gradient.dtype)
-        return new_state, loss + own_loss, feature_gradient, gradients[::-1]
+        examples = [value.detach() for value in inputs]
+        traced = make_fx(partial(_run_module, kind))(*examples)
+        graph = _graphs[key] = compile_graph(traced, [*examples])
+    return graph
 
-    return torch.compile(run_module, fullgraph=True, dynamic=False)
+
+def _run_module(
+    kind: _Kind, state: Tensor, loss: Tensor, label: Tensor, weight: Tensor, features: Tensor, *others: Tensor
+) -> tuple[Tensor, ...]:
+    """One module forward and backward, as a function of tensors that changes none of them.
+
+    Args:
+        kind: constants.
+        state: the belief before the module, ``[B, C]``; in direction ``reverse`` its logarithm.
+        loss: of the modules so far, ``[]``.
+        label: ``[B]``, int64; in direction ``reverse`` the logarithm of the smoothed label, ``[B, C]``.
+        weight: ``[alpha_i, alpha_{i+1}]``.
+        features: ``[B, d]``.
+        others: weight and bias of each layer, and the gradient in the features so far, ``[B, d]``, if it is wanted.
+
+    Returns:
+        The next state and loss, the gradients of the parameters, and that in the features.
+    """
+    parameters = list(others)
+    feature_gradient = parameters.pop() if kind.wants_feature_gradient else None
+    dtype = kind.product_dtype
+    belief = state.exp() if kind.direction == "reverse" else state
+    inputs = [torch.cat((belief.to(dtype), features.to(dtype)), dim=1)]
+    for index in range(0, len(parameters) - 2, 2):
+        inputs.append(F.linear(inputs[-1], parameters[index], parameters[index + 1]).relu())
+    logits = F.linear(inputs[-1], parameters[-2], parameters[-1])
+    log_belief = torch.log_softmax(logits.to(state.dtype), 1)
+    scale = 1 / (len(features) * kind.parts)
+    if kind.direction == "reverse":
+        log_anchor = torch.lerp(state, label, weight[0])
+        divergence, by_logits = reverse_divergence_and_gradient(log_belief, log_belief.exp(), log_anchor, kind.parts)
+        own_loss = divergence.sum() * scale
+        new_state = log_belief
+    else:
+        new_state = log_belief.exp()
+        label_belief = (label.unsqueeze(1) == torch.arange(kind.classes, device=label.device)).to(state.dtype)
+        difference = new_state - torch.lerp(state, label_belief, weight[0])
+        own_loss = ((difference - weight[1] * new_state) * log_belief).sum() * scale
+        by_logits = difference * scale
+    gradient = by_logits.to(dtype)
+    gradients: list[Tensor] = []
+    for index in range(len(parameters) - 2, -1, -2):
+        matrix, bias = parameters[index], parameters[index + 1]
+        activation = inputs[index // 2]
+        gradients += [gradient.sum(dim=0, dtype=bias.dtype), gradient.t().mm(activation).to(matrix.dtype)]
+        if index:
+            gradient = gradient.mm(matrix.to(dtype)) * (activation > 0)
+        elif feature_gradient is not None:
+            by_features = gradient.mm(matrix[:, kind.classes :].to(dtype))
+            feature_gradient = feature_gradient + by_features.to(feature_gradient.dtype)
+    outputs = new_state, loss + own_loss, *gradients[::-1]
+    return outputs if feature_gradient is None else (*outputs, feature_gradient)

@@ -34,6 +34,7 @@ from bench.train.rules import bp_compiled
 from bench.train.step import TrainingStep, build_step
 from sid_core import BeliefNetwork, Pipeline, cascade, linear_trunk, published_step, streamed_step
 from sid_core.steps import compiled
+from sid_core.steps.compiled import forget_compiled
 
 Graphs = list[torch.fx.GraphModule]
 METHODS = ("bp-budget", "sid-streamed-compiled")
@@ -50,15 +51,16 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Graphs]:
         found.append(graph)
         return graph.forward
 
-    caches = (compiled._compiled_call, compiled._compiled_module, bp_compiled._compiled)
+    caches = (compiled._compiled_call, bp_compiled._compiled)
     for cache in caches:
         cache.cache_clear()
+    monkeypatch.setattr(torch._inductor, "compile", backend)
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     monkeypatch.setattr(torch._dynamo, "lookup_backend", lambda _name: backend)
-    torch._dynamo.reset()
+    forget_compiled()
     with dynamo.patch(recompile_limit=64, fail_on_recompile_limit_hit=True):
         yield found
-    torch._dynamo.reset()
+    forget_compiled()
     for cache in caches:
         cache.cache_clear()
 
