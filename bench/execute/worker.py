@@ -55,14 +55,14 @@ def _work(request: Request, context: RankContext | None) -> Answer:
     use_device(cell.device, cell.ranks, None if context is None else context.rank)
     require_precision(cell)
     require_allocator(cell.allocator)
-    for one in request.cells:
-        if is_compiled(one):
-            require_compiler(one)
     watch = SettingsWatch()
     if len(request.cells) == 1:
         load_code(cell)
     elif (apart := _load_group(request.cells, watch)) is not None:
         return Answer(status="ok", apart=(apart,))
+    for one in request.cells:
+        if is_compiled(one):
+            require_compiler(one)
     dataset = load_splits(cell, request.data_root, request.download)
     watch.loaded()
     if threads is not None:

@@ -157,7 +157,7 @@ def change(word: Word) -> Change:
     ],
 )  # fmt: skip
 def test_the_first_sentence_of_the_page_counts_what_decides_nothing(words: list[Word], sentence: str) -> None:
-    compared = Compared([change(word) for word in words], (0, 0))
+    compared = Compared([change(word) for word in words], ([], []))
     page = comparison_page(compared, ("old", "new"), Thresholds(), ["old.jsonl", "new.jsonl"])
     assert f"<p>{sentence}</p>" in page
 

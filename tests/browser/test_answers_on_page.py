@@ -22,7 +22,7 @@ def reference_page(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
     """The page with the longest answer, without its drawings, and one with an answer that was not measured."""
     page = tmp_path_factory.mktemp("reference") / f"{request.param}.html"
     sections = tuple(section for section in SECTIONS if request.param != "noise" or not section.is_slow)
-    with patch("bench.report.page.SECTIONS", sections):
+    with patch("bench.report.sections.order.SECTIONS", sections):
         write_report([REFERENCE / f"{request.param}.jsonl"], page)
     return page
 

@@ -43,6 +43,8 @@ OVERRIDES: dict[str, tuple[str, list[object]]] = {
     "train_samples": ("100", [100]),
     "noise_kind": ("pairflip", ["pairflip"]),
     "noise_rate": ("0,0.4", [0.0, 0.4]),
+    "noise_source": ("people.csv:worst", ["people.csv:worst"]),
+    "head": ("linear,mlp", ["linear", "mlp"]),
     "latency_seconds": ("0.5,3", [0.5, 3.0]),
     "seed": ("0,5", [0, 5]),
     "device": ("cuda:1", ["cuda:1"]),

@@ -1,9 +1,11 @@
 """Settings of torch that a plug-in changes: the record says under which ones the cell ran, and that they changed."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from command_line import RunCli
 from harness_tools import TINY, write_sweep
 from one_cell import measure_cell
@@ -28,6 +30,16 @@ def rule(network, images, labels, objective):
     {in_step}
     return loss.detach()
 '''
+
+
+@pytest.fixture(autouse=True)
+def own_settings() -> Iterator[None]:
+    """Restores the settings of this process, which loads the rules, too, and runs other tests."""
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    yield
+    torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision(precision)
+    torch.use_deterministic_algorithms(False)
 
 
 def run(folder: Path, executor: ForkServerExecutor, at_import: str = "", in_step: str = "pass", **axes: Any) -> Record:

@@ -210,7 +210,7 @@ def test_convolutions_are_refused_where_features_are_no_maps(network: str) -> No
         ({"network": "cascade-conv", "head": "mlp"}, "head = 'mlp' for network 'cascade-conv', a cascade, whose"),
         (
             {"network": "pipeline-conv", "head": "mpl"},
-            "unknown head 'mpl'; did you mean mlp[?] legal: linear, mlp, mlp",
+            "unknown head 'mpl'; did you mean mlp[?] legal: linear, projection, mlp",
         ),
         ({"network": "cascade-conv", "head": "mpl"}, "unknown head 'mpl'; did you mean mlp[?] legal"),
         ({"network": "pipeline-conv", "head": 3}, "head = 3; legal: a name, or module:attribute"),
