@@ -79,6 +79,10 @@ def test_set_replaces_any_axis(tmp_path: Path, axis: str) -> None:
         base["dataset"] = "random"
     if axis == "noise_kind":
         base["noise_rate"] = 0.4
+    if axis == "noise_source":
+        base["noise_kind"] = "human"
+    if axis == "head":
+        base |= {"network": "pipeline-conv", "depth": 5}
     sweep = write_sweep(tmp_path / "sweep.toml", base)
     for spelling in (axis, axis.replace("_", "-")):
         cells = load_sweep(str(sweep), [f"{spelling}={text}"]).cells
