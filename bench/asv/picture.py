@@ -24,7 +24,8 @@ _RATIO = "latency.Ratio.track_{}"
 _TITLE = "Activation memory and step latency over the history of the project"
 _PANEL_INCHES = 3.4
 _SHORT = 7  # characters of a hash
-_WAY_CHARACTERS = 18  # of a line
+_CHARACTERS = 88  # of the font of labels, side by side over all commits
+_LEAST_CHARACTERS = 12  # of a line of text
 
 
 def draw_history(configuration: Config, machine: str) -> str:
@@ -123,8 +124,10 @@ def _draw_series(axes: Axes, rows: pd.DataFrame, look: Look) -> list[Label]:
 
 def _write_timings(axes: Axes, rows: pd.DataFrame) -> None:
     """Say over the axes how the commits below were timed, with a rule where the way changes."""
-    for way, place in rows.groupby("timing", sort=False)["place"].min().items():
-        text = fill(str(way), _WAY_CHARACTERS)
+    total = rows["place"].nunique()
+    for way, places in rows.groupby("timing", sort=False)["place"]:
+        place = places.min()
+        text = fill(str(way), max(_LEAST_CHARACTERS, _CHARACTERS * places.nunique() // total))
         axes.annotate(
             text, (float(place) - 0.45, 1.02), xycoords=("data", "axes fraction"), fontsize=FONT_SIZE, color=GREY
         )

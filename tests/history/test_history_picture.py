@@ -44,7 +44,7 @@ def test_the_committed_picture_shows_the_committed_results() -> None:
     assert marks_of(svg) == len(points)
 
 
-@pytest.mark.parametrize("quantity", ["MiB"])
+@pytest.mark.parametrize("quantity", ["MiB", "ratio"])
 def test_the_committed_history_has_a_quantity_of_every_listed_commit(quantity: str) -> None:
     lines = (COMMITTED / "commits.txt").read_text(encoding="utf-8").splitlines()
     listed = [line.split()[0] for line in lines if not line.startswith("#")]
