@@ -89,10 +89,10 @@ def _load_matrix(path: Path, classes: int) -> Tensor:
             f"{classes}, one for each class"
         )
     sums = matrix.sum(1)
-    # Written so that a NaN is refused as well.
-    if not bool(((matrix >= 0) & (matrix <= 1)).all()) or not bool(((sums - 1).abs() <= _ROW_SUM_ERROR).all()):
-        wrong = int(((matrix < 0) | (matrix > 1) | matrix.isnan()).any(1).logical_or((sums - 1).abs() > _ROW_SUM_ERROR)
-                    .nonzero()[0])  # fmt: skip
+    # Written so that a row with a NaN is refused as well.
+    is_sound = ((matrix >= 0) & (matrix <= 1)).all(1) & ((sums - 1).abs() <= _ROW_SUM_ERROR)
+    if not bool(is_sound.all()):
+        wrong = int((~is_sound).nonzero()[0])
         raise DataError(
             f"{shown(path)}: row {wrong + 1} is {matrix[wrong].tolist()}, with the sum {float(sums[wrong]):g}; legal: "
             "probabilities from 0 to 1 with the sum 1"
