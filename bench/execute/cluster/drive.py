@@ -31,13 +31,32 @@ from bench.store.file import Store
 from bench.store.journal import Journal
 from bench.store.record import Record, Status
 
-_LOOK_SECONDS = 0.3  # between two looks at the folders of tasks
-_SHORTEST_ASK_SECONDS, _LONGEST_ASK_SECONDS = 1.0, 20.0  # between two questions to the scheduler
-# After the end of a job, until a network file system shows what it has written.
-_SETTLE_SECONDS, _SETTLE_DONE_SECONDS = 3.0, 15.0
-_END_SECONDS = 60.0  # for tasks to end that were cancelled
 _SHOWN_REASONS = 5
 _SPARE_SHARE = 0.1  # of the memory of a task, for the processes beside the cell
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often a driver looks, and how long it waits.
+
+    Attributes:
+        look_seconds: between two looks at the folders of tasks.
+        shortest_ask_seconds: between two questions to the scheduler, where something has just ended.
+        longest_ask_seconds: where nothing has ended for long.
+        settle_seconds: after the end of a job, until a network file system shows what it has written.
+        settle_done_seconds: the same after an end without fault, which the task has written down before.
+        end_seconds: for tasks to end that were cancelled.
+    """
+
+    look_seconds: float = 0.3
+    shortest_ask_seconds: float = 1.0
+    longest_ask_seconds: float = 20.0
+    settle_seconds: float = 3.0
+    settle_done_seconds: float = 15.0
+    end_seconds: float = 60.0
+
+
+_USUAL = Pace()
 
 
 def drive_slurm(
@@ -67,6 +86,7 @@ def drive_sweep(
     retry_failed: bool = False,
     retries: int = 0,
     frontier: bool = True,
+    pace: Pace = _USUAL,
 ) -> Summary:
     """Measures the cells of ``sweep`` that ``store`` lacks, in tasks that ``scheduler`` runs.
 
@@ -80,6 +100,7 @@ def drive_sweep(
         cluster: what a task asks of the cluster.
         scheduler: runs the tasks.
         retry_failed, retries, frontier: see :func:`bench.execute.run.run_sweep`.
+        pace: how often to look.
 
     Raises:
         BenchError: tasks were refused, or ended before they had measured all of their cells, whose next run goes on.
@@ -88,7 +109,7 @@ def drive_sweep(
     start = outset(sweep, store, retry_failed=retry_failed, frontier=frontier)
     journal = Journal(store.path, store.contents.records)
     drive = _Drive(
-        *(sweep, store, journal, watcher, scheduler, settings, cluster, retries),
+        *(sweep, store, journal, watcher, scheduler, settings, cluster, retries, pace),
         out_of_memory=start.out_of_memory if frontier else None,
         summary=start.summary,
         todo={cell.id: cell for cell in start.todo},
@@ -134,7 +155,7 @@ class _Drive:
     """A sweep under way.
 
     Attributes:
-        sweep, store, watcher, scheduler, settings, cluster, retries: see :func:`drive_sweep`.
+        sweep, store, watcher, scheduler, settings, cluster, retries, pace: see :func:`drive_sweep`.
         journal: what tasks have measured of cells without a record.
         out_of_memory: the cells that ran out of memory, to which others are added; None without a frontier.
         summary: is kept up to date.
@@ -157,6 +178,7 @@ class _Drive:
     settings: ExecutorSettings
     cluster: ClusterSettings
     retries: int
+    pace: Pace
     out_of_memory: list[Cell] | None
     summary: Summary
     todo: dict[str, Cell]
@@ -169,7 +191,7 @@ class _Drive:
     by_id: dict[str, Cell] = field(init=False)
     known: dict[str, Record] = field(init=False)
     _told: set[str] = field(default_factory=set)
-    _ask_seconds: float = _SHORTEST_ASK_SECONDS
+    _ask_seconds: float = 0.0
     _asked: float = float("-inf")
 
     def __post_init__(self) -> None:
@@ -189,7 +211,7 @@ class _Drive:
                     self._look(task)
                 self.watcher.processes_left(self._processes_left())
                 if self.tasks:
-                    time.sleep(max(_LOOK_SECONDS, 0.01 * len(self.tasks)))
+                    time.sleep(max(self.pace.look_seconds, 0.01 * len(self.tasks)))
         except BaseException:
             self._end()
             raise
@@ -317,7 +339,8 @@ class _Drive:
         if not running or now - self._asked < self._ask_seconds:
             return
         self._asked = now
-        self._ask_seconds = min(_LONGEST_ASK_SECONDS, 1.3 * self._ask_seconds)
+        shortest, longest = self.pace.shortest_ask_seconds, self.pace.longest_ask_seconds
+        self._ask_seconds = min(longest, max(shortest, 1.3 * self._ask_seconds))
         states = self.scheduler.states({task.job for task in running})
         if states is None:
             self._tell("the scheduler does not answer; tasks go on, and it is asked again")
@@ -348,9 +371,12 @@ class _Drive:
             self._give_up(task, task.progress.message)
         elif task.over is not None:
             task.folder.refresh()
-            if outcome == "stopped" or time.monotonic() - task.over_since > _settle_seconds(task.over):
+            if outcome == "stopped" or time.monotonic() - task.over_since >= self._settle_seconds(task.over):
                 self._merge(task)
                 self._lost(task, task.over)
+
+    def _settle_seconds(self, state: JobState) -> float:
+        return self.pace.settle_done_seconds if state.name == "COMPLETED" else self.pace.settle_seconds
 
     def _merge(self, task: _Task) -> None:
         """Stores the new records of a task, and tells what it does.
@@ -413,7 +439,7 @@ class _Drive:
         task.folder.remove()
         self.tasks.remove(task)
         self._tell_end(task.progress)
-        self._ask_seconds = _SHORTEST_ASK_SECONDS
+        self._ask_seconds = 0.0
 
     def _give_up(self, task: _Task, reason: str) -> None:
         """Leaves the rest of a task to the next run."""
@@ -471,7 +497,7 @@ class _Drive:
         """Cancels the tasks, waits for their end, and stores what they have measured."""
         self.waiting.clear()
         self.scheduler.cancel({task.job for task in self.tasks})
-        deadline = time.monotonic() + _END_SECONDS
+        deadline = time.monotonic() + self.pace.end_seconds
         while self.tasks and time.monotonic() < deadline:
             states = self.scheduler.states({task.job for task in self.tasks})
             for task in list(self.tasks):
@@ -481,10 +507,5 @@ class _Drive:
                 if is_over or task.progress.outcome is not None:
                     self._dismiss(task)
             if self.tasks:
-                time.sleep(_LOOK_SECONDS)
+                time.sleep(self.pace.look_seconds)
         self.folders.remove()
-
-
-def _settle_seconds(state: JobState) -> float:
-    """How long after the end of a job its files may still be missing here; one that was done has written that it is."""
-    return _SETTLE_DONE_SECONDS if state.name == "COMPLETED" else _SETTLE_SECONDS
