@@ -131,6 +131,7 @@ class _Task:
         cells: those without a record of its own yet, by id.
         left: how many processes are still to run.
         progress: the last that was read.
+        handed: the number of measurements of its cells by earlier tasks.
         is_earlier: an earlier driver has submitted it.
         merged: the number of its records that were looked at.
         missing: how often in a row the scheduler did not know its job.
@@ -142,6 +143,7 @@ class _Task:
     job: str
     cells: dict[str, Cell]
     left: int
+    handed: int = 0
     is_earlier: bool = False
     progress: Progress = field(default_factory=Progress)
     merged: int = 0
@@ -307,7 +309,8 @@ class _Drive:
             for folder, job, cells in zip(folders, jobs, dealt, strict=True):
                 folder.write_job(Job(executor=self.scheduler.name, id=job))
                 left = sum(map(self.processes_of, cells))
-                self.tasks.append(_Task(folder, job, {cell.id: cell for cell in cells}, left))
+                handed = sum(map(len, self._entries(cells).values()))
+                self.tasks.append(_Task(folder, job, {cell.id: cell for cell in cells}, left, handed))
 
     def _request(self, cells: Sequence[Cell]) -> TaskRequest:
         settings = self.settings
@@ -343,23 +346,23 @@ class _Drive:
         self._ask_seconds = min(longest, max(shortest, 1.3 * self._ask_seconds))
         states = self.scheduler.states({task.job for task in running})
         if states is None:
-            self._tell("the scheduler does not answer; tasks go on, and it is asked again")
+            self._tell("silent", "the scheduler does not answer; tasks go on, and it is asked again")
             return
         waits = Counter(state.reason for state in states.values() if state.name == "PENDING" and state.reason)
         for reason, count in waits.items():
             if reason not in ("JobArrayTaskLimit", "BeginTime"):
-                self._tell(f"{{}} tasks wait: {reason}", count)
+                self._tell(f"wait: {reason}", f"{count} tasks wait: {reason}")
         for task in running:
             state = states.get(task.job, UNKNOWN)
             task.missing = 0 if task.job in states else task.missing + 1
             if state.is_over and task.missing != 1:  # one answer may lack a job, as when Slurm starts again
                 task.over, task.over_since = state, now
 
-    def _tell(self, text: str, *values: object) -> None:
+    def _tell(self, what: str, text: str) -> None:
         """Tells the watcher once of what may be seen again and again."""
-        if text not in self._told:
-            self._told.add(text)
-            self.watcher.note(text.format(*values))
+        if what not in self._told:
+            self._told.add(what)
+            self.watcher.note(text)
 
     def _look(self, task: _Task) -> None:
         """Stores what a task has measured since the last look, and deals with its end."""
@@ -385,19 +388,20 @@ class _Drive:
         what has no record that counts is stored.
         """
         for record in task.folder.stored()[task.merged :]:
-            task.merged += 1
-            task.cells.pop(record.id, None)
             known = self.known.get(record.id) if task.is_earlier else None
             if record.id in self.todo:
                 if known is None or known.created < record.created:
                     self._store(record)
             elif task.is_earlier and known is None:  # of another sweep
                 self.store.append(record)
+                self.journal.forget(record.id)
                 self.known[record.id] = record
+            task.merged += 1  # only now: what could not be stored stays in the folder
+            task.cells.pop(record.id, None)
         before, task.progress = task.progress, task.folder.progress()
         now = task.progress
         for note in now.notes:
-            self._tell(note.replace("{", "{{").replace("}", "}}"))
+            self._tell(note, note)
         if now.left is not None:
             task.left = now.left
         if now.running != before.running or now.number != before.number:
@@ -472,16 +476,22 @@ class _Drive:
             if is_limit:
                 status = "timeout"
                 told = f"{ended}: its time limit of {self.cluster.time} min"
-                if task.progress.begun > 1:
+                if task.progress.begun > 1 and self._has_progressed(task):
                     running = []
             elif state.name == "OUT_OF_MEMORY":
                 status = "oom"
-            self.attempts.update(cell.id for cell in running)
             if len(running) > 1:
                 self.apart.update(cell.id for cell in running)
-            elif running and (status != "crashed" or self.attempts[running[0].id] > self.retries):
-                self._blame(task, running[0], status, told)
+            elif running:
+                self.attempts[running[0].id] += 1
+                if status != "crashed" or self.attempts[running[0].id] > self.retries:
+                    self._blame(task, running[0], status, told)
             self._again(task)
+
+    @staticmethod
+    def _has_progressed(task: _Task) -> bool:
+        """Whether anything that a task has measured was kept, so that the next one begins further on."""
+        return task.merged > 0 or sum(map(len, task.folder.unfinished().values())) > task.handed
 
     def _blame(self, task: _Task, cell: Cell, status: Status, message: str) -> None:
         del task.cells[cell.id]

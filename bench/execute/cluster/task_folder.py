@@ -6,6 +6,7 @@ a file that is replaced at once. A task whose folder has no request is of no use
 """
 
 import os
+import secrets
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -193,12 +194,12 @@ class TaskFolders:
     def existing(self) -> list[TaskFolder]:
         """The folders of tasks of earlier drivers, in the order in which they were made."""
         try:
-            numbers = sorted(int(entry.name) for entry in self.path.iterdir() if entry.name.isdecimal())
+            folders = [TaskFolder(entry) for entry in self.path.iterdir() if entry != self.logs]
         except FileNotFoundError:
             return []
         except OSError as error:
             raise StoreError(f"cannot read {self.path}: {describe_os_error(error)}") from None
-        return [TaskFolder(self.path / str(number)) for number in numbers]
+        return sorted(folders, key=_number)
 
     def make(self, requests: Sequence[tuple[TaskRequest, dict[str, list[Entry]]]]) -> list[TaskFolder]:
         """Makes a folder for each request.
@@ -206,10 +207,11 @@ class TaskFolders:
         Raises:
             StoreError: a file cannot be written.
         """
-        first = 1 + max((int(folder.path.name) for folder in self.existing()), default=0)
+        first = 1 + max(map(_number, self.existing()), default=0)
         made = []
         for number, (request, entries) in enumerate(requests, start=first):
-            folder = TaskFolder(self.path / str(number))
+            # Never the name of a folder that was removed: its task may still start.
+            folder = TaskFolder(self.path / f"{number}-{secrets.token_hex(4)}")
             folder.path.mkdir(parents=True)
             folder.write_request(request, entries)
             made.append(folder)
@@ -219,6 +221,11 @@ class TaskFolders:
         """Removes ``FILE.tasks``, logs included, if there is no folder of a task in it."""
         if not self.existing():
             shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _number(folder: TaskFolder) -> int:
+    number = folder.path.name.partition("-")[0]
+    return int(number) if number.isdecimal() else 0
 
 
 def _write(path: Path, message: Message) -> None:
