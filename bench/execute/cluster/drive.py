@@ -5,10 +5,12 @@ no driver, and a driver that was killed is replaced by the next one: it stores w
 tasks that still run, and submits the rest. The results file has one writer, the driver, which holds its lock.
 """
 
+import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -222,8 +224,9 @@ class _Drive:
             if len(reasons) > _SHOWN_REASONS:
                 reasons[_SHOWN_REASONS:] = [f"and {len(reasons) - _SHOWN_REASONS} other reasons"]
             raise BenchError(
-                f"{sum(self.given_up.values())} cells of {self.sweep.name} were not measured ({'; '.join(reasons)}). All others "
-                f"are stored; the same command goes on from there. What tasks have printed is in {self.folders.logs}"
+                f"{sum(self.given_up.values())} cells of {self.sweep.name} were not measured ({'; '.join(reasons)}). "
+                "All others are stored; the same command goes on from there. What tasks have printed is in "
+                f"{self.folders.logs}"
             )
         self.folders.remove()
 
@@ -368,7 +371,7 @@ class _Drive:
         """Stores what a task has measured since the last look, and deals with its end."""
         self._merge(task)
         outcome = task.progress.outcome
-        if outcome == "done":
+        if outcome == "done" and not task.cells:
             self._dismiss(task)
         elif outcome == "refused":
             self._give_up(task, task.progress.message)
@@ -387,6 +390,7 @@ class _Drive:
         A task of an earlier driver may have records that are stored already, by that driver or from a later run; only
         what has no record that counts is stored.
         """
+        before, task.progress = task.progress, task.folder.progress()  # before the records: all are there when it is done
         for record in task.folder.stored()[task.merged :]:
             known = self.known.get(record.id) if task.is_earlier else None
             if record.id in self.todo:
@@ -398,7 +402,6 @@ class _Drive:
                 self.known[record.id] = record
             task.merged += 1  # only now: what could not be stored stays in the folder
             task.cells.pop(record.id, None)
-        before, task.progress = task.progress, task.folder.progress()
         now = task.progress
         for note in now.notes:
             self._tell(note, note)
@@ -419,9 +422,10 @@ class _Drive:
         return [self.by_id[id_] for id_ in ids if id_ in self.by_id]
 
     def _store(self, record: Record) -> None:
-        self.store.append(record)
-        self.journal.forget(record.id)
-        del self.todo[record.id]
+        with _uninterrupted():  # so that nothing is stored again where the tasks are ended
+            self.store.append(record)
+            self.journal.forget(record.id)
+            del self.todo[record.id]
         if record.status == "oom" and self.out_of_memory is not None:
             self.out_of_memory.append(record.cell)
         self.summary.add(record)
@@ -519,3 +523,13 @@ class _Drive:
             if self.tasks:
                 time.sleep(self.pace.look_seconds)
         self.folders.remove()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Lets Ctrl-C and SIGTERM wait until what is inside is done."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

@@ -151,7 +151,8 @@ class TaskFolder:
             StoreError: the results file is damaged before its last line.
         """
         try:
-            size = self.records.stat().st_size
+            with self.records.open("rb") as file:  # a network file system looks for changes when a file is opened
+                size = os.fstat(file.fileno()).st_size
         except FileNotFoundError:
             return ()
         if size != self._seen_bytes:
