@@ -171,7 +171,7 @@ class _Drive:
         attempts: how many tasks have ended while they measured a cell, by id.
         given_up: the number of cells that wait for the next run, by reason.
         by_id: the cells of the sweep.
-        known: the records that were stored before.
+        known: the records that are stored, by id.
     """
 
     sweep: Sweep
@@ -426,6 +426,7 @@ class _Drive:
             self.store.append(record)
             self.journal.forget(record.id)
             del self.todo[record.id]
+            self.known[record.id] = record
         if record.status == "oom" and self.out_of_memory is not None:
             self.out_of_memory.append(record.cell)
         self.summary.add(record)

@@ -65,7 +65,9 @@ def parts(records: Sequence[Record]) -> dict[str, Mapping[str, Any]]:
 
 def sleepy(folder: Path, seconds: float) -> dict[str, str]:
     """Variables with which a method ``sleeps`` is known, that trains as BP and takes its time."""
-    return bench_environment(write_plugin(folder / "plugins", "sleepy", {"sleeps": method_source(f"time.sleep({seconds})")}))
+    return bench_environment(
+        write_plugin(folder / "plugins", "sleepy", {"sleeps": method_source(f"time.sleep({seconds})")})
+    )
 
 
 def test_a_sweep_has_the_records_of_a_local_run_although_jobs_are_killed(
