@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from bench.config.cell import Cell
@@ -101,7 +100,9 @@ def drive_sweep(
         settings: of the executor of each task.
         cluster: what a task asks of the cluster.
         scheduler: runs the tasks.
-        retry_failed, retries, frontier: see :func:`bench.execute.run.run_sweep`.
+        retry_failed: see :func:`bench.execute.run.run_sweep`.
+        retries: likewise, in each task; and how often a task that ends is submitted again because of one cell.
+        frontier: likewise.
         pace: how often to look.
 
     Raises:
@@ -248,7 +249,7 @@ class _Drive:
                 continue
             if job is not None and job.executor != self.scheduler.name and folder.progress().outcome is None:
                 raise BenchError(
-                    f"{folder.path} is a task of --executor {job.executor} that has not ended as far as is known; legal: "
+                    f"{folder.path} is a task of --executor {job.executor} which may not have ended; legal: "
                     f"--executor {job.executor}, or remove the folder once job {job.id} has ended"
                 )
             cells = {cell.id: cell for cell in request.cells}
@@ -390,7 +391,8 @@ class _Drive:
         A task of an earlier driver may have records that are stored already, by that driver or from a later run; only
         what has no record that counts is stored.
         """
-        before, task.progress = task.progress, task.folder.progress()  # before the records: all are there when it is done
+        # The progress first: if it says that the task is done, all records are there.
+        before, task.progress = task.progress, task.folder.progress()
         for record in task.folder.stored()[task.merged :]:
             known = self.known.get(record.id) if task.is_earlier else None
             if record.id in self.todo:

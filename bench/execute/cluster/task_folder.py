@@ -118,8 +118,8 @@ class TaskFolder:
             return None if text is None else TaskRequest.parse(text)
         except ValueError as error:
             raise StoreError(
-                f"{self._request} is not a request of this version of sid-bench: {first_line(error)}; remove its folder "
-                "once its job has ended"
+                f"{self._request} is not a request of this version of sid-bench: {first_line(error)}; remove its "
+                "folder once its job has ended"
             ) from None
 
     def write_job(self, job: Job) -> None:
@@ -171,7 +171,7 @@ class TaskFolder:
     def refresh(self) -> None:
         """Makes a network file system look again for what other machines have written here."""
         if self.path.exists():
-            os.listdir(self.path)
+            list(self.path.iterdir())
 
     def remove(self) -> None:
         """Removes the folder, the request first."""

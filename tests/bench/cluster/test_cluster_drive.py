@@ -144,9 +144,7 @@ def test_out_of_memory_is_a_record_and_larger_cells_are_skipped(results: Path) -
 
 
 def test_cells_that_were_timed_together_get_a_task_each_to_find_out_which_it_was(results: Path) -> None:
-    group = [
-        tiny_cells(1, passes=["latency"], method=method)[0] for method in ("bp", "sid-streamed", "sid-vectorised")
-    ]
+    group = [tiny_cells(1, passes=["latency"], method=method)[0] for method in ("bp", "sid-streamed", "sid-vectorised")]
 
     def script(cells: Sequence[Cell]) -> End:
         guilty = any(cell.method == "sid-vectorised" for cell in cells)
@@ -234,7 +232,9 @@ def test_an_error_cancels_the_tasks_and_stores_what_they_have_measured(results: 
     assert not TaskFolders(results).path.exists()
 
 
-def leave_task(results: Path, cells: Sequence[Cell], end: End, job: str = "9", executor: str = "scripted") -> TaskFolder:
+def leave_task(
+    results: Path, cells: Sequence[Cell], end: End, job: str = "9", executor: str = "scripted"
+) -> TaskFolder:
     """A task of a driver that was killed."""
     (folder,) = TaskFolders(results).make([(request_for(cells), {})])
     folder.write_job(Job(executor=executor, id=job))
@@ -336,7 +336,9 @@ def test_a_second_driver_on_the_file_is_refused(results: Path) -> None:
 
 ENDS = st.builds(
     End,
-    state=st.sampled_from("CANCELLED FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED TIMEOUT DEADLINE COMPLETED".split()),
+    state=st.sampled_from(
+        ["CANCELLED", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT", "DEADLINE", "COMPLETED"]
+    ),
     measured=st.integers(0, 4),
     running=st.integers(0, 3),
     outcome=st.sampled_from([None, None, "stopped"]),

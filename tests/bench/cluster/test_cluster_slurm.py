@@ -88,7 +88,9 @@ def test_a_sweep_has_the_records_of_a_local_run_although_jobs_are_killed(
     slurm.run("scancel", "--signal=KILL", "--full", second)
     code, output, errors = end_of(run)
     assert code == 2, output + errors
-    assert re.search(r"cells of sweep were not measured \(.*ended as CANCELLED.*the same command goes on", errors), errors
+    assert re.search(r"cells of sweep were not measured \(.*ended as CANCELLED.*the same command goes on", errors), (
+        errors
+    )
     stored = len(sound_records(results))
     assert 0 < stored < 12
 
@@ -154,17 +156,21 @@ def test_what_a_task_asks_of_the_cluster_reaches_it(slurm: Slurm, start: Start, 
         {"method": "bp", "passes": ["memory"], "dataset": "random", "seed": [0, 1]},
     )
     file = tmp_path / "cluster.toml"
-    file.write_text(
-        'partition = "main"\naccount = "someone"\ntime = "1:30:00"\ncells_per_task = 1\ntasks_at_once = 1\n[sbatch]\nnice = 7\n'
-    )
+    fields = [
+        'partition = "main"',
+        'account = "someone"',
+        'time = "1:30:00"',
+        "cells_per_task = 1",
+        "tasks_at_once = 1",
+    ]
+    file.write_text("\n".join([*fields, "[sbatch]", "nice = 7"]))
     run = start(sweep, "--out", results, "--threads", 2, "--cluster", file)
     assert wait_until(lambda: run.poll() is not None or len(slurm.jobs("PENDING")) == 3)
     shown = slurm.run("squeue", "--noheader", "--array", "--format=%i %P %a %l %C %h %j").splitlines()
-    untimed, timed = (sorted({" ".join(line.split()[1:]) for line in shown if wanted(line)}) for wanted in (
-        lambda line: "_" in line.split()[0], lambda line: "_" not in line.split()[0]
-    ))
-    assert untimed == ["main someone 1:30:00 2 OK sid-bench-sweep"]
-    assert timed == ["main someone 1:30:00 2 NO sid-bench-sweep"]
+    untimed = {line.partition(" ")[2] for line in shown if "_" in line.partition(" ")[0]}
+    timed = {line.partition(" ")[2] for line in shown if "_" not in line.partition(" ")[0]}
+    assert untimed == {"main someone 1:30:00 2 OK sid-bench-sweep"}
+    assert timed == {"main someone 1:30:00 2 NO sid-bench-sweep"}
     assert "Nice=7 " in slurm.run("scontrol", "show", "job", shown[0].split()[0])
     run.send_signal(signal.SIGTERM)
     assert end_of(run)[0] == 130
@@ -260,7 +266,9 @@ def test_two_hundred_cells_have_a_record_each_after_twenty_kills_and_a_resume_el
     assert 0 < len(sound_records(results)) < 200
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    code, output, errors = end_of(start(sweep, "--out", results, "--cluster-set", "cells_per_task=50", cwd=elsewhere), 900)
+    code, output, errors = end_of(
+        start(sweep, "--out", results, "--cluster-set", "cells_per_task=50", cwd=elsewhere), 900
+    )
     assert code == 0, output + errors
     records = sound_records(results)
     assert len(records) == len({record.id for record in records}) == 200
