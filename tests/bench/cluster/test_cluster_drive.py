@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from harness_tools import sound_records
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_tasks import DONE, End, ScriptedScheduler, drive, record_of, run_scripted, tiny_cells
 
@@ -346,6 +346,7 @@ ENDS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(
     ends=st.lists(ENDS, max_size=8),
     cells=st.integers(1, 7),
