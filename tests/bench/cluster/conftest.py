@@ -39,7 +39,7 @@ def slurm(clusters: Callable[[], Slurm]) -> Iterator[Slurm]:
     cluster = clusters()
     yield cluster
     cluster.cancel_all()
-    cluster.set_node("RESUME")
+    cluster.resume_node()
 
 
 @pytest.fixture

@@ -149,6 +149,11 @@ class Slurm:
         """Drains the node, takes it down or takes it up again."""
         self.run("scontrol", "update", f"NodeName={self.node}", f"State={state}", "Reason=test")
 
+    def resume_node(self) -> None:
+        """Takes the node up again, if it was drained or is down."""
+        if not self._state().startswith(("idle", "mix", "alloc", "comp")):
+            self.set_node("RESUME")
+
     def cancel_all(self) -> None:
         """Cancels all jobs and waits for their end."""
         if not self.runs:

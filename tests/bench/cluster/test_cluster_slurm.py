@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import RunCli
 from harness_tools import (
     Launcher,
     bench_environment,
@@ -71,7 +72,7 @@ def sleepy(folder: Path, seconds: float) -> dict[str, str]:
 
 
 def test_a_sweep_has_the_records_of_a_local_run_although_jobs_are_killed(
-    slurm: Slurm, start: Start, tmp_path: Path, results: Path
+    slurm: Slurm, start: Start, tmp_path: Path, results: Path, measuring_cli: RunCli
 ) -> None:
     """Three of four tasks are cancelled or killed; the rest is measured from another folder, after a drain."""
     sweep = write_sweep(
@@ -107,13 +108,14 @@ def test_a_sweep_has_the_records_of_a_local_run_although_jobs_are_killed(
     assert f"{12 - stored} cells measured, {12 - stored} ok, {stored} stored before" in output
 
     local = tmp_path / "local.jsonl"
-    assert run_bench("run", sweep, "--out", local, "--threads", 1, cwd=tmp_path).returncode == 0
+    assert measuring_cli("run", sweep, "--out", local, "--threads", 1).exit_code == 0
     records = sound_records(results)
     assert parts(records) == parts(sound_records(local))
     assert {record.environment["slurm"]["node"] for record in records} == {slurm.node}
     assert not results.with_name(f"{results.name}.tasks").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_cancels_the_jobs_and_a_killed_driver_leaves_them_to_the_next(
     slurm: Slurm, start: Start, launcher: Launcher, tmp_path: Path, results: Path
 ) -> None:
