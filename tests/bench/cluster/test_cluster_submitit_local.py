@@ -6,15 +6,13 @@ from pathlib import Path
 
 import pytest
 from command_line import RunCli
+from gate_of_cells import Gate
 from harness_tools import (
     Launcher,
-    bench_environment,
     count_lines,
     kill,
-    method_source,
     sound_records,
     wait_until,
-    write_plugin,
     write_sweep,
 )
 
@@ -24,27 +22,30 @@ pytest.importorskip("submitit")
 def test_a_killed_driver_an_interrupted_one_and_a_third_have_one_record_of_each_cell(
     launcher: Launcher, tmp_path: Path
 ) -> None:
-    plugins = write_plugin(tmp_path / "plugins", "sleepy", {"sleeps": method_source("time.sleep(0.5)")})
-    launcher.environment = bench_environment(plugins)
+    gate = Gate(tmp_path / "gate")
+    launcher.environment = gate.environment
     (tmp_path / "queue.py").write_text("raise RuntimeError('a module of the current folder was imported')\n")
-    sweep = write_sweep(tmp_path / "sweep.toml", method="sleeps", dataset="random", seed=[0, 1, 2, 3])
+    sweep = write_sweep(tmp_path / "sweep.toml", method="held", dataset="random", seed=[0, 1, 2, 3])
     results = tmp_path / "results.jsonl"
     options = ("run", sweep, "--out", results, "--executor", "submitit-local")
+    gate.let_pass(1)
     killed = launcher.start(*options, cwd=tmp_path)
     assert wait_until(lambda: killed.poll() is not None or count_lines(results) >= 1)
     kill(killed.pid)
     assert killed.wait(60) == -signal.SIGKILL  # its task goes on, and holds its output open
-    stored = count_lines(results)
+    assert count_lines(results) == 1
 
+    gate.let_pass(2)
     interrupted = launcher.start(*options, cwd=tmp_path)
-    assert wait_until(lambda: interrupted.poll() is not None or count_lines(results) > stored)
+    assert wait_until(lambda: interrupted.poll() is not None or count_lines(results) == 2)
     interrupted.send_signal(signal.SIGINT)
     output, errors = interrupted.communicate(timeout=60)
     assert interrupted.returncode == 130, output + errors
     assert "1 tasks of an earlier run have not ended, and are waited for" in output
     launcher.assert_none_survives()
-    assert len(sound_records(results)) < 4
+    assert len(sound_records(results)) == 2
 
+    gate.let_pass(100)
     last = launcher.start(*options, cwd=tmp_path)
     output, errors = last.communicate(timeout=120)
     assert last.returncode == 0, output + errors
