@@ -88,6 +88,17 @@ class RankPart:
         """Starts to receive what ``rank`` sends into ``buffer``."""
         return _begun(dist.irecv(buffer, self.global_rank(rank), group=self.group))
 
+    def send_numbers(self, numbers: list[int], rank: int, device: torch.device) -> None:
+        """Sends integers to ``rank`` by way of ``device``, and waits until they have gone."""
+        dist.send(torch.tensor(numbers, device=device), self.global_rank(rank), group=self.group)
+
+    def receive_numbers(self, count: int, rank: int, device: torch.device) -> list[int]:
+        """Waits for ``count`` integers that ``rank`` sends."""
+        numbers = torch.empty(count, dtype=torch.int64, device=device)
+        dist.recv(numbers, self.global_rank(rank), group=self.group)
+        received: list[int] = numbers.tolist()
+        return received
+
     @contextmanager
     def communicating(self, when: str) -> Iterator[None]:
         """Turns a failure to reach another rank into a clear error, which says ``when`` it happened.

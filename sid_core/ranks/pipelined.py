@@ -157,9 +157,8 @@ class _Inbox:
 
     def _receive_header(self, device: torch.device) -> tuple[list[int], list[torch.dtype]]:
         """The shape of a sample's features, and the dtypes of features and logits."""
-        header = torch.empty(3 + _MOST_DIMENSIONS, dtype=torch.int64, device=device)
-        dist.recv(header, self._part.global_rank(self._part.rank - 1), group=self._part.group)
-        code, logits_code, dimensions, *sizes = header.tolist()
+        header = self._part.receive_numbers(3 + _MOST_DIMENSIONS, self._part.rank - 1, device)
+        code, logits_code, dimensions, *sizes = header
         return sizes[:dimensions], [_DTYPES[code], _DTYPES[logits_code]]
 
 
@@ -208,8 +207,7 @@ class _Outbox:
             )
         sizes = [*self._shape, *[0] * (_MOST_DIMENSIONS - len(self._shape))]
         codes = [_DTYPES.index(tensor.dtype) for tensor in (features, logits)]
-        header = torch.tensor([*codes, len(self._shape), *sizes], device=features.device)
-        dist.send(header, self._part.global_rank(self._part.rank + 1), group=self._part.group)
+        self._part.send_numbers([*codes, len(self._shape), *sizes], self._part.rank + 1, features.device)
 
     def _wait_for_all_but(self, count: int) -> None:
         while len(self._pending) > count:
