@@ -5,7 +5,7 @@ import json
 from bench.store.record import Record
 
 # Fields of the environment that may differ between records of one machine.
-_NOT_THE_MACHINE = ("commit", "sid_bench", "command", "doctor", "ranks", "renewed_because")
+_NOT_THE_MACHINE = ("commit", "sid_bench", "command", "doctor", "ranks", "renewed_because", "slurm")
 
 
 def machine_of(record: Record) -> str:

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -16,7 +16,9 @@ from bench.cli.progress import BarWatcher, LineWatcher, note_lost_output
 from bench.config.datasets import load_dataset_row
 from bench.config.label import label
 from bench.config.sweep import Sweep, load_sweep
+from bench.execute.cluster.settings import ClusterSettings
 from bench.execute.executor import ExecutorSettings
+from bench.execute.executors import LOCAL, executor_row
 from bench.execute.factory import make_executor
 from bench.execute.run import run_sweep
 from bench.execute.watcher import Summary, Watcher
@@ -27,7 +29,10 @@ _INTERRUPTED = 130
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """How a sweep is measured; :func:`bench.execute.run.run_sweep` and ``ExecutorSettings`` describe the fields."""
+    """How a sweep is measured; :func:`bench.execute.run.run_sweep` and ``ExecutorSettings`` describe the fields.
+
+    ``cluster`` is what tasks ask of a cluster, for an executor that submits them.
+    """
 
     data_root: Path | None
     download: bool
@@ -38,6 +43,8 @@ class Course:
     retry_failed: bool
     frontier: bool
     jobs: int = 1
+    executor: str = LOCAL
+    cluster: ClusterSettings | None = None
 
 
 def sweep_of(
@@ -95,15 +102,21 @@ def measure(sweep: Sweep, path: Path, course: Course, console: Console = out, *,
             memory_limit_bytes=course.memory_limit_bytes,
             pin=course.pin,
             preload=_modules_to_preload(sweep),
+            executor=course.executor,
         )
+        options: dict[str, Any] = {
+            "retry_failed": course.retry_failed,
+            "retries": course.retries,
+            "frontier": course.frontier,
+        }
+        row = executor_row(course.executor)
+        if row.submits:
+            drive = row.function()
+            with _watcher(console, quiet) as watcher:
+                summary: Summary = drive(sweep, store, watcher, settings, course.cluster, **options)
+                return summary
         with make_executor(settings) as executor, _watcher(console, quiet) as watcher:
-            return run_sweep(
-                *(sweep, store, executor, watcher),
-                retry_failed=course.retry_failed,
-                retries=course.retries,
-                frontier=course.frontier,
-                jobs=course.jobs,
-            )
+            return run_sweep(sweep, store, executor, watcher, jobs=course.jobs, **options)
 
 
 def report_settings(summary: Summary) -> None:

@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,8 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from bench.config.sweep import parse_override
 from bench.errors import ConfigError
+from bench.execute.cluster.settings import ClusterSettings, load_cluster
+from bench.execute.executors import EXECUTORS, executor_row
 
 Suite = Annotated[
     str | None,
@@ -66,6 +69,22 @@ Strict = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="List the cells and measure nothing.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and the summary only.")]
 
+Executor = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Where cells run: " + "; ".join(f"{row.name}: {row.summary}" for row in EXECUTORS.values()) + ".",
+    ),
+]
+Cluster = Annotated[
+    Path | None,
+    typer.Option("--cluster", metavar="FILE", help="TOML file that says what tasks ask of a cluster."),
+]
+ClusterSet = Annotated[
+    list[str] | None,
+    typer.Option("--cluster-set", metavar="FIELD=VALUE", help="Replace a field of that file; may be given often."),
+]
+
 _BYTES = TypeAdapter(ByteSize)
 
 
@@ -100,3 +119,23 @@ def parse_bytes(option: str, text: str) -> int:
             f"{option} {text!r}; legal: a number above 0 and one of B, kB, MB, GB, TB, KiB, MiB, GiB, TiB, as in 2GiB"
         )
     return size
+
+
+def cluster_of(executor: str, file: Path | None, given: Sequence[str], jobs: int = 1) -> ClusterSettings | None:
+    """What tasks ask of the cluster; None for an executor that submits none.
+
+    Raises:
+        ConfigError: the executor or a setting is not legal, or an option is of no use with this executor.
+    """
+    if not executor_row(executor).submits:
+        if file is not None or given:
+            option = "--cluster-set" if file is None else "--cluster"
+            submitting = ", ".join(name for name, row in EXECUTORS.items() if row.submits)
+            raise ConfigError(f"{option} with --executor {executor}, which submits nothing; legal with: {submitting}")
+        return None
+    if jobs > 1:
+        raise ConfigError(
+            f"--jobs {jobs} with --executor {executor}, whose tasks run at the same time; legal: --jobs 1, and "
+            "cells_per_task and tasks_at_once by --cluster or --cluster-set"
+        )
+    return load_cluster(file, given)

@@ -18,9 +18,12 @@ from bench.cli.measure import (
 )
 from bench.cli.options import (
     CellTimeout,
+    Cluster,
+    ClusterSet,
     DataRoot,
     Download,
     DryRun,
+    Executor,
     MemoryLimit,
     NoFrontier,
     Only,
@@ -34,9 +37,11 @@ from bench.cli.options import (
     Strict,
     Suite,
     Threads,
+    cluster_of,
     parse_bytes,
 )
 from bench.cli.progress import describe
+from bench.execute.executors import LOCAL
 from bench.execute.jobs import check_jobs
 from bench.machine.system import this_system
 from bench.store.text_file import refuse_overlaps
@@ -66,6 +71,9 @@ def run(
         ),
     ] = 1,
     pin: Pin = False,
+    executor: Executor = LOCAL,
+    cluster: Cluster = None,
+    cluster_set: ClusterSet = None,
     retries: Retries = 1,
     retry_failed: RetryFailed = False,
     no_frontier: NoFrontier = False,
@@ -93,6 +101,8 @@ def run(
         retry_failed=retry_failed,
         frontier=not no_frontier,
         jobs=jobs,
+        executor=executor,
+        cluster=cluster_of(executor, cluster, cluster_set or [], jobs),
     )
     print_left_out(sweep)
     if dry_run:
@@ -101,7 +111,7 @@ def run(
     if (warning := check_jobs(sweep.cells, jobs, pin, this_system())) is not None:
         err.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
     path = out_file or Path("results") / f"{sweep.name}.jsonl"
-    refuse_overlaps([("--out", path)], sweep.files)
+    refuse_overlaps([("--out", path)], [*sweep.files, *([] if cluster is None else [cluster])])
     with interruptible(path):
         summary = measure(sweep, path, course, quiet=quiet)
     out.print(f"{describe(summary)}; records in {path}", markup=False, highlight=False)

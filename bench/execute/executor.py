@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from bench.config.cell import Cell
+from bench.execute.executors import LOCAL
 from bench.execute.messages import Answer
 
 
@@ -65,6 +66,7 @@ class ExecutorSettings:
     """What a sweep asks of its executor.
 
     Attributes:
+        executor: the name of its kind, of :mod:`bench.execute.executors`.
         data_root: the directory with data sets, or None.
         download: whether missing data sets are downloaded into it.
         timeout_seconds: when the process of a cell is killed, with all processes that it has started.
@@ -80,6 +82,7 @@ class ExecutorSettings:
     memory_limit_bytes: int | None = None
     pin: bool = False
     preload: tuple[str, ...] = ()
+    executor: str = LOCAL
 
 
 @dataclass(frozen=True)

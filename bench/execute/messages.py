@@ -16,7 +16,7 @@ from bench.store.sample import PredictionBytes, Sample
 SETTINGS_CHECK = "torch settings"
 
 
-class _Message(BaseModel):
+class Message(BaseModel):
     """A frozen model with one line of JSON as its form between processes."""
 
     # "constants", so that NaN in an environment is an error and not silently null.
@@ -47,7 +47,7 @@ class _Message(BaseModel):
         return cls.model_validate(json.loads(line))
 
 
-class Limits(_Message):
+class Limits(Message):
     """What the process of a cell may use.
 
     Attributes:
@@ -59,7 +59,7 @@ class Limits(_Message):
     memory_bytes: int | None = Field(default=None, ge=0)
 
 
-class Request(_Message):
+class Request(Message):
     """The work of one process.
 
     Attributes:
@@ -94,7 +94,7 @@ class Request(_Message):
         return self.cells[0]
 
 
-class Answer(_Message):
+class Answer(Message):
     """The result of a request, or of one of its cells; what was not measured is None.
 
     Attributes:

@@ -21,7 +21,8 @@ from bench.execute.frontier import why_skip
 from bench.execute.group_timer import GroupTimer
 from bench.execute.groups import in_groups
 from bench.execute.jobs import can_run_beside_others, work_in_parallel
-from bench.execute.messages import SETTINGS_CHECK, Answer
+from bench.execute.messages import Answer
+from bench.execute.outset import outset
 from bench.execute.unfinished import UnfinishedCell, make_record
 from bench.execute.watcher import Summary, Watcher
 from bench.machine.allocators import SYSTEM
@@ -60,24 +61,16 @@ def run_sweep(
         BenchError: a device or a data set is missing; nothing has been measured then.
         StoreError: a record cannot be written; all earlier ones are safe.
     """
-    stored = store.contents.latest
-
-    def is_done(record: Record) -> bool:
-        return record.status == "ok" if retry_failed else frontier or record.status != "skipped"
-
-    done = {id_ for id_, record in stored.items() if is_done(record)}
-    todo = [cell for cell in sweep.cells if cell.id not in done]
-    out_of_memory = [record.cell for id_, record in stored.items() if id_ in done and record.status == "oom"]
-    stored_ok = sum(cell.id in done and stored[cell.id].status == "ok" for cell in sweep.cells)
-    summary = Summary(stored_before=len(sweep.cells) - len(todo), stored_ok=stored_ok)
+    start = outset(sweep, store, retry_failed=retry_failed, frontier=frontier)
+    summary = start.summary
     journal = Journal(store.path, store.contents.records)
-    unfinished, notes = continue_cells(todo, sweep.name, journal)
+    unfinished, notes = continue_cells(start.todo, sweep.name, journal)
     left = sum(cell.processes_left for cell in unfinished)
     watcher.begin(len(sweep.cells), summary.stored_before, left)
     for note in notes:
         watcher.note(note)
     _check_needs([one.cell for one in unfinished if not one.is_finished], executor, watcher)
-    known = out_of_memory if frontier else None
+    known = start.out_of_memory if frontier else None
     course = _Course(sweep.name, store, journal, watcher, summary, retries, known, unfinished)
     course.measure(executor, jobs)
     return summary
@@ -200,10 +193,7 @@ class _Course:
         self.journal.forget(record.id)
         self.recorded.add(record.id)
         self.watcher.cell_ends(record)
-        summary.statuses[record.status] = summary.statuses.get(record.status, 0) + 1
-        summary.retries += max(0, record.attempts - 1)
-        if changed := record.environment.get("doctor", {}).get(SETTINGS_CHECK):
-            summary.settings_changed.setdefault(record.cell.method, changed)
+        summary.add(record)
         if record.status == "oom" and self.out_of_memory is not None:
             self.out_of_memory.append(record.cell)
         if record.timing is not None and record.attempts == 1:

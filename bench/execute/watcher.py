@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bench.config.cell import Cell
+from bench.execute.messages import SETTINGS_CHECK
 from bench.store.record import Record
 
 
@@ -27,6 +28,13 @@ class Summary:
     statuses: dict[str, int] = field(default_factory=dict)
     overhead_seconds: list[float] = field(default_factory=list)
     settings_changed: dict[str, str] = field(default_factory=dict)
+
+    def add(self, record: Record) -> None:
+        """Count a record that was stored just now."""
+        self.statuses[record.status] = self.statuses.get(record.status, 0) + 1
+        self.retries += max(0, record.attempts - 1)
+        if changed := record.environment.get("doctor", {}).get(SETTINGS_CHECK):
+            self.settings_changed.setdefault(record.cell.method, changed)
 
     @property
     def measured(self) -> int:

@@ -32,6 +32,7 @@ def machine_environment() -> dict[str, Any]:
 
     ``cgroup_cpu_quota_cores`` and ``cgroup_memory_limit_bytes`` are None where no container or control group sets a
     limit; ``virtualisation`` is ``none`` on bare metal and None where it is not known.
+    ``slurm`` is there in a job of Slurm only.
     """
     system = this_system()
     limit = system.cgroup_memory()
@@ -53,7 +54,18 @@ def machine_environment() -> dict[str, Any]:
         "memory_allocator": loaded_allocator(),
         "malloc_variables": malloc_variables(),
         "cuda_allocator_variables": {name: variables[name] for name in _CUDA_ALLOCATOR_VARIABLES if name in variables},
+        **_slurm_job(),
     }
+
+
+def _slurm_job() -> dict[str, dict[str, str]]:
+    """The job of Slurm that this process runs in, its node and its partition; empty outside of a job."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    job = f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+    if not job:
+        return {}
+    known = {"job": job, "node": platform.node(), "partition": os.environ.get("SLURM_JOB_PARTITION", "")}
+    return {"slurm": {name: printable(value) for name, value in known.items()}}
 
 
 def _program() -> str:

@@ -12,8 +12,8 @@ from bench.analysis.machines import machine_of
 from bench.report.tables.text import ABSENT
 from bench.store.record import Record
 
-# Fields that the page shows elsewhere: the doctor's findings are those of a moment, commands are listed.
-_APART = ("doctor", "command")
+# Fields that the page shows elsewhere, the doctor's findings of a moment and commands, or not at all: the job of Slurm.
+_APART = ("doctor", "command", "slurm")
 _MOST_COLUMNS = 8
 
 

@@ -1,0 +1,490 @@
+"""The driver of a sweep on a cluster: submits tasks, and merges their records into the results file.
+
+Tasks write what they measure into folders of their own (:mod:`bench.execute.cluster.task_folder`), so that they need
+no driver, and a driver that was killed is replaced by the next one: it stores what the folders hold, waits for the
+tasks that still run, and submits the rest. The results file has one writer, the driver, which holds its lock.
+"""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.config.cell import Cell
+from bench.config.sweep import Sweep
+from bench.errors import BenchError
+from bench.execute.cluster.deal import Needs, deal
+from bench.execute.cluster.scheduler import UNKNOWN, JobState, Scheduler
+from bench.execute.cluster.settings import ClusterSettings
+from bench.execute.cluster.submit import LocalScheduler, SlurmScheduler
+from bench.execute.cluster.task_folder import Job, Progress, TaskFolder, TaskFolders, TaskRequest
+from bench.execute.executor import ExecutorSettings
+from bench.execute.frontier import why_skip
+from bench.execute.messages import Answer
+from bench.execute.outset import outset
+from bench.execute.unfinished import UnfinishedCell, make_record
+from bench.execute.watcher import Summary, Watcher
+from bench.store.file import Store
+from bench.store.journal import Journal
+from bench.store.record import Record, Status
+
+_LOOK_SECONDS = 0.3  # between two looks at the folders of tasks
+_SHORTEST_ASK_SECONDS, _LONGEST_ASK_SECONDS = 1.0, 20.0  # between two questions to the scheduler
+# After the end of a job, until a network file system shows what it has written.
+_SETTLE_SECONDS, _SETTLE_DONE_SECONDS = 3.0, 15.0
+_END_SECONDS = 60.0  # for tasks to end that were cancelled
+_SHOWN_REASONS = 5
+_SPARE_SHARE = 0.1  # of the memory of a task, for the processes beside the cell
+
+
+def drive_slurm(
+    sweep: Sweep, store: Store, watcher: Watcher, settings: ExecutorSettings, cluster: ClusterSettings, **options: Any
+) -> Summary:
+    """Measures the cells of ``sweep`` that ``store`` lacks on a cluster with Slurm, see :func:`drive_sweep`."""
+    scheduler = SlurmScheduler(cluster, TaskFolders(store.path).logs, sweep.name)
+    return drive_sweep(sweep, store, watcher, settings, cluster, scheduler, **options)
+
+
+def drive_local(
+    sweep: Sweep, store: Store, watcher: Watcher, settings: ExecutorSettings, cluster: ClusterSettings, **options: Any
+) -> Summary:
+    """Measures the cells of ``sweep`` that ``store`` lacks in tasks on this machine, see :func:`drive_sweep`."""
+    scheduler = LocalScheduler(cluster, TaskFolders(store.path).logs)
+    return drive_sweep(sweep, store, watcher, settings, cluster, scheduler, **options)
+
+
+def drive_sweep(
+    sweep: Sweep,
+    store: Store,
+    watcher: Watcher,
+    settings: ExecutorSettings,
+    cluster: ClusterSettings,
+    scheduler: Scheduler,
+    *,
+    retry_failed: bool = False,
+    retries: int = 0,
+    frontier: bool = True,
+) -> Summary:
+    """Measures the cells of ``sweep`` that ``store`` lacks, in tasks that ``scheduler`` runs.
+
+    An exception, KeyboardInterrupt included, cancels the tasks that run, and stores what they have measured.
+
+    Args:
+        sweep: what to measure.
+        store: where records go; its folder is on a file system that all tasks see.
+        watcher: is told of progress.
+        settings: of the executor of each task.
+        cluster: what a task asks of the cluster.
+        scheduler: runs the tasks.
+        retry_failed, retries, frontier: see :func:`bench.execute.run.run_sweep`.
+
+    Raises:
+        BenchError: tasks were refused, or ended before they had measured all of their cells, whose next run goes on.
+        StoreError: a record cannot be written; it is safe in the folder of its task.
+    """
+    start = outset(sweep, store, retry_failed=retry_failed, frontier=frontier)
+    journal = Journal(store.path, store.contents.records)
+    drive = _Drive(
+        *(sweep, store, journal, watcher, scheduler, settings, cluster, retries),
+        out_of_memory=start.out_of_memory if frontier else None,
+        summary=start.summary,
+        todo={cell.id: cell for cell in start.todo},
+        folders=TaskFolders(store.path),
+    )
+    left = sum(map(drive.processes_of, start.todo))
+    watcher.begin(len(sweep.cells), start.summary.stored_before, left)
+    drive.measure()
+    return start.summary
+
+
+@dataclass
+class _Task:
+    """A task that was submitted.
+
+    Attributes:
+        folder: of the task.
+        job: its id.
+        cells: those without a record of its own yet, by id.
+        left: how many processes are still to run.
+        progress: the last that was read.
+        is_earlier: an earlier driver has submitted it.
+        merged: the number of its records that were looked at.
+        missing: how often in a row the scheduler did not know its job.
+        over: the state in which its job has ended; None while it runs.
+        over_since: when that was seen, by ``time.monotonic``.
+    """
+
+    folder: TaskFolder
+    job: str
+    cells: dict[str, Cell]
+    left: int
+    is_earlier: bool = False
+    progress: Progress = field(default_factory=Progress)
+    merged: int = 0
+    missing: int = 0
+    over: JobState | None = None
+    over_since: float = 0.0
+
+
+@dataclass
+class _Drive:
+    """A sweep under way.
+
+    Attributes:
+        sweep, store, watcher, scheduler, settings, cluster, retries: see :func:`drive_sweep`.
+        journal: what tasks have measured of cells without a record.
+        out_of_memory: the cells that ran out of memory, to which others are added; None without a frontier.
+        summary: is kept up to date.
+        todo: the cells without a record that counts, by id.
+        folders: of the tasks.
+        waiting: what is still to be submitted, with what it needs.
+        tasks: those that were submitted and have not been dealt with since their end.
+        apart: ids of cells that are measured in a task of their own.
+        attempts: how many tasks have ended while they measured a cell, by id.
+        given_up: the number of cells that wait for the next run, by reason.
+        by_id: the cells of the sweep.
+        known: the records that were stored before.
+    """
+
+    sweep: Sweep
+    store: Store
+    journal: Journal
+    watcher: Watcher
+    scheduler: Scheduler
+    settings: ExecutorSettings
+    cluster: ClusterSettings
+    retries: int
+    out_of_memory: list[Cell] | None
+    summary: Summary
+    todo: dict[str, Cell]
+    folders: TaskFolders
+    waiting: list[tuple[Needs, list[Cell]]] = field(default_factory=list)
+    tasks: list[_Task] = field(default_factory=list)
+    apart: set[str] = field(default_factory=set)
+    attempts: Counter[str] = field(default_factory=Counter)
+    given_up: dict[str, int] = field(default_factory=dict)
+    by_id: dict[str, Cell] = field(init=False)
+    known: dict[str, Record] = field(init=False)
+    _told: set[str] = field(default_factory=set)
+    _ask_seconds: float = _SHORTEST_ASK_SECONDS
+    _asked: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        self.by_id = {cell.id: cell for cell in self.sweep.cells}
+        self.known = self.store.contents.latest
+
+    def measure(self) -> None:
+        """Measures all cells that are to be measured."""
+        try:
+            self._take_up()
+            taken = {id_ for task in self.tasks for id_ in task.cells}
+            self._deal([cell for cell in self.todo.values() if cell.id not in taken])
+            while self.waiting or self.tasks:
+                self._submit()
+                self._ask()
+                for task in list(self.tasks):
+                    self._look(task)
+                self.watcher.processes_left(self._processes_left())
+                if self.tasks:
+                    time.sleep(max(_LOOK_SECONDS, 0.01 * len(self.tasks)))
+        except BaseException:
+            self._end()
+            raise
+        if self.given_up:
+            reasons = [f"{count}: {reason}" for reason, count in self.given_up.items()]
+            if len(reasons) > _SHOWN_REASONS:
+                reasons[_SHOWN_REASONS:] = [f"and {len(reasons) - _SHOWN_REASONS} other reasons"]
+            raise BenchError(
+                f"{sum(self.given_up.values())} cells of {self.sweep.name} were not measured ({'; '.join(reasons)}). All others "
+                f"are stored; the same command goes on from there. What tasks have printed is in {self.folders.logs}"
+            )
+        self.folders.remove()
+
+    def processes_of(self, cell: Cell) -> int:
+        """How many processes are still to run for ``cell``."""
+        return max(0, UnfinishedCell(cell, self.sweep.name).processes_left - len(self.journal.entries.get(cell.id, [])))
+
+    def _processes_left(self) -> int:
+        waiting = sum(self.processes_of(cell) for _, cells in self.waiting for cell in cells)
+        return waiting + sum(task.left for task in self.tasks)
+
+    def _take_up(self) -> None:
+        """Stores what the tasks of earlier drivers have measured, and waits for those that still run."""
+        found: list[_Task] = []
+        for folder in self.folders.existing():
+            request, job = folder.request(), folder.job()
+            if request is None:
+                folder.remove()
+                continue
+            if job is not None and job.executor != self.scheduler.name and folder.progress().outcome is None:
+                raise BenchError(
+                    f"{folder.path} is a task of --executor {job.executor} that has not ended as far as is known; legal: "
+                    f"--executor {job.executor}, or remove the folder once job {job.id} has ended"
+                )
+            cells = {cell.id: cell for cell in request.cells}
+            found.append(_Task(folder, "" if job is None else job.id, cells, left=0, is_earlier=True))
+        states = self._states({task.job for task in found if task.job})
+        for task in found:
+            self.tasks.append(task)
+            self._merge(task)
+            state = states.get(task.job, UNKNOWN)
+            if state.is_over or task.folder.progress().outcome is not None:
+                self._dismiss(task)
+            else:
+                task.cells = {id_: cell for id_, cell in task.cells.items() if id_ in self.todo}
+                task.left = sum(map(self.processes_of, task.cells.values()))
+        if self.tasks:
+            self.watcher.note(f"{len(self.tasks)} tasks of an earlier run have not ended, and are waited for")
+
+    def _states(self, jobs: set[str]) -> dict[str, JobState]:
+        """The states of the jobs of earlier drivers.
+
+        Raises:
+            BenchError: the scheduler does not answer, so it is not known which of them run.
+        """
+        states = self.scheduler.states(jobs) if jobs else {}
+        if states is None:
+            raise BenchError(
+                f"{self.folders.path} holds tasks of an earlier run, and the scheduler does not say whether they run; "
+                "run the command again when squeue answers"
+            )
+        return dict(states)
+
+    def _deal(self, cells: Sequence[Cell]) -> None:
+        """Plans tasks for cells, except those beyond the frontier, which are recorded as skipped."""
+        wanted = []
+        for cell in cells:
+            reason = None if self.journal.entries.get(cell.id) else why_skip(cell, self.out_of_memory or ())
+            if reason is None:
+                wanted.append(cell)
+            else:
+                self._store(make_record(cell, self.sweep.name, Answer(status="skipped", message=reason), 0, reason))
+        dealt = deal(wanted, self.cluster.cells_per_task, self.apart)
+        self.waiting += [(needs, task) for needs, tasks in dealt.items() for task in tasks]
+
+    def _submit(self) -> None:
+        """Submits what the scheduler takes now."""
+        room = len(self.waiting)
+        if self.scheduler.capacity is not None:
+            room = min(room, self.scheduler.capacity - len(self.tasks))
+        if room <= 0:
+            return
+        chosen, self.waiting = self.waiting[:room], self.waiting[room:]
+        for needs in dict.fromkeys(needs for needs, _ in chosen):
+            dealt = [cells for other, cells in chosen if other == needs]
+            folders = self.folders.make([(self._request(cells), self._entries(cells)) for cells in dealt])
+            try:
+                jobs = self.scheduler.submit([folder.path for folder in folders], needs)
+            except BaseException:
+                for folder in folders:  # a task that was submitted all the same finds no request
+                    folder.remove()
+                raise
+            for folder, job, cells in zip(folders, jobs, dealt, strict=True):
+                folder.write_job(Job(executor=self.scheduler.name, id=job))
+                left = sum(map(self.processes_of, cells))
+                self.tasks.append(_Task(folder, job, {cell.id: cell for cell in cells}, left))
+
+    def _request(self, cells: Sequence[Cell]) -> TaskRequest:
+        settings = self.settings
+        limit = settings.memory_limit_bytes
+        if self.cluster.memory is not None:
+            of_task = round(self.cluster.memory * (1 - _SPARE_SHARE))
+            limit = of_task if limit is None else min(limit, of_task)
+        return TaskRequest(
+            suite=self.sweep.name,
+            cells=tuple(cells),
+            command=tuple(sys.argv),
+            data_root=None if settings.data_root is None else settings.data_root.absolute(),
+            download=settings.download,
+            timeout_seconds=settings.timeout_seconds,
+            memory_limit_bytes=limit,
+            pin=settings.pin,
+            preload=settings.preload,
+            retries=self.retries,
+            frontier=self.out_of_memory is not None,
+        )
+
+    def _entries(self, cells: Sequence[Cell]) -> dict[str, list[dict[str, Any]]]:
+        return {cell.id: self.journal.entries[cell.id] for cell in cells if cell.id in self.journal.entries}
+
+    def _ask(self) -> None:
+        """Asks the scheduler, less and less often while nothing ends, which jobs have ended and why others wait."""
+        now = time.monotonic()
+        running = [task for task in self.tasks if task.over is None]
+        if not running or now - self._asked < self._ask_seconds:
+            return
+        self._asked = now
+        self._ask_seconds = min(_LONGEST_ASK_SECONDS, 1.3 * self._ask_seconds)
+        states = self.scheduler.states({task.job for task in running})
+        if states is None:
+            self._tell("the scheduler does not answer; tasks go on, and it is asked again")
+            return
+        waits = Counter(state.reason for state in states.values() if state.name == "PENDING" and state.reason)
+        for reason, count in waits.items():
+            if reason not in ("JobArrayTaskLimit", "BeginTime"):
+                self._tell(f"{{}} tasks wait: {reason}", count)
+        for task in running:
+            state = states.get(task.job, UNKNOWN)
+            task.missing = 0 if task.job in states else task.missing + 1
+            if state.is_over and task.missing != 1:  # one answer may lack a job, as when Slurm starts again
+                task.over, task.over_since = state, now
+
+    def _tell(self, text: str, *values: object) -> None:
+        """Tells the watcher once of what may be seen again and again."""
+        if text not in self._told:
+            self._told.add(text)
+            self.watcher.note(text.format(*values))
+
+    def _look(self, task: _Task) -> None:
+        """Stores what a task has measured since the last look, and deals with its end."""
+        self._merge(task)
+        outcome = task.progress.outcome
+        if outcome == "done":
+            self._dismiss(task)
+        elif outcome == "refused":
+            self._give_up(task, task.progress.message)
+        elif task.over is not None:
+            task.folder.refresh()
+            if outcome == "stopped" or time.monotonic() - task.over_since > _settle_seconds(task.over):
+                self._merge(task)
+                self._lost(task, task.over)
+
+    def _merge(self, task: _Task) -> None:
+        """Stores the new records of a task, and tells what it does.
+
+        A task of an earlier driver may have records that are stored already, by that driver or from a later run; only
+        what has no record that counts is stored.
+        """
+        for record in task.folder.stored()[task.merged :]:
+            task.merged += 1
+            task.cells.pop(record.id, None)
+            known = self.known.get(record.id) if task.is_earlier else None
+            if record.id in self.todo:
+                if known is None or known.created < record.created:
+                    self._store(record)
+            elif task.is_earlier and known is None:  # of another sweep
+                self.store.append(record)
+                self.known[record.id] = record
+        before, task.progress = task.progress, task.folder.progress()
+        now = task.progress
+        for note in now.notes:
+            self._tell(note.replace("{", "{{").replace("}", "}}"))
+        if now.left is not None:
+            task.left = now.left
+        if now.running != before.running or now.number != before.number:
+            self._tell_end(before)
+            cells = self._cells(now.running)
+            if cells and now.outcome is None:
+                self.watcher.process_begins(cells, now.number)
+
+    def _tell_end(self, progress: Progress) -> None:
+        cells = self._cells(progress.running)
+        if cells:
+            self.watcher.process_ends(cells, progress.number)
+
+    def _cells(self, ids: Sequence[str]) -> list[Cell]:
+        return [self.by_id[id_] for id_ in ids if id_ in self.by_id]
+
+    def _store(self, record: Record) -> None:
+        self.store.append(record)
+        self.journal.forget(record.id)
+        del self.todo[record.id]
+        if record.status == "oom" and self.out_of_memory is not None:
+            self.out_of_memory.append(record.cell)
+        self.summary.add(record)
+        if record.timing is not None and record.attempts == 1:
+            self.summary.overhead_seconds.append(record.timing.overhead_seconds)
+        self.watcher.cell_ends(record)
+
+    def _dismiss(self, task: _Task) -> None:
+        """Keeps what a task has measured of cells without a record, and removes its folder."""
+        for id_, entries in task.folder.unfinished().items():
+            known = self.journal.entries.get(id_, [])
+            if id_ not in self.todo and id_ in self.known:
+                continue
+            if entries[: len(known)] != known:
+                self.journal.drop(id_)
+                known = []
+            for entry in entries[len(known) :]:
+                self.journal.append(id_, entry)
+        task.folder.remove()
+        self.tasks.remove(task)
+        self._tell_end(task.progress)
+        self._ask_seconds = _SHORTEST_ASK_SECONDS
+
+    def _give_up(self, task: _Task, reason: str) -> None:
+        """Leaves the rest of a task to the next run."""
+        self.given_up[reason] = self.given_up.get(reason, 0) + len(task.cells)
+        self.watcher.note(f"{len(task.cells)} cells wait for the next run: {reason}")
+        self._dismiss(task)
+
+    def _lost(self, task: _Task, state: JobState) -> None:
+        """Deals with a task that has ended before it had measured all of its cells.
+
+        A cell is blamed only for what happened while it was the only one that was measured, and for a time limit only
+        if it had all of the time. Cells that were measured together get a task each, to find out which it was.
+        """
+        log = self.scheduler.log(task.job)
+        ended = f"job {task.job} ended as {state.name}"
+        told = f"{ended}; {log}" if log and task.progress.outcome is None else ended
+        is_limit = state.name == "TIMEOUT" or task.progress.message == "SIGUSR1"
+        was_stopped = task.progress.outcome == "stopped" and state.name in ("COMPLETED", "FAILED", UNKNOWN.name)
+        if not task.cells:
+            self._dismiss(task)
+        elif not is_limit and (state.was_cancelled or was_stopped):
+            self._give_up(task, ended)
+        elif state.was_displaced:
+            self._again(task)
+        elif task.progress.begun == 0:
+            self._give_up(task, f"{told} before it began a cell")
+        else:
+            running = [task.cells[id_] for id_ in task.progress.running if id_ in task.cells]
+            status: Status = "crashed"
+            if is_limit:
+                status = "timeout"
+                told = f"{ended}: its time limit of {self.cluster.time} min"
+                if task.progress.begun > 1:
+                    running = []
+            elif state.name == "OUT_OF_MEMORY":
+                status = "oom"
+            self.attempts.update(cell.id for cell in running)
+            if len(running) > 1:
+                self.apart.update(cell.id for cell in running)
+            elif running and (status != "crashed" or self.attempts[running[0].id] > self.retries):
+                self._blame(task, running[0], status, told)
+            self._again(task)
+
+    def _blame(self, task: _Task, cell: Cell, status: Status, message: str) -> None:
+        del task.cells[cell.id]
+        answer = Answer(status=status, message=message)
+        self._store(make_record(cell, self.sweep.name, answer, self.attempts[cell.id], message))
+
+    def _again(self, task: _Task) -> None:
+        """Plans new tasks for the rest of one."""
+        self._dismiss(task)
+        self._deal(list(task.cells.values()))
+
+    def _end(self) -> None:
+        """Cancels the tasks, waits for their end, and stores what they have measured."""
+        self.waiting.clear()
+        self.scheduler.cancel({task.job for task in self.tasks})
+        deadline = time.monotonic() + _END_SECONDS
+        while self.tasks and time.monotonic() < deadline:
+            states = self.scheduler.states({task.job for task in self.tasks})
+            for task in list(self.tasks):
+                task.folder.refresh()
+                self._merge(task)
+                is_over = states is not None and states.get(task.job, UNKNOWN).is_over
+                if is_over or task.progress.outcome is not None:
+                    self._dismiss(task)
+            if self.tasks:
+                time.sleep(_LOOK_SECONDS)
+        self.folders.remove()
+
+
+def _settle_seconds(state: JobState) -> float:
+    """How long after the end of a job its files may still be missing here; one that was done has written that it is."""
+    return _SETTLE_DONE_SECONDS if state.name == "COMPLETED" else _SETTLE_SECONDS
