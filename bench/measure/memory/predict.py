@@ -37,9 +37,7 @@ def predict_memory(cell: Cell, shape: tuple[int, int, int], classes: int, round_
     return memory
 
 
-def predict_memory_by_rank(
-    cell: Cell, shape: tuple[int, int, int], classes: int, round_to: int = 1
-) -> list[Memory]:
+def predict_memory_by_rank(cell: Cell, shape: tuple[int, int, int], classes: int, round_to: int = 1) -> list[Memory]:
     """What the memory pass would measure on each rank, in order, to the byte, without arithmetic.
 
     The network, its gradients, the optimizer's state and the batch are meta tensors: they go through the same steps
@@ -79,9 +77,7 @@ def predict_memory_by_rank(
     raise BenchError(f"method {cell.method!r} can be measured, but not planned: {reason}")
 
 
-def _of_ranks(
-    cell: Cell, shape: tuple[int, int, int], classes: int, measure: Callable[[Step], Memory]
-) -> list[Memory]:
+def _of_ranks(cell: Cell, shape: tuple[int, int, int], classes: int, measure: Callable[[Step], Memory]) -> list[Memory]:
     ranks = SimulatedRanks(cell.ranks)
     memories = []
     for rank in range(cell.ranks):

@@ -10,7 +10,7 @@ from bench.config.check import changed
 from bench.config.methods import load_method
 from bench.config.plugins import resolve
 from bench.train.networks.build import build_network
-from bench.train.ranks.share import Batches, RankShare
+from bench.train.ranks.share import Batches, RankShare, Train
 from bench.train.step import Gradients, TrainingStep, autocast_to, build_optimizer, build_step, objective_of
 from sid_core import Objective
 from sid_core.phases import enter
@@ -65,16 +65,19 @@ class RankStep:
             self.optimizer.__dict__["zero_grad"] = lambda: zero_grad(set_to_none=False)
         try:
             enter("forward")
-            return self.train((images, labels) for _ in range(batches))
+            return self._train(self.share.train, ((images, labels) for _ in range(batches)))
         finally:
             self.optimizer.__dict__.pop("zero_grad", None)
 
     def train(self, batches: Batches) -> Tensor:
         """Trains on each of ``batches``; the losses, NaN where this rank has none, ``[N]``."""
+        return self._train(self.share.train_exactly or self.share.train, batches)
+
+    def _train(self, train: Train, batches: Batches) -> Tensor:
         device = next(self.network.parameters()).device
         # An optimizer's step is in it, too, and stays as it is: autocast passes by what works in place.
         with autocast_to(self.precision, device):
-            return self.share.train(batches, self.objective, self.optimizer)
+            return train(batches, self.objective, self.optimizer)
 
 
 def build_rank_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> RankStep:

@@ -28,5 +28,8 @@ def pipelined_share(network: BeliefNetwork) -> RankShare:
     train = partial(pipelined_steps, part)
     owners = [rank for rank, size in enumerate(part.sizes) for _ in range(size)]
     bound = partial(pipelined_bound, owners=owners, batches=_BATCHES)
-    gather = partial(gather_parameters, part)
-    return RankShare(part.network, part.network, part.first + 1, list(part.sizes), train, bound, _BATCHES, gather)
+    return RankShare(
+        *(part.network, part.network, part.first + 1, list(part.sizes), train, bound, _BATCHES),
+        train_exactly=partial(pipelined_steps, part, exact_loss=True),
+        gather=partial(gather_parameters, part),
+    )
