@@ -215,8 +215,8 @@ def belief_chain(
 ) -> BeliefChain:
     """Returns the chain of one step, over all modules of a network or over a part of them.
 
-    The losses of the chains over all parts of a network add up to the loss of the step. If instead each chain goes on from
-    the terms of the one before, the loss of the last one is that of the step, to the last bit.
+    The losses of the chains over all parts of a network add up to the loss of the step. If each chain instead goes on
+    from the terms of the one before, the loss of the last one is that of the step, to the last bit.
 
     Args:
         initial_belief: the belief before the first module of the chain, ``[B, C]``.
