@@ -50,6 +50,7 @@ class JobExecutor:
         self._thread = ThreadPoolExecutor(1, "rank 0")
         self._calls = 0
         self._lost: list[Follower] = []
+        self._ready: set[str] = set()  # the allocators whose servers have loaded torch on every rank
 
     def check(self, cell: Cell) -> Answer:
         """Checks the data, the device and the compiler of ``cell`` on every rank."""
@@ -57,12 +58,12 @@ class JobExecutor:
 
     def measure(self, cell: Cell) -> Answer:
         """Runs the passes of ``cell`` that are not timed, in one process on every rank."""
-        return self._together(Call(task="measure", cells=(cell,)), self._settings.timeout_seconds)
+        return self._run(Call(task="measure", cells=(cell,)), self._settings.timeout_seconds)
 
     def time(self, cells: Sequence[Cell], process: int, loops: int | None = None) -> Answer:
         """Times ``cells``, in one process on every rank."""
         call = Call(task="time", cells=tuple(cells), process=process, loops=loops)
-        return self._together(call, self._settings.timeout_seconds * len(cells))
+        return self._run(call, self._settings.timeout_seconds * len(cells))
 
     def split(self, jobs: int, threads: int) -> Sequence[Executor]:
         """Not of use: a cell on several ranks runs beside no other.
@@ -98,6 +99,19 @@ class JobExecutor:
     def _followers(self) -> list[Follower]:
         everybody = [] if self._gathering is None else self._gathering.followers
         return [follower for follower in everybody if follower not in self._lost]
+
+    def _run(self, call: Call, seconds: float) -> Answer:
+        """Has every rank answer ``call``, once all of them can begin at the same time.
+
+        A server that has to load torch first would let the other ranks wait for longer than they do.
+        """
+        allocator = call.cells[0].allocator
+        if allocator not in self._ready and self.check(call.cells[0]).status == "ok":
+            self._ready.add(allocator)
+        answer = self._together(call, seconds)
+        if answer.status != "ok":
+            self._ready.clear()  # a server may have been ended with its cell
+        return answer
 
     def _together(self, call: Call, seconds: float) -> Answer:
         """Has every rank answer ``call``; ``seconds`` is the time-out of its process."""

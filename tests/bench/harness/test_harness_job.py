@@ -1,6 +1,7 @@
 """Sweeps over the ranks of a job: started by ``torchrun`` and by hand, ranks that end, and what is refused."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -80,6 +81,7 @@ def under_torchrun(plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     launcher = Launcher(folder.name, bench_environment(plugins))
     starter = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python"]
     at = ["--master-addr", "127.0.0.2", "--master-port", str(free_port("127.0.0.2"))]
+    no_retries = ("--retries", 0, "--cell-timeout", 20)
     command = bench_command(
         [
             "run",
@@ -91,7 +93,7 @@ def under_torchrun(plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> d
             "--retries",
             0,
             "--cell-timeout",
-            12,
+            20,
         ]
     )
     ended = subprocess.run(
@@ -106,7 +108,7 @@ def under_torchrun(plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ended.stdout.count("records in") == 1, "rank 0 alone prints"
-    assert "4 cells measured, 2 ok" in ended.stdout
+    assert re.search(r"4 cells measured, .*2 ok", ended.stdout), ended.stdout
     launcher.assert_none_survives()
     return {record.cell.method: record for record in sound_records(folder / "results.jsonl")}
 
@@ -156,7 +158,7 @@ def test_a_rank_that_fails_is_a_record_and_the_job_goes_on(under_torchrun: dict[
     endings = {method: (one.status, one.message) for method, one in under_torchrun.items() if one.status != "ok"}
     assert endings == {
         "killed": ("crashed", "rank 1 of 2: killed by signal 9 (SIGKILL)"),
-        "hangs": ("crashed", "rank 1 of 2: did not respond; another rank waited 6 s for it"),
+        "hangs": ("crashed", "rank 1 of 2: did not respond; another rank waited 10 s for it"),
     }
 
 
