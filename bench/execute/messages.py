@@ -199,3 +199,7 @@ class Call(Message):
     process: int = 0
     loops: int | None = None
     meeting: str = ""
+
+
+# What a command that is interrupted says before it ends, in the place of an answer.
+INTERRUPTED = Call(task="end")

@@ -70,6 +70,19 @@ class Channel:
         line, _, self._received = self._received.partition(b"\n")
         return line
 
+    def is_gone(self) -> bool:
+        """Whether the other end is gone and everything that it has sent was received."""
+        try:
+            self._connection.settimeout(0)
+            return not self._received and self._connection.recv(1, socket.MSG_PEEK) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        finally:
+            with suppress(OSError):
+                self._connection.settimeout(_SECONDS_TO_SEND)
+
     def close(self) -> None:
         """Closes the connection, which the other end notices."""
         self._connection.close()

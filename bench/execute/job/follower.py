@@ -3,6 +3,7 @@
 import os
 import selectors
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from bench.errors import BenchError
 from bench.execute.executor import ExecutorSettings
@@ -10,7 +11,7 @@ from bench.execute.job.channel import Channel, GoneError
 from bench.execute.job.gathering import join
 from bench.execute.job.own_rank import OwnRank
 from bench.execute.job.place import place_from_environment
-from bench.execute.messages import Call
+from bench.execute.messages import INTERRUPTED, Call
 
 
 def follow(settings: ExecutorSettings) -> None:
@@ -33,6 +34,10 @@ def follow(settings: ExecutorSettings) -> None:
                         continue  # its process has ended by itself
                     if not _answer(call, own, channel, thread):
                         return
+            except KeyboardInterrupt:
+                with suppress(GoneError):
+                    channel.send(INTERRUPTED)
+                raise
             finally:
                 own.cancel()
     except GoneError:

@@ -18,7 +18,7 @@ from bench.execute.job.channel import GoneError
 from bench.execute.job.gathering import Follower, Gathering, hosts_of
 from bench.execute.job.own_rank import OwnRank
 from bench.execute.job.place import place_from_environment
-from bench.execute.messages import Answer, Call, Limits
+from bench.execute.messages import INTERRUPTED, Answer, Call, Limits
 from bench.execute.rank_answers import choose_answer
 from bench.execute.rank_context import patience_of
 
@@ -50,6 +50,7 @@ class JobExecutor:
         self._thread = ThreadPoolExecutor(1, "rank 0")
         self._calls = 0
         self._lost: list[Follower] = []
+        self._is_interrupted = False
         self._ready: set[str] = set()  # the allocators whose servers have loaded torch on every rank
 
     def check(self, cell: Cell) -> Answer:
@@ -128,12 +129,17 @@ class JobExecutor:
         answers: list[Answer | None] = [None] * self._place.ranks
         with _Wait(self._thread.submit(self._own.answer, call)) as wait:
             for follower in self._followers:
-                try:
-                    follower.channel.send(call)
-                    wait.add(follower)
-                except GoneError:
-                    self._lose(follower, answers)
-            self._collect(wait, answers, seconds + _SLACK_SECONDS, ends_with_first_failure=True)
+                wait.add(follower)
+            try:
+                for follower in self._followers:
+                    with suppress(GoneError):  # which the next line finds as well
+                        follower.channel.send(call)
+                self._collect(wait, answers, seconds + _SLACK_SECONDS, ends_with_first_failure=True)
+            except KeyboardInterrupt:
+                if self._is_interrupted or not any(follower.channel.is_gone() for follower in self._followers):
+                    raise
+                # torchrun ends this command, because another one has ended, which is the failure of the cell.
+                self._collect(wait, answers, _SLACK_SECONDS, ends_with_first_failure=True)
             if None in answers:
                 self._cancel(wait, answers)
         patience = patience_of(Limits(timeout_seconds=seconds))
@@ -158,8 +164,17 @@ class JobExecutor:
                 deadline = min(deadline, time.monotonic() + _GRACE_SECONDS)
 
     def _received(self, follower: Follower) -> Answer:
-        """The answer of a rank; one that is final has its host in the message, which may be the only one at fault."""
-        answer = Answer.parse(follower.channel.receive(_SLACK_SECONDS))
+        """The answer of a rank; one that is final has its host in the message, which may be the only one at fault.
+
+        Raises:
+            GoneError: its command has ended.
+            KeyboardInterrupt: its command was interrupted, and so is the sweep.
+        """
+        line = follower.channel.receive(_SLACK_SECONDS)
+        if line == INTERRUPTED.line().strip():
+            self._is_interrupted = True
+            raise KeyboardInterrupt
+        answer = Answer.parse(line)
         if not answer.final:
             return answer
         message = f"rank {follower.rank} of {self._place.ranks} on {follower.host}: {answer.message}"
@@ -170,10 +185,8 @@ class JobExecutor:
         late = list(answers)
         silent = [follower for follower in self._followers if late[follower.rank] is None]
         for follower in silent:
-            try:
+            with suppress(GoneError):
                 follower.channel.send(Call(task="cancel"))
-            except GoneError:
-                continue  # which the next line finds as well
         if late[0] is None:
             self._own.cancel()
         self._collect(wait, late, _SLACK_SECONDS, ends_with_first_failure=False)

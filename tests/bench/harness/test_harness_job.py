@@ -1,13 +1,15 @@
 """Sweeps over the ranks of a job: started by ``torchrun`` and by hand, ranks that end, and what is refused."""
 
 import os
-import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from command_line import RunCli
 from harness_tools import (
     RANK_RULE,
+    TOKEN,
     Launcher,
     bench_command,
     bench_environment,
@@ -23,17 +26,19 @@ from harness_tools import (
     write_sweep,
 )
 
+from bench.config.check import make_cell
 from bench.config.sweep import load_sweep
 from bench.errors import BenchError, ConfigError
 from bench.execute.executor import ExecutorSettings
 from bench.execute.fork_client import ForkServer
 from bench.execute.fork_executor import ForkServerExecutor
-from bench.execute.job import gathering
+from bench.execute.job import gathering, leader
 from bench.execute.job.channel import Channel, GoneError
 from bench.execute.job.follower import follow
 from bench.execute.job.gathering import Gathering, join
+from bench.execute.job.leader import JobExecutor
 from bench.execute.job.place import place_from_environment
-from bench.execute.messages import Call, Hello, Place
+from bench.execute.messages import INTERRUPTED, Answer, Call, Hello, Place
 from bench.execute.network import interface_towards
 from bench.execute.run import Watcher, run_sweep
 from bench.store.file import Store
@@ -49,6 +54,7 @@ SIZES: dict[str, Any] = {
     "latency_seconds": 0.01,
 }
 CASCADE = SIZES | {"network": "cascade-linear"}
+PIPELINE = SIZES | {"method": "sid-pipelined", "network": "pipeline-linear", "passes": ["memory", "accuracy"]}
 FAILURES = {
     "killed": "os.kill(os.getpid(), signal.SIGKILL)",
     "hangs": "time.sleep(600)",
@@ -68,49 +74,116 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_plugin(tmp_path_factory.mktemp("rules") / "plugins", "job_rules", rules)
 
 
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended."""
+
+    code: int
+    output: str
+    errors: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """A sweep in two parts: torchrun's job, whose last cell ends a command, and another one that goes on from there."""
+
+    first: Ended
+    first_records: dict[str, Record]
+    second: list[Ended]
+    records: dict[str, Record]
+    networks: str | None  # why the second job was not in two networks
+
+
+def start_ranks(
+    launcher: Launcher, address: str, *arguments: object, prefixes: Sequence[Sequence[str]] = ((), ())
+) -> list[Ended]:
+    """Runs the command of both ranks to its end, as a person would start them by hand."""
+    port = free_port("127.0.0.1")
+    started = []
+    for rank, prefix in enumerate(prefixes):
+        variables = {"RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": 2}
+        variables |= {"MASTER_ADDR": address, "MASTER_PORT": port, TOKEN: launcher.token}
+        started.append(
+            subprocess.Popen(
+                [*prefix, *bench_command(["run", *arguments, "--executor", "torchrun", "--quiet"])],
+                env=launcher.environment | {name: str(value) for name, value in variables.items()},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    said = [command.communicate(timeout=200) for command in started]
+    return [Ended(command.returncode, *texts) for command, texts in zip(started, said, strict=True)]
+
+
+@contextmanager
+def two_networks() -> Iterator[tuple[Sequence[Sequence[str]], str, str | None]]:
+    """Two network namespaces that a cable joins: how to enter each, the address of the first, why there are none."""
+    one, other = (f"sidbench{os.getpid()}{end}" for end in "ab")
+    steps = [
+        f"netns add {one}",
+        f"netns add {other}",
+        f"-n {one} link add sideA type veth peer name sideB netns {other}",
+        f"-n {one} address add 10.213.77.1/24 dev sideA",
+        f"-n {other} address add 10.213.77.2/24 dev sideB",
+        *(f"-n {name} link set {link} up" for name, link in ((one, "sideA"), (other, "sideB"))),
+        *(f"-n {name} link set lo up" for name in (one, other)),
+    ]
+    missing = None if os.geteuid() == 0 and shutil.which("ip") else "network namespaces need root and the command ip"
+    try:
+        for step in steps if missing is None else []:
+            ended = subprocess.run(["ip", *step.split()], capture_output=True, text=True, check=False)
+            if ended.returncode:
+                missing = f"no network namespaces here: ip {step}: {ended.stderr.strip()}"
+                break
+        if missing is None:
+            yield [["ip", "netns", "exec", name] for name in (one, other)], "10.213.77.1", None
+        else:
+            yield ((), ()), "127.0.0.3", missing
+    finally:
+        if missing is None:
+            for name in (one, other):
+                subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
+
+
 @pytest.fixture(scope="module")
-def under_torchrun(plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
-    """The records of a job that torchrun has started: every pass, and ranks that fail; no process is left."""
-    folder = tmp_path_factory.mktemp("torchrun")
+def job(plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """No process of it is left."""
+    folder = tmp_path_factory.mktemp("job")
+    results = folder / "results.jsonl"
     sweep = write_sweep(
         folder / "sweep.toml",
         CASCADE | {"method": "sid-parallel", "passes": ["memory", "latency", "accuracy"]},
-        CASCADE | {"method": ["killed", "hangs"], "passes": ["memory"]},
-        SIZES | {"method": "sid-pipelined", "network": "pipeline-linear", "passes": ["memory", "accuracy"]},
+        CASCADE | {"method": "killed", "passes": ["memory"]},
+        PIPELINE,
+        CASCADE | {"method": "without-command", "passes": ["memory"]},
     )
     launcher = Launcher(folder.name, bench_environment(plugins))
+    arguments = (sweep, "--out", results, "--retries", 0)
     starter = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python"]
     at = ["--master-addr", "127.0.0.2", "--master-port", str(free_port("127.0.0.2"))]
-    no_retries = ("--retries", 0, "--cell-timeout", 20)
-    command = bench_command(
-        [
-            "run",
-            sweep,
-            "--executor",
-            "torchrun",
-            "--out",
-            folder / "results.jsonl",
-            "--retries",
-            0,
-            "--cell-timeout",
-            20,
-        ]
-    )
     ended = subprocess.run(
-        [*starter, *at, *command],
-        cwd=folder,
-        env=launcher.environment | {"SID_BENCH_TEST_TOKEN": launcher.token},
+        [*starter, *at, *bench_command(["run", *arguments, "--executor", "torchrun"])],
+        env=launcher.environment | {TOKEN: launcher.token},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=200,
         check=False,
     )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert ended.stdout.count("records in") == 1, "rank 0 alone prints"
-    assert re.search(r"4 cells measured, .*2 ok", ended.stdout), ended.stdout
     launcher.assert_none_survives()
-    return {record.cell.method: record for record in sound_records(folder / "results.jsonl")}
+    first_records = {record.cell.method: record for record in sound_records(results)}
+    with two_networks() as (prefixes, address, missing):
+        second = start_ranks(launcher, address, *arguments, prefixes=prefixes)
+    launcher.assert_none_survives()
+    return Job(
+        first=Ended(ended.returncode, ended.stdout, ended.stderr),
+        first_records=first_records,
+        second=second,
+        records={record.cell.method: record for record in sound_records(results)},
+        networks=missing,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -118,9 +191,7 @@ def on_this_host(tmp_path_factory: pytest.TempPathFactory, server: ForkServer) -
     """The same cells on ranks that one command has started."""
     folder = tmp_path_factory.mktemp("local")
     sweep = write_sweep(
-        folder / "sweep.toml",
-        CASCADE | {"method": "sid-parallel", "passes": ["memory", "accuracy"]},
-        SIZES | {"method": "sid-pipelined", "network": "pipeline-linear", "passes": ["memory", "accuracy"]},
+        folder / "sweep.toml", CASCADE | {"method": "sid-parallel", "passes": ["memory", "accuracy"]}, PIPELINE
     )
     with Store(folder / "results.jsonl") as store:
         run_sweep(load_sweep(str(sweep)), store, ForkServerExecutor(ExecutorSettings(), server), Watcher())
@@ -129,9 +200,9 @@ def on_this_host(tmp_path_factory: pytest.TempPathFactory, server: ForkServer) -
 
 @pytest.mark.parametrize("method", ["sid-parallel", "sid-pipelined"])
 def test_a_job_gives_the_bytes_and_accuracies_of_ranks_on_one_host(
-    under_torchrun: dict[str, Record], on_this_host: dict[str, Record], method: str
+    job: Job, on_this_host: dict[str, Record], method: str
 ) -> None:
-    record, expected = under_torchrun[method], on_this_host[method]
+    record, expected = job.records[method], on_this_host[method]
     assert (record.status, expected.status) == ("ok", "ok"), (record.message, expected.message)
     assert record.ranks is not None
     assert expected.ranks is not None
@@ -145,8 +216,27 @@ def test_a_job_gives_the_bytes_and_accuracies_of_ranks_on_one_host(
     assert record.environment["threads"] == 1
 
 
-def test_a_job_times_steps(under_torchrun: dict[str, Record]) -> None:
-    record = under_torchrun["sid-parallel"]
+def test_a_process_of_a_rank_that_is_killed_is_a_record_and_the_job_goes_on(job: Job) -> None:
+    record = job.records["killed"]
+    assert (record.status, record.message) == ("crashed", "rank 1 of 2: killed by signal 9 (SIGKILL)")
+    assert job.first_records["sid-pipelined"].status == "ok"
+
+
+def test_a_command_that_ends_is_the_failure_of_its_cell_and_ends_the_job(job: Job) -> None:
+    assert list(job.first_records) == ["killed", "sid-pipelined", "without-command"]
+    record = job.first_records["without-command"]
+    assert record.status == "crashed"
+    assert record.message == f"rank 1 of 2: its command on {socket.gethostname()} has ended"
+    assert job.first.code == 1, "torchrun's own code"
+    assert "no cell can run: the command of rank 1 of 2 on" in " ".join(job.first.errors.split())
+
+
+def test_another_job_goes_on_and_times_what_is_left(job: Job) -> None:
+    assert [ended.code for ended in job.second] == [0, 0], job.second
+    assert "1 cells measured, 1 ok, 3 stored before" in job.second[0].output
+    assert job.second[1].output == job.second[1].errors == "", "rank 0 alone prints"
+    assert len(job.records) == 4
+    record = job.records["sid-parallel"]
     assert record.latency is not None
     assert record.ranks is not None
     assert record.ranks.ratio_to_one_rank is not None
@@ -154,100 +244,21 @@ def test_a_job_times_steps(under_torchrun: dict[str, Record]) -> None:
     assert set(record.trace.rank) == {0, 1}
 
 
-def test_a_rank_that_fails_is_a_record_and_the_job_goes_on(under_torchrun: dict[str, Record]) -> None:
-    endings = {method: (one.status, one.message) for method, one in under_torchrun.items() if one.status != "ok"}
-    assert endings == {
-        "killed": ("crashed", "rank 1 of 2: killed by signal 9 (SIGKILL)"),
-        "hangs": ("crashed", "rank 1 of 2: did not respond; another rank waited 10 s for it"),
-    }
+def test_the_other_job_was_in_two_networks(job: Job) -> None:
+    if job.networks is not None:
+        pytest.skip(job.networks)
+    assert job.records["sid-parallel"].status == "ok"
 
 
-def start_ranks(
-    launcher: Launcher, folder: Path, address: str, *arguments: object, prefixes: tuple[list[str], ...] = ([], [])
-) -> list[subprocess.Popen[str]]:
-    """Starts the command of both ranks, as a person would by hand."""
-    port = free_port("127.0.0.1")
-    commands = []
-    for rank, prefix in enumerate(prefixes):
-        variables = {"RANK": rank, "WORLD_SIZE": 2, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": 2}
-        variables |= {"MASTER_ADDR": address, "MASTER_PORT": port, "SID_BENCH_TEST_TOKEN": launcher.token}
-        commands.append(
-            subprocess.Popen(
-                [*prefix, *bench_command(["run", *arguments, "--executor", "torchrun", "--quiet"])],
-                cwd=folder,
-                env=launcher.environment | {name: str(value) for name, value in variables.items()},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-    return commands
-
-
-def test_a_command_that_ends_is_the_failure_of_its_cell_and_the_job_can_be_taken_up(
-    plugins: Path, tmp_path: Path
-) -> None:
+@pytest.mark.slow
+def test_a_rank_that_hangs_is_ended_and_its_server_starts_again(plugins: Path, tmp_path: Path) -> None:
     launcher = Launcher(tmp_path.name, bench_environment(plugins))
-    sweep = write_sweep(tmp_path / "sweep.toml", CASCADE | {"method": ["without-command", "sid-parallel"]})
-    arguments = (sweep, "--out", tmp_path / "results.jsonl")
-    first, second = start_ranks(launcher, tmp_path, "127.0.0.2", *arguments)
-    _, errors = first.communicate(timeout=100)
-    second.communicate(timeout=20)
-    assert (first.returncode, second.returncode) == (2, -9)
-    assert "no cell can run: the command of rank 1 of 2 on" in " ".join(errors.split())
-    launcher.assert_none_survives()
-    (record,) = sound_records(tmp_path / "results.jsonl")
-    assert (record.cell.method, record.status) == ("without-command", "crashed")
-    assert record.message == f"rank 1 of 2: its command on {socket.gethostname()} has ended"
-
-    first, second = start_ranks(launcher, tmp_path, "127.0.0.3", *arguments)
-    output, errors = first.communicate(timeout=100)
-    second.communicate(timeout=20)
-    assert (first.returncode, second.returncode) == (0, 0), errors
-    assert "1 cells measured, 1 ok, 1 stored before" in output
-    assert [one.cell.method for one in sound_records(tmp_path / "results.jsonl")] == ["without-command", "sid-parallel"]
-    launcher.assert_none_survives()
-
-
-@pytest.fixture
-def namespaces() -> Iterator[tuple[str, str, str]]:
-    """Two network namespaces that a cable joins, and the address of the first."""
-    if os.geteuid() != 0 or shutil.which("ip") is None:
-        pytest.skip("network namespaces need root and the command ip")
-    one, other = (f"sidbench{os.getpid()}{end}" for end in "ab")
-    steps = [
-        f"netns add {one}",
-        f"netns add {other}",
-        f"-n {one} link add sideA type veth peer name sideB netns {other}",
-        f"-n {one} address add 10.213.77.1/24 dev sideA",
-        f"-n {other} address add 10.213.77.2/24 dev sideB",
-        *(
-            f"-n {name} link set {link} up"
-            for name, link in ((one, "sideA"), (other, "sideB"), (one, "lo"), (other, "lo"))
-        ),
-    ]
-    try:
-        for step in steps:
-            ended = subprocess.run(["ip", *step.split()], capture_output=True, text=True, check=False)
-            if ended.returncode:
-                pytest.skip(f"no network namespaces here: ip {step}: {ended.stderr.strip()}")
-        yield one, other, "10.213.77.1"
-    finally:
-        for name in (one, other):
-            subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
-
-
-def test_ranks_in_two_networks_find_each_other(namespaces: tuple[str, str, str], tmp_path: Path) -> None:
-    one, other, address = namespaces
-    launcher = Launcher(tmp_path.name, bench_environment())
-    sweep = write_sweep(tmp_path / "sweep.toml", CASCADE | {"method": "sid-parallel"})
-    prefixes = (["ip", "netns", "exec", one], ["ip", "netns", "exec", other])
-    commands = start_ranks(launcher, tmp_path, address, sweep, "--out", tmp_path / "results.jsonl", prefixes=prefixes)
-    endings = [command.communicate(timeout=100) for command in commands]
-    assert [command.returncode for command in commands] == [0, 0], endings
-    (record,) = sound_records(tmp_path / "results.jsonl")
-    assert record.status == "ok", record.message
+    sweep = write_sweep(tmp_path / "sweep.toml", CASCADE | {"method": ["hangs", "sid-parallel"]})
+    arguments = (sweep, "--out", tmp_path / "results.jsonl", "--retries", 0, "--cell-timeout", 20)
+    assert [ended.code for ended in start_ranks(launcher, "127.0.0.2", *arguments)] == [0, 0]
+    hung, following = sound_records(tmp_path / "results.jsonl")
+    assert (hung.status, hung.message) == ("crashed", "rank 1 of 2: did not respond; another rank waited 10 s for it")
+    assert following.status == "ok", following.message
     launcher.assert_none_survives()
 
 
@@ -278,13 +289,13 @@ def test_a_stranger_is_not_let_in_and_another_version_is_refused(monkeypatch: py
     first = place()
     leaders: list[Gathering | BenchError] = []
 
-    def lead() -> None:
+    def gather() -> None:
         try:
             leaders.append(Gathering(first, seconds=20))
         except BenchError as error:
             leaders.append(error)
 
-    thread = in_thread(lead)
+    thread = in_thread(gather)
     store = gathering._open_store(place(rank=1, port=first.port), 20)
     port, token = store.get(gathering._key(first)).decode().split()
     for hello in (b"GET / HTTP/1.1\n", Hello(token="0" * 32, rank=1, host="h", versions={}).line()):
@@ -318,16 +329,84 @@ def test_a_follower_ends_with_rank_0(monkeypatch: pytest.MonkeyPatch) -> None:
                 endings.append(str(error))
 
         thread = in_thread(take_part)
-        leader = Gathering(first, seconds=20)
+        gathered = Gathering(first, seconds=20)
         if ends_well:
-            leader.followers[0].channel.send(Call(task="cancel"))  # of a process that has ended meanwhile
-            leader.followers[0].channel.send(Call(task="end"))
-        leader.close()
+            gathered.followers[0].channel.send(Call(task="cancel"))  # of a process that has ended meanwhile
+            gathered.followers[0].channel.send(Call(task="end"))
+        gathered.close()
         thread.join(20)
         expected = (
             "" if ends_well else f"--executor torchrun: rank 0 of 2 at {first.address} has ended, and rank 1 with it"
         )
         assert endings == [expected]
+
+
+class WaitingRank:
+    """In the place of the own rank of rank 0: its process goes on until it is cancelled."""
+
+    def __init__(self, *_: object) -> None:
+        self._cancelled = threading.Event()
+
+    def answer(self, _call: Call) -> Answer:
+        self._cancelled.wait(60)
+        return Answer(status="crashed", message="was ended", caused_by_another_rank=True)
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+
+def lead(monkeypatch: pytest.MonkeyPatch, first: Place) -> JobExecutor:
+    variables = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": first.address, "MASTER_PORT": str(first.port)}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(leader, "OwnRank", WaitingRank)
+    return JobExecutor(ExecutorSettings())
+
+
+def test_a_rank_that_is_interrupted_interrupts_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cell has not failed, and runs again when the job does."""
+    first = place()
+
+    def follower() -> None:
+        channel = join(place(rank=1, port=first.port), seconds=20)
+        channel.receive(20)
+        channel.send(INTERRUPTED)
+        channel.close()
+
+    thread = in_thread(follower)
+    with lead(monkeypatch, first) as executor, pytest.raises(KeyboardInterrupt):
+        executor.check(make_cell(CASCADE | {"method": "sid-parallel", "passes": ["memory"]}))
+    thread.join(20)
+
+
+def test_a_signal_because_a_rank_has_ended_leaves_time_for_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torchrun sends it to all commands when one has ended."""
+    first = place()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def follower() -> None:
+        channel = join(place(rank=1, port=first.port), seconds=20)
+        channel.receive(20)
+        channel.close()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        thread = in_thread(follower)
+        with lead(monkeypatch, first) as executor:
+            cell = make_cell(CASCADE | {"method": "sid-parallel", "passes": ["memory"]})
+            answer = executor.check(cell)
+            thread.join(20)
+            assert (answer.status, answer.final) == ("crashed", True)
+            assert answer.message == f"rank 1 of 2: its command on {socket.gethostname()} has ended"
+            with pytest.raises(
+                BenchError, match=r"no cell can run: the command of rank 1 of 2 on .* has ended; the same"
+            ):
+                executor.check(cell)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 SRUN = {
