@@ -3,6 +3,7 @@
 import contextlib
 import signal
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,6 +21,9 @@ from bench.execute.cluster.settings import ClusterSettings
 from bench.execute.executor import ExecutorSettings
 from bench.execute.executors import LOCAL, executor_row
 from bench.execute.factory import make_executor
+from bench.execute.job.follower import follow
+from bench.execute.job.place import place_from_environment, require_ranks
+from bench.execute.messages import Place
 from bench.execute.run import run_sweep
 from bench.execute.watcher import Summary, Watcher
 from bench.store.file import Store
@@ -67,6 +71,19 @@ def sweep_of(
     return load_sweep(suite, given, only)
 
 
+def job_place(executor: str, sweep: Sweep) -> Place | None:
+    """Which rank of a job this command is; None where the executor needs no job.
+
+    Raises:
+        ConfigError: the variables of the job are missing or not legal, or a cell has another number of ranks.
+    """
+    if not executor_row(executor).in_job:
+        return None
+    place = place_from_environment()
+    require_ranks(sweep.cells, place)
+    return place
+
+
 @contextlib.contextmanager
 def interruptible(place: Path) -> Iterator[None]:
     """Ends the command with code 130 and a message on Ctrl-C and on SIGTERM; the records are in ``place``."""
@@ -88,35 +105,43 @@ def measure(sweep: Sweep, path: Path, course: Course, console: Console = out, *,
         console: where the progress is shown, if not by a bar on the terminal.
         quiet: show no progress.
     """
-    with Store(path) as store:
+    settings = _settings(sweep, course)
+    row = executor_row(course.executor)
+    # The commands of a job meet before the store is opened: if it cannot be, the others end with this one.
+    with nullcontext() if row.submits else make_executor(settings) as executor, Store(path) as store:
         if store.contents.damaged_tail:
             line = store.contents.lines
             message = (
                 f"{path}, line {line}: the last line was cut short; it is now in {path}.damaged and its cell runs again"
             )
             err.print(message, markup=False, highlight=False)
-        settings = ExecutorSettings(
-            data_root=course.data_root,
-            download=course.download,
-            timeout_seconds=course.timeout_seconds,
-            memory_limit_bytes=course.memory_limit_bytes,
-            pin=course.pin,
-            preload=_modules_to_preload(sweep),
-            executor=course.executor,
-        )
         options: dict[str, Any] = {
             "retry_failed": course.retry_failed,
             "retries": course.retries,
             "frontier": course.frontier,
         }
-        row = executor_row(course.executor)
-        if row.submits:
-            drive = row.function()
-            with _watcher(console, quiet) as watcher:
-                summary: Summary = drive(sweep, store, watcher, settings, course.cluster, **options)
-                return summary
-        with make_executor(settings) as executor, _watcher(console, quiet) as watcher:
-            return run_sweep(sweep, store, executor, watcher, jobs=course.jobs, **options)
+        with _watcher(console, quiet) as watcher:
+            if executor is not None:
+                return run_sweep(sweep, store, executor, watcher, jobs=course.jobs, **options)
+            summary: Summary = row.function()(sweep, store, watcher, settings, course.cluster, **options)
+            return summary
+
+
+def follow_job(sweep: Sweep, course: Course) -> None:
+    """Takes part in the sweep of rank 0 as another rank of the job; see :func:`bench.execute.job.follower.follow`."""
+    follow(_settings(sweep, course))
+
+
+def _settings(sweep: Sweep, course: Course) -> ExecutorSettings:
+    return ExecutorSettings(
+        data_root=course.data_root,
+        download=course.download,
+        timeout_seconds=course.timeout_seconds,
+        memory_limit_bytes=course.memory_limit_bytes,
+        pin=course.pin,
+        preload=_modules_to_preload(sweep),
+        executor=course.executor,
+    )
 
 
 def report_settings(summary: Summary) -> None:

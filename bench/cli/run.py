@@ -9,7 +9,9 @@ from bench.cli.console import err, out
 from bench.cli.measure import (
     Course,
     fail_without_results,
+    follow_job,
     interruptible,
+    job_place,
     measure,
     print_cells,
     print_left_out,
@@ -104,15 +106,23 @@ def run(
         executor=executor,
         cluster=cluster_of(executor, cluster, cluster_set or [], jobs),
     )
-    print_left_out(sweep)
+    place = job_place(executor, sweep)
+    follows = place is not None and place.rank > 0
+    if not follows:
+        print_left_out(sweep)
     if dry_run:
-        print_cells(sweep)
+        if not follows:
+            print_cells(sweep)
         return
-    if (warning := check_jobs(sweep.cells, jobs, pin, this_system())) is not None:
-        err.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
+    warning = check_jobs(sweep.cells, jobs, pin, this_system())
     path = out_file or Path("results") / f"{sweep.name}.jsonl"
     refuse_overlaps([("--out", path)], [*sweep.files, *([] if cluster is None else [cluster])])
     with interruptible(path):
+        if follows:
+            follow_job(sweep, course)
+            return
+        if warning is not None:
+            err.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
         summary = measure(sweep, path, course, quiet=quiet)
     out.print(f"{describe(summary)}; records in {path}", markup=False, highlight=False)
     report_settings(summary)

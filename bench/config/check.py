@@ -288,9 +288,14 @@ def _ranks(cell: Cell, method: Method, _network: Network) -> Changes:
         )
     if cell.ranks > cell.modules:
         raise ValueError(f"ranks = {cell.ranks} for {cell.modules} modules; legal: 1 to {cell.modules}")
-    refused = [name for name in ("accuracy", "inference") if name in cell.passes]
-    if refused:
-        raise ValueError(f"passes = {', '.join(refused)} for ranks = {cell.ranks}; legal: memory, latency")
+    legal = "memory, latency" if method.not_trained_on_ranks else "memory, latency, accuracy"
+    if "inference" in cell.passes:
+        raise ValueError(f"passes = inference for ranks = {cell.ranks}; legal: {legal}")
+    if "accuracy" in cell.passes and method.not_trained_on_ranks is not None:
+        raise ValueError(
+            f"passes = accuracy for method {cell.method!r} on {cell.ranks} ranks, {method.not_trained_on_ranks}; "
+            f"legal: {legal}"
+        )
     if cell.compile:
         raise ValueError(f"compile = True for ranks = {cell.ranks}; legal: False")
     if cell.device not in ("cpu", "cuda"):

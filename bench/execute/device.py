@@ -9,27 +9,27 @@ from bench.config.cell import Cell
 from bench.errors import ConfigError
 
 
-def use_device(device: str, ranks: int, rank: int | None) -> None:
+def use_device(device: str, needed: int, own: int | None) -> None:
     """Makes the cell's GPU the current one; does nothing on the CPU.
 
     Args:
         device: ``cpu``, ``cuda`` or ``cuda:N``.
-        ranks: the number of ranks of the cell, each of which needs a GPU of its own.
-        rank: this process's rank, which is the number of its GPU; None for a process that is not one of several ranks.
+        needed: how many GPUs the ranks of the cell need of this machine, one each.
+        own: the number of the GPU of this rank; None for a process that is not one of several ranks.
 
     Raises:
-        ConfigError: this machine does not have the device, or has fewer GPUs than there are ranks.
+        ConfigError: this machine does not have the device, or has fewer GPUs than its ranks need.
     """
     if device == "cpu":
         return
     count = torch.cuda.device_count()
-    if 0 < count < ranks:
-        raise ConfigError(f"ranks = {ranks} on device {device!r} needs one GPU per rank; legal: 1 to {count}")
+    if 0 < count < needed:
+        raise ConfigError(f"ranks = {needed} on device {device!r} needs one GPU per rank; legal: 1 to {count}")
     index = int(device.partition(":")[2] or 0)
     if index >= count:
         legal = ["cpu", *(f"cuda:{index}" for index in range(count))]
         raise ConfigError(f"device = {device!r} is not on this machine; legal: {', '.join(legal)}")
-    torch.cuda.set_device(index if rank is None else rank)
+    torch.cuda.set_device(index if own is None else own)
 
 
 def require_precision(cell: Cell) -> None:

@@ -21,14 +21,16 @@ class ExecutorRow:
         name: the value of ``--executor``.
         summary: a line for ``--help``.
         make: makes the executor from :class:`~bench.execute.executor.ExecutorSettings`.
-        drive: measures the cells of a sweep that a store lacks, as
-            :func:`bench.execute.cluster.drive.drive_slurm` does.
+        drive: measures the cells of a sweep that a store lacks, as :func:`bench.execute.cluster.drive.drive_slurm` does.
+        in_job: it needs a command on every rank of a job; those of other ranks than 0 follow that of rank 0, see
+            :func:`bench.execute.job.follower.follow`.
     """
 
     name: str
     summary: str
     make: str | None = None
     drive: str | None = None
+    in_job: bool = False
 
     @property
     def submits(self) -> bool:
@@ -51,6 +53,12 @@ _ROWS = (
         drive="bench.execute.cluster.drive:drive_local",
     ),
     ExecutorRow("slurm", "as job arrays on a cluster with Slurm", drive="bench.execute.cluster.drive:drive_slurm"),
+    ExecutorRow(
+        "torchrun",
+        "on the ranks of a job, each of which torchrun or srun has started with this command",
+        make="bench.execute.job.leader:JobExecutor",
+        in_job=True,
+    ),
 )
 EXECUTORS = {row.name: row for row in _ROWS}
 

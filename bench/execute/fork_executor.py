@@ -9,7 +9,7 @@ from bench.config.cell import Cell
 from bench.execute.executor import WHOLE, ExecutorSettings, Share
 from bench.execute.fork_client import ForkServer
 from bench.execute.groups import untimed_passes
-from bench.execute.messages import Answer, Limits, Request
+from bench.execute.messages import Answer, Limits, Place, Request
 from bench.machine.allocators import ALLOCATORS, SYSTEM
 from bench.machine.doctor import CellWatch
 from bench.machine.environment import machine_environment
@@ -29,6 +29,7 @@ class ForkServerExecutor:
         server: a server to use for cells with the system's allocator, which stays open; None for one of its own.
         system: the machine; None for the one that this process runs on.
         share: what its cells have of the machine.
+        place: the rank that each process is of its cell; None: the process of a cell starts all ranks itself.
 
     Raises:
         BenchError: ``settings.pin``, where the system cannot bind a process to CPUs.
@@ -40,9 +41,11 @@ class ForkServerExecutor:
         server: ForkServer | None = None,
         system: System | None = None,
         share: Share = WHOLE,
+        place: Place | None = None,
     ) -> None:
         self._settings = settings
         self._share = share
+        self.place = place
         self._system = system or this_system()
         self._servers = {
             allocator: ForkServer(settings.preload, environment=partial(allocator_environment, allocator))
@@ -97,7 +100,8 @@ class ForkServerExecutor:
         return [type(self)(self._settings, system=self._system, share=share) for share in shares]
 
     def _request(self, cells: Sequence[Cell], limits: Limits, **work: Any) -> Request:
-        threads = cells[0].threads and cells[0].threads * cells[0].ranks
+        ranks = cells[0].ranks if self.place is None else self.place.local_ranks
+        threads = cells[0].threads and cells[0].threads * ranks
         first = self._share.number * self._share.threads
         return Request(
             cells=tuple(cells),
@@ -105,6 +109,7 @@ class ForkServerExecutor:
             data_root=self._settings.data_root,
             download=self._settings.download,
             cpus=tuple(choose_cpus(self._system, threads, first)) if self._settings.pin else None,
+            place=self.place,
             **work,
         )
 

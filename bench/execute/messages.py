@@ -59,6 +59,32 @@ class Limits(Message):
     memory_bytes: int | None = Field(default=None, ge=0)
 
 
+class Place(Message):
+    """Which rank of a job a process is, where ``torchrun`` or ``srun`` has started the ranks, on one host or several.
+
+    Attributes:
+        rank: from 0.
+        ranks: the number of ranks of the job.
+        local_rank: the rank among those of this host, from 0.
+        local_ranks: how many ranks this host has.
+        address: the host of rank 0, where the job's store listens.
+        port: of the store.
+        device: the number of this rank's GPU among those that it sees.
+        devices: how many GPUs it has to see.
+        meeting: the name under which the ranks of one process of a cell find each other in the store.
+    """
+
+    rank: int
+    ranks: int
+    local_rank: int
+    local_ranks: int
+    address: str
+    port: int
+    device: int
+    devices: int
+    meeting: str = ""
+
+
 class Request(Message):
     """The work of one process.
 
@@ -75,6 +101,7 @@ class Request(Message):
         data_root: the directory with data sets, or None.
         download: whether missing data sets are downloaded into it.
         cpus: the CPUs that the process is bound to, or None.
+        place: the rank that the process is of its cell; None where it starts all ranks of the cell itself.
     """
 
     task: Literal["check", "measure", "time"]
@@ -87,6 +114,7 @@ class Request(Message):
     data_root: Path | None = None
     download: bool = False
     cpus: tuple[int, ...] | None = None
+    place: Place | None = None
 
     @property
     def cell(self) -> Cell:
@@ -136,3 +164,42 @@ class Answer(Message):
     accuracy: Accuracy | None = None
     trace: Trace | None = None
     ranks: Ranks | None = None
+
+
+class Hello(Message):
+    """The first message of a command to that of rank 0.
+
+    Attributes:
+        token: shows that it belongs to the job.
+        rank: its rank.
+        host: the name of its host.
+        versions: what has to be the same on all ranks, by name.
+    """
+
+    token: str
+    rank: int
+    host: str
+    versions: dict[str, str | None]
+
+
+class Call(Message):
+    """What the command of rank 0 tells the others to do.
+
+    Attributes:
+        task: as of a request, for this rank; ``cancel`` ends the process of the cell that runs, which is then answered;
+            ``end``: the sweep has ended.
+        cells: of a request.
+        process: of a request.
+        loops: of a request.
+        meeting: see :class:`Place`.
+    """
+
+    task: Literal["check", "measure", "time", "cancel", "end"]
+    cells: tuple[Cell, ...] = ()
+    process: int = 0
+    loops: int | None = None
+    meeting: str = ""
+
+
+# What a command that is interrupted says before it ends, in the place of an answer.
+INTERRUPTED = Call(task="end")

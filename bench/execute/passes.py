@@ -60,7 +60,7 @@ def _measure_on_ranks(request: Request, dataset: Splits, context: RankContext) -
     images, labels = one_batch(request.cell, dataset)
     control = context.join(request.cell.device)
     passes: Sequence[Pass] = ("latency",) if request.task == "time" else request.passes
-    measured = measure_on_ranks(request.cell, passes, dataset.shape, dataset.classes, images, labels, control)
+    measured = measure_on_ranks(request.cell, passes, dataset, images, labels, control)
     if measured is None:
         return Answer(status="ok")
     return Answer(
@@ -70,4 +70,5 @@ def _measure_on_ranks(request: Request, dataset: Splits, context: RankContext) -
         one_rank_sample=measured.one_rank_sample,
         trace=measured.trace,
         ranks=measured.ranks,
+        accuracy=measured.accuracy,
     )

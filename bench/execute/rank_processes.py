@@ -1,5 +1,6 @@
 """The processes of a cell's ranks, forked from the cell's process, which waits for them and answers for all."""
 
+import datetime
 import os
 import selectors
 import signal
@@ -9,10 +10,12 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bench.execute.deaths import describe_death, limit_memory
 from bench.execute.messages import Answer, Limits
-from bench.execute.rank_context import RankContext
+from bench.execute.rank_answers import choose_answer
+from bench.execute.rank_context import RankContext, patience_of
 from bench.machine.descendants import die_with_parent
 from bench.machine.os_error import describe_os_error
 from bench.machine.system import this_system
@@ -20,7 +23,6 @@ from bench.machine.system import this_system
 # The failure of one rank breaks the connections of the others. This is how long they may still answer, and how long the
 # process of the rank that failed has to end.
 _GRACE_SECONDS = 1.0
-_LONGEST_WAIT_SECONDS = 300.0
 
 
 @dataclass
@@ -44,6 +46,27 @@ class _RankProcess:
     has_ended: bool = False
 
 
+@dataclass(frozen=True)
+class _OnThisHost:
+    """The ranks meet on this host.
+
+    Attributes:
+        listener: a listening socket on localhost, in which rank 0 runs the store.
+    """
+
+    listener: socket.socket
+
+    def open_store(self, rank: int, ranks: int, timeout: datetime.timedelta) -> Any:
+        """See :class:`bench.execute.rank_context.Rendezvous`."""
+        from torch._C._distributed_c10d import TCPStore
+
+        # All ranks are on this machine, whatever its name resolves to.
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
+        port = self.listener.getsockname()[1]
+        listener = self.listener.detach() if rank == 0 else None
+        return TCPStore("127.0.0.1", port, ranks, is_master=rank == 0, timeout=timeout, master_listen_fd=listener)
+
+
 def run_ranks(ranks: int, limits: Limits, answer_for: Callable[[RankContext], Answer]) -> Answer:
     """Runs ``answer_for`` in ``ranks`` forked processes.
 
@@ -60,14 +83,24 @@ def run_ranks(ranks: int, limits: Limits, answer_for: Callable[[RankContext], An
         Rank 0's answer if all ranks succeed; otherwise the answer of the rank whose failure caused those of the others,
         with its number in the message.
     """
-    patience = min(_LONGEST_WAIT_SECONDS, limits.timeout_seconds / 2)
+    patience = patience_of(limits)
     memory_bytes = None if limits.memory_bytes is None else limits.memory_bytes // ranks
     kills_before = this_system().oom_kills()
     processes: list[_RankProcess] = []
     try:
         with socket.create_server(("127.0.0.1", 0), backlog=ranks) as listener:
             for rank in range(ranks):
-                context = RankContext(rank, ranks, listener, patience, limits.timeout_seconds)
+                context = RankContext(
+                    rank=rank,
+                    ranks=ranks,
+                    local_rank=rank,
+                    local_ranks=ranks,
+                    device=rank,
+                    devices=ranks,
+                    rendezvous=_OnThisHost(listener),
+                    patience_seconds=patience,
+                    control_seconds=limits.timeout_seconds,
+                )
                 processes.append(_start_rank(context, memory_bytes, answer_for))
         _collect_answers(processes, lambda: this_system().oom_kills() > kills_before)
     except OSError as error:
@@ -79,7 +112,7 @@ def run_ranks(ranks: int, limits: Limits, answer_for: Callable[[RankContext], An
                 os.kill(process.pid, signal.SIGKILL)
                 os.waitpid(process.pid, 0)
             os.close(process.pipe)
-    return _choose_answer(processes, patience)
+    return choose_answer([process.answer for process in processes], patience)
 
 
 def _start_rank(
@@ -140,32 +173,3 @@ def _collect_answers(processes: Sequence[_RankProcess], killed_by_kernel: Callab
                     selector.unregister(process.pipe)
                     if process.answer.status != "ok" and deadline is None:
                         deadline = time.monotonic() + _GRACE_SECONDS
-
-
-def _choose_answer(processes: Sequence[_RankProcess], patience_seconds: float) -> Answer:
-    """The cell's answer: rank 0's if all ranks are ok, else that of the rank whose failure caused the others'.
-
-    A process that ended without an answer comes first. A rank that has not answered at all stopped responding, if all
-    other failures were caused by another rank.
-    """
-    answered = [(process, process.answer) for process in processes if process.answer is not None]
-    silent = [process for process in processes if process.answer is None]
-    failures = [(process, answer) for process, answer in answered if answer.status != "ok"]
-    if not failures and not silent:
-        return answered[0][1]
-    for process, answer in sorted(failures, key=lambda failure: not failure[0].has_ended):
-        if not answer.caused_by_another_rank:
-            return _with_rank(answer, process, len(processes))
-    if silent:
-        message = f"did not respond; another rank waited {patience_seconds:g} s for it"
-        return _with_rank(Answer(status="crashed", message=message), silent[0], len(processes))
-    process, answer = failures[0]
-    return _with_rank(answer, process, len(processes))
-
-
-def _with_rank(answer: Answer, process: _RankProcess, ranks: int) -> Answer:
-    """``answer`` with the rank in its message, unless it is final: what the user must change concerns all ranks."""
-    if answer.final:
-        return answer
-    message = f"rank {process.rank} of {ranks}: {answer.message}"
-    return answer.model_copy(update={"message": message, "caused_by_another_rank": False})

@@ -13,6 +13,7 @@ from bench.execute.failures import describe_failure, is_caused_by_another_rank
 from bench.execute.messages import Answer, Request
 from bench.execute.passes import run_passes
 from bench.execute.rank_context import RankContext
+from bench.execute.rank_meeting import context_at
 from bench.execute.rank_processes import run_ranks
 from bench.execute.settings_watch import SettingsWatch
 from bench.execute.timed_group import time_group
@@ -27,9 +28,11 @@ def handle(request: Request) -> Answer:
     """Answers one request; an exception becomes an answer, too.
 
     A cell on several ranks is measured in processes that are forked from this one, see
-    :mod:`bench.execute.rank_processes`.
+    :mod:`bench.execute.rank_processes`, unless this process is one of the ranks: it then has a place among them.
     """
     if request.task != "check" and request.cell.ranks > 1:
+        if request.place is not None:
+            return _answer(request, context_at(request.place, request.limits))
         return run_ranks(request.cell.ranks, request.limits, partial(_answer, request))
     return _answer(request, None)
 
@@ -52,7 +55,7 @@ def _work(request: Request, context: RankContext | None) -> Answer:
     cpus = request.cpus if context is None else context.bind_to_share(request.cpus)
     threads = cell.threads if context is None else cell.threads or context.threads()
     set_threads(threads, cpus)
-    use_device(cell.device, cell.ranks, None if context is None else context.rank)
+    use_device(cell.device, _devices(request, context), None if context is None else context.device)
     require_precision(cell)
     require_allocator(cell.allocator)
     watch = SettingsWatch()
@@ -75,6 +78,13 @@ def _work(request: Request, context: RankContext | None) -> Answer:
     if request.task == "check":
         return Answer(status="ok", message="\n".join(dataset.notes) or None)
     return run_passes(request, dataset, context, watch)
+
+
+def _devices(request: Request, context: RankContext | None) -> int:
+    """How many GPUs the ranks of the cell need of this host."""
+    if context is not None:
+        return context.devices
+    return request.cell.ranks if request.place is None else request.place.devices
 
 
 def _load_group(cells: Sequence[Cell], watch: SettingsWatch) -> int | None:

@@ -1,21 +1,19 @@
 """The accuracy pass: trains for some epochs, and evaluates every module."""
 
-import math
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from bench.config.cell import Cell
 from bench.config.methods import load_method
 from bench.measure.beliefs import measure_beliefs
 from bench.measure.evaluation import evaluate, finite
+from bench.measure.training import StepTraining, Training, corrupted, on_device
 from bench.measure.wrong_labels import measure_wrong_labels
 from bench.store.correct import Correct
 from bench.store.record import Accuracy, Beliefs, Epoch, WrongLabels
 from bench.train.datasets.splits import Split, Splits
-from bench.train.noise import corrupt_labels
 from bench.train.step import TrainingStep
 
 _LAST_EPOCHS = 10
@@ -23,7 +21,7 @@ _LAST_EPOCHS = 10
 _State = dict[str, Any]
 
 
-def measure_accuracy(cell: Cell, step: TrainingStep, data: Splits) -> Accuracy:
+def measure_accuracy(cell: Cell, step: TrainingStep, data: Splits, training: Training | None = None) -> Accuracy:
     """Train on noisy labels, and evaluate each epoch on clean labels.
 
     The order of the data comes from a separate generator, so every method sees the same batches. The epoch of
@@ -38,21 +36,14 @@ def measure_accuracy(cell: Cell, step: TrainingStep, data: Splits) -> Accuracy:
         cell: the cell; its batch size, epochs, schedule, noise, seed and device are used.
         step: a newly built training step.
         data: the splits, on the CPU.
+        training: trains the network of ``step``, which is then only evaluated; None: ``step`` trains it.
 
     Raises:
         RuntimeError: the method has no logits for the last module.
     """
-    noisy_labels, realised_rate = _corrupted(cell, data, "train")
-    train = _on_device(Split(data.train.images, noisy_labels), cell.device)
-    noisy_validation, realised_validation_rate = _corrupted(cell, data, "validation")
-    validation, test = _on_device(data.validation, cell.device), _on_device(data.test, cell.device)
-    batches_an_epoch = math.ceil(len(train) / cell.batch_size)
-    schedulers = [
-        torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=cell.epochs * batches_an_epoch)
-        for optimizer in step.optimizers
-        if cell.schedule == "cosine"
-    ]
-    order = torch.Generator().manual_seed(cell.seed)
+    training = training or StepTraining(cell, data, step)
+    noisy_validation, realised_validation_rate = corrupted(cell, data, "validation")
+    validation, test = on_device(data.validation, cell.device), on_device(data.test, cell.device)
     epochs: list[Epoch] = []
     correct: list[Tensor] = []
     held = [step.plain_network or step.network, *([] if step.auxiliary is None else [step.auxiliary])]
@@ -60,18 +51,12 @@ def measure_accuracy(cell: Cell, step: TrainingStep, data: Splits) -> Accuracy:
     for epoch in range(cell.epochs):
         if epoch and chosen == epoch - 1:  # before training changes it
             chosen_states = list(map(_copy_of_state, held))
-        step.network.train()
-        total = torch.zeros((), device=cell.device)
-        for batch in torch.randperm(len(train), generator=order).split(cell.batch_size):
-            index = batch.to(cell.device)
-            total += step(train.images[index], train.labels[index], indices=index) * len(batch)
-            for scheduler in schedulers:
-                scheduler.step()
+        train_loss = training.train_epoch()
         tested, validated = evaluate(step, test), evaluate(step, validation)
         correct.append(tested.predictions == data.test.labels)
         epochs.append(
             Epoch(
-                train_loss=finite(float(total) / len(train)),
+                train_loss=finite(train_loss),
                 validation=_share(validated.predictions == noisy_validation),
                 validation_clean=_share(validated.predictions == data.validation.labels),
                 test=_share(correct[-1]),
@@ -81,25 +66,13 @@ def measure_accuracy(cell: Cell, step: TrainingStep, data: Splits) -> Accuracy:
         )
         chosen = _first_best([epoch.validation for epoch in epochs])
     true_labels = data.train.labels.to(cell.device)
-    last = at_chosen = _inspect(cell, step, test, train, true_labels)
+    last = at_chosen = _inspect(cell, step, test, training.split, true_labels)
     if chosen < cell.epochs - 1:
         last_states = list(map(_copy_of_state, held))
         _load_states(held, chosen_states)
-        at_chosen = _inspect(cell, step, test, train, true_labels)
+        at_chosen = _inspect(cell, step, test, training.split, true_labels)
         _load_states(held, last_states)
-    return _summarise(epochs, correct, realised_rate, realised_validation_rate, chosen, last, at_chosen)
-
-
-def _corrupted(cell: Cell, data: Splits, name: Literal["train", "validation"]) -> tuple[Tensor, float]:
-    """The labels of a split with the noise of the cell, and the share of them that are wrong."""
-    split = data.train if name == "train" else data.validation
-    return corrupt_labels(
-        split.labels,
-        *(data.classes, cell.noise_kind, cell.noise_rate, cell.seed, data.asymmetric),
-        split=name,
-        human_labels=split.human_labels,
-        matrix=data.matrix,
-    )
+    return _summarise(epochs, correct, training.wrong_share, realised_validation_rate, chosen, last, at_chosen)
 
 
 class _Inspection(NamedTuple):
@@ -171,7 +144,3 @@ def _first_best(shares: Sequence[float | None]) -> int:
 def _share(correct: Tensor) -> float:
     """Return the fraction of true values."""
     return float(correct.double().mean())
-
-
-def _on_device(split: Split, device: str) -> Split:
-    return Split(split.images.to(device), split.labels.to(device))

@@ -12,13 +12,15 @@ from torch import Tensor
 from bench.analysis.reliability import fewest_blocks
 from bench.config.cell import Cell, Pass
 from bench.config.methods import BASELINE, load_method
+from bench.measure.accuracy_on_ranks import measure_accuracy_on_ranks
 from bench.measure.clock import CpuClock
 from bench.measure.latency.legs import Leg, causes_of_leg_errors, sample_legs
 from bench.measure.memory.measure import measure_memory
 from bench.measure.trace.module_times import time_modules
 from bench.measure.trace.rank_trace import RankTrace, gather, trace_ranks
-from bench.store.record import Memory, Ranks, Trace
+from bench.store.record import Accuracy, Memory, Ranks, Trace
 from bench.store.sample import Sample
+from bench.train.datasets.splits import Splits
 from bench.train.ranks.step import RankStep, build_one_rank_steps, build_rank_step
 
 # A leg begins with a call to ranks that sleep and ends with a barrier, which training does not have.
@@ -88,6 +90,7 @@ class RankMeasurements:
         sample: compared with BP on one rank.
         one_rank_sample: compared with the cell's own rule on one rank; for BP's schedules the two are the same.
         trace: of all ranks.
+        accuracy: of the network that all ranks have trained.
     """
 
     ranks: Ranks
@@ -95,6 +98,7 @@ class RankMeasurements:
     sample: Sample | None
     one_rank_sample: Sample | None
     trace: Trace | None
+    accuracy: Accuracy | None
 
 
 @dataclass(frozen=True)
@@ -109,8 +113,7 @@ class _Timing:
 def measure_on_ranks(
     cell: Cell,
     passes: Sequence[Pass],
-    shape: tuple[int, int, int],
-    classes: int,
+    data: Splits,
     images: Tensor,
     labels: Tensor,
     control: Any,
@@ -119,9 +122,8 @@ def measure_on_ranks(
 
     Args:
         cell: what to measure.
-        passes: memory, latency or both.
-        shape: of an image: channels, height, width.
-        classes: C.
+        passes: some of memory, latency and accuracy.
+        data: the splits, on the CPU, the same on each rank.
         images: one batch, ``[B, channels, H, W]``, the same on each rank, on its device.
         labels: ``[B]``, int64.
         control: see :class:`_Conductor`.
@@ -129,6 +131,8 @@ def measure_on_ranks(
     memories: list[Memory] = []
     timing: _Timing | None = None
     traced: RankTrace | None = None
+    accuracy: Accuracy | None = None
+    shape, classes = data.shape, data.classes
     step = build_rank_step(cell, shape, classes)
     modules_by_rank = step.share.modules_by_rank
     if "memory" in passes:
@@ -137,6 +141,9 @@ def measure_on_ranks(
         step = build_rank_step(cell, shape, classes)
         timing = _time(cell, step, shape, classes, images, labels, control)
         traced = trace_ranks(step, images, labels, control)
+    if "accuracy" in passes:
+        del step
+        accuracy = measure_accuracy_on_ranks(cell, data, control)
     if dist.get_rank() > 0:
         return None
     return RankMeasurements(
@@ -153,6 +160,7 @@ def measure_on_ranks(
         sample=timing.sample if timing else None,
         one_rank_sample=timing.one_rank_sample if timing else None,
         trace=traced.trace if traced else None,
+        accuracy=accuracy,
     )
 
 

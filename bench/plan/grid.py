@@ -25,13 +25,11 @@ def memory_cells(cells: Iterable[Cell], data_root: Path | None = None) -> list[C
     """Return the distinct ``cells``, in order, with axes that memory does not depend on at their defaults.
 
     Raises:
-        ConfigError: the image sizes of a cell are not known without its files, or a cell runs on several ranks.
+        ConfigError: the image sizes of a cell are not known without its files.
     """
     distinct = list(dict.fromkeys(_changed(cell) for cell in cells))
     for cell in distinct:
         refuse_single_images(cell, *shape_of(cell, data_root))
-        if cell.ranks > 1:
-            raise ConfigError(f"ranks = {cell.ranks} can be measured, but not planned; legal: 1")
     return distinct
 
 
@@ -43,6 +41,25 @@ def baseline_of(cell: Cell) -> Cell:
 def at_batch(cell: Cell, batch_size: int) -> Cell:
     """Return the same cell with another batch size."""
     return _changed(cell, batch_size=batch_size)
+
+
+def at_legal_batch(line: Cell, batch_size: int) -> Cell:
+    """Return the cell of ``line`` with the smallest legal batch of ``batch_size`` or more.
+
+    Args:
+        line: a cell of the smallest legal batch.
+        batch_size: samples.
+
+    Raises:
+        ConfigError: there is none among the next few.
+    """
+    first = max(batch_size, line.batch_size)
+    for larger in range(first, first + line.batch_size - 1):
+        try:
+            return at_batch(line, larger)
+        except ConfigError:  # the batch does not go into equal micro-batches
+            continue
+    return at_batch(line, first + line.batch_size - 1)
 
 
 def lines_of(cells: Iterable[Cell], data_root: Path | None = None) -> list[Cell]:

@@ -18,6 +18,7 @@ Row = dict[str, Any]
 # Wraps an iterator of a known number of answers, to show progress.
 Follow = Callable[[Iterator[Any], int], Iterable[Any]]
 
+BY_RANK = "_by_rank"  # how the names of columns end that have a value for each rank
 # Those of BP beside them belong to compiled steps, which are not planned.
 _BYTES = [name for name in Memory.model_fields if name.endswith("_bytes") and not name.startswith("bp_")]
 
@@ -26,6 +27,9 @@ def grid_rows(
     cells: Iterable[Cell], round_to: int, jobs: int | None, follow: Follow, data_root: Path | None = None
 ) -> list[Row]:
     """Return one row per distinct memory cell: its axes, the bytes of :class:`bench.store.record.Memory`, ratios to BP.
+
+    On several ranks, these are the bytes of the rank that holds most activations, and ``peak_total_bytes`` are those of
+    the rank that needs most in total, as in a report. Columns ``..._by_rank`` have the bytes of each rank, in order.
 
     BP is predicted for every cell, even if the sweep does not contain it. Unknown values are None, and ``message``
     gives the reason.
@@ -58,7 +62,8 @@ def budget_rows(
     """Return one row per line of cells that differ only in the batch size, with the largest batch within ``budget``.
 
     ``largest_batch`` is a number, ``none`` or ``> LIMIT``; ``peak_total_bytes`` are the bytes at that batch, and
-    ``next_peak_total_bytes`` those of a batch with one more sample.
+    ``next_peak_total_bytes`` those of a batch with one more sample, or of the next one that is legal. On several ranks,
+    they are those of the rank that needs most, which decides.
 
     Args:
         cells: the cells of a sweep.
@@ -78,8 +83,9 @@ def budget_rows(
         failed = isinstance(answer, Failure)
         columns = {
             "largest_batch": None if failed else _batch_text(answer.batch),
-            "peak_total_bytes": None if failed else answer.total_bytes,
-            "next_peak_total_bytes": None if failed else answer.next_total_bytes,
+            "peak_total_bytes": None if failed else _largest(answer.total_bytes),
+            "next_peak_total_bytes": None if failed else _largest(answer.next_total_bytes),
+            "peak_total_bytes_by_rank": None if failed else answer.total_bytes,
             "message": answer.message if failed else None,
         }
         rows.append({name: value for name, value in _axes(line).items() if name != "batch_size"} | columns)
@@ -91,7 +97,8 @@ def to_csv(rows: Sequence[Row]) -> str:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    for row in rows:
+        writer.writerow({name: _csv_value(name, value) for name, value in row.items()})
     return buffer.getvalue()
 
 
@@ -99,16 +106,30 @@ def _axes(cell: Cell) -> Row:
     return {name: value_of(cell, name) for name in memory_axes()}
 
 
-def _grid_columns(answer: Memory | Failure, baseline: Memory | Failure) -> Row:
+def _grid_columns(answer: tuple[Memory, ...] | Failure, baseline: tuple[Memory, ...] | Failure) -> Row:
     ratios = ("activation", "total")
+    by_rank = [f"peak_{name}_bytes_by_rank" for name in ratios]
     if isinstance(answer, Failure):
-        return dict.fromkeys([*_BYTES, *(f"{name}_ratio_to_bp" for name in ratios)]) | {"message": answer.message}
-    columns: Row = {name: getattr(answer, name) for name in _BYTES}
+        names = [*_BYTES, *by_rank, *(f"{name}_ratio_to_bp" for name in ratios)]
+        return dict.fromkeys(names) | {"message": answer.message}
+    largest = max(answer, key=lambda memory: memory.peak_activation_bytes)
+    columns: Row = {name: getattr(largest, name) for name in _BYTES}
+    columns["peak_total_bytes"] = max(memory.peak_total_bytes for memory in answer)
+    for name, column in zip(ratios, by_rank, strict=True):
+        columns[column] = tuple(getattr(memory, f"peak_{name}_bytes") for memory in answer)
     for name in ratios:
         peak = f"peak_{name}_bytes"
-        known = isinstance(baseline, Memory)
-        columns[f"{name}_ratio_to_bp"] = getattr(answer, peak) / getattr(baseline, peak) if known else None
+        known = not isinstance(baseline, Failure)
+        columns[f"{name}_ratio_to_bp"] = columns[peak] / getattr(baseline[0], peak) if known else None
     return columns | {"message": None}
+
+
+def _largest(by_rank: tuple[int, ...] | None) -> int | None:
+    return None if by_rank is None else max(by_rank)
+
+
+def _csv_value(name: str, value: Any) -> Any:
+    return " ".join(map(str, value)) if name.endswith(BY_RANK) and value is not None else value
 
 
 def _batch_text(batch: int) -> int | str:

@@ -60,7 +60,16 @@ class RankPart:
         """The number of modules of the whole network."""
         return sum(self.sizes)
 
-    def own_chain(self, features: Tensor, logits: Tensor | None, labels: Tensor, objective: Objective) -> BeliefChain:
+    def own_chain(
+        self,
+        features: Tensor,
+        logits: Tensor | None,
+        labels: Tensor,
+        objective: Objective,
+        *,
+        carried: Tensor | None = None,
+        is_carried_on: bool = False,
+    ) -> BeliefChain:
         """The chain of this rank's modules; the losses of all ranks add up to that of the step.
 
         Args:
@@ -69,6 +78,8 @@ class RankPart:
                 ``p_0``.
             labels: ``[B]``.
             objective: for the whole network.
+            carried: see :func:`sid_core.steps.chain.belief_chain`, and so for ``is_carried_on``.
+            is_carried_on: the next rank goes on from the terms of this one.
         """
         log_belief = None if logits is None else torch.log_softmax(logits, 1)
         return belief_chain(
@@ -78,6 +89,8 @@ class RankPart:
             self.modules,
             own=slice(self.first, self.first + self.sizes[self.rank]),
             initial_log_belief=log_belief,
+            carried=carried,
+            is_carried_on=is_carried_on,
         )
 
     def begin_send(self, tensor: Tensor, rank: int) -> dist.Work:
@@ -87,6 +100,17 @@ class RankPart:
     def begin_receive(self, buffer: Tensor, rank: int) -> dist.Work:
         """Starts to receive what ``rank`` sends into ``buffer``."""
         return _begun(dist.irecv(buffer, self.global_rank(rank), group=self.group))
+
+    def send_numbers(self, numbers: list[int], rank: int, device: torch.device) -> None:
+        """Sends integers to ``rank`` by way of ``device``, and waits until they have gone."""
+        dist.send(torch.tensor(numbers, device=device), self.global_rank(rank), group=self.group)
+
+    def receive_numbers(self, count: int, rank: int, device: torch.device) -> list[int]:
+        """Waits for ``count`` integers that ``rank`` sends."""
+        numbers = torch.empty(count, dtype=torch.int64, device=device)
+        dist.recv(numbers, self.global_rank(rank), group=self.group)
+        received: list[int] = numbers.tolist()
+        return received
 
     @contextmanager
     def communicating(self, when: str) -> Iterator[None]:

@@ -8,7 +8,7 @@ batch. Ranks before a slow one wait for it, so that batches between them do not 
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
 import torch
 import torch.distributed as dist
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sid_core.network import Cascade, check_sizes
-from sid_core.objective import Alpha, Objective, ObjectiveOptions, objective_of
+from sid_core.objective import Alpha, Direction, Objective, ObjectiveOptions, objective_of
 from sid_core.phases import enter, phase
 from sid_core.ranks.part import RankPart
 
@@ -31,6 +31,7 @@ def pipelined_steps(
     optimizer: Optimizer | None = None,
     *,
     queue: int = 2,
+    exact_loss: bool = False,
     **options: Unpack[ObjectiveOptions],
 ) -> Tensor:
     """Trains a pipeline on ``batches``, one step per batch; the weights are those of the same steps on one rank.
@@ -44,6 +45,8 @@ def pipelined_steps(
         objective: an :class:`sid_core.Objective`, or alpha, for the whole network.
         optimizer: of this rank's parameters; required. Gradients are freed before each batch.
         queue: how many batches may be on their way to the next rank, 1 or more.
+        exact_loss: the losses are those of one rank to the last bit. Each rank then also sends what it has added up of
+            them, ``[B, C]``; otherwise the ranks add up their parts at the end, in another order than one rank does.
         **options: as for :func:`sid_core.published_step`.
 
     Returns:
@@ -70,13 +73,15 @@ def pipelined_steps(
     objective = objective_of(objective, options, part.modules)
     check_sizes(queue=queue)
     outbox = _Outbox(part, queue)
+    is_last = part.rank == part.ranks - 1
+    carries = objective.direction if exact_loss else None
     losses: list[Tensor] = []
-    for features, logits, labels in _incoming(part, batches):
+    for (features, logits, carried), labels in _incoming(part, batches, carries):
         with phase("optimizer"):
             optimizer.zero_grad()
         enter("forward")
         with torch.no_grad():
-            chain = part.own_chain(features, logits, labels, objective)
+            chain = part.own_chain(features, logits, labels, objective, carried=carried, is_carried_on=exact_loss)
             last = part.first + len(network.local_modules)
             for number, module in enumerate(network.local_modules, part.first + 1):
                 enter("forward", number)
@@ -85,12 +90,12 @@ def pipelined_steps(
                 features = network.hand_on(features)
                 gradient = chain.advance(logits.detach())
                 if number == last:
-                    outbox.put(features, logits.detach())
+                    outbox.put(features, logits.detach(), chain.terms if exact_loss else None)
                 enter("backward", number)
                 if logits.requires_grad:
                     logits.backward(gradient)
-            losses.append(chain.loss)
-            del chain, features, logits, gradient
+            losses.append(chain.loss if is_last or not exact_loss else torch.zeros_like(chain.loss))
+            del chain, features, logits, carried, gradient
         enter("optimizer")
         optimizer.step()
         torch.clear_autocast_cache()  # or the next batch would run with narrow copies of the old weights
@@ -103,33 +108,49 @@ def pipelined_steps(
     return total
 
 
-def _incoming(
-    part: RankPart, batches: Iterable[tuple[Tensor, Tensor]]
-) -> Iterator[tuple[Tensor, Tensor | None, Tensor]]:
-    """Yields features, logits of the rank before (None on the first rank) and labels of each batch.
+class _Received(NamedTuple):
+    """What a rank begins a batch with.
 
-    Receiving of a batch begins before the batch before it is yielded.
+    Attributes:
+        features: ``[B, ...]``; images on the first rank.
+        logits: of the rank before, ``[B, C]``; None on the first rank.
+        carried: what the rank before has added up of the loss; None on the first rank, and where that is not sent.
+    """
+
+    features: Tensor
+    logits: Tensor | None = None
+    carried: Tensor | None = None
+
+
+def _incoming(
+    part: RankPart, batches: Iterable[tuple[Tensor, Tensor]], carries: Direction | None
+) -> Iterator[tuple[_Received, Tensor]]:
+    """Yields what each batch begins with on this rank, and its labels.
+
+    Receiving of a batch begins before the batch before it is yielded. ``carries`` is the direction of the objective
+    whose terms are received, too; None: they are not.
     """
     if part.rank == 0:
         for images, labels in batches:
-            yield images, None, labels
+            yield _Received(images), labels
         return
-    inbox = _Inbox(part)
+    inbox = _Inbox(part, carries)
     waiting: Tensor | None = None
     for _, labels in batches:
         inbox.begin_receive(labels)
         if waiting is not None:
-            yield *inbox.take(), waiting
+            yield inbox.take(), waiting
         waiting = labels
     if waiting is not None:
-        yield *inbox.take(), waiting
+        yield inbox.take(), waiting
 
 
 class _Inbox:
     """What the rank before sends: a header with the shape and the dtypes of all batches, then batch after batch."""
 
-    def __init__(self, part: RankPart) -> None:
+    def __init__(self, part: RankPart, carries: Direction | None) -> None:
         self._part = part
+        self._carries = carries
         self._pending: deque[tuple[list[Tensor], list[dist.Work]]] = deque()
         self._layout: tuple[list[int], list[torch.dtype]] | None = None
 
@@ -139,27 +160,27 @@ class _Inbox:
             if self._layout is None:
                 with phase("wait"):
                     self._layout = self._receive_header(labels.device)
-            feature_shape, dtypes = self._layout
-            buffers = [
-                torch.empty(len(labels), *shape, dtype=dtype, device=labels.device)
-                for shape, dtype in zip((feature_shape, [self._part.network.classes]), dtypes, strict=True)
-            ]
+            feature_shape, (dtype, logits_dtype) = self._layout
+            logits_shape = [len(labels), self._part.network.classes]
+            layouts = [([len(labels), *feature_shape], dtype), (logits_shape, logits_dtype)]
+            if self._carries is not None:
+                layouts.append(([] if self._carries == "reverse" else logits_shape, logits_dtype))
+            buffers = [torch.empty(shape, dtype=dtype, device=labels.device) for shape, dtype in layouts]
             works = [self._part.begin_receive(buffer, self._part.rank - 1) for buffer in buffers]
         self._pending.append((buffers, works))
 
-    def take(self) -> tuple[Tensor, Tensor]:
-        """Waits for the earliest batch that was not taken; returns its features ``[B, ...]`` and logits ``[B, C]``."""
-        (features, logits), works = self._pending.popleft()
+    def take(self) -> _Received:
+        """Waits for the earliest batch that was not taken, and returns it."""
+        buffers, works = self._pending.popleft()
         with phase("wait"), self._part.communicating("before features came"):
             for work in works:
                 work.wait()
-        return features, logits
+        return _Received(*buffers)
 
     def _receive_header(self, device: torch.device) -> tuple[list[int], list[torch.dtype]]:
         """The shape of a sample's features, and the dtypes of features and logits."""
-        header = torch.empty(3 + _MOST_DIMENSIONS, dtype=torch.int64, device=device)
-        dist.recv(header, self._part.global_rank(self._part.rank - 1), group=self._part.group)
-        code, logits_code, dimensions, *sizes = header.tolist()
+        header = self._part.receive_numbers(3 + _MOST_DIMENSIONS, self._part.rank - 1, device)
+        code, logits_code, dimensions, *sizes = header
         return sizes[:dimensions], [_DTYPES[code], _DTYPES[logits_code]]
 
 
@@ -172,8 +193,8 @@ class _Outbox:
         self._pending: deque[tuple[list[Tensor], list[dist.Work]]] = deque()
         self._shape: torch.Size | None = None
 
-    def put(self, features: Tensor, logits: Tensor) -> None:
-        """Starts to send a batch; waits first while the queue is full.
+    def put(self, features: Tensor, logits: Tensor, terms: Tensor | None) -> None:
+        """Starts to send a batch, with the terms of its loss so far if there are any; waits first for a full queue.
 
         Raises:
             ValueError: the features of a sample do not have the shape that they had in the first batch, or have a
@@ -190,7 +211,7 @@ class _Outbox:
                     "the first batch"
                 )
             self._wait_for_all_but(self._queue - 1)
-            tensors = [features.contiguous(), logits.contiguous()]
+            tensors = [tensor.contiguous() for tensor in (features, logits, terms) if tensor is not None]
             works = [self._part.begin_send(tensor, self._part.rank + 1) for tensor in tensors]
         self._pending.append((tensors, works))
 
@@ -208,8 +229,7 @@ class _Outbox:
             )
         sizes = [*self._shape, *[0] * (_MOST_DIMENSIONS - len(self._shape))]
         codes = [_DTYPES.index(tensor.dtype) for tensor in (features, logits)]
-        header = torch.tensor([*codes, len(self._shape), *sizes], device=features.device)
-        dist.send(header, self._part.global_rank(self._part.rank + 1), group=self._part.group)
+        self._part.send_numbers([*codes, len(self._shape), *sizes], self._part.rank + 1, features.device)
 
     def _wait_for_all_but(self, count: int) -> None:
         while len(self._pending) > count:

@@ -44,6 +44,8 @@ class BeliefChain:
         labels: ``[B]``, int64 in [0, C).
         alphas: one number in (0, 1] per module.
         parts: what the loss and the gradients are divided by, besides the batch size.
+        carried: where this chain goes on from another one: what that has added up, see :attr:`terms`. It is changed.
+        next_alpha: the weight of the module after the last one of the chain, where another chain goes on from this one.
 
     Attributes:
         belief: the belief after the modules so far, ``[B, C]``.
@@ -52,15 +54,31 @@ class BeliefChain:
         ValueError: there is not one int64 label per image.
     """
 
-    def __init__(self, initial_belief: Tensor, labels: Tensor, alphas: Sequence[float], parts: int = 1) -> None:
+    def __init__(
+        self,
+        initial_belief: Tensor,
+        labels: Tensor,
+        alphas: Sequence[float],
+        parts: int = 1,
+        *,
+        carried: Tensor | None = None,
+        next_alpha: float = 1.0,
+    ) -> None:
         self.belief = initial_belief
         check_labels(labels, initial_belief)
         self._parts = parts
         self._labels = labels.unsqueeze(1)
         self._label_belief: Tensor | None = None
         self._weight: tuple[float, Tensor] | None = None
-        self._alphas = pairwise((*alphas, 1.0))  # alpha_i with alpha_{i+1}
-        self._terms = torch.special.entr(initial_belief).mul_(alphas[0] - 1)  # entr(p) is -p log p
+        self._alphas = pairwise((*alphas, next_alpha))  # alpha_i with alpha_{i+1}
+        if carried is None:
+            carried = torch.special.entr(initial_belief).mul_(alphas[0] - 1)  # entr(p) is -p log p
+        self._terms = carried
+
+    @property
+    def terms(self) -> Tensor:
+        """What has been added up of the loss so far: ``[B, C]``, and in direction ``reverse`` ``[]``."""
+        return self._terms
 
     @property
     def loss(self) -> Tensor:
@@ -137,6 +155,7 @@ class ReverseBeliefChain(BeliefChain):
         smoothing: of the label, in (0, 1).
         parts: 1 or more.
         initial_log_belief: ``log p_0``, ``[B, C]``; None: the logarithm of ``initial_belief``.
+        carried: as for :class:`BeliefChain`.
 
     Raises:
         ValueError: there is not one int64 label per image.
@@ -150,13 +169,14 @@ class ReverseBeliefChain(BeliefChain):
         smoothing: float,
         parts: int = 1,
         initial_log_belief: Tensor | None = None,
+        carried: Tensor | None = None,
     ) -> None:
         self.belief = initial_belief
         self._parts = parts
         self._log_belief = initial_belief.log() if initial_log_belief is None else initial_log_belief
         self._log_label = log_smoothed_label(labels, initial_belief, smoothing)
         self._reverse_alphas: Iterator[float] = iter(alphas)
-        self._terms = initial_belief.new_zeros(())
+        self._terms = initial_belief.new_zeros(()) if carried is None else carried
 
     def advance(self, logits: Tensor) -> Tensor:
         """As :meth:`BeliefChain.advance`."""
@@ -190,10 +210,13 @@ def belief_chain(
     *,
     own: slice = slice(None),
     initial_log_belief: Tensor | None = None,
+    carried: Tensor | None = None,
+    is_carried_on: bool = False,
 ) -> BeliefChain:
     """Returns the chain of one step, over all modules of a network or over a part of them.
 
-    The losses of the chains over all parts of a network add up to the loss of the step.
+    The losses of the chains over all parts of a network add up to the loss of the step. If each chain instead goes on
+    from the terms of the one before, the loss of the last one is that of the step, to the last bit.
 
     Args:
         initial_belief: the belief before the first module of the chain, ``[B, C]``.
@@ -202,14 +225,19 @@ def belief_chain(
         modules: L, the number of modules of the whole network.
         own: the modules of the chain; by default all.
         initial_log_belief: the logarithm of ``initial_belief``, ``[B, C]``; None: it is computed where it is needed.
+        carried: the terms of the chain over the modules before, from which this one goes on; None: it begins anew.
+        is_carried_on: the chain over the next modules goes on from the terms of this one.
 
     Raises:
         ValueError: alpha does not fit ``modules``, or there is not one int64 label per image.
     """
-    alphas, parts = objective.alphas(modules)[own], objective.divisor(modules)
+    alphas, parts = objective.alphas(modules), objective.divisor(modules)
     if objective.direction == "reverse":
-        return ReverseBeliefChain(initial_belief, labels, alphas, objective.smoothing, parts, initial_log_belief)
-    return BeliefChain(initial_belief, labels, alphas, parts)
+        return ReverseBeliefChain(
+            initial_belief, labels, alphas[own], objective.smoothing, parts, initial_log_belief, carried
+        )
+    next_alpha = (*alphas, 1.0)[own.indices(modules)[1]] if is_carried_on else 1.0
+    return BeliefChain(initial_belief, labels, alphas[own], parts, carried=carried, next_alpha=next_alpha)
 
 
 def _dot(one: Tensor, other: Tensor) -> Tensor:

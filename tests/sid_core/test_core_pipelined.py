@@ -68,8 +68,10 @@ def train(
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=is_narrow)
     with autocast:
         losses = [
-            pipelined_steps(part, batches(count, shape), Objective(ALPHAS, **objective), own, queue=queue)
-            for _ in range(2)
+            pipelined_steps(
+                *(part, batches(count, shape), Objective(ALPHAS, **objective), own), queue=queue, exact_loss=is_exact
+            )
+            for is_exact in (False, True)
         ]
     gathered = build()
     gather_parameters(part, gathered)
@@ -118,6 +120,7 @@ def test_weights_are_those_of_a_sequential_run_bit_for_bit(
         assert isinstance(result, dict), result
         assert result["losses"].shape == (2 * count,)
         assert torch.allclose(result["losses"], result["expected"], rtol=1e-5)
+        assert torch.equal(result["losses"][count:], result["expected"][count:]), "which were asked for exactly"
         assert result["dtypes"] == {torch.float32}
         for key, value in result["alone"].items():
             assert torch.equal(result["gathered"][key], value), key

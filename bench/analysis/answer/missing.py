@@ -39,7 +39,7 @@ def command_for(page: Page, subject: Method, wanted: Pass, record: str | None = 
         row = known_method(stored.method)
         if wanted != "accuracy":
             methods = [stored.method]
-        elif row is not None and row.on_one_rank is not None:  # ranks do not train
+        elif row is not None and row.on_one_rank is not None:  # BP has no ranks, and one trains as several do
             methods = [BASELINE, row.on_one_rank]
             changes["ranks"] = 1
     cell = stored.model_copy(update=changes | {"method": methods[-1]})

@@ -14,6 +14,7 @@ def _bp_schedule(name: str, summary: str, schedule: str, colour: str, order: int
         on_ranks="bench.train.ranks.schedules:scheduled_share",
         keywords={"schedule": schedule},
         on_one_rank=BASELINE,
+        not_trained_on_ranks="whose schedule takes batches of one size only",
         networks=("pipeline",),
         settings={"micro_batches": micro_batches_of_schedule},
         refusal=partial(refuse_schedule, SCHEDULES[schedule]),

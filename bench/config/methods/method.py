@@ -37,6 +37,8 @@ class Method:
         on_ranks: ``on_ranks(network, **keywords)``, called on every rank, gives a
             :class:`bench.train.ranks.share.RankShare`; None where it runs on one rank only.
         on_one_rank: the method that is the same rule on one rank.
+        not_trained_on_ranks: why a cell on several ranks has no accuracy pass; None where its ``RankShare`` gathers the
+            weights of all ranks.
         per_module_optimizers: the rule gets the keyword ``optimizers``, one per module, calls them itself and frees the
             gradients; those of the trunk are left to the harness.
         per_parameter_optimizers: the same with one optimizer for each of the network's parameters, in their order.
@@ -82,6 +84,7 @@ class Method:
     recomputes: tuple[str, ...] = ("trunk", "modules")
     on_ranks: Code | None = None
     on_one_rank: str | None = None
+    not_trained_on_ranks: str | None = "which does not gather the weights of all ranks"
     per_module_optimizers: bool = False
     per_parameter_optimizers: bool = False
     logits_by_module: Code | None = None

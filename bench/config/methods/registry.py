@@ -29,8 +29,8 @@ def from_module(name: str, module: Any) -> Method:
     ``accumulate_gradients(network, images, labels, alpha)`` is the rule. A module may have more names, which mean what
     the fields of :class:`Method` mean: ``OBJECTIVE`` (the rule then also gets the keywords ``direction``, ``reduction``
     and, in direction ``reverse``, ``smoothing``), ``SETTINGS``, ``NETWORKS``, ``refusal``, ``on_ranks``,
-    ``ON_ONE_RANK``, ``PER_MODULE_OPTIMIZERS``, ``logits_by_module``, ``predict``, ``auxiliary``,
-    ``PREDICTS_WITH_AUXILIARY``, ``after_step``, ``USES_INDICES``, ``USES_PIXELS``, ``NOT_IN_PARTS`` and
+    ``ON_ONE_RANK``, ``NOT_TRAINED_ON_RANKS``, ``PER_MODULE_OPTIMIZERS``, ``logits_by_module``, ``predict``,
+    ``auxiliary``, ``PREDICTS_WITH_AUXILIARY``, ``after_step``, ``USES_INDICES``, ``USES_PIXELS``, ``NOT_IN_PARTS`` and
     ``NOT_PLANNED``.
 
     Raises:
@@ -58,6 +58,7 @@ def from_module(name: str, module: Any) -> Method:
         refusal=offered("refusal"),
         on_ranks=offered("on_ranks"),
         on_one_rank=offered("ON_ONE_RANK"),
+        not_trained_on_ranks=offered("NOT_TRAINED_ON_RANKS", Method.not_trained_on_ranks),
         per_module_optimizers=bool(offered("PER_MODULE_OPTIMIZERS", False)),
         logits_by_module=offered("logits_by_module"),
         predict=offered("predict"),

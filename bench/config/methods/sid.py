@@ -85,6 +85,7 @@ ROWS = (
         rule="sid_core:streamed_step",
         on_ranks="bench.train.rules.sid_on_ranks:parallel_share",
         on_one_rank="sid-streamed",
+        not_trained_on_ranks=None,
         networks=("cascade",),  # a pipeline's stages have sid-pipelined
         colour="#2e8b8b",
         order=24,
@@ -94,6 +95,7 @@ ROWS = (
         "SID on several ranks, pipelined: features are passed on, then the stage updates and takes the next batch",
         on_ranks="bench.train.rules.sid_on_ranks:pipelined_share",
         on_one_rank="sid-streamed",
+        not_trained_on_ranks=None,
         networks=("pipeline",),  # a cascade's trunk waits for all modules
         colour="#6a51a3",
         order=25,

@@ -1,8 +1,9 @@
 """The memory pass, predicted: the same two steps on tensors that have sizes and no contents."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -15,9 +16,11 @@ from bench.config.cell import Cell, Precision
 from bench.config.methods import load_method
 from bench.errors import BenchError, first_line
 from bench.measure.memory.measure import measure_memory
+from bench.measure.memory.simulated_ranks import SimulatedRanks
 from bench.store.record import Memory
 from bench.train.meta_tensors import ContentsNeededError, meta_tensors
-from bench.train.step import build_step
+from bench.train.ranks.step import build_rank_step
+from bench.train.step import Step, build_step
 
 # In what PyTorch says of an operator that has to do without contents.
 _OF_NO_CONTENTS = ("meta", "tensor subclasses", "fake")
@@ -26,7 +29,16 @@ _NORMS = {torch.ops.aten.native_batch_norm.default: 1, torch.ops.aten.native_lay
 
 
 def predict_memory(cell: Cell, shape: tuple[int, int, int], classes: int, round_to: int = 1) -> Memory:
-    """What :func:`bench.measure.memory.measure.measure_memory` would measure, to the byte, without arithmetic.
+    """What :func:`bench.measure.memory.measure.measure_memory` would measure of a cell on one rank, to the byte.
+
+    Arguments and errors are those of :func:`predict_memory_by_rank`.
+    """
+    (memory,) = predict_memory_by_rank(cell, shape, classes, round_to)
+    return memory
+
+
+def predict_memory_by_rank(cell: Cell, shape: tuple[int, int, int], classes: int, round_to: int = 1) -> list[Memory]:
+    """What the memory pass would measure on each rank, in order, to the byte, without arithmetic.
 
     The network, its gradients, the optimizer's state and the batch are meta tensors: they go through the same steps
     under the same instrument and hold no memory, so neither time nor memory grows with the size of a tensor.
@@ -47,11 +59,13 @@ def predict_memory(cell: Cell, shape: tuple[int, int, int], classes: int, round_
     if reason is not None:
         raise BenchError(f"method {cell.method!r} can be measured, but not planned: {reason}")
     with _without_contents(cell.precision):
-        step = build_step(cell, shape, classes)
         images = torch.empty(cell.batch_size, *shape)
         labels = torch.empty(cell.batch_size, dtype=torch.int64)
+        measure = partial(measure_memory, images=images, labels=labels, round_to=round_to, ask_allocator=False)
         try:
-            return measure_memory(step, images, labels, round_to, ask_allocator=False)
+            if cell.ranks == 1:
+                return [measure(build_step(cell, shape, classes))]
+            return _of_ranks(cell, shape, classes, measure)
         except ContentsNeededError as error:
             reason = str(error)
         except (DataDependentOutputException, DynamicOutputShapeException) as error:
@@ -61,6 +75,15 @@ def predict_memory(cell: Cell, shape: tuple[int, int, int], classes: int, round_
                 raise
             reason = first_line(error)
     raise BenchError(f"method {cell.method!r} can be measured, but not planned: {reason}")
+
+
+def _of_ranks(cell: Cell, shape: tuple[int, int, int], classes: int, measure: Callable[[Step], Memory]) -> list[Memory]:
+    ranks = SimulatedRanks(cell.ranks)
+    memories = []
+    for rank in range(cell.ranks):
+        with ranks.enter(rank):
+            memories.append(measure(build_rank_step(cell, shape, classes)))
+    return memories
 
 
 class _MixedNorms(TorchDispatchMode):

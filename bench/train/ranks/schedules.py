@@ -96,21 +96,45 @@ class _Schedule(nn.Module):
         sizes = even_sizes(len(network.local_modules), len(owners))
         self.trunk = nn.Identity()
         self.owners = [owner for size, owner in zip(sizes, owners, strict=True) for _ in range(size)]
-        bounds = list(pairwise(accumulate(sizes, initial=0)))
-        own = [index for index, owner in enumerate(owners) if owner == rank]
-        self.stages = nn.ModuleList(_ModulesInARow(network, *bounds[index]) for index in own)
+        self._bounds = list(pairwise(accumulate(sizes, initial=0)))
+        self._own = [index for index, owner in enumerate(owners) if owner == rank]
+        self.stages = nn.ModuleList(_ModulesInARow(network, *self._bounds[index]) for index in self._own)
+        self._network = (network,)  # in a tuple, for other ranks' modules are not this one's
+        self._name = name
+        self._micro_batches = micro_batches
+        self._schedule: Any = None
+        self._has_first, self._has_last = 0 in self._own, len(sizes) - 1 in self._own
+
+    def _begin(self, images: Tensor) -> Any:
+        """The schedule, for batches like ``images``."""
+        (network,) = self._network
         device = next(network.parameters()).device
+        described = self._described(images) if dist.get_backend() == "fake" else [{}] * len(self._bounds)
         stages = [
-            _Stage(module, index, len(sizes), device, module=bounds[index][0] + 1)
-            for module, index in zip(self.stages, own, strict=True)
+            _Stage(module, index, len(self._bounds), device, module=self._bounds[index][0] + 1, **described[index])
+            for module, index in zip(self.stages, self._own, strict=True)
         ]
-        schedule: Any = get_schedule_class(name)
-        self._schedule = schedule(stages if SCHEDULES[name] > 1 else stages[0], micro_batches, loss_fn=F.cross_entropy)
-        self._has_first, self._has_last = 0 in own, len(sizes) - 1 in own
+        schedule: Any = get_schedule_class(self._name)
+        several = SCHEDULES[self._name] > 1
+        return schedule(stages if several else stages[0], self._micro_batches, loss_fn=F.cross_entropy)
+
+    def _described(self, images: Tensor) -> list[dict[str, Any]]:
+        """The tensors that each stage takes and gives, where a rank cannot learn them: nothing is sent in a plan."""
+        (network,) = self._network
+        inputs: tuple[Tensor, ...] = (images[: len(images) // self._micro_batches],)
+        described = []
+        for start, end in self._bounds:
+            outputs = _ModulesInARow(network, start, end)(*inputs)
+            outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+            described.append({"input_args": inputs, "output_args": outputs})
+            inputs = tuple(output.detach().requires_grad_() for output in outputs)
+        return described
 
     def accumulate_gradients(self, images: Tensor, labels: Tensor, _objective: object) -> Tensor:
         """One batch through the schedule; gradients of the mean loss, which is NaN where the last stage is not."""
         losses: list[Tensor] = []
+        if self._schedule is None:
+            self._schedule = self._begin(images)
         enter("wait")
         self._schedule.step(
             *([images] if self._has_first else []),

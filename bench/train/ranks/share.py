@@ -34,6 +34,9 @@ class RankShare:
         train: what it does.
         bound: the least ratio of a step's time to that on one rank, from times on one.
         run_length: batches that ``train`` needs at once for the ranks to be busy most of the time.
+        train_exactly: as ``train``, with losses that are those of one rank to the last bit; None: ``train``.
+        gather: ``gather(network)``, called by all ranks at once, writes the weights and buffers of all ranks into the
+            whole ``network``; None: it cannot, so that there is no accuracy pass.
     """
 
     network: nn.Module
@@ -43,6 +46,8 @@ class RankShare:
     train: Train
     bound: Callable[[StepTimes], float]
     run_length: int = 1
+    train_exactly: Train | None = None
+    gather: Callable[[BeliefNetwork], None] | None = None
 
 
 def batch_by_batch(accumulate_gradients: Callable[..., Tensor]) -> Train:

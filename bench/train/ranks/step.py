@@ -10,7 +10,7 @@ from bench.config.check import changed
 from bench.config.methods import load_method
 from bench.config.plugins import resolve
 from bench.train.networks.build import build_network
-from bench.train.ranks.share import RankShare
+from bench.train.ranks.share import Batches, RankShare, Train
 from bench.train.step import Gradients, TrainingStep, autocast_to, build_optimizer, build_step, objective_of
 from sid_core import Objective
 from sid_core.phases import enter
@@ -65,17 +65,26 @@ class RankStep:
             self.optimizer.__dict__["zero_grad"] = lambda: zero_grad(set_to_none=False)
         try:
             enter("forward")
-            same = ((images, labels) for _ in range(batches))
-            # An optimizer's step is in it, too, and stays as it is: autocast passes by what works in place.
-            with autocast_to(self.precision, images.device):
-                return self.share.train(same, self.objective, self.optimizer)
+            return self._train(self.share.train, ((images, labels) for _ in range(batches)))
         finally:
             self.optimizer.__dict__.pop("zero_grad", None)
+
+    def train(self, batches: Batches) -> Tensor:
+        """Trains on each of ``batches``; the losses, NaN where this rank has none, ``[N]``."""
+        return self._train(self.share.train_exactly or self.share.train, batches)
+
+    def _train(self, train: Train, batches: Batches) -> Tensor:
+        device = next(self.network.parameters()).device
+        # An optimizer's step is in it, too, and stays as it is: autocast passes by what works in place.
+        with autocast_to(self.precision, device):
+            return train(batches, self.objective, self.optimizer)
 
 
 def build_rank_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> RankStep:
     """This rank's side of the step of ``cell``, with the weights that one rank would have drawn."""
-    network = build_network(cell, shape, classes).to(cell.device)
+    network = build_network(cell, shape, classes)
+    if cell.device != "cpu":  # tensors without contents cannot be moved even to where they are
+        network = network.to(cell.device)
     method = load_method(cell.method)
     share: RankShare = resolve(method.on_ranks)(network, **method.settings_for(cell))
     optimizer = build_optimizer(cell, share.network.parameters())
@@ -84,6 +93,11 @@ def build_rank_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> Ra
 
 def build_one_rank_steps(cell: Cell, shape: tuple[int, int, int], classes: int) -> tuple[TrainingStep, TrainingStep]:
     """BP's step and that of the cell's own rule, both for one rank, on one network and with one optimizer."""
-    method = load_method(cell.method).on_one_rank
-    own = build_step(changed(cell, method=method, ranks=1, micro_batches=None), shape, classes)
+    own = build_one_rank_step(cell, shape, classes)
     return own.baseline(), own
+
+
+def build_one_rank_step(cell: Cell, shape: tuple[int, int, int], classes: int) -> TrainingStep:
+    """The step of the cell's own rule on one rank."""
+    method = load_method(cell.method).on_one_rank
+    return build_step(changed(cell, method=method, ranks=1, micro_batches=None), shape, classes)

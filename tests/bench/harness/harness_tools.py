@@ -297,3 +297,30 @@ def method_source(body: str, summary: str = "a method of the tests") -> str:
         "    from bench.train.rules.bp import train_end_to_end\n"
         "    return train_end_to_end(network, images, labels, None)\n"
     )
+
+
+# A rule of another package: SID over ranks, in which one rank, the last if nothing else is said, fails in its second
+# step.
+RANK_RULE = """SUMMARY = "a rule of the tests"
+USES_ALPHA = True
+ON_ONE_RANK = "sid-streamed"
+
+
+def on_ranks(network):
+    import dataclasses, os, pathlib, signal, sys, time
+    import psutil
+    import torch
+    import torch.distributed as dist
+    from bench.train.rules.sid_on_ranks import parallel_share as parallel
+
+    share = parallel(network)
+    steps = []
+
+    def train(batches, alpha, optimizer):
+        steps.append(None)
+        if len(steps) == 2 and dist.get_rank() == dist.get_world_size() - 1:
+            {failure}
+        return share.train(batches, alpha, optimizer)
+
+    return dataclasses.replace(share, train=train)
+"""

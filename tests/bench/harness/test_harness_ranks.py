@@ -2,14 +2,13 @@
 
 import json
 import os
-import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from command_line import RunCli
-from harness_tools import Launcher, bench_environment, run_bench, sound_records, write_plugin, write_sweep
+from harness_tools import RANK_RULE, Launcher, bench_environment, run_bench, sound_records, write_plugin, write_sweep
 
 from bench.config.sweep import load_sweep
 from bench.errors import ConfigError
@@ -17,7 +16,8 @@ from bench.execute.device import use_device
 from bench.execute.executor import ExecutorSettings
 from bench.execute.fork_client import ForkServer
 from bench.execute.fork_executor import ForkServerExecutor
-from bench.execute.rank_context import RankContext
+from bench.execute.messages import Limits, Place
+from bench.execute.rank_meeting import context_at
 from bench.execute.run import Watcher, run_sweep
 from bench.store.file import Store
 from bench.store.record import Record
@@ -39,29 +39,6 @@ def on_ranks(network):
     return dataclasses.replace(on_ranks(network), run_length=7)
 """
 
-# A rule of another package: SID over ranks, in which the last rank fails in its second step.
-RULE = """SUMMARY = "a rule of the tests"
-USES_ALPHA = True
-ON_ONE_RANK = "sid-streamed"
-
-
-def on_ranks(network):
-    import dataclasses, os, signal, sys, time
-    import torch
-    import torch.distributed as dist
-    from bench.train.rules.sid_on_ranks import parallel_share as parallel
-
-    share = parallel(network)
-    steps = []
-
-    def train(batches, alpha, optimizer):
-        steps.append(None)
-        if len(steps) == 2 and dist.get_rank() == dist.get_world_size() - 1:
-            {failure}
-        return share.train(batches, alpha, optimizer)
-
-    return dataclasses.replace(share, train=train)
-"""
 FAILURES = {
     "killed": "os.kill(os.getpid(), signal.SIGKILL)",
     "exits": "os._exit(7)",
@@ -83,7 +60,7 @@ def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
     """The record of a cell for each failure, and of an ordinary one after them, as plain JSON; no process is left."""
     folder = tmp_path_factory.mktemp("failures")
     plugins = write_plugin(
-        folder / "plugins", "rank_rules", {name: RULE.format(failure=code) for name, code in FAILURES.items()}
+        folder / "plugins", "rank_rules", {name: RANK_RULE.format(failure=code) for name, code in FAILURES.items()}
     )
     shared = SIZES | {"network": "cascade-linear", "ranks": 3}
     sweep = write_sweep(folder / "sweep.toml", shared | {"method": [*FAILURES, "sid-parallel"]})
@@ -159,20 +136,24 @@ def test_ranks_are_bound_to_as_many_cpus_as_they_have_threads(measured: list[Rec
         assert record.environment["threads"] == 1
 
 
+def place_on_this_host(rank: int, ranks: int) -> Place:
+    here = {"local_rank": rank, "local_ranks": ranks, "device": rank, "devices": ranks}
+    return Place(rank=rank, ranks=ranks, **here, address="127.0.0.1", port=1)
+
+
 def test_a_rank_is_bound_to_its_share_of_the_cpus() -> None:
     usable = sorted(os.sched_getaffinity(0))
-    with socket.socket() as listener:
-        try:
-            for ranks in (1, len(usable), len(usable) + 1):
-                contexts = [RankContext(rank, ranks, listener, 1, 1) for rank in range(ranks)]
-                assert {context.threads() for context in contexts} == {max(1, len(usable) // ranks)}
-                taken = [context.bind_to_share(usable) for context in contexts]
-                expected = [usable] * ranks if ranks > len(usable) else [usable[at::ranks] for at in range(ranks)]
-                assert taken == expected
-                os.sched_setaffinity(0, usable)
-            assert contexts[0].bind_to_share(None) is None
-        finally:
+    try:
+        for ranks in (1, len(usable), len(usable) + 1):
+            contexts = [context_at(place_on_this_host(rank, ranks), Limits(timeout_seconds=1)) for rank in range(ranks)]
+            assert {context.threads() for context in contexts} == {max(1, len(usable) // ranks)}
+            taken = [context.bind_to_share(usable) for context in contexts]
+            expected = [usable] * ranks if ranks > len(usable) else [usable[at::ranks] for at in range(ranks)]
+            assert taken == expected
             os.sched_setaffinity(0, usable)
+        assert contexts[0].bind_to_share(None) is None
+    finally:
+        os.sched_setaffinity(0, usable)
 
 
 def test_each_rank_needs_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,8 +243,12 @@ REFUSED = [
     ({"method": "bp", "ranks": 2}, "ranks = 2 for method 'bp'; legal: 1"),
     ({"method": "sid-parallel", "ranks": 5}, "ranks = 5 for 4 modules; legal: 1 to 4"),
     (
-        {"method": "sid-parallel", "ranks": 2, "passes": ["accuracy"], "dataset": "mnist", "image_size": None},
-        "passes = accuracy for ranks = 2; legal: memory, latency",
+        {"method": "sid-parallel", "ranks": 2, "passes": ["inference"]},
+        "passes = inference for ranks = 2; legal: memory, latency, accuracy",
+    ),
+    (
+        PIPELINE | {"method": "bp-gpipe", "ranks": 2, "passes": ["accuracy"], "dataset": "mnist", "image_size": None},
+        "passes = accuracy for method 'bp-gpipe' on 2 ranks, whose schedule takes batches of one size only; ",
     ),
     (
         {"method": "sid-parallel", "ranks": 2, "compile": True, "passes": ["latency"]},
@@ -311,10 +296,3 @@ def test_a_line_names_several_ranks_and_one_rank_does_not_change_the_id(cli: Run
     assert one == cli("run", sweep, "--dry-run").stdout
     assert " ranks 2 (memory)" in two
     assert "ranks" not in one
-
-
-def test_a_cell_on_several_ranks_cannot_be_planned(cli: RunCli, tmp_path: Path) -> None:
-    sweep = write_sweep(tmp_path / "sweep.toml", **SIZES, method="sid-parallel", network="cascade-linear", ranks=2)
-    ended = cli("plan", sweep, "--jobs", 1)
-    assert ended.exit_code == 2
-    assert "ranks = 2 can be measured, but not planned; legal: 1" in ended.stderr
