@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.inference.drift import Drift, find_drift
+from bench.analysis.statistics.drift import Drift, find_drift
 from bench.config.axes import axes, bearing_on, unpaired, values_of
 from bench.config.file_names import shown
 from bench.config.label import words_of

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.analysis.differences import EPOCHS, SHARES, Difference, Epoch, compared_with_bp, judged_together
 from bench.analysis.headline import SummaryCell, noise_names, summary_cells
-from bench.analysis.inference.comparison import Comparison
+from bench.analysis.statistics.comparison import Comparison
 from bench.analysis.series import ordered_series
 
 # Columns with lists and objects that no board shows.

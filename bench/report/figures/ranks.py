@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 
-from bench.analysis.inference.estimate import Interval
+from bench.analysis.statistics.estimate import Interval
 from bench.analysis.numbers import times
 from bench.analysis.panels import cell_titles, most_views
 from bench.analysis.ranks import rows_on_several_ranks

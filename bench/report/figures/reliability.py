@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure as MatplotlibFigure
 
 from bench.analysis.bp_times import TimesOfBP
-from bench.analysis.inference.drift import THRESHOLD
+from bench.analysis.statistics.drift import THRESHOLD
 from bench.analysis.panels import cell_titles
 from bench.analysis.words import counted
 from bench.config.methods import BASELINE

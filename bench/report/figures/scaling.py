@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.figure import Figure as MatplotlibFigure
 
-from bench.analysis.inference.estimate import Interval
+from bench.analysis.statistics.estimate import Interval
 from bench.analysis.numbers import times
 from bench.analysis.panels import most_views, slices
 from bench.analysis.series import ordered_series

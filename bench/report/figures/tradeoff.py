@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.transforms import Bbox
 
 from bench.analysis.headline import most_compared_cells
-from bench.analysis.inference.estimate import Interval
+from bench.analysis.statistics.estimate import Interval
 from bench.analysis.numbers import percent, times
 from bench.analysis.panels import cell_titles, most_views
 from bench.analysis.pareto import front_band, with_front

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 
-from bench.analysis.inference.estimate import Interval
+from bench.analysis.statistics.estimate import Interval
 from bench.analysis.numbers import times
 from bench.analysis.words import counted
 from bench.config.methods import known_method
