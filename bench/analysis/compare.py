@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bench.analysis.machines import machine_of
 from bench.analysis.statistics.comparison import Comparison, Exact, NotMeasured, Outcome
 from bench.analysis.statistics.estimate import Estimate, independent_difference
 from bench.analysis.statistics.measures import OF_TWO, TIMED
@@ -32,7 +33,6 @@ from bench.analysis.statistics.sentence import effect, sample, sentence
 from bench.analysis.statistics.statistic import STATISTICS
 from bench.analysis.statistics.usable import WhyNot, usable_entries, with_note
 from bench.analysis.statistics.verdict import Judged, judge
-from bench.analysis.machines import machine_of
 from bench.config.axes import axes
 from bench.config.cell import Pass
 from bench.config.check import is_baseline

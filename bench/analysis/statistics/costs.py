@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
+from bench.analysis.instruments import BY_ALLOCATOR
 from bench.analysis.statistics.comparison import Exact, NotMeasured, Outcome
 from bench.analysis.statistics.pairing import Entry
-from bench.analysis.instruments import BY_ALLOCATOR
 from bench.config.check import is_baseline
 from bench.store.record import Record
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from bench.analysis.machines import machine_of
 from bench.analysis.statistics.comparison import Outcome
 from bench.analysis.statistics.estimate import Estimate
 from bench.analysis.statistics.pairing import Entry
-from bench.analysis.machines import machine_of
 from bench.analysis.words import counted
 from bench.config.cell import Pass
 from bench.store.record import Record
