@@ -10,7 +10,7 @@ from bench.config.axes import axes
 
 # The axes that the title of a panel names, and those that a figure of accuracies draws.
 _IN_TITLE = {"network", "dataset", "optimizer", "depth", "modules", "seed", "noise_kind", "noise_rate", "noise_source"}
-_OF_RUN = ["series", "method", "seed"]
+_OF_RUN = ["series", "method", "seed", "id"]
 _EPOCHS_DRAWN = 12
 MOST_PANELS = 12  # in the main figure
 FEW_PANELS = 6  # in any other: each takes time to draw
@@ -96,7 +96,7 @@ def largest_panels(rows: pd.DataFrame, most: int = MOST_PANELS) -> tuple[list[Pa
 
 
 def by_epoch(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return series, method and seed of each row and epoch, with ``epoch`` and ``y``, the test accuracy in percent."""
+    """Return series, method, seed and id of each row and epoch, with ``epoch`` and ``y``, test accuracy in percent."""
     rows = rows[[*_OF_RUN, "accuracy.by_epoch"]].reset_index(drop=True).explode("accuracy.by_epoch")
     epochs = rows.groupby(level=0).cumcount() + 1
     return rows.assign(epoch=epochs, y=100 * rows["accuracy.by_epoch"].astype(float)).reset_index(drop=True)
@@ -108,7 +108,7 @@ def drawn_epochs(epochs: int) -> list[int]:
 
 
 def by_module(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Return series, method and seed of each row and module, with ``module`` and ``y``, the values of ``column``.
+    """Return series, method, seed and id of each row and module, with ``module`` and ``y``, the values of ``column``.
 
     Modules without a value are left out: those that a rule does not train, and those of a diverged run.
 
@@ -124,12 +124,17 @@ def by_module(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 def over_seeds(rows: pd.DataFrame, x: str) -> pd.DataFrame:
     """Return the mean of ``y`` at each point of each series, with the range over seeds.
 
-    Columns are ``series``, ``method``, the one that ``x`` names, ``y``, ``low``, ``high`` and ``seeds``, their number.
+    Columns are ``series``, ``method``, the one that ``x`` names, ``y``, ``low``, ``high``, ``seeds``, their number, and
+    ``id``, that of the record with the least seed.
 
     Args:
-        rows: with the columns ``series``, ``method``, ``seed``, ``y`` and the one that ``x`` names.
+        rows: with the columns ``series``, ``method``, ``seed``, ``id``, ``y`` and the one that ``x`` names.
         x: the column of the horizontal axis.
     """
+    rows = rows.reset_index(drop=True)
     groups = rows.groupby(["series", "method", x], as_index=False, sort=False)
-    means = groups.agg(y=("y", "mean"), low=("y", "min"), high=("y", "max"), seeds=("seed", "nunique"))
+    means = groups.agg(
+        y=("y", "mean"), low=("y", "min"), high=("y", "max"), seeds=("seed", "nunique"), least=("seed", "idxmin")
+    )
+    means["id"] = rows["id"].reindex(means.pop("least")).to_numpy()
     return means.sort_values(x, kind="stable").reset_index(drop=True)

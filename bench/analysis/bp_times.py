@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.inference.drift import Drift, find_drift
+from bench.analysis.statistics.drift import Drift, find_drift
 from bench.config.axes import axes, bearing_on, unpaired, values_of
 from bench.config.file_names import shown
 from bench.config.label import words_of
@@ -53,11 +53,13 @@ class TimedBP:
         group: the name of the group.
         processes: in order, the methods beside which BP was timed in a process, and the median of its step, seconds.
         usual_seconds: the median over processes.
+        records: of each process, the id of a record that holds its times.
     """
 
     group: str
     processes: tuple[tuple[str, float], ...]
     usual_seconds: float
+    records: tuple[str, ...]
 
     @property
     def factors(self) -> tuple[float, ...]:
@@ -67,9 +69,10 @@ class TimedBP:
 
 @dataclass
 class _Timed:
-    """BP's times by process, and the methods whose records hold them."""
+    """BP's times by process, the id of a record that holds them, and the methods whose records do so, too."""
 
     processes: list[Seconds]
+    record: str
     methods: list[str] = field(default_factory=list)
 
     def is_part_of(self, other: "_Timed") -> bool:
@@ -115,7 +118,9 @@ class TimesOfBP:
         found = []
         for group, apart in self._groups.items():
             processes = tuple((timed.name, float(np.median(process))) for timed in apart for process in timed.processes)
-            found.append(TimedBP(group, processes, float(np.median([seconds for _, seconds in processes]))))
+            usual = float(np.median([seconds for _, seconds in processes]))
+            records = tuple(timed.record for timed in apart for _ in timed.processes)
+            found.append(TimedBP(group, processes, usual, records))
         return found
 
 
@@ -131,7 +136,7 @@ def _by_group(records: Iterable[Record]) -> dict[str, list[_Timed]]:
         processes = _bp_times(record.latency)
         if processes:
             group, method = _names(record)
-            found.setdefault(group, []).append(_Timed(processes, [method]))
+            found.setdefault(group, []).append(_Timed(processes, record.id, [method]))
     groups: dict[str, list[_Timed]] = {}
     for group, timed in found.items():
         apart: list[_Timed] = []

@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bench.analysis.inference.comparison import Comparison, Exact, NotMeasured, Outcome
-from bench.analysis.inference.estimate import Estimate, independent_difference
-from bench.analysis.inference.measures import OF_TWO, TIMED
-from bench.analysis.inference.pairing import (
+from bench.analysis.machines import machine_of
+from bench.analysis.statistics.comparison import Comparison, Exact, NotMeasured, Outcome
+from bench.analysis.statistics.estimate import Estimate, independent_difference
+from bench.analysis.statistics.measures import OF_TWO, TIMED
+from bench.analysis.statistics.pairing import (
     HOW_MEASURED,
     Entry,
     Key,
@@ -28,11 +29,10 @@ from bench.analysis.inference.pairing import (
     key_of,
     method_axes,
 )
-from bench.analysis.inference.sentence import effect, sample, sentence
-from bench.analysis.inference.statistic import STATISTICS
-from bench.analysis.inference.usable import WhyNot, usable_entries, with_note
-from bench.analysis.inference.verdict import Judged, judge
-from bench.analysis.machines import machine_of
+from bench.analysis.statistics.sentence import effect, sample, sentence
+from bench.analysis.statistics.statistic import STATISTICS
+from bench.analysis.statistics.usable import WhyNot, usable_entries, with_note
+from bench.analysis.statistics.verdict import Judged, judge
 from bench.config.axes import axes
 from bench.config.cell import Pass
 from bench.config.check import is_baseline

@@ -6,11 +6,11 @@ from typing import Literal
 
 import pandas as pd
 
-from bench.analysis.inference.comparison import Comparison
-from bench.analysis.inference.estimate import Estimate, Interval
-from bench.analysis.inference.runs import Run, difference_of
-from bench.analysis.inference.statistic import STATISTICS
-from bench.analysis.inference.verdict import Judged, judge
+from bench.analysis.statistics.comparison import Comparison
+from bench.analysis.statistics.estimate import Estimate, Interval
+from bench.analysis.statistics.runs import Run, difference_of
+from bench.analysis.statistics.statistic import STATISTICS
+from bench.analysis.statistics.verdict import Judged, judge
 from bench.store.correct import Correct
 
 Epoch = Literal["last", "chosen"]
@@ -61,7 +61,7 @@ class Difference:
 def judged_together(comparisons: Sequence[Comparison]) -> list[Difference]:
     """Return ``comparisons`` of accuracies with their verdicts, in order.
 
-    All that rest on seeds and images are judged as one family; see :mod:`bench.analysis.inference.verdict`. Those over
+    All that rest on seeds and images are judged as one family; see :mod:`bench.analysis.statistics.verdict`. Those over
     seeds only say nothing of other test images, so they have no verdict and do not count in the correction.
     """
     judged = iter(judge([comparison for comparison in comparisons if not _is_over_seeds_only(comparison)]))
@@ -77,7 +77,7 @@ def _is_over_seeds_only(comparison: Comparison) -> bool:
 def compared_with_bp(own: pd.DataFrame, baseline: pd.DataFrame, epoch: Epoch) -> Comparison:
     """Return the comparison of a method with BP in test accuracy at ``epoch``.
 
-    :func:`bench.analysis.inference.runs.difference_of` says how they are paired.
+    :func:`bench.analysis.statistics.runs.difference_of` says how they are paired.
 
     Args:
         own: the accuracies of the method on one cell, one or more, which differ in the seed.

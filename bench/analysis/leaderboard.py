@@ -8,8 +8,8 @@ import pandas as pd
 
 from bench.analysis.differences import EPOCHS, SHARES, Difference, Epoch, compared_with_bp, judged_together
 from bench.analysis.headline import SummaryCell, noise_names, summary_cells
-from bench.analysis.inference.comparison import Comparison
 from bench.analysis.series import ordered_series
+from bench.analysis.statistics.comparison import Comparison
 
 # Columns with lists and objects that no board shows.
 _NOT_SHOWN = ["memory.timeline", "accuracy.by_epoch", "accuracy.kl_by_module", "trace", "rank_results"]

@@ -2,7 +2,7 @@
 
 import math
 
-from bench.analysis.inference.estimate import Estimate, Interval
+from bench.analysis.statistics.estimate import Estimate, Interval
 
 _MIB = 2**20
 _MOST_DIGITS = 6

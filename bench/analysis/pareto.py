@@ -8,8 +8,10 @@ import pandas as pd
 
 ON_FRONT = "on the front"
 NOT_JUDGED = "not judged, noisy"
+BY_ESTIMATES = "by the estimates"
 # What methods of one cell are compared by: where one instrument counted their bytes, and where two did.
 _SIZES = ("memory.peak_activation_bytes", "memory.activation_ratio")
+_TIMES = ("latency.ratio_to_bp", "latency.ratio_ci95", "latency.blocks_by_process")
 
 
 class Band(NamedTuple):
@@ -38,14 +40,26 @@ def front_band(points: Sequence[tuple[float, float, float]]) -> Band:
     return Band(times, least, most)
 
 
+def ends_of_times(cell: pd.DataFrame) -> list[tuple[float, float]] | None:
+    """Return the interval of each time of a cell, whose rows are not noisy; None where one rests on one process.
+
+    An interval of one process does not say how processes differ, so it cannot tell a method from others. Such a cell
+    has the front of its estimates only.
+    """
+    if (cell["latency.blocks_by_process"].map(len) < 2).any():
+        return None
+    return [(low, high) for low, high in cell["latency.ratio_ci95"]]
+
+
 def with_front(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that have memory and latency, with columns ``on_front`` (by medians) and ``front`` (as text).
 
     A row is on the front if no other method on the same cell needs at most as many activation bytes and at most as much
     time, and less of one of the two. Only rows on one rank are compared. ``front`` names the methods that dominate a
-    row, and the methods whose latency intervals overlap the row's; the medians cannot decide between those. Rows with a
-    noisy latency take no part. Where two instruments counted the bytes of a cell, ratios to BP's by the same instrument
-    take the place of bytes.
+    row, and the methods whose latency intervals overlap the row's; the medians cannot decide between those. Where a
+    time of the cell rests on one process, ``front`` compares no intervals, and says that it goes by the estimates (see
+    :func:`ends_of_times`). Rows with a noisy latency take no part. Where two instruments counted the bytes of a cell,
+    ratios to BP's by the same instrument take the place of bytes.
     """
     rows = frame[frame["has_memory"] & frame["has_latency"]]
     if rows.empty:
@@ -53,7 +67,7 @@ def with_front(frame: pd.DataFrame) -> pd.DataFrame:
     rows = rows[rows["ranks"] == 1]
     quiet = rows[rows["latency.noisy_because"].isna()]
     places: dict[object, tuple[bool, str]] = dict.fromkeys(rows.index, (False, NOT_JUDGED))
-    narrow = quiet[["pair", "series", "memory.instrument", *_SIZES, "latency.ratio_to_bp", "latency.ratio_ci95"]]
+    narrow = quiet[["pair", "series", "memory.instrument", *_SIZES, *_TIMES]]
     for _, cell in narrow.groupby("pair", sort=False):
         places |= dict(zip(cell.index, _places(cell), strict=True))
     found = [places[index] for index in rows.index]
@@ -64,14 +78,12 @@ def _places(cell: pd.DataFrame) -> Iterator[tuple[bool, str]]:
     """Yield, for each row of one cell, whether it is on the front, and the same as text."""
     is_mixed = cell["memory.instrument"].nunique() > 1 and cell["memory.activation_ratio"].notna().all()
     size_of = _SIZES[int(is_mixed)]
-    columns = ("series", size_of, "latency.ratio_to_bp", "latency.ratio_ci95")
-    costs = [
-        (series, size, ratio, *ends)
-        for series, size, ratio, ends in zip(*(cell[name] for name in columns), strict=True)
-    ]
-    for own, size, ratio, low, high in costs:
+    ends, ratios = ends_of_times(cell), cell["latency.ratio_to_bp"]
+    spans = ends or [(ratio, ratio) for ratio in ratios]
+    costs = list(zip(cell["series"], cell[size_of], ratios, spans, strict=True))
+    for own, size, ratio, (low, high) in costs:
         dominators, near = [], []
-        for other, other_size, other_ratio, other_low, other_high in costs:
+        for other, other_size, other_ratio, (other_low, other_high) in costs:
             if other == own or other_size > size:
                 continue
             overlaps = low <= other_high and other_low <= high
@@ -79,11 +91,14 @@ def _places(cell: pd.DataFrame) -> Iterator[tuple[bool, str]]:
                 dominators.append((other, overlaps))
             elif overlaps:
                 near.append(other)
+        names = ", ".join(other for other, _ in dominators)
         clear = [other for other, overlaps in dominators if not overlaps]
-        if clear:
+        if ends is None:
+            yield not dominators, f"no, {BY_ESTIMATES}: {names}" if dominators else f"{ON_FRONT}, {BY_ESTIMATES}"
+        elif clear:
             yield False, f"no: {', '.join(clear)}"
         elif dominators:
-            yield False, f"no, but within the interval of {', '.join(other for other, _ in dominators)}"
+            yield False, f"no, but within the interval of {names}"
         elif near:
             yield True, f"{ON_FRONT}, within the interval of {', '.join(near)}"
         else:

@@ -7,13 +7,13 @@ from itertools import accumulate
 import numpy as np
 import pandas as pd
 
-from bench.analysis.inference.comparison import Comparison, NotMeasured, Outcome
-from bench.analysis.inference.sentence import sample
-from bench.analysis.inference.statistic import STATISTICS
-from bench.analysis.inference.units import estimate_over
-from bench.analysis.inference.verdict import Judged, Verdict, judge
 from bench.analysis.ratio import log_ratios
 from bench.analysis.series import series_names
+from bench.analysis.statistics.comparison import Comparison, NotMeasured, Outcome
+from bench.analysis.statistics.sentence import sample
+from bench.analysis.statistics.statistic import STATISTICS
+from bench.analysis.statistics.units import estimate_over
+from bench.analysis.statistics.verdict import Judged, Verdict, judge
 from bench.store.record import Ranks
 
 # Differences up to it do not matter: as in the claims on time.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.inference.units import estimate_over
+from bench.analysis.statistics.units import estimate_over
 from bench.analysis.student import upper_quantile, upper_tail
 
 # Blocks [n, 4]: seconds per step of (cell, BP, BP, cell); or values computed from them.
@@ -43,7 +43,7 @@ def ratio_of(processes: Sequence[Seconds]) -> Ratio:
     """Return the latency ratio of a cell to BP, with a 95 % interval.
 
     The log-ratio of a process is the median over its blocks. With several processes, the ratio is the mean of their
-    log-ratios, and the interval is that of :func:`bench.analysis.inference.units.estimate_over`: Student's t over
+    log-ratios, and the interval is that of :func:`bench.analysis.statistics.units.estimate_over`: Student's t over
     processes, and no narrower than the spread of blocks within them explains.
 
     With one process, the interval is a bootstrap over its blocks, so it leaves out all variation between processes.

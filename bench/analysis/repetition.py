@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.analysis.inference.consistency import Consistency, Measured, consistency
+from bench.analysis.statistics.consistency import Consistency, Measured, consistency
 from bench.config.cell import Cell
 from bench.config.check import is_baseline
 from bench.errors import BenchError

@@ -27,8 +27,8 @@ def claims(
     A verdict is supported, not supported (a control explains the effect), refuted, undecided or not measured.
     """
     from bench.analysis.files import read_files  # SciPy takes a moment to load
-    from bench.analysis.inference.claim_file import load_claims
-    from bench.analysis.inference.rows import claim_rows
+    from bench.analysis.statistics.claim_file import load_claims
+    from bench.analysis.statistics.rows import claim_rows
 
     asked = load_claims(claims_file)
     _, records, warnings = read_files(results_files(files))

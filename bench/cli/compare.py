@@ -169,7 +169,7 @@ def _sides(
     if axis not in axes() or len(values) != 2:
         raise ConfigError(f"--by {by!r}; legal: an axis with two values, as in --by threads=1,2")
     file, records = _read(sources[0])
-    from bench.analysis.inference.pairing import entry_of
+    from bench.analysis.statistics.pairing import entry_of
 
     chosen = [[record for record in records if entry_of(record).values[axis] == value] for value in values]
     for value, side in zip(values, chosen, strict=True):

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench.analysis.inference.claim_file import load_claims
+from bench.analysis.statistics.claim_file import load_claims
 from bench.cli.console import out
 from bench.config.axes import axes
 from bench.config.cell import BUILT_IN_AXES

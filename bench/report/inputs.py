@@ -12,8 +12,8 @@ from bench.analysis.answer.answers import answers_of
 from bench.analysis.bp_times import TimesOfBP, times_of_bp
 from bench.analysis.files import read_files
 from bench.analysis.frame import records_frame
-from bench.analysis.inference.records import RecordProvider
-from bench.analysis.inference.rows import ClaimRow, claim_rows_of
+from bench.analysis.statistics.records import RecordProvider
+from bench.analysis.statistics.rows import ClaimRow, claim_rows_of
 from bench.report.data.held import Held, held_columns
 from bench.store.file import Contents
 from bench.store.record import Record

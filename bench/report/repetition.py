@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from bench.analysis.inference.consistency import Consistency
 from bench.analysis.repetition import LEAST_COVERAGE, MOST_BEYOND, Repetition
+from bench.analysis.statistics.consistency import Consistency
 from bench.config.label import label
 from bench.report.markdown import markdown_table
 

@@ -31,6 +31,7 @@ def check_view(view: View) -> None:
     assert re.fullmatch(r"[a-z0-9-]+", view.name)
     assert 0 < len(view.finding) < _LONGEST_FINDING
     assert len(view.cells) == len(view.data)
+    assert all(isinstance(cell, str) and cell for cell in view.cells)
     assert "method" in view.data
     assert view.data.map(lambda value: isinstance(value, str)).all().all()
     assert {"over", "cell"} <= set(view.data.columns)

@@ -11,8 +11,8 @@ from record_builder import made_data, make_record
 from typer.testing import CliRunner, Result
 
 from bench.analysis.files import read_files
-from bench.analysis.inference.claim_file import load_claims
-from bench.analysis.inference.rows import claim_rows
+from bench.analysis.statistics.claim_file import load_claims
+from bench.analysis.statistics.rows import claim_rows
 from bench.cli.app import app
 from bench.report import write_report
 from bench.store.record import Record

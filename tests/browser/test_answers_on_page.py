@@ -6,10 +6,17 @@ from unittest.mock import patch
 
 import pytest
 from chromium import MARKS, opened
+from many_records import write_many
 from playwright.sync_api import Browser
 
+from bench.analysis.answer.answer import Answer
+from bench.analysis.statistics.verdict import Verdict
 from bench.report import write_report
+from bench.report.document import render
+from bench.report.sections.answer import AnswerContent, card_of
 from bench.report.sections.order import SECTIONS
+from bench.report.sections.section import Filled
+from bench.report.sections.titles import TITLES
 
 pytestmark = MARKS
 
@@ -17,13 +24,20 @@ REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 QUESTIONS = ["Does SID need less memory?", "Is SID faster?", "Is SID as accurate?"]
 
 
-@pytest.fixture(scope="module", params=["noise", "parallel"])
+@pytest.fixture(scope="module", params=["noise", "parallel", "many"])
 def reference_page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page with the longest answer, without its drawings, and one with an answer that was not measured."""
+    """The page with the longest answer of one suite, one with an answer that was not measured, and one of many records.
+
+    The first and the last are without their drawings.
+    """
     page = tmp_path_factory.mktemp("reference") / f"{request.param}.html"
-    sections = tuple(section for section in SECTIONS if request.param != "noise" or not section.is_slow)
+    results = REFERENCE / f"{request.param}.jsonl"
+    if request.param == "many":
+        results = page.with_suffix(".jsonl")
+        write_many(results, 1_000)
+    sections = tuple(section for section in SECTIONS if request.param == "parallel" or not section.is_slow)
     with patch("bench.report.sections.order.SECTIONS", sections):
-        write_report([REFERENCE / f"{request.param}.jsonl"], page)
+        write_report([results], page)
     return page
 
 
@@ -32,10 +46,41 @@ def test_the_answers_are_in_the_first_screen(browser: Browser, reference_page: P
         cards = page.locator(".answer")
         assert cards.locator("h3").all_inner_texts() == QUESTIONS
         for card in cards.all():
-            for part in card.locator("h3, .badge, p, li").all():
+            for part in card.locator("h3, .badge, p, li, summary").locator("visible=true").all():
                 box = part.bounding_box()
                 assert box is not None
                 assert box["y"] + box["height"] <= 900, part.inner_text()
+
+
+@pytest.mark.parametrize("length", [40, 260])
+def test_answers_of_any_length_are_in_the_first_screen_and_lose_no_sentence(
+    browser: Browser, tmp_path: Path, length: int
+) -> None:
+    sentences = tuple(f"{number} {'word ' * (length // 5)}" for number in range(24))
+    verdict: Verdict
+    cards = []
+    for name, verdict in (("memory", "better"), ("time", "worse"), ("accuracy", "undecided")):
+        long = "The result, " * 20
+        cards.append(
+            card_of(Answer(name, f"Is {name} less?", verdict, "12.3 %", "of BP's", long, sentences, "run", "1"))
+        )
+    filled = [Filled(name, title, AnswerContent(tuple(cards))) for name, title in TITLES.items() if name == "answer"]
+    context = {"title": "A title of two lines " * 5, "provenance": "records of files " * 10, "series": [], "data": ""}
+    (tmp_path / "page.html").write_text(render("report.html.j2", sections=filled, **context))
+    with opened(browser, None, width=1400) as page:
+        page.goto((tmp_path / "page.html").as_uri())
+        for card in page.locator(".answer").all():
+            box = card.bounding_box()
+            assert box is not None
+            assert box["y"] + box["height"] <= 900
+            shown = card.locator("li").locator("visible=true").count()
+            assert 0 < shown < len(sentences)
+            assert card.locator("summary").inner_text() == f"{len(sentences) - shown} more sentences"
+            card.locator("summary").click()
+            assert card.locator("li").locator("visible=true").all_inner_texts() == [one.strip() for one in sentences]
+        page.reload()
+        page.emulate_media(media="print")
+        assert page.locator(".answer li").locator("visible=true").count() == 3 * len(sentences)
 
 
 def test_the_answers_are_stacked_on_a_narrow_page(browser: Browser, reference_page: Path) -> None:

@@ -154,3 +154,22 @@ def test_the_records_download_as_they_were_stored(browser: Browser, page_file: P
         assert name == "tiny.jsonl"
         lines = results.read_text().splitlines()
         assert [json.loads(line) for line in content.decode().splitlines()] == [json.loads(line) for line in lines]
+
+
+def test_a_mark_over_several_seeds_opens_the_cell_of_one_which_leads_to_the_others(
+    browser: Browser, page_file: Path, results: Path
+) -> None:
+    seeds = {record.id: record.cell.seed for record in read_records(results).records}
+    with opened(browser, page_file, width=1400) as page:
+        page.locator("#accuracy-difference [data-mark='0']:visible").click()
+        panel = page.get_by_role("dialog")
+        panel.wait_for()
+        opened_id = page.url.rpartition("cell=")[2]
+        assert seeds[opened_id] == 0
+        links = panel.locator(".seeds a")
+        assert links.all_inner_texts() == ["0", "1"]
+        assert panel.locator(".seeds [aria-current]").inner_text() == "0"
+        links.last.click()
+        panel.locator(".seeds [aria-current]").get_by_text("1", exact=True).wait_for()
+        other_id = page.url.rpartition("cell=")[2]
+        assert (seeds[other_id], other_id == opened_id) == (1, False)

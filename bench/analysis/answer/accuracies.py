@@ -12,11 +12,11 @@ from bench.analysis.answer.records import MARGINS, Page, measured, reason
 from bench.analysis.answer.texts import other_words, subject_text, support
 from bench.analysis.differences import EPOCHS, SHARES, Epoch
 from bench.analysis.headline import most_measured
-from bench.analysis.inference.comparison import Comparison
-from bench.analysis.inference.estimate import Estimate
-from bench.analysis.inference.verdict import Judged, Verdict, judge
 from bench.analysis.noise import noise_name
 from bench.analysis.numbers import points
+from bench.analysis.statistics.comparison import Comparison
+from bench.analysis.statistics.estimate import Estimate
+from bench.analysis.statistics.verdict import Judged, Verdict, judge
 from bench.analysis.words import counted
 
 PLAIN_BP = Method("bp", (("modules", 1),))

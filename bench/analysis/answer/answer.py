@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bench.analysis.inference.verdict import Verdict
+from bench.analysis.statistics.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,7 @@ class Answer:
     Attributes:
         name: ``memory``, ``time`` or ``accuracy``.
         question: asked of the method that the answer is about.
-        verdict: of the comparison that decides; see :func:`bench.analysis.inference.verdict.judge`.
+        verdict: of the comparison that decides; see :func:`bench.analysis.statistics.verdict.judge`.
         number: the effect alone; empty where nothing was measured.
         unit: follows the number.
         sentence: the result with its interval, its sample and its cell; where nothing was measured, the reason.

@@ -7,7 +7,7 @@ from bench.analysis.answer.answer import Answer
 from bench.analysis.answer.costs import cost_answers
 from bench.analysis.answer.methods import subject_of
 from bench.analysis.answer.records import Page
-from bench.analysis.inference.records import RecordProvider
+from bench.analysis.statistics.records import RecordProvider
 
 _QUESTIONS = (
     ("memory", "Does SID need less memory?"),

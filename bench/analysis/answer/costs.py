@@ -11,12 +11,12 @@ from bench.analysis.answer.missing import command_for
 from bench.analysis.answer.records import MARGINS, Page, measured, reason
 from bench.analysis.answer.texts import other_words, subject_text, support
 from bench.analysis.headline import largest_row
-from bench.analysis.inference.comparison import Comparison, Exact, NotMeasured
-from bench.analysis.inference.estimate import Estimate, Interval
-from bench.analysis.inference.statistic import STATISTICS
-from bench.analysis.inference.verdict import Judged, judge
 from bench.analysis.numbers import exponential, mebibytes, percent, times
 from bench.analysis.ranks import compared_with_one_rank
+from bench.analysis.statistics.comparison import Comparison, Exact, NotMeasured
+from bench.analysis.statistics.estimate import Estimate, Interval
+from bench.analysis.statistics.statistic import STATISTICS
+from bench.analysis.statistics.verdict import Judged, judge
 from bench.analysis.words import counted
 from bench.config.cell import Pass
 

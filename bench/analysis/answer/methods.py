@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
-from bench.analysis.inference.pairing import Entry, method_axes
+from bench.analysis.statistics.pairing import Entry, method_axes
 from bench.config.axes import axes
 from bench.config.methods import BASELINE, is_of_sid, known_method
 
@@ -27,7 +27,7 @@ class Method:
 
     @property
     def selection(self) -> dict[str, Any]:
-        """Its axes, as a :class:`bench.analysis.inference.provider.Request` takes them."""
+        """Its axes, as a :class:`bench.analysis.statistics.provider.Request` takes them."""
         return {"method": self.method, **dict(self.settings)}
 
     @property

@@ -7,11 +7,11 @@ from functools import cached_property
 import pandas as pd
 
 from bench.analysis.answer.methods import Method, methods_of
-from bench.analysis.inference.comparison import Comparison, NotMeasured
-from bench.analysis.inference.pairing import Entry
-from bench.analysis.inference.provider import Request
-from bench.analysis.inference.records import RecordProvider
-from bench.analysis.inference.statistic import STATISTICS
+from bench.analysis.statistics.comparison import Comparison, NotMeasured
+from bench.analysis.statistics.pairing import Entry
+from bench.analysis.statistics.provider import Request
+from bench.analysis.statistics.records import RecordProvider
+from bench.analysis.statistics.statistic import STATISTICS
 
 # Differences up to it do not matter: the margins of the claims, in per cent and points.
 MARGINS = {"activation_bytes": 5.0, "total_bytes": 5.0, "step_time": 3.0, "accuracy_last": 0.5, "accuracy_chosen": 0.5}

@@ -1,9 +1,9 @@
 """Parts of sentences."""
 
 from bench.analysis.answer.methods import Method
-from bench.analysis.inference.comparison import NotMeasured
-from bench.analysis.inference.estimate import Estimate
-from bench.analysis.inference.verdict import Judged
+from bench.analysis.statistics.comparison import NotMeasured
+from bench.analysis.statistics.estimate import Estimate
+from bench.analysis.statistics.verdict import Judged
 
 
 def subject_text(subject: Method | None) -> str:

@@ -82,7 +82,7 @@ def curves_view(name: str, choice: str, finding: str, curves: Curves, look: Look
         }
         | columns
     )
-    return View(name, choice, finding, wide, narrow, data, (None,) * len(data))
+    return View(name, choice, finding, wide, narrow, data, tuple(points["id"]))
 
 
 def _draw(canvas: Canvas, curves: Curves, look: Look) -> MatplotlibFigure:

@@ -19,7 +19,8 @@ class View:
         wide: markup of the ``<svg>`` element for wide pages.
         narrow: the same for a page of 400 pixels.
         data: the numbers shown, as text. One of its columns is ``method``, the name of the series.
-        cells: of each row of ``data``, the id of its record; None where a row stands for several.
+        cells: of each row of ``data``, the id of its record; of several seeds, that of the least seed, from whose panel
+            the page leads to the others.
     """
 
     name: str
@@ -28,7 +29,7 @@ class View:
     wide: str
     narrow: str
     data: pd.DataFrame
-    cells: tuple[str | None, ...]
+    cells: tuple[str, ...]
 
 
 @dataclass(frozen=True)

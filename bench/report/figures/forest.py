@@ -31,7 +31,7 @@ _LONGEST_REACH = 2.0  # intervals are cut where they reach further than so many 
 
 
 class _Row(NamedTuple):
-    """A mark: the difference of a method at an epoch."""
+    """A mark: the difference of a method at an epoch; ``record`` is the id of the record with the least seed."""
 
     series: str
     lane: int
@@ -39,6 +39,7 @@ class _Row(NamedTuple):
     difference: Difference
     seeds: Sequence[float]
     accuracy: str
+    record: str
 
 
 def draw_forest(trained: Sequence[Trained], look: Look) -> Figure | None:
@@ -102,13 +103,14 @@ def _view(name: str, title: str, trained: Sequence[Trained], look: Look) -> View
             names[series].differences[epoch],
             tuple(names[series].by_seed[epoch].values()),
             mean_percent(names[series].runs[SHARES[epoch]]),
+            str(names[series].runs.sort_values("seed")["id"].iloc[0]),
         )
         for lane, series in enumerate(order)
         for epoch in _measured(names[series])
     ]
     looks = {series: names[series].first["series"] for series in order}
     wide, narrow = drawn_twice(lambda canvas: _draw(canvas, rows, order, looks, look))
-    return View(name, title, _finding(rows), wide, narrow, _data(rows, title), (None,) * len(rows))
+    return View(name, title, _finding(rows), wide, narrow, _data(rows, title), tuple(row.record for row in rows))
 
 
 def _name(method: Trained) -> str:

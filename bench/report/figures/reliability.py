@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure as MatplotlibFigure
 
 from bench.analysis.bp_times import TimesOfBP
-from bench.analysis.inference.drift import THRESHOLD
 from bench.analysis.panels import cell_titles
+from bench.analysis.statistics.drift import THRESHOLD
 from bench.analysis.words import counted
 from bench.config.methods import BASELINE
 from bench.report.figures.axes import use_log
@@ -124,12 +124,13 @@ def _times_view(of_bp: TimesOfBP) -> tuple[View, str] | None:
     groups.sort(key=lambda group: -max(map(_distance, group.factors)))
     every = [factor for group in groups for factor in group.factors]
     shown = groups[:_MOST_LANES]
-    marks, rows = [], []
+    marks, rows, cells = [], [], []
     for lane, group in enumerate(shown):
-        numbered = list(enumerate(zip(group.processes, group.factors, strict=True), start=1))
+        numbered = list(enumerate(zip(group.processes, group.factors, group.records, strict=True), start=1))
         numbered.sort(key=lambda item: -_distance(item[1][1]))
-        for number, ((beside, seconds), factor) in numbered[:_MOST_MARKS]:
+        for number, ((beside, seconds), factor, record) in numbered[:_MOST_MARKS]:
             marks.append(_Mark(lane, BASELINE, factor))
+            cells.append(record)
             rows.append(
                 {
                     "cells": group.group,
@@ -150,7 +151,7 @@ def _times_view(of_bp: TimesOfBP) -> tuple[View, str] | None:
         f"it ranges from {min(every):.2f} to {max(every):.2f} of the usual."
     )
     wide, narrow = drawn_twice(lambda canvas: _draw(canvas, strip, look))
-    view = View("times", "own time by process", finding, wide, narrow, pd.DataFrame(rows), (None,) * len(rows))
+    view = View("times", "own time by process", finding, wide, narrow, pd.DataFrame(rows), tuple(cells))
     left_out = sum(len(group.processes) for group in groups) - len(rows)
     return view, (
         "Its own time is divided by the median over the processes of its group, the cells that are compared with one "

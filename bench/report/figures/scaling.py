@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.figure import Figure as MatplotlibFigure
 
-from bench.analysis.inference.estimate import Interval
 from bench.analysis.numbers import times
 from bench.analysis.panels import most_views, slices
 from bench.analysis.series import ordered_series
+from bench.analysis.statistics.estimate import Interval
 from bench.analysis.words import counted
 from bench.report.figures.axes import use_log, use_values
 from bench.report.figures.canvas import Canvas, drawn_twice

@@ -84,7 +84,7 @@ def _view(name: str, title: str, rows: pd.DataFrame, look: Look) -> View:
     layout = str(rows.iloc[0]["layout"])
     panels: list[_Panel] = []
     data: list[dict[str, str]] = []
-    cells: list[str | None] = []
+    cells: list[str] = []
     for series, row in by_series.items():
         trace: Trace = row["trace"]
         lanes = lanes_of(trace, collapse)

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.transforms import Bbox
 
 from bench.analysis.headline import most_compared_cells
-from bench.analysis.inference.estimate import Interval
 from bench.analysis.numbers import percent, times
 from bench.analysis.panels import cell_titles, most_views
-from bench.analysis.pareto import front_band, with_front
+from bench.analysis.pareto import ends_of_times, front_band, with_front
 from bench.analysis.series import ordered_series
+from bench.analysis.statistics.estimate import Interval
 from bench.analysis.words import counted
 from bench.report.figures.axes import use_log
 from bench.report.figures.canvas import Canvas, drawn_twice
@@ -161,10 +161,9 @@ def _draw_front(axes: Axes, cell: pd.DataFrame) -> None:
     quiet = cell[cell["latency.noisy_because"].isna()]
     if quiet.empty:
         return
-    low, high = zip(*quiet["latency.ratio_ci95"], strict=True)
-    if (quiet["latency.blocks_by_process"].map(len) < 2).any():  # no interval says how processes differ
-        low = high = tuple(quiet["latency.ratio_to_bp"])
-    band = front_band(list(zip(quiet["memory.activation_ratio"], low, high, strict=True)))
+    ends = ends_of_times(quiet) or [(ratio, ratio) for ratio in quiet["latency.ratio_to_bp"]]
+    sizes = quiet["memory.activation_ratio"]
+    band = front_band([(size, low, high) for size, (low, high) in zip(sizes, ends, strict=True)])
     right, top = axes.get_xlim()[1], axes.get_ylim()[1]
     xs = [max(time, axes.get_xlim()[0]) for time in band.times] + [right]
     axes.fill_between(xs, _closed(band.least, top), _closed(band.most, top), step="post", color=BAND, lw=0, zorder=0.5)

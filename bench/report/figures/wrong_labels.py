@@ -35,7 +35,7 @@ _HALF = 0.12  # of a lane: half of the height of a bar
 
 
 class _Row(NamedTuple):
-    """A bar: mean shares over seeds, in per cent."""
+    """A bar: mean shares over seeds, in per cent; ``record`` is the id of the record with the least seed."""
 
     series: str
     is_bp: bool
@@ -43,6 +43,7 @@ class _Row(NamedTuple):
     epoch: Epoch
     shares: tuple[float, float, float]
     seeds: int
+    record: str
 
 
 def draw_wrong_labels(rows: pd.DataFrame, look: Look) -> Figure | None:
@@ -84,7 +85,7 @@ def _view(name: str, panel: Panel, look: Look) -> View:
             for row in rows
         ]
     )
-    return View(name, panel.title, _finding(rows), wide, narrow, data, (None,) * len(rows))
+    return View(name, panel.title, _finding(rows), wide, narrow, data, tuple(row.record for row in rows))
 
 
 def _row(runs: pd.DataFrame, series: str, lane: int, epoch: Epoch) -> _Row | None:
@@ -93,7 +94,13 @@ def _row(runs: pd.DataFrame, series: str, lane: int, epoch: Epoch) -> _Row | Non
         return None
     learned, corrected, other = (100 * float(held[f"{_COLUMNS[epoch]}.{field}"].mean()) for field, *_ in _SHARES)
     return _Row(
-        series, held["method"].iloc[0] == BASELINE, lane, epoch, (learned, corrected, other), held["seed"].nunique()
+        series,
+        held["method"].iloc[0] == BASELINE,
+        lane,
+        epoch,
+        (learned, corrected, other),
+        held["seed"].nunique(),
+        str(held.sort_values("seed")["id"].iloc[0]),
     )
 
 

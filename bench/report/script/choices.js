@@ -6,7 +6,7 @@
 function startChoices(root) {
   for (const found of all(root, "table[data-choices]")) {
     const table = /** @type {HTMLTableElement} */ (found);
-    const headers = [...(table.tHead?.rows[0]?.cells ?? [])].map((header) => header.dataset.name ?? textOfCell(header));
+    const headers = headersOf(table).map((header) => header.dataset.name ?? textOfCell(header));
     for (const name of (table.dataset.choices ?? "").split(" ")) addChoices(table, name, headers.indexOf(name));
     onState(() => showChosen(table, headers));
   }
@@ -40,7 +40,7 @@ function chosenIn(table, name) {
  * @param {number} place of the column.
  */
 function addChoices(table, name, place) {
-  const values = [...new Set([...table.tBodies].flatMap((body) => [...body.rows].map((row) => textOfCell(row.cells[place]))))];
+  const values = [...new Set(rowsOf(table).map((row) => textOfCell(row.cells[place])))];
   if (values.length < 2) return;
   const group = element("div", { class: "filter", role: "group", "aria-label": `Show rows by ${name}` }, `${name}: `);
   for (const value of values) {
@@ -61,7 +61,7 @@ function addChoices(table, name, place) {
  */
 function showChosen(table, headers) {
   const wanted = (table.dataset.choices ?? "").split(" ").map((name) => ({ place: headers.indexOf(name), chosen: chosenIn(table, name) }));
-  for (const row of [...table.tBodies].flatMap((body) => [...body.rows])) {
+  for (const row of rowsOf(table)) {
     const isShown = wanted.every(({ place, chosen }) => !chosen.length || chosen.includes(textOfCell(row.cells[place])));
     row.classList.toggle("left-out", !isShown);
   }

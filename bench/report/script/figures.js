@@ -147,3 +147,5 @@ function withFigureOf(state) {
   if (!figure || !viewsOf(figure).some((view) => view.dataset.view === name)) return state;
   return new Map([...state, ["at", figure.id], [`view.${figure.id}`, name ?? ""]]);
 }
+
+stateReaders.push(withFigureOf);

@@ -128,7 +128,7 @@ class Grid {
       const attributes = { class: column.kind !== "text" && "number", title: this.records.text(column.path, index) };
       if (at) return element("td", attributes, text);
       const label = this.records.text("label", index);
-      const href = `#cell=${encodeURIComponent(this.records.text("id", index))}`;
+      const href = linkTo(this.records.text("id", index));
       return element("th", { scope: "row", ...attributes }, element("a", { href, "aria-label": `${text}: ${label}` }, text));
     });
     const row = element("tr", { "aria-rowindex": place + 2, "data-series": series }, ...cells);

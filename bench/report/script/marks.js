@@ -30,7 +30,7 @@ function startMarks(view) {
   const { rows } = numbersOf(view);
   for (const mark of all(drawing, "[data-mark]")) {
     const row = rows.get(mark.dataset.mark ?? "");
-    if (row?.cell) mark.dataset.cell = row.cell;
+    if (row) mark.dataset.cell = row.cell;
   }
   drawing.setAttribute("role", "group");
   drawing.setAttribute("aria-roledescription", "chart");
@@ -71,7 +71,7 @@ function nameMark(view, mark, tabindex) {
   const { columns, rows } = numbersOf(view);
   const row = rows.get(mark.dataset.mark ?? "");
   mark.setAttribute("tabindex", String(tabindex));
-  mark.setAttribute("role", row?.cell ? "button" : "img");
+  mark.setAttribute("role", "button");
   mark.setAttribute("aria-label", (row?.values ?? []).map((value, place) => `${columns[place]}: ${value}`).join("; ") || "mark");
 }
 
@@ -113,8 +113,8 @@ function showTooltip(view, mark) {
     const column = numbers.columns[place];
     if (column !== "method" && value) list.append(element("dt", {}, column), element("dd", {}, value));
   });
-  tooltip.replaceChildren(element("strong", {}, seriesOf(numbers, row) || mark.dataset.series || ""), list);
-  if (row.cell) tooltip.append(element("p", {}, "Click or Enter opens the cell."));
+  const hint = element("p", {}, "Click or Enter opens the cell.");
+  tooltip.replaceChildren(element("strong", {}, seriesOf(numbers, row) || mark.dataset.series || ""), list, hint);
   tooltip.hidden = false;
   mark.setAttribute("aria-describedby", tooltip.id);
   const box = mark.getBoundingClientRect();
@@ -159,7 +159,7 @@ function onKey(view, event) {
     next.focus();
   } else if ((event.key === "Enter" || event.key === " ") && mark.dataset.cell) {
     event.preventDefault();
-    openCell(mark.dataset.cell);
+    changeState({ cell: mark.dataset.cell });
   }
 }
 
@@ -180,14 +180,6 @@ function onClick(view, event) {
     showTooltip(view, mark);
   } else if (mark?.dataset.cell) {
     hideTooltip();
-    openCell(mark.dataset.cell);
+    changeState({ cell: mark.dataset.cell });
   }
-}
-
-/**
- * Opens the panel of a cell.
- * @param {string} id
- */
-function openCell(id) {
-  changeState({ cell: id });
 }

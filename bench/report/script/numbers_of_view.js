@@ -1,6 +1,6 @@
 /**
  * The numbers that a view of a figure shows. Row `mark` belongs to the marks with `data-mark` of this number.
- * @typedef {{mark: string, cell: string | null, values: string[]}} NumbersRow
+ * @typedef {{mark: string, cell: string, values: string[]}} NumbersRow
  * @typedef {{columns: string[], rows: Map<string, NumbersRow>}} Numbers
  */
 
@@ -20,7 +20,7 @@ function numbersOf(view) {
   const texts = (/** @type {ParentNode} */ row) => all(row, "th, td").map((cell) => (cell.textContent ?? "").trim());
   const header = parsed.querySelector("thead tr");
   const rows = all(parsed, "tbody tr").map((row) => {
-    return { mark: row.dataset.mark ?? "", cell: row.dataset.cell ?? null, values: texts(row) };
+    return { mark: row.dataset.mark ?? "", cell: row.dataset.cell ?? "", values: texts(row) };
   });
   const numbers = { columns: header ? texts(header) : [], rows: new Map(rows.map((row) => [row.mark, row])) };
   numbersByView.set(view, numbers);
@@ -42,7 +42,7 @@ function seriesOf(numbers, row) {
  */
 function csvOfView(view) {
   const { columns, rows } = numbersOf(view);
-  return csvOf([[...columns, "id"], ...[...rows.values()].map((row) => [...row.values, row.cell ?? ""])]);
+  return csvOf([[...columns, "id"], ...[...rows.values()].map((row) => [...row.values, row.cell])]);
 }
 
 /**
@@ -57,7 +57,7 @@ function tableOfView(view) {
   const head = numbers.columns.map((name, place) => element("th", { scope: "col", ...attributes(place) }, name));
   const body = rows.map((row) => {
     const cells = row.values.map((value, place) => {
-      const linked = row.cell && numbers.columns[place] === "cell" ? element("a", { href: `#cell=${encodeURIComponent(row.cell)}` }, value) : value;
+      const linked = numbers.columns[place] === "cell" ? element("a", { href: linkTo(row.cell) }, value) : value;
       return place ? element("td", attributes(place), linked) : element("th", { scope: "row", ...attributes(place) }, linked);
     });
     return element("tr", { "data-series": seriesOf(numbers, row) }, ...cells);

@@ -78,12 +78,26 @@ class Panel {
       this.header(text("label") || text("id"), [step("Previous", -1), step("Next", 1), link]),
       element("p", { class: "soft" }, [text("series"), text("status"), `id ${text("id")}`, text("created")].filter(Boolean).join(" · ")),
     ];
+    parts.push(...this.seeds(index));
     if (text("message")) parts.push(element("p", { class: "warning" }, text("message")));
     if (text("command")) parts.push(...this.command(text("command")));
     const raw = element("div", { class: "raw" }, element("p", { class: "soft", role: "status" }, "Loading samples …"));
     parts.push(...this.groups(index), element("h4", {}, "Samples and traces"), raw);
     void this.fill(raw, index);
     return parts;
+  }
+
+  /**
+   * Returns links to the records of the cell with other seeds, if there are any.
+   * @param {number} index
+   */
+  seeds(index) {
+    const found = this.records.seedsOf(index);
+    const links = found.map((other) => {
+      const href = linkTo(this.records.text("id", other));
+      return element("a", { href, "aria-current": other === index && "true" }, this.records.text("cell.seed", other));
+    });
+    return found.length > 1 ? [element("p", { class: "seeds" }, "Seeds:", ...links)] : [];
   }
 
   /**

@@ -69,6 +69,18 @@ class Records {
   }
 
   /**
+   * Returns the records of a cell that differ from one record in the seed at most, the least seed first.
+   * @param {number} index
+   */
+  seedsOf(index) {
+    const columns = [...this.stored].filter(([path]) => path.startsWith("cell.") && path !== "cell.seed").map(([, column]) => column);
+    const own = columns.map((column) => textOf(valueIn(column, index)));
+    const isSame = (/** @type {number} */ other) => columns.every((column, place) => textOf(valueIn(column, other)) === own[place]);
+    const found = Array.from({ length: this.count }, (_, other) => other).filter(isSame);
+    return sorted(found, (other) => sortKey(this.value("cell.seed", other)), false);
+  }
+
+  /**
    * Returns the JSON of a record as it was stored; its samples must be loaded.
    * @param {number} index
    * @param {string} [indent]
@@ -150,13 +162,4 @@ async function rawColumns(name) {
     document.head.append(script);
   });
   return new Map(Object.entries(JSON.parse(await inflated(base64))));
-}
-
-/**
- * Returns the records of the page; null if it has none.
- * @returns {Promise<Records | null>}
- */
-async function readRecords() {
-  const block = document.getElementById("data");
-  return block && new Records(JSON.parse(await inflated(block.textContent ?? "")));
 }

@@ -10,6 +10,9 @@ let pageState = new Map();
 /** @type {((state: PageState) => void)[]} */
 const stateListeners = [];
 
+/** @type {((state: PageState) => PageState)[]} what further scripts read in an address */
+const stateReaders = [];
+
 /**
  * Returns the state that a hash stands for.
  * @param {string} hash
@@ -21,7 +24,7 @@ function stateOf(hash) {
     const [name, ...value] = part.split("=");
     if (part) state.set(value.length ? unescaped(name) : "at", unescaped(value.length ? value.join("=") : name));
   }
-  return withFigureOf(state);
+  return stateReaders.reduce((read, reader) => reader(read), state);
 }
 
 /**
@@ -114,4 +117,12 @@ function goTo(id) {
   }
   target.scrollIntoView();
   target.focus({ preventScroll: true });
+}
+
+/**
+ * Returns the address within the page of the cell with an id.
+ * @param {string} id
+ */
+function linkTo(id) {
+  return `#cell=${encodeURIComponent(id)}`;
 }

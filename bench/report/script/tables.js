@@ -11,7 +11,7 @@ function startTables(root) {
     table.dataset.started = "yes";
     table.id ||= idOf(table);
     addSorting(table);
-    if (table.querySelectorAll("tbody > tr").length > ROWS_WITH_FILTER) addFilter(table);
+    if (rowsOf(table).length > ROWS_WITH_FILTER) addFilter(table);
   }
 }
 
@@ -27,41 +27,27 @@ function idOf(table) {
   return unique;
 }
 
-/** Makes the elements of each long table shortly before it comes into view or is printed, so that a page opens fast. */
-function startLongTables() {
-  const holders = new Set(all(document, ".table.later"));
-  const make = (/** @type {HTMLElement} */ holder) => {
-    if (!holders.delete(holder)) return;
-    observer.unobserve(holder);
-    holder.innerHTML = holder.querySelector("noscript")?.textContent ?? "";
-    holder.classList.remove("later");
-    startTables(holder);
-    applyIsolation(holder);
-  };
-  const observer = new IntersectionObserver((entries) => {
-    for (const { isIntersecting, target } of entries) if (isIntersecting) make(/** @type {HTMLElement} */ (target));
-  }, { rootMargin: "0px 0px 600px 0px" });
-  for (const holder of holders) observer.observe(holder);
-  const makePrinted = () => {
-    for (const holder of holders) if (!holder.closest("details:not([open])")) make(holder);
-  };
-  window.addEventListener("beforeprint", makePrinted);
-  matchMedia("print").addEventListener("change", ({ matches }) => void (matches && makePrinted()));
+/**
+ * Returns the headers of the columns of a table.
+ * @param {HTMLTableElement} table
+ */
+function headersOf(table) {
+  return [...(table.tHead?.rows[table.tHead.rows.length - 1]?.cells ?? [])];
 }
 
 /**
- * Returns the rows of a table in groups that stay together: each body with its rows, in their order now.
+ * Returns the rows in all bodies of a table, in their order now.
  * @param {HTMLTableElement} table
  */
-function bodiesOf(table) {
-  return [...table.tBodies].map((body) => ({ body, rows: [...body.rows] }));
+function rowsOf(table) {
+  return [...table.tBodies].flatMap((body) => [...body.rows]);
 }
 
 /** @param {HTMLTableElement} table */
 function addSorting(table) {
-  const original = bodiesOf(table);
+  const original = [...table.tBodies].map((body) => ({ body, rows: [...body.rows] }));  // rows stay in their body
   const key = `sort.${table.id}`;
-  const headers = [...(table.tHead?.rows[table.tHead.rows.length - 1]?.cells ?? [])];
+  const headers = headersOf(table);
   headers.forEach((header) => {
     const name = (header.textContent ?? "").trim();
     if (!name) return;
@@ -137,7 +123,7 @@ function addFilter(table) {
     const wanted = state.get(key) ?? "";
     if (field.value !== wanted) field.value = wanted;
     const words = wanted.toLowerCase().split(/\s+/).filter(Boolean);
-    const rows = [...table.tBodies].flatMap((body) => [...body.rows]);
+    const rows = rowsOf(table);
     for (const row of rows) {
       const text = (row.textContent ?? "").toLowerCase();
       row.hidden = !words.every((word) => text.includes(word));

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bench.analysis.inference.rows import ClaimRow
+from bench.analysis.statistics.rows import ClaimRow
 from bench.report.inputs import Inputs
 from bench.report.text import unbroken
 

@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.differences import Difference, judged_together
-from bench.analysis.inference.comparison import Comparison
 from bench.analysis.instruments import BY_ALLOCATOR
 from bench.analysis.numbers import digits_of_points
 from bench.analysis.numbers import mebibytes as mebibytes
+from bench.analysis.statistics.comparison import Comparison
 from bench.analysis.words import counted
 
 NOT_MEASURED = "not measured"

@@ -17,11 +17,11 @@ from bench.analysis.answer.answer import Answer
 from bench.analysis.answer.answers import answers_of
 from bench.analysis.answer.methods import methods_of, subject_of
 from bench.analysis.frame import records_frame
-from bench.analysis.inference.accuracies import Predictions, accuracy_difference
-from bench.analysis.inference.estimate import Estimate
-from bench.analysis.inference.pairing import entry_of
-from bench.analysis.inference.records import RecordProvider
-from bench.analysis.inference.units import estimate_over
+from bench.analysis.statistics.accuracies import Predictions, accuracy_difference
+from bench.analysis.statistics.estimate import Estimate
+from bench.analysis.statistics.pairing import entry_of
+from bench.analysis.statistics.records import RecordProvider
+from bench.analysis.statistics.units import estimate_over
 from bench.config.sweep import load_sweep
 from bench.store.record import Record
 

@@ -42,6 +42,10 @@ def test_records_that_share_bps_legs_are_one_group_with_one_finding() -> None:
     assert (drift.group, drift.process) == (group, 3)
     assert drift.factor == pytest.approx(1.8, rel=0.03)
     assert times_of_bp([*usual, *slow]).disagreements() == []
+    for found in times_of_bp([*usual, *slow]).by_process():
+        (record,) = set(found.records)
+        assert len(found.records) == len(found.processes) == 5
+        assert f"depth {next(one.cell.depth for one in [*usual, *slow] if one.id == record)} " in found.group
 
 
 def test_records_timed_apart_that_disagree_are_named_with_their_times() -> None:

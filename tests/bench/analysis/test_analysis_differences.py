@@ -16,9 +16,9 @@ from scipy import stats
 
 from bench.analysis.differences import MARGIN_POINTS, compared_with_bp
 from bench.analysis.frame import records_frame
-from bench.analysis.inference.accuracies import Predictions, accuracy_difference
-from bench.analysis.inference.comparison import NotMeasured, Outcome
-from bench.analysis.inference.estimate import Estimate
+from bench.analysis.statistics.accuracies import Predictions, accuracy_difference
+from bench.analysis.statistics.comparison import NotMeasured, Outcome
+from bench.analysis.statistics.estimate import Estimate
 from bench.config.check import make_cell
 from bench.measure.accuracy import measure_accuracy
 from bench.store.record import Record

@@ -15,9 +15,9 @@ from record_builder import make_record
 from torch import Tensor, nn
 
 from bench.analysis.frame import records_frame
-from bench.analysis.inference.comparison import Exact, NotMeasured
-from bench.analysis.inference.costs import activation_bytes, compare_bytes, total_bytes
-from bench.analysis.inference.pairing import Entry
+from bench.analysis.statistics.comparison import Exact, NotMeasured
+from bench.analysis.statistics.costs import activation_bytes, compare_bytes, total_bytes
+from bench.analysis.statistics.pairing import Entry
 from bench.config.cell import Cell
 from bench.config.check import make_cell
 from bench.config.methods import load_method

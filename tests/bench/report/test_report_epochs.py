@@ -279,3 +279,33 @@ def test_seeds_with_equal_accuracies_have_no_range(accuracy: float) -> None:
     records = [trained(accuracy, noise_rate=rate, seed=seed) for rate in (0.0, 0.4) for seed in range(3)]
     (view,) = figure_of(draw_against_noise, records).views
     assert set(view.data["lowest seed"]) == set(view.data["highest seed"]) == {f"{100 * accuracy:.1f}"}
+
+
+def test_each_mark_belongs_to_the_record_with_the_least_seed() -> None:
+    records = [
+        with_details(method, 0.1 + seed / 100, seed) for seed in (2, 0, 1) for method in ("sid-streamed", "bp")
+    ] + [trained(0.9, RISING, depth=2, modules=2, noise_rate=0.4, seed=seed) for seed in (5, 3)]
+    records += [
+        trained(curve[-1], curve, method=method, noise_rate=rate, seed=seed)
+        for method, curve in (("bp", FALLING), ("sid-streamed", RISING))
+        for rate in (0.0, 0.4)
+        for seed in (4, 1, 7)
+    ]
+    by_id = {record.id: record for record in records}
+    frame = records_frame(records)
+    figures = draw_accuracies(frame, trained_methods(in_order(frame)))
+    check_figures(figures)
+    names = {"accuracy-difference", "accuracy-against-noise", "accuracy-by-epoch", "belief-by-module", "wrong-labels"}
+    assert {figure.name for figure in figures} == names
+    for view in (view for figure in figures for view in figure.views):
+        for method, over, cell in zip(view.data["method"], view.data["over"], view.cells, strict=True):
+            record = by_id[cell]
+            assert record.cell.method == method
+            seeds = {other.cell.seed for other in records if alike(other, record)}
+            assert record.cell.seed == min(seeds)
+            assert "seeds" not in over or over.startswith(f"{len(seeds)} seeds") or over == "over 3 seeds only"
+
+
+def alike(one: Record, other: Record) -> bool:
+    """Whether two records differ in the seed at most."""
+    return one.cell.model_dump(exclude={"seed"}) == other.cell.model_dump(exclude={"seed"})

@@ -207,6 +207,9 @@ def test_the_page_shows_numbers_bars_verdicts_and_what_is_absent(tmp_path: Path)
     assert '<span class="badge" data-verdict="better">better</span>' in rows["deep-supervision"]
     assert "+25." in rows["deep-supervision"]
     assert html.count('class="baseline"') == 1
+    of_bp = next(record for record in records if record.cell.method == "bp" and record.accuracy is not None)
+    assert rows["bp"].count("<a ") == 3  # its costs, and its accuracies at two epochs
+    assert f'<strong><a href="#cell={of_bp.id}">70.0</a></strong>' in rows["bp"]
 
 
 def test_a_noisy_time_is_marked_with_its_reason(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
 
-from bench.analysis.inference.estimate import Interval
 from bench.analysis.numbers import times
+from bench.analysis.statistics.estimate import Interval
 from bench.analysis.words import counted
 from bench.config.methods import known_method
 from bench.report.figures.axes import log_ticks, use_log, use_values

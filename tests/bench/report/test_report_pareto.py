@@ -5,13 +5,13 @@ import math
 import pandas as pd
 import pytest
 from drawn_views import check_figures, texts_in
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from record_builder import made_ranks, make_record
 
 from bench.analysis.frame import records_frame
 from bench.analysis.headline import most_compared_cells
-from bench.analysis.pareto import Band, front_band, with_front
+from bench.analysis.pareto import Band, ends_of_times, front_band, with_front
 from bench.report.figures import tradeoff
 from bench.report.figures.figure import Figure
 from bench.report.figures.style import look_of
@@ -51,6 +51,23 @@ def test_overlapping_intervals_are_named() -> None:
     }
 
 
+def test_times_of_one_process_are_compared_by_their_estimates() -> None:
+    records = [
+        costs("bp", 1000, 1.0, half=0.2),
+        costs("sid-streamed", 100, 0.95, half=0.2),
+        costs("bp-checkpoint", 200, 1.3, half=0.5, processes=1),
+    ]
+    assert fronts(*records) == {
+        "bp": "no, by the estimates: sid-streamed",
+        "sid-streamed": "on the front, by the estimates",
+        "bp recompute modules": "no, by the estimates: sid-streamed",
+    }
+    assert fronts(*records[:2]) == {
+        "bp": "no, but within the interval of sid-streamed",
+        "sid-streamed": "on the front",
+    }
+
+
 def test_only_methods_on_the_same_cell_and_one_rank_are_compared() -> None:
     several = make_record(
         {"method": "sid-streamed", "passes": ["memory", "latency"]}, 10, (0.5, 0.4, 0.6), ranks=made_ranks([2, 2])
@@ -78,6 +95,7 @@ def test_the_front_follows_its_definition(points: list[tuple[int, int]]) -> None
                 "latency.ratio_to_bp": ratio / 100,
                 "latency.noisy_because": None,
                 "latency.ratio_ci95": (ratio / 100 - 0.02, ratio / 100 + 0.02),
+                "latency.blocks_by_process": (5,) * 5,
             }
             for method, (size, ratio) in zip(METHODS, points, strict=False)
         ]
@@ -107,6 +125,30 @@ def test_the_band_holds_the_front_of_all_times_within_the_intervals(points: list
 def test_the_band_of_exact_times_is_the_front(points: list[tuple[int, int]]) -> None:
     band = front_band([(size, time, time) for size, time in points])
     assert band.least == band.most == [min(size for size, own in points if own <= time) for time in band.times]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 20), st.integers(80, 120), st.integers(0, 9)), min_size=1, max_size=len(METHODS)),
+    st.sampled_from([1, 2, 5]),
+)
+def test_the_text_of_a_method_agrees_with_the_band(points: list[tuple[int, int, int]], processes: int) -> None:
+    records = [
+        costs(method, size, ratio / 100, half / 100, processes=processes if method == "bp" else 5)
+        for method, (size, ratio, half) in zip(METHODS, points, strict=False)
+    ]
+    frame = with_front(records_frame(records))
+    ends = ends_of_times(frame) or [(ratio, ratio) for ratio in frame["latency.ratio_to_bp"]]
+    sizes = frame["memory.activation_ratio"]
+    band = front_band([(size, low, high) for size, (low, high) in zip(sizes, ends, strict=True)])
+    for size, (low, _), text in zip(sizes, ends, frame["front"], strict=True):
+        highest = band.most[band.times.index(low)]
+        if size > highest:  # its bar, or its estimate, is wholly above the band
+            assert text.startswith("no")
+        if text.startswith(("no: ", "no, by the estimates: ")):
+            assert size >= highest
+        assert ("interval" in text) <= (processes > 1)
+        assert ("by the estimates" in text) == (processes == 1)
 
 
 def figure_of(*records: Record) -> Figure:

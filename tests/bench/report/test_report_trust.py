@@ -127,6 +127,8 @@ def test_bps_own_time_is_drawn_by_process_and_group() -> None:
     assert (first["process"], first["step of BP, ms"], first["/ usual"]) == ("2 of 3", "20", "2.000")
     assert "bp, sid-streamed" in first["timed with"]
     assert len(re.findall(r'id="mark:\d+:bp"', view.wide)) == len(view.data) == len(view.cells) == 6
+    assert set(view.cells) == {shared[0].id, steady.id}
+    assert [cell == steady.id for cell in view.cells] == ["depth 8" in group for group in view.data["cells"]]
 
 
 @pytest.mark.parametrize("records", [[], [make_record({"passes": ["memory"]}, 1000)], [timed("sid-streamed")]], ids=len)

@@ -1,0 +1,107 @@
+"""Verdicts of claims: every comparison that a claim needs, corrected within its family, and what follows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from bench.analysis.statistics.claim import Claim
+from bench.analysis.statistics.comparison import Comparison, NotMeasured
+from bench.analysis.statistics.pairing import method_text
+from bench.analysis.statistics.provider import Found, Provider, Request
+from bench.analysis.statistics.reason import Conclusion, Part, conclude
+from bench.analysis.statistics.statistic import STATISTICS
+from bench.analysis.statistics.verdict import Judged, judge
+from bench.config.methods import known_method
+from bench.config.plugins import is_reference
+
+
+@dataclass(frozen=True)
+class ClaimResult:
+    """The verdict of a claim.
+
+    Attributes:
+        claim: the claim.
+        conclusion: ``supported`` if every comparison, those with controls included, gives what the claim expects;
+            ``refuted`` if one of the claim's own gives the contrary; ``not supported`` if only one with a control does;
+            else ``not measured`` if one is missing; else ``undecided``.
+        reason: why, in plain sentences with the numbers that decide.
+        deciding: the comparison that decides.
+        parts: every comparison with its verdict.
+    """
+
+    claim: Claim
+    conclusion: Conclusion
+    reason: str
+    deciding: Part
+    parts: tuple[Part, ...]
+
+
+def evaluate(claims: Sequence[Claim], provider: Provider) -> list[ClaimResult]:
+    """Return the verdict of each claim, in order; the comparisons of claims of one family are corrected together."""
+    asked = [list(_comparisons(claim, provider)) for claim in claims]
+    judged: dict[int, list[Judged]] = {}
+    for family in dict.fromkeys(claim.family for claim in claims):
+        members = [index for index, claim in enumerate(claims) if claim.family == family]
+        verdicts = iter(judge([comparison for index in members for _, comparison in asked[index]]))
+        for index in members:
+            judged[index] = [next(verdicts) for _ in asked[index]]
+    results = []
+    for index, claim in enumerate(claims):
+        parts = [Part(control, one) for (control, _), one in zip(asked[index], judged[index], strict=True)]
+        results.append(ClaimResult(claim, *conclude(parts), tuple(parts)))
+    return results
+
+
+def _comparisons(claim: Claim, provider: Provider) -> Iterator[tuple[str | None, Comparison]]:
+    """Yield the claim's own comparisons and those with its controls, which need every cell of the claim's own."""
+    for values in product(*claim.each.values()):
+        setting = dict(zip(claim.each, values, strict=True))
+        cells: dict[str, set[str]] = {}
+        for name in claim.statistics:
+            own = _find(claim, claim.against, name, setting, provider, set())
+            cells[name] = {one.cell for one in own if not isinstance(one.outcome, NotMeasured)}
+            yield from ((None, _comparison(claim, claim.against, name, found)) for found in own)
+        for control in claim.controls:
+            for name in control.statistics or claim.statistics:
+                needed = cells[name] if name in cells else set().union(*cells.values())
+                for found in _find(claim, control.against, name, setting, provider, needed):
+                    yield control.name, _comparison(claim, control.against, name, found)
+
+
+def _find(
+    claim: Claim,
+    against: Mapping[str, Any] | None,
+    name: str,
+    setting: Mapping[str, Any],
+    provider: Provider,
+    cells: set[str],
+) -> list[Found]:
+    """Return what the provider finds, and an entry without a number for each of ``cells`` that it does not have."""
+    answer: Sequence[Found] | NotMeasured
+    named = [side["method"] for side in (claim.method, against) if side]
+    strange = [method for method in named if known_method(method) is None and not is_reference(method)]
+    if strange:
+        answer = NotMeasured(f"there is no method {strange[0]!r}")
+    else:
+        where = {**claim.where, **{axis: [value] for axis, value in setting.items()}}
+        answer = provider.find(Request(STATISTICS[name], claim.method, against, where))
+    nothing = answer if isinstance(answer, NotMeasured) else NotMeasured("there is no such record")
+    found = [] if isinstance(answer, NotMeasured) else list(answer)
+    found += [Found(cell, nothing) for cell in sorted(cells - {one.cell for one in found})]
+    return found or [Found(method_text(setting), nothing)]
+
+
+def _comparison(claim: Claim, against: Mapping[str, Any] | None, name: str, found: Found) -> Comparison:
+    statistic, outcome = STATISTICS[name], found.outcome
+    second = statistic.reference if against is None else method_text(against)
+    return Comparison(
+        method_text(claim.method),
+        second or "",
+        statistic,
+        outcome,
+        claim.margin,
+        claim.expect,
+        found.cell,
+        found.records,
+    )

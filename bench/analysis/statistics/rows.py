@@ -1,0 +1,133 @@
+"""The verdicts of claims as rows of text, which the terminal and the report show alike."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bench.analysis.statistics.claim import Claim
+from bench.analysis.statistics.claim_file import load_claims
+from bench.analysis.statistics.evaluate import ClaimResult, evaluate
+from bench.analysis.statistics.provider import Provider
+from bench.analysis.statistics.reason import Conclusion
+from bench.analysis.statistics.records import RecordProvider
+from bench.analysis.statistics.sentence import effect, sample
+from bench.analysis.statistics.verdict import Answer
+from bench.store.record import Record
+
+# The answers of a control's comparisons in the order in which they count, and what each says of the claim.
+_SAYINGS: dict[Answer, str] = {
+    "no": "does not hold",
+    "not measured": "not measured",
+    "open": "undecided",
+    "yes": "holds",
+}
+
+
+@dataclass(frozen=True)
+class ControlRow:
+    """A control of a claim.
+
+    Attributes:
+        name: what would explain the effect.
+        holds: whether the claim holds against it in every cell: ``holds``, ``does not hold``, ``undecided`` or ``not
+            measured``.
+        decides: the comparison that decides is one with this control.
+    """
+
+    name: str
+    holds: str
+    decides: bool
+
+
+@dataclass(frozen=True)
+class ClaimRow:
+    """The verdict of a claim as text.
+
+    Attributes:
+        name: of the claim.
+        sentence: what is claimed.
+        source: where it is claimed.
+        expect: what the first method has to be.
+        verdict: the conclusion.
+        first: the method of the claim.
+        second: what the deciding comparison compares it with.
+        statistic: the quantity of that comparison.
+        cell: its cell.
+        effect: its estimate, with the interval, corrected for the comparisons of the family.
+        sample: the processes, or the seeds and images, that it rests on; ``exact`` for numbers without
+            uncertainty, ``none`` where nothing was measured.
+        margin: the largest difference that does not matter.
+        comparisons: how many comparisons the claim has.
+        controls: of the claim.
+        reason: why the verdict is so.
+        records: the ids of the records of ``first`` that the deciding comparison rests on.
+    """
+
+    name: str
+    sentence: str
+    source: str
+    expect: str
+    verdict: Conclusion
+    first: str
+    second: str
+    statistic: str
+    cell: str
+    effect: str
+    sample: str
+    margin: str
+    comparisons: int
+    controls: tuple[ControlRow, ...]
+    reason: str
+    records: tuple[str, ...]
+
+    @property
+    def control_text(self) -> str:
+        """How many controls the claim holds against, and which one decides: ``1 of 3 hold; decided by: early stop``."""
+        if not self.controls:
+            return "none"
+        held = sum(control.holds == "holds" for control in self.controls)
+        deciding = [f"; decided by: {control.name}" for control in self.controls if control.decides]
+        return f"{held} of {len(self.controls)} hold{''.join(deciding)}"
+
+
+def claim_rows(records: Iterable[Record], claims: Sequence[Claim] | None = None) -> list[ClaimRow]:
+    """Return the verdict of each claim from ``records``, one of each id.
+
+    Args:
+        records: of all files together.
+        claims: those of the paper if left out.
+    """
+    return claim_rows_of(RecordProvider(records), claims)
+
+
+def claim_rows_of(provider: Provider, claims: Sequence[Claim] | None = None) -> list[ClaimRow]:
+    """Return :func:`claim_rows` of what ``provider`` finds."""
+    return [_row(result) for result in evaluate(claims or load_claims(), provider)]
+
+
+def _row(result: ClaimResult) -> ClaimRow:
+    claim, judged = result.claim, result.deciding.judged
+    comparison = judged.comparison
+    return ClaimRow(
+        name=claim.name,
+        sentence=claim.sentence,
+        source=claim.source,
+        expect=claim.expect,
+        verdict=result.conclusion,
+        first=comparison.first,
+        second=comparison.second,
+        statistic=comparison.statistic.name,
+        cell=comparison.cell,
+        effect=effect(judged),
+        sample=sample(judged),
+        margin=f"{claim.margin:g} {comparison.statistic.unit}",
+        comparisons=len(result.parts),
+        controls=tuple(_control(result, control.name) for control in claim.controls),
+        reason=result.reason,
+        records=comparison.records,
+    )
+
+
+def _control(result: ClaimResult, name: str) -> ControlRow:
+    answers = {part.judged.answer for part in result.parts if part.control == name}
+    holds = next(saying for answer, saying in _SAYINGS.items() if answer in answers)
+    return ControlRow(name, holds, result.deciding.control == name)

@@ -1,0 +1,105 @@
+"""Verdicts as plain sentences, with the effect, its interval and what it rests on."""
+
+import math
+
+from bench.analysis.statistics.comparison import Comparison, Exact, NotMeasured
+from bench.analysis.statistics.estimate import Estimate, Interval
+from bench.analysis.statistics.verdict import Judged
+
+
+def sentence(judged: Judged) -> str:
+    """Return the result of a comparison as one sentence.
+
+    For example ``A takes 3.1 % less time per step than B (95 % interval 1.2 to 5.0 %, 5 processes).``
+    """
+    comparison, outcome = judged.comparison, judged.comparison.outcome
+    first, second, margin = comparison.first, comparison.second, comparison.margin
+    where = f"{comparison.cell}: " if comparison.cell else ""
+    if isinstance(outcome, NotMeasured):
+        return f"{where}{first} compared with {second} is not measured: {outcome.because}."
+    value = outcome.log_ratio if isinstance(outcome, Exact) else outcome.value
+    text = f"{first} {comparison.statistic.verb} {_amount(comparison, value)} than {second} ({_support(judged)})."
+    if judged.verdict == "equivalent":
+        within = f"equivalent within {margin:g} {comparison.statistic.unit}" if margin else "equal"
+        return f"{where}{first} and {second} are {within}: {text}"
+    return f"{where}{'undecided: ' if judged.verdict == 'undecided' else ''}{text}"
+
+
+def effect(judged: Judged) -> str:
+    """Return the first method minus or over the second, with the interval: ``-3.1 % [-5.0, -1.2]``."""
+    outcome, statistic = judged.comparison.outcome, judged.comparison.statistic
+    if isinstance(outcome, NotMeasured):
+        return "not measured"
+    value = _signed(judged.comparison, outcome.log_ratio if isinstance(outcome, Exact) else outcome.value)
+    if isinstance(outcome, Exact):
+        return f"{value} {statistic.unit}"
+    if judged.interval is None:
+        return f"{value} {statistic.unit} (no interval)"
+    low, high = (_signed(judged.comparison, end) for end in judged.interval)
+    return f"{value} {statistic.unit} [{low}, {high}]"
+
+
+def sample(judged: Judged) -> str:
+    """Return the sample that an estimate rests on, ``20 seeds, 360 images``; ``exact`` without uncertainty."""
+    outcome = judged.comparison.outcome
+    if isinstance(outcome, Estimate):
+        return outcome.basis
+    return "exact" if isinstance(outcome, Exact) else "none"
+
+
+def _support(judged: Judged) -> str:
+    """Return the interval and the sizes of the sample, or the exact numbers."""
+    outcome = judged.comparison.outcome
+    if isinstance(outcome, Exact):
+        return f"exactly {_number(outcome.first)} and {_number(outcome.second)}"
+    if not isinstance(outcome, Estimate):
+        return ""
+    parts = [outcome.basis]
+    if judged.interval is None or judged.confidence is None:
+        parts = [f"{outcome.basis}, which gives no interval"]
+    else:
+        corrected = f", corrected for {judged.family} comparisons" if judged.family > 1 else ""
+        parts.insert(
+            0, f"{_percent(judged.confidence)} interval {_ends(judged.comparison, judged.interval)}{corrected}"
+        )
+    if outcome.note:
+        parts.append(outcome.note)
+    return ", ".join(part for part in parts if part)
+
+
+def _ends(comparison: Comparison, interval: Interval) -> str:
+    """Return the ends of an interval, ``1.2 to 5.0 %``; with signs, minus for less, if 0 is between them."""
+    ends = [_magnitude(comparison, end) for end in interval]
+    signs = ("-", "+") if interval.low < 0 < interval.high else ("", "")
+    low, high = ends if signs[0] else sorted(ends)
+    return f"{signs[0]}{_decimal(low)} to {signs[1]}{_decimal(high)} {comparison.statistic.unit}"
+
+
+def _amount(comparison: Comparison, value: float) -> str:
+    statistic = comparison.statistic
+    unit = "% " if statistic.scale == "ratio" else ""
+    return f"{_decimal(_magnitude(comparison, value))} {unit}{statistic.lower if value < 0 else statistic.higher}"
+
+
+def _signed(comparison: Comparison, value: float) -> str:
+    size = _magnitude(comparison, value)
+    return f"{'-' if value < 0 else '+'}{_decimal(size)}" if size else "0"
+
+
+def _magnitude(comparison: Comparison, value: float) -> float:
+    """Return the absolute size of a log-ratio in per cent, or of a difference in percentage points."""
+    return abs(100 * (math.expm1(value) if comparison.statistic.scale == "ratio" else value))
+
+
+def _decimal(number: float) -> str:
+    """Return ``number`` with one decimal, or with two significant digits if it is small."""
+    return f"{number:.1f}" if number >= 0.1 else f"{number:.2g}"
+
+
+def _number(number: float) -> str:
+    return f"{number:,.0f}" if float(number).is_integer() else f"{number:g}"
+
+
+def _percent(confidence: float) -> str:
+    """Return a confidence as text, rounded down, so that it does not promise more: ``95 %``, ``99.37 %``."""
+    return f"{math.floor(1e4 * confidence + 1e-6) / 100:g} %"

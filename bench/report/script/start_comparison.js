@@ -1,0 +1,5 @@
+pageState = stateOf(location.hash);
+startTables(document);
+startChoices(document);
+followAddress();
+goTo(pageState.get("at"));

@@ -1,0 +1,75 @@
+"""Sentences of results: effect, direction, interval, correction and sample."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.analysis.statistics.comparison import Comparison, Exact, NotMeasured, Outcome
+from bench.analysis.statistics.estimate import Estimate
+from bench.analysis.statistics.sentence import sentence
+from bench.analysis.statistics.statistic import STATISTICS
+from bench.analysis.statistics.verdict import judge
+
+
+def said(name: str, outcome: Outcome, margin: float = 3.0, cell: str = "", family: int = 1) -> str:
+    comparison = Comparison("A", "B", STATISTICS[name], outcome, margin, cell=cell)
+    return sentence(judge([comparison] * family)[0])
+
+
+SENTENCES = [
+    (
+        said("step_time", Estimate(math.log(0.969), 0.007, 4, processes=(5,))),
+        "A takes 3.1 % less time per step than B (95 % interval 1.2 to 5.0 %, 5 processes).",
+    ),
+    (
+        said("step_time", Estimate(math.log(1.5), 0.04, 4, processes=(5, 7))),
+        "A takes 50.0 % more time per step than B (95 % interval 34.2 to 67.6 %, 5 and 7 processes).",
+    ),
+    (
+        said("step_time", Estimate(0.001, 0.002, 4, processes=(5,)), cell="depth 64"),
+        "depth 64: A and B are equivalent within 3 %: A takes 0.1 % more time per step than B (95 % interval -0.5 to "
+        "+0.7 %, 5 processes).",
+    ),
+    (
+        said("accuracy_last", Estimate(0.0044, 0.0033, 50.0, seeds=20, images=360, note="seed 3 is left out"), 0.5),
+        "undecided: A is 0.4 points more accurate at the last epoch than B (95 % interval -0.2 to +1.1 points, 20 "
+        "seeds, 360 images, seed 3 is left out).",
+    ),
+    (
+        said("throughput", Estimate(-0.1, 0.001, 9, processes=(10,)), family=8),
+        "A trains 9.5 % fewer samples per second than B (99.37 % interval 9.2 to 9.8 %, corrected for 8 comparisons, "
+        "10 processes).",
+    ),
+    (
+        said("step_time", Estimate(0.1, processes=(1,))),
+        "undecided: A takes 10.5 % more time per step than B (1 process, which gives no interval).",
+    ),
+    (
+        said("activation_bytes", Exact(828_416, 26_950_000)),
+        "A holds 96.9 % fewer bytes of activations than B (exactly 828,416 and 26,950,000).",
+    ),
+    (
+        said("inference_bytes", Exact(1024, 1024), 0),
+        "A and B are equal: A needs 0 % more bytes for a prediction than B (exactly 1,024 and 1,024).",
+    ),
+    (
+        said("locked_share", NotMeasured("no record has a trace")),
+        "A compared with B is not measured: no record has a trace.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), SENTENCES)
+def test_results_are_said_in_plain_sentences(text: str, expected: str) -> None:
+    assert text == expected
+
+
+@given(st.sampled_from(sorted(STATISTICS)), st.floats(-0.5, 0.5), st.floats(1e-3, 0.2))
+def test_every_sentence_names_direction_and_interval(name: str, value: float, error: float) -> None:
+    statistic = STATISTICS[name]
+    text = said(name, Estimate(value, error, 9, processes=(10,)))
+    assert text.endswith(", 10 processes).")
+    assert "95 % interval" in text
+    assert (statistic.lower if value < 0 else statistic.higher) in text
