@@ -1,9 +1,9 @@
-"""What ``run`` and ``repeat`` share: from options to a sweep, and from a sweep to stored records."""
+"""What ``run``, ``repeat`` and ``trace`` share: options, the executor, and from a sweep to stored records."""
 
 import contextlib
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,10 +13,11 @@ from rich.console import Console
 from bench.cli.console import EXIT_FAULT, err, out
 from bench.cli.options import with_axis
 from bench.cli.progress import BarWatcher, LineWatcher, note_lost_output
+from bench.config.cell import Cell
 from bench.config.datasets import load_dataset_row
 from bench.config.label import label
 from bench.config.sweep import Sweep, load_sweep
-from bench.execute.executor import ExecutorSettings
+from bench.execute.executor import Executor, ExecutorSettings
 from bench.execute.factory import make_executor
 from bench.execute.run import run_sweep
 from bench.execute.watcher import Summary, Watcher
@@ -94,9 +95,8 @@ def measure(sweep: Sweep, path: Path, course: Course, console: Console = out, *,
             timeout_seconds=course.timeout_seconds,
             memory_limit_bytes=course.memory_limit_bytes,
             pin=course.pin,
-            preload=_modules_to_preload(sweep),
         )
-        with make_executor(settings) as executor, _watcher(console, quiet) as watcher:
+        with executor_for(sweep.cells, settings) as executor, _watcher(console, quiet) as watcher:
             return run_sweep(
                 *(sweep, store, executor, watcher),
                 retry_failed=course.retry_failed,
@@ -104,6 +104,15 @@ def measure(sweep: Sweep, path: Path, course: Course, console: Console = out, *,
                 frontier=course.frontier,
                 jobs=course.jobs,
             )
+
+
+def executor_for(cells: Sequence[Cell], settings: ExecutorSettings) -> Executor:
+    """The executor that runs ``cells``, to be entered; it preloads what their data need.
+
+    Raises:
+        BenchError: this machine cannot do what the settings ask for.
+    """
+    return make_executor(replace(settings, preload=_modules_to_preload(cells)))
 
 
 def report_settings(summary: Summary) -> None:
@@ -140,9 +149,9 @@ def print_cells(sweep: Sweep) -> None:
     out.print(f"{len(sweep.cells)} cells")
 
 
-def _modules_to_preload(sweep: Sweep) -> tuple[str, ...]:
+def _modules_to_preload(cells: Sequence[Cell]) -> tuple[str, ...]:
     """What loading the data needs beyond torch, so that it is loaded once and not in each cell."""
-    rows = {cell.dataset: load_dataset_row(cell.dataset) for cell in sweep.cells}
+    rows = {cell.dataset: load_dataset_row(cell.dataset) for cell in cells}
     return tuple(sorted({module for row in rows.values() for module in row.preload}))
 
 
