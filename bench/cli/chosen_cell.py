@@ -46,7 +46,10 @@ def choose_cell(text: str | None, overrides: Sequence[str], only: Sequence[str])
     is_suite = name is None or name in suite_names() or name.endswith(".toml")
     if is_suite and not marked:
         sweep = load_sweep(name, overrides, only)
-        return ChosenCell(_the_only(sweep.cells, name), sweep.files, None)
+        where, legal = (
+            ("what --set says", "--set method=NAME") if name is None else (name, f"{name}#ID, --only or --set")
+        )
+        return ChosenCell(_the_only(sweep.cells, where, legal), sweep.files, None)
     if only:
         raise ConfigError(f"--only {only[0]} with {text}; legal: --only with a suite and no id")
     records: dict[str, Record] = {}
@@ -60,17 +63,18 @@ def choose_cell(text: str | None, overrides: Sequence[str], only: Sequence[str])
             raise ConfigError(f"there is no results file and no suite {name!r}; legal: {legal}")
         records = read_records(files[0]).latest
         cells = tuple(record.cell for record in records.values())
-    cell = _with_id(cells, id_.removeprefix("cell="), str(name)) if marked else _the_only(cells, name)
+    cell = (
+        _with_id(cells, id_.removeprefix("cell="), str(name)) if marked else _the_only(cells, str(name), f"{name}#ID")
+    )
     replaced = dict(map(_one_value, overrides))
     cell = changed(cell, **replaced) if replaced else cell
     return ChosenCell(cell, files, records.get(cell.id))
 
 
-def _the_only(cells: Sequence[Cell], where: str | None) -> Cell:
+def _the_only(cells: Sequence[Cell], where: str, legal: str) -> Cell:
     if len(cells) == 1:
         return cells[0]
-    legal = "--set method=NAME" if where is None else f"{where}#ID, --only or --set"
-    raise ConfigError(f"{where or 'what --set says'} has {len(cells)} cells; legal: one, by {legal}: {_listed(cells)}")
+    raise ConfigError(f"{where} has {len(cells)} cells; legal: one, by {legal}: {_listed(cells)}")
 
 
 def _with_id(cells: Sequence[Cell], wanted: str, where: str) -> Cell:

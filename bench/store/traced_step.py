@@ -18,6 +18,9 @@ Created = Literal[
 Held = Literal["parameters", "buffers", "parameter gradients", "optimizer state", "batch"]
 # The name of what belongs to no module: losses, beliefs between modules, the optimizer, the batch.
 OUTSIDE = ""
+# Slices of the profile.
+STEP = "training step"
+CLOCK = "sid-bench clock"
 
 
 class _Frozen(BaseModel):
@@ -85,6 +88,18 @@ class OperatorRuns(_Frozen):
     end_seconds: list[float]
 
 
+class ClockMark(_Frozen):
+    """A moment that the profiler has recorded, too.
+
+    Attributes:
+        mark: its place among the slices called :data:`CLOCK` in the profile.
+        seconds: from the beginning of the step, so it is negative.
+    """
+
+    mark: int
+    seconds: float
+
+
 class TracedStep(_Frozen):
     """A step of one cell on one rank.
 
@@ -100,7 +115,8 @@ class TracedStep(_Frozen):
         held: what the step held throughout.
         runs: of operators.
         profile: the same step as PyTorch's profiler saw it, in the Chrome trace format; it has a slice called
-            :data:`STEP` that begins with the step.
+            :data:`STEP` that is the step.
+        clock: leads from its times to those of the step.
         device_snapshot: what PyTorch's recorder of CUDA memory has seen of it; None on the CPU.
     """
 
@@ -114,7 +130,5 @@ class TracedStep(_Frozen):
     held: HeldStorages
     runs: OperatorRuns
     profile: str
+    clock: ClockMark
     device_snapshot: dict[str, Any] | None = None
-
-
-STEP = "training step"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from bench.analysis.step_trace.breakdown import CREATED
 from bench.analysis.step_trace.parts import part_of, shown
-from bench.store.traced_step import STEP, TracedStep
+from bench.store.traced_step import CLOCK, STEP, TracedStep
 
 COUNTER = "activation bytes"
 COUNTER_BY_CATEGORY = "activation bytes by category"
@@ -40,7 +40,10 @@ def chrome_trace(traced: TracedStep, title: str) -> dict[str, Any]:
     # The profiler adds rows of its own under names instead of numbers of processes.
     events = [event for event in profile["traceEvents"] if isinstance(event.get("pid"), int)]
     (step,) = (event for event in events if event["name"] == STEP and event.get("cat") == "user_annotation")
-    process, begin = int(step["pid"]), float(step["ts"])
+    process = int(step["pid"])
+    marks = sorted(event["ts"] for event in events if event["name"] == CLOCK)
+    begin = marks[traced.clock.mark] - 1e6 * traced.clock.seconds
+    events = [event for event in events if event["name"] != CLOCK]
     first_free = max(event["pid"] for event in events) + 1
     for event in events:
         if event["ph"] == "M" and event["name"] == "process_name" and event["pid"] == process:
@@ -106,7 +109,7 @@ def _counters(traced: TracedStep, process: int, begin: float, title: str) -> Ite
     """The live bytes of the step after each event, as a sum and by category."""
     yield from _named(process, f"memory: {title}", 0)
     categories, events = traced.created.category, traced.events
-    live = {category: 0 for category in CREATED if category in categories}
+    live: dict[str, int] = {category: 0 for category in CREATED if category in categories}
     changes = zip(events.seconds, events.storage, events.bytes, strict=True)
     for seconds, storage, change in ((0.0, None, 0), *changes):
         if storage is not None:

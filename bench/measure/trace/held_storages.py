@@ -58,10 +58,10 @@ def _tensors(step: TrainingStep, images: Tensor, labels: Tensor) -> Iterator[tup
         for name, buffer in root.named_buffers(prefix):
             yield "buffers", _module_of(name), name, buffer
     for optimizer in step.optimizers:
-        for parameter, state in optimizer.state.items():
+        for updated, state in optimizer.state.items():
             for key, value in state.items():
                 if isinstance(value, Tensor):
-                    name = owners.get(parameter, "a tensor outside of the network")
+                    name = owners.get(updated, "a tensor outside of the network")
                     yield "optimizer state", _module_of(name), f"{name}.{key}", value
     yield "batch", OUTSIDE, "images", images
     yield "batch", OUTSIDE, "labels", labels

@@ -20,9 +20,11 @@ from bench.measure.trace.held_storages import held_storages
 from bench.measure.trace.module_names import ModuleNames, names_of
 from bench.measure.trace.recorder import TraceRecorder
 from bench.measure.trace.storage_origins import Numbered, OriginMeter
-from bench.store.traced_step import OUTSIDE, STEP, TracedStep
+from bench.store.traced_step import CLOCK, OUTSIDE, STEP, ClockMark, TracedStep
 from bench.train.step import TrainingStep
 from sid_core import BeliefNetwork
+
+_MARKS = 8  # the first ones take longer
 
 
 def trace_memory(step: TrainingStep, images: Tensor, labels: Tensor) -> TracedStep:
@@ -60,6 +62,7 @@ def trace_memory(step: TrainingStep, images: Tensor, labels: Tensor) -> TracedSt
         frames=meter.frames.items,
         stacks=[list(stack) for stack in meter.stacks.items],
         profile=profiler.chrome_trace,
+        clock=profiler.clock,
         device_snapshot=profiler.cuda_memory,
     )
 
@@ -81,11 +84,24 @@ def _beliefs_noted(network: BeliefNetwork, meter: OriginMeter) -> Iterator[None]
         del network.__dict__["initial_belief"]
 
 
+def _match_clocks() -> ClockMark:
+    """Make a few marks in the profile that is being recorded, and return the one whose moment is known best."""
+    marks: list[tuple[float, int, float]] = []
+    for mark in range(_MARKS):
+        before = time.perf_counter()
+        with record_function(CLOCK):
+            after = time.perf_counter()
+        marks.append((after - before, mark, (before + after) / 2))
+    _, mark, seconds = min(marks)
+    return ClockMark(mark=mark, seconds=seconds)
+
+
 class _Profiler:
     """PyTorch's recorders of one step.
 
     Attributes:
         begin_seconds: when the step began, by ``time.perf_counter``.
+        clock: what the profiler and ``time.perf_counter`` call the same moment.
         chrome_trace: JSON; the step is its slice :data:`STEP`.
         cuda_memory: a snapshot by PyTorch's recorder of CUDA memory; None on other devices.
     """
@@ -93,6 +109,7 @@ class _Profiler:
     def __init__(self, device: torch.device) -> None:
         self._is_cuda = device.type == "cuda"
         self.begin_seconds = 0.0
+        self.clock = ClockMark(mark=0, seconds=0.0)
         self.chrome_trace = ""
         self.cuda_memory: dict[str, Any] | None = None
 
@@ -104,9 +121,11 @@ class _Profiler:
             if self._is_cuda:
                 torch.cuda.memory._record_memory_history(stacks="python", clear_history=True)
             try:
+                clock = _match_clocks()
                 with record_function(STEP):
                     self.begin_seconds = time.perf_counter()
                     yield
+                self.clock = ClockMark(mark=clock.mark, seconds=clock.seconds - self.begin_seconds)
                 if self._is_cuda:
                     self.cuda_memory = torch.cuda.memory._snapshot()
             finally:

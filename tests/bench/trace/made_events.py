@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from record_builder import make_record
 
 from bench.analysis.step_trace.breakdown import CREATED
-from bench.store.traced_step import CreatedStorages, HeldStorages, OperatorRuns, StorageEvents, TracedStep
+from bench.store.traced_step import ClockMark, CreatedStorages, HeldStorages, OperatorRuns, StorageEvents, TracedStep
 
 
 def step_of(changes: list[tuple[int, int, str, str]]) -> TracedStep:
@@ -41,6 +41,7 @@ def step_of(changes: list[tuple[int, int, str, str]]) -> TracedStep:
             name=[0] * count, module=[0] * count, phase="f" * count, start_seconds=[0] * count, end_seconds=[0] * count
         ),
         profile="",
+        clock=ClockMark(mark=0, seconds=0),
     )
 
 

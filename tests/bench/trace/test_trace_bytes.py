@@ -6,12 +6,13 @@ from collections import Counter
 from itertools import accumulate
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from made_events import changes, step_of
 from torch import Tensor
 from traced_steps import CASES, made_step, traced
 
 from bench.analysis.step_trace.breakdown import CREATED, HELD, break_down, course_csv, rows_csv, to_json
+from bench.analysis.step_trace.parts import part_of
 from bench.measure.memory.measure import measure_memory
 from bench.measure.trace.module_names import names_of
 
@@ -72,22 +73,37 @@ def test_every_module_of_the_breakdown_has_its_name_in_the_network(case: str) ->
     assert {name for name, _ in step.network.named_modules() if name} <= names
 
 
+def sizes_of(case: str, category: str) -> dict[str, list[int]]:
+    """The bytes of each created storage of a category, as they were at first, by the name of its module."""
+    created, events = traced(case).created, traced(case).events
+    first: dict[int, int] = {}
+    for storage, size in zip(events.storage, events.bytes, strict=True):
+        first.setdefault(storage, size)
+    found: dict[str, list[int]] = {}
+    for storage, size in first.items():
+        if created.category[storage] == category:
+            found.setdefault(traced(case).modules[created.module[storage]], []).append(size)
+    return found
+
+
 def test_activations_of_bp_lie_in_the_modules_that_have_made_them() -> None:
-    # At the peak each module holds its hidden layer, 8 x 16 numbers, for the backward pass; its ReLU made it.
-    rows = {(row.module, row.category): row.bytes for row in break_down(traced("bp")).rows}
+    held = sizes_of("bp", "activations")
     for number in range(3):
-        assert rows[f"local_modules.{number}.mlp.1", "activations"] == 8 * 16 * 4
-    assert by_part("bp")["local_modules.1"] > 8 * 16 * 4
+        assert held[f"local_modules.{number}.mlp.1"] == [8 * 16 * 4]  # the output of the ReLU
+        assert held[f"local_modules.{number}"][0] == 8 * (10 + 128) * 4  # belief and features in one tensor
+        assert held.get(f"local_modules.{number}.mlp.0") is None  # freed once the ReLU has run
+    assert set(held) <= {"", "trunk.1", *(f"local_modules.{n}{rest}" for n in range(3) for rest in ("", ".mlp.1"))}
 
 
 def test_activations_of_a_pipeline_lie_in_its_stages_and_heads() -> None:
-    held = by_part("bp on a pipeline", "activations")
-    assert {f"local_modules.{number}.stage" for number in range(3)} <= set(held)
-    assert {f"local_modules.{number}.head" for number in range(3)} <= set(held)
-    # Streamed, the first stage alone is held while it runs; it has the largest features.
-    streamed = by_part("streamed on a pipeline", "activations")
-    assert "local_modules.0.stage" in streamed
-    assert "local_modules.2.stage" not in streamed
+    for case in ("bp on a pipeline", "streamed on a pipeline", "dgl"):
+        held = {part_of(module) for module in sizes_of(case, "activations")}
+        for number in range(3):
+            assert {f"local_modules.{number}.stage", f"local_modules.{number}.head"} <= held, case
+    # At the peak, which is in the last stage, BP holds all stages, and streamed SID this one and its input.
+    first = {"local_modules.0.stage", "local_modules.0.head", "local_modules.1.head"}
+    assert first <= set(by_part("bp on a pipeline", "activations"))
+    assert not first & set(by_part("streamed on a pipeline", "activations"))
 
 
 def test_gradients_of_the_backward_pass_lie_in_the_modules_whose_forward_pass_they_belong_to() -> None:
@@ -102,13 +118,14 @@ def test_gradients_of_the_backward_pass_lie_in_the_modules_whose_forward_pass_th
             assert bytes_[f"local_modules.{number}.mlp.{layer}", "b"] >= fewest
 
 
-def test_checkpoints_hold_nothing_but_what_is_recomputed() -> None:
-    plain, again = by_category("bp"), by_category("bp with checkpoints")
-    assert plain["recomputed activations"] == 0
-    assert again["recomputed activations"] > 0
-    assert again["activations"] < plain["activations"]
-    modules = {row.part for row in break_down(traced("bp with checkpoints")).rows if row.category.startswith("recomp")}
-    assert len(modules) == 1  # one module at a time
+def test_what_a_checkpoint_runs_again_is_told_from_what_is_held() -> None:
+    plain, again = sizes_of("bp", "activations"), sizes_of("bp with checkpoints", "recomputed activations")
+    assert sizes_of("bp", "recomputed activations") == {}
+    for number in range(3):
+        assert again[f"local_modules.{number}.mlp.1"] == plain[f"local_modules.{number}.mlp.1"]
+        assert again[f"local_modules.{number}"][0] == plain[f"local_modules.{number}"][0]
+    assert {part_of(name) for name in again} == {f"local_modules.{number}" for number in range(3)}
+    assert not any(".mlp." in name for name in sizes_of("bp with checkpoints", "activations"))
 
 
 def test_a_closed_form_counts_for_the_module_that_its_rule_reports() -> None:
@@ -119,10 +136,8 @@ def test_a_closed_form_counts_for_the_module_that_its_rule_reports() -> None:
 
 @pytest.mark.parametrize("case", ["bp", "published", "streamed", "vectorised", "streamed on a pipeline", "dgl"])
 def test_logits_and_beliefs_have_a_number_for_each_class_and_image(case: str) -> None:
-    created, events = traced(case).created, traced(case).events
-    sizes = dict(zip(events.storage, events.bytes, strict=False))  # the last event of a storage may free it
     for purpose in ("logits", "beliefs"):
-        found = [abs(sizes[number]) for number, category in enumerate(created.category) if category == purpose]
+        found = [size for sizes in sizes_of(case, purpose).values() for size in sizes]
         assert found
         assert all(size % (8 * 10 * 4) == 0 for size in found), purpose
 
@@ -161,6 +176,7 @@ def test_parameters_in_one_storage_are_divided_among_their_modules() -> None:
     assert sizes == plain
 
 
+@settings(deadline=None)
 @given(changes())
 def test_any_events_are_broken_down_at_their_first_peak(events: list[tuple[int, int, str, str]]) -> None:
     breakdown = break_down(step_of(events))
@@ -176,6 +192,7 @@ def test_any_events_are_broken_down_at_their_first_peak(events: list[tuple[int, 
     assert max((moment.bytes for moment in breakdown.course), default=0) == max(totals)
 
 
+@settings(deadline=None)
 @given(changes())
 def test_tables_as_csv_hold_the_same_numbers(events: list[tuple[int, int, str, str]]) -> None:
     breakdown = break_down(step_of(events))

@@ -8,7 +8,7 @@ import pytest
 from traced_steps import CASES, traced
 
 from bench.analysis.step_trace.chrome_trace import COUNTER, COUNTER_BY_CATEGORY, chrome_trace
-from bench.store.traced_step import STEP
+from bench.store.traced_step import CLOCK, STEP
 
 TITLE = 'a "title" — of the step'
 each_case = pytest.mark.parametrize("case", CASES)
@@ -121,18 +121,21 @@ def test_each_part_of_a_pipeline_has_a_track_with_its_phases() -> None:
 
 
 def test_operators_of_the_instrument_run_while_the_profiler_sees_them() -> None:
-    # The two clocks agree: each product of matrices of the profiler lies in a run of one by the instrument.
+    # The profiler sees a product of matrices twice: when it is called, and when the instrument runs it.
     found = events("streamed")
-    (step,) = (event for event in found if event["name"] == STEP)
     case = traced("streamed")
+    process = process_of(found, "modules")
+    begin = min(event["ts"] for event in found if event["pid"] == process and event["ph"] == "X")
+    begin -= 1e6 * case.runs.start_seconds[0]
     ours = [
-        (step["ts"] + 1e6 * begin, step["ts"] + 1e6 * end)
-        for name, begin, end in zip(case.runs.name, case.runs.start_seconds, case.runs.end_seconds, strict=True)
+        (begin + 1e6 * start, begin + 1e6 * end)
+        for name, start, end in zip(case.runs.name, case.runs.start_seconds, case.runs.end_seconds, strict=True)
         if case.operators[name] == "aten::mm"
     ]
-    theirs = [(event["ts"], event["ts"] + event["dur"]) for event in found if event["name"] == "aten::mm"]
-    assert len(theirs) == len(ours) > 0
-    slack = 200  # microseconds
-    for (begin, end), (inner_begin, inner_end) in zip(ours, sorted(theirs), strict=True):
-        assert begin - slack <= inner_begin
-        assert inner_end <= end + slack
+    theirs = sorted((event["ts"], event["ts"] + event["dur"]) for event in found if event["name"] == "aten::mm")
+    assert len(theirs) == 2 * len(ours) > 0
+    slack = 50  # microseconds
+    for (begin, end), called, ran in zip(ours, theirs[::2], theirs[1::2], strict=True):
+        assert called[0] - slack <= begin <= ran[0] + slack
+        assert ran[1] - slack <= end <= called[1] + slack
+    assert not any(event["name"] == CLOCK for event in found)

@@ -3,6 +3,7 @@
 import csv
 import json
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,9 @@ def test_it_writes_every_file_and_a_table_that_sums_to_the_peak(measuring_cli: R
     assert found["peak_activation_bytes"] == peak
     assert f"peak of activations {peak:,} bytes, of all bytes {found['peak_total_bytes']:,} bytes" in ended.stdout
     sums = [line for line in ended.stdout.splitlines() if line.startswith("sum ")]
-    assert sums[0].endswith(f" {peak:,}")
+    assert sums[0].rstrip().endswith(f" {peak:,}")
     assert sums[1].rstrip().endswith(f"{found['peak_total_bytes'] - peak:,}")
-    assert " local_modules.0" in f" {ended.stdout}"
+    assert re.search(r"^local_modules\.0 ", ended.stdout, flags=re.MULTILINE)
     assert "mlp" not in ended.stdout
     rows = list(csv.DictReader((tmp_path / "step" / "at_peak.csv").open()))
     assert sum(int(row["bytes"]) for row in rows) == found["peak_total_bytes"]
@@ -130,14 +131,11 @@ def test_two_values_with_an_id_are_refused() -> None:
 
 
 def test_the_beginning_of_two_ids_is_refused(tmp_path: Path) -> None:
-    ids = [cell.id for cell in load_sweep("smoke", ["seed=0,1,2,3,4,5"]).cells]  # 24 ids, 16 first digits
-    first = next(id_[0] for id_ in ids if sum(other[0] == id_[0] for other in ids) > 1)
     suite = tmp_path / "many.toml"
-    suite.write_text('[[grid]]\ndataset = "random"\nseed = [' + ", ".join(map(str, range(40))) + "]\n")
+    suite.write_text(f"[[grid]]\nseed = {list(range(17))}\n")  # more cells than there are first digits
     cells = load_sweep(str(suite)).cells
     digit = next(cell.id[0] for cell in cells if sum(other.id[0] == cell.id[0] for other in cells) > 1)
     ended = trace(f"{suite}#{digit}")
-    assert first
     assert ended.exit_code == 2
     assert "cells; legal: an id in" in " ".join(ended.stderr.split())
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from made_events import changes, step_of
 from torch.cuda import _memory_viz
 from traced_steps import CASES, traced
@@ -132,6 +132,7 @@ def test_a_block_tells_operator_module_and_code() -> None:
     assert not any("/torch/" in frame["filename"] or "/measure/" in frame["filename"] for frame in frames)
 
 
+@settings(deadline=None)
 @given(changes())
 def test_any_events_make_a_sound_snapshot(events: list[tuple[int, int, str, str]]) -> None:
     found = snapshot_of(step_of(events))
