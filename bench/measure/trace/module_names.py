@@ -22,6 +22,7 @@ from bench.train.step import TrainingStep
 
 AUXILIARY = "auxiliary"
 _MODULES = "local_modules"
+_NO_NUMBER = 2**63
 
 
 def names_of(step: TrainingStep) -> dict[nn.Module, str]:
@@ -94,13 +95,12 @@ class ModuleNames:
     def _maker_of(self, node: int) -> str | None:
         """The name of the module that has made autograd's node number ``node``; None if it is not known.
 
-        Nodes that add gradients up in ``.grad`` have no number.
+        Nodes that add gradients up in ``.grad`` have no number. Each thread has numbers of its own, and a node does not
+        tell in which one it was made, so a node is not known if modules have run in several.
         """
-        # Autograd runs backward in a thread of its own on CUDA; the nodes were made in the thread that began first.
-        here = self._begins.get(threading.get_ident()) or next(iter(self._begins.values()), None)
-        if here is None or node >= 2**63:
+        if len(self._begins) != 1 or node >= _NO_NUMBER:
             return None
-        numbers, names = here
+        ((numbers, names),) = self._begins.values()
         place = bisect_right(numbers, node) - 1
         return names[place] if place >= 0 else None
 

@@ -6,6 +6,7 @@ a storage was created, and from whether it exists when a backward phase begins.
 """
 
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -89,7 +90,7 @@ class OriginMeter(StorageMeter):
         self.frames = Numbered()
         self._names = names
         self._classes = classes
-        self._operator = "outside of operators"
+        self._own = threading.local()  # its attribute ``operator`` is the name of the one that runs in the thread
         self._origins: dict[Storage, _Origin] = {}
         self._purposes: dict[Storage, Purpose] = {}
         self._seconds: list[float] = []
@@ -100,12 +101,12 @@ class OriginMeter(StorageMeter):
     ) -> Any:
         """Run the operator, count its storages, and note what is known of them."""
         start = time.perf_counter()
-        before, self._operator = self._operator, _name_of(func)
-        run = self.operator_names.number(self._operator), self._modules.number(self._names.current)
+        self._own.operator = _name_of(func)
+        run = self.operator_names.number(self._own.operator), self._modules.number(self._names.current)
         try:
             output = super().__torch_dispatch__(func, types, args, kwargs)
         finally:
-            self._operator = before
+            del self._own.operator
         if output is not NotImplemented:
             self._note_purposes(func, args, output)
             self._runs.append((*run, LETTERS[self.phase], start, time.perf_counter()))
@@ -115,7 +116,7 @@ class OriginMeter(StorageMeter):
         """Note where ``storage`` comes from."""
         self._origins[storage] = _Origin(
             self._modules.number(self._names.current),
-            self.operator_names.number(self._operator),
+            self.operator_names.number(getattr(self._own, "operator", "outside of operators")),
             self.stacks.number(tuple(map(self.frames.number, _python_stack()))),
             self.phase,
             # In a backward phase, what runs again is called as a module; the first gradient is made outside of any.
