@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.config.axes import axes
 from bench.config.cell import Cell
-from bench.config.check import changed
+from bench.config.check import make_cell
 from bench.config.label import label
+from bench.config.methods import load_method
 from bench.config.sweep import load_sweep, parse_override, suite_names
 from bench.errors import ConfigError
 from bench.store.file import read_records
@@ -21,7 +23,7 @@ class ChosenCell(NamedTuple):
     Attributes:
         cell: what is asked for.
         files: that say so.
-        record: the stored record of exactly this cell, or None.
+        record: the stored record of this cell; None for a cell of a suite, and where axes are replaced.
     """
 
     cell: Cell
@@ -53,6 +55,7 @@ def choose_cell(text: str | None, overrides: Sequence[str], only: Sequence[str])
     if only:
         raise ConfigError(f"--only {only[0]} with {text}; legal: --only with a suite and no id")
     records: dict[str, Record] = {}
+    cells: Sequence[Cell]
     if is_suite:
         sweep = load_sweep(name)
         cells, files = sweep.cells, sweep.files
@@ -62,13 +65,22 @@ def choose_cell(text: str | None, overrides: Sequence[str], only: Sequence[str])
             legal = "FILE.jsonl#ID, SUITE#ID, or a suite and options that leave one cell"
             raise ConfigError(f"there is no results file and no suite {name!r}; legal: {legal}")
         records = read_records(files[0]).latest
-        cells = tuple(record.cell for record in records.values())
+        cells = [record.cell for record in records.values()]
     cell = (
         _with_id(cells, id_.removeprefix("cell="), str(name)) if marked else _the_only(cells, str(name), f"{name}#ID")
     )
     replaced = dict(map(_one_value, overrides))
-    cell = changed(cell, **replaced) if replaced else cell
-    return ChosenCell(cell, files, records.get(cell.id))
+    return ChosenCell(_as_today(cell, replaced), files, None if replaced else records.get(cell.id))
+
+
+def _as_today(cell: Cell, replaced: dict[str, Any]) -> Cell:
+    """``cell`` with other values, by the names of today: a stored method may be another method with presets by now."""
+    values = cell.model_dump()
+    method = load_method(cell.method)
+    if method.alias_of is not None:
+        for name in method.presets_for(values):
+            values[name] = None if values[name] == axes()[name].default else values[name]
+    return make_cell(values | replaced)
 
 
 def _the_only(cells: Sequence[Cell], where: str, legal: str) -> Cell:

@@ -13,9 +13,12 @@ from typer.testing import CliRunner, Result
 
 from bench.cli.app import app
 from bench.cli.chosen_cell import choose_cell
+from bench.config.axes import axes
+from bench.config.methods import load_method
 from bench.config.sweep import load_sweep
 from bench.store.file import read_records
 
+REFERENCE = Path(__file__).parents[3] / "results" / "reference"
 FILES = {"breakdown.json", "at_peak.csv", "over_time.csv", "memory_snapshot.pickle", "trace.json"}
 TINY = [
     word
@@ -121,6 +124,24 @@ def test_a_cell_that_cannot_be_traced_is_refused_with_what_is_legal(arguments: l
     assert ended.exit_code == 2
     assert said in " ".join(ended.stderr.split())
     assert ended.stdout == ""
+
+
+@pytest.mark.parametrize("suite", ["backbones", "modes"])
+def test_a_stored_method_is_traced_by_its_name_of_today(suite: str) -> None:
+    file = REFERENCE / f"{suite}.jsonl"
+    by_method = {record.cell.method: record for record in read_records(file).latest.values()}
+    aliases = {name: record for name, record in by_method.items() if load_method(name).alias_of is not None}
+    assert aliases
+    for name, record in aliases.items():
+        chosen = choose_cell(f"{file}#{record.id}", [], [])
+        assert chosen.record == record
+        assert chosen.cell.method == load_method(name).alias_of
+        presets = load_method(name).presets_for(record.cell.model_dump())
+        for axis, preset in presets.items():
+            stored = getattr(record.cell, axis)
+            assert getattr(chosen.cell, axis) == (preset if stored == axes()[axis].default else stored)
+    plain = next(record for name, record in by_method.items() if name not in aliases)
+    assert choose_cell(f"{file}#{plain.id}", [], []) == (plain.cell, [file], plain)
 
 
 def test_two_values_with_an_id_are_refused() -> None:
