@@ -1,4 +1,4 @@
-"""The command line: ``sid-bench run | repeat | plan | report | claims | compare | doctor | list``."""
+"""The command line: ``sid-bench run | repeat | plan | trace | report | claims | compare | gate | doctor | list``."""
 
 from bench.machine.search_path import leave_out_current_folder
 

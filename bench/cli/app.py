@@ -1,4 +1,4 @@
-"""The command line: ``sid-bench run | repeat | plan | report | claims | compare | gate | doctor | list``."""
+"""The command line: ``sid-bench run | repeat | plan | trace | report | claims | compare | gate | doctor | list``."""
 
 import sys
 
@@ -15,6 +15,7 @@ from bench.cli.repeat import repeat
 from bench.cli.report import report
 from bench.cli.run import run
 from bench.cli.streams import guard_streams, lost_output
+from bench.cli.trace import trace
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.command("run")(friendly(run))
 app.command("repeat")(friendly(repeat))
 app.command("plan")(friendly(plan))
+app.command("trace")(friendly(trace))
 app.command("report")(friendly(report))
 app.command("claims")(friendly(claims))
 app.command("compare")(friendly(compare))

@@ -1,10 +1,10 @@
-"""What ``run`` and ``repeat`` share: from options to a sweep, and from a sweep to stored records."""
+"""What ``run``, ``repeat`` and ``trace`` share: options, the executor, and from a sweep to stored records."""
 
 import contextlib
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,11 +14,12 @@ from rich.console import Console
 from bench.cli.console import EXIT_FAULT, err, out
 from bench.cli.options import with_axis
 from bench.cli.progress import BarWatcher, LineWatcher, note_lost_output
+from bench.config.cell import Cell
 from bench.config.datasets import load_dataset_row
 from bench.config.label import label
 from bench.config.sweep import Sweep, load_sweep
 from bench.execute.cluster.settings import ClusterSettings
-from bench.execute.executor import ExecutorSettings
+from bench.execute.executor import Executor, ExecutorSettings
 from bench.execute.executors import LOCAL, executor_row
 from bench.execute.factory import make_executor
 from bench.execute.job.follower import follow
@@ -139,9 +140,18 @@ def _settings(sweep: Sweep, course: Course) -> ExecutorSettings:
         timeout_seconds=course.timeout_seconds,
         memory_limit_bytes=course.memory_limit_bytes,
         pin=course.pin,
-        preload=_modules_to_preload(sweep),
+        preload=_modules_to_preload(sweep.cells),
         executor=course.executor,
     )
+
+
+def executor_for(cells: Sequence[Cell], settings: ExecutorSettings) -> Executor:
+    """The executor that runs ``cells``, to be entered; it preloads what their data need.
+
+    Raises:
+        BenchError: this machine cannot do what the settings ask for.
+    """
+    return make_executor(replace(settings, preload=_modules_to_preload(cells)))
 
 
 def report_settings(summary: Summary) -> None:
@@ -178,9 +188,9 @@ def print_cells(sweep: Sweep) -> None:
     out.print(f"{len(sweep.cells)} cells")
 
 
-def _modules_to_preload(sweep: Sweep) -> tuple[str, ...]:
+def _modules_to_preload(cells: Sequence[Cell]) -> tuple[str, ...]:
     """What loading the data needs beyond torch, so that it is loaded once and not in each cell."""
-    rows = {cell.dataset: load_dataset_row(cell.dataset) for cell in sweep.cells}
+    rows = {cell.dataset: load_dataset_row(cell.dataset) for cell in cells}
     return tuple(sorted({module for row in rows.values() for module in row.preload}))
 
 

@@ -43,6 +43,12 @@ class Executor(Protocol):
             names in ``apart`` the cells that cannot share one.
         """
 
+    def trace(self, cell: Cell) -> Answer:
+        """Traces a step of ``cell``, which is on one rank and not compiled, in a process of its own.
+
+        A failure of the cell is an answer, never an exception.
+        """
+
     def split(self, jobs: int, threads: int) -> Sequence["Executor"]:
         """Makes ``jobs`` executors whose cells run at the same time; each is for one thread, and is entered and left.
 

@@ -73,6 +73,10 @@ class ForkServerExecutor:
             return Answer(status="ok", members=(answer,), work_seconds=answer.work_seconds)
         return answer
 
+    def trace(self, cell: Cell) -> Answer:
+        """Traces a step of ``cell``, see :class:`~bench.execute.executor.Executor`."""
+        return self._watched([cell], task="trace")
+
     def _watched(self, cells: Sequence[Cell], **work: Any) -> Answer:
         """Runs a process, and adds to each environment what it shares with others and what disturbed the machine."""
         server = self._servers[cells[0].allocator]

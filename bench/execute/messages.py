@@ -11,6 +11,7 @@ from bench.config.cell import Cell, Pass
 from bench.config.networks import Layout
 from bench.store.record import Accuracy, Data, Memory, Ranks, Shares, Status, Trace
 from bench.store.sample import PredictionBytes, Sample
+from bench.store.traced_step import TracedStep
 
 # The name of the finding, beside the doctor's, that a cell changed torch's settings.
 SETTINGS_CHECK = "torch settings"
@@ -90,7 +91,8 @@ class Request(Message):
 
     Attributes:
         task: ``check`` loads the data and looks for the device and the compiler; ``measure`` runs passes that are not
-            timed; ``time`` times the steps of one or several cells, see :mod:`bench.execute.timed_group`.
+            timed; ``time`` times the steps of one or several cells, see :mod:`bench.execute.timed_group`; ``trace``
+            traces a step of a cell on one rank, see :mod:`bench.measure.trace.step_trace`.
         cells: what to work on: one cell, or the cells of a group to time.
         limits: of the process; several ranks share them.
         passes: of ``measure``: the passes to run.
@@ -104,7 +106,7 @@ class Request(Message):
         place: the rank that the process is of its cell; None where it starts all ranks of the cell itself.
     """
 
-    task: Literal["check", "measure", "time"]
+    task: Literal["check", "measure", "time", "trace"]
     cells: tuple[Cell, ...] = Field(min_length=1)
     limits: Limits
     passes: tuple[Pass, ...] = ()
@@ -140,6 +142,7 @@ class Answer(Message):
         inference_bytes: of a prediction.
         inference_sample: of ``time``: predictions compared with those of the plain network.
         unreliable_because: why the sample of this process cannot be relied on, or None.
+        traced_step: of ``trace``.
         data, layout, parameters, memory, shares, accuracy, trace, ranks: the parts of the record.
     """
 
@@ -156,6 +159,7 @@ class Answer(Message):
     inference_bytes: PredictionBytes | None = None
     inference_sample: Sample | None = None
     unreliable_because: str | None = None
+    traced_step: TracedStep | None = None
     data: Data | None = None
     layout: Layout | None = None
     parameters: int | None = None

@@ -1,4 +1,4 @@
-"""The passes of one cell that are not timed, and all passes of several ranks, as an answer. Imports torch."""
+"""What is not timed of one cell: passes and traces; and all passes of several ranks, as an answer. Imports torch."""
 
 from collections.abc import Sequence
 
@@ -13,6 +13,7 @@ from bench.measure.inference import measure_inference_bytes
 from bench.measure.memory.compiled import measure_compiled_memory
 from bench.measure.memory.measure import measure_memory
 from bench.measure.on_ranks import measure_on_ranks
+from bench.measure.trace.step_trace import trace_memory
 from bench.train.datasets.splits import Splits
 
 
@@ -20,7 +21,7 @@ def run_passes(request: Request, dataset: Splits, context: RankContext | None, w
     """Runs the passes that ``request`` asks for.
 
     Args:
-        request: of the task ``measure``, or ``time`` on several ranks.
+        request: of the task ``measure`` or ``trace``, or ``time`` on several ranks.
         dataset: the cell's data.
         context: this rank; None for a cell on one rank.
         watch: has seen the code and the data loaded.
@@ -30,7 +31,9 @@ def run_passes(request: Request, dataset: Splits, context: RankContext | None, w
     """
     # Before the passes, after which threads and memory of theirs may be left.
     common = common_parts(request, dataset, context)
-    if context is None:
+    if request.task == "trace":
+        answer = _trace(request.cell, dataset)
+    elif context is None:
         answer = _measure(request.cell, dataset, request.passes)
     else:
         answer = _measure_on_ranks(request, dataset, context)
@@ -53,6 +56,12 @@ def _measure(cell: Cell, dataset: Splits, passes: Sequence[Pass]) -> Answer:
         images, _ = one_batch(cell, dataset)
         inference_bytes = measure_inference_bytes(step_on(cell, dataset), images)
     return Answer(status="ok", memory=memory, accuracy=accuracy, inference_bytes=inference_bytes)
+
+
+def _trace(cell: Cell, dataset: Splits) -> Answer:
+    """One step, with what it creates and holds; its memory is that of the memory pass."""
+    traced = trace_memory(step_on(cell, dataset), *one_batch(cell, dataset))
+    return Answer(status="ok", traced_step=traced)
 
 
 def _measure_on_ranks(request: Request, dataset: Splits, context: RankContext) -> Answer:

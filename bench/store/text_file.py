@@ -1,4 +1,4 @@
-"""Text files that a command writes as a whole.
+"""Files that a command writes as a whole.
 
 An existing file is replaced at once or not at all, and never if it is an input of the command or holds records.
 """
@@ -48,16 +48,25 @@ def refuse_overlaps(outputs: Iterable[tuple[str, Path]], inputs: Iterable[Path])
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` as UTF-8, and create its parent directories.
+    """Write ``text`` to ``path`` as UTF-8; see :func:`write_bytes`.
 
-    A regular file keeps its permissions and is complete at any time, because it is replaced when all of ``text`` is on
-    the disk. A symbolic link stays, and the file it points to is replaced. What UTF-8 cannot encode, such as
-    the bytes of a file name that is not UTF-8, is written as escapes.
+    What UTF-8 cannot encode, such as the bytes of a file name that is not UTF-8, is written as escapes.
 
     Raises:
         StoreError: the file cannot be written, or holds records; it is then unchanged.
     """
-    data = text.encode(errors="backslashreplace")
+    write_bytes(path, text.encode(errors="backslashreplace"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path``, and create its parent directories.
+
+    A regular file keeps its permissions and is complete at any time, because it is replaced when all of ``data`` is on
+    the disk. A symbolic link stays, and the file it points to is replaced.
+
+    Raises:
+        StoreError: the file cannot be written, or holds records; it is then unchanged.
+    """
     try:
         if _holds_records(path):
             raise StoreError(f"cannot write {path}: it is a results file, whose records would be lost")

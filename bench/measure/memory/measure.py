@@ -1,5 +1,7 @@
 """The memory pass: the bytes of one training step by category, and the allocator's count of the same step."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
@@ -16,7 +18,16 @@ from bench.store.record import Memory
 from bench.train.step import Step
 
 
-def measure_memory(step: Step, images: Tensor, labels: Tensor, round_to: int = 1, ask_allocator: bool = True) -> Memory:
+def measure_memory(
+    step: Step,
+    images: Tensor,
+    labels: Tensor,
+    round_to: int = 1,
+    ask_allocator: bool = True,
+    *,
+    meter: StorageMeter | None = None,
+    during: AbstractContextManager[object] | None = None,
+) -> Memory:
     """Run four steps: to create persistent tensors, to count threads, for the exact instrument, for the allocator's.
 
     The first step creates gradients and optimizer state. In the other steps, gradient buffers are zeroed in place, so
@@ -32,16 +43,27 @@ def measure_memory(step: Step, images: Tensor, labels: Tensor, round_to: int = 1
         round_to: the bytes of each storage are rounded up to a multiple of this.
         ask_allocator: whether to run the fourth step; tensors without contents have no allocator. Without it, the
             second step is left out, too, unless there are threads that are not followed.
+        meter: the exact instrument, new, which holds the events afterwards; None for one with ``round_to``.
+        during: a context for the third step, which is entered before the exact instrument.
 
     Raises:
         BenchError: the step allocates nothing, some of its operators run in a thread that cannot be followed, or it
             starts processes.
     """
+    exact = StorageMeter(images.device, round_to) if meter is None else meter
     with follow_threads(), no_child_processes():
-        return _measure(step, images, labels, round_to, ask_allocator)
+        return _measure(step, images, labels, round_to, ask_allocator, exact, during or nullcontext())
 
 
-def _measure(step: Step, images: Tensor, labels: Tensor, round_to: int, ask_allocator: bool) -> Memory:
+def _measure(
+    step: Step,
+    images: Tensor,
+    labels: Tensor,
+    round_to: int,
+    ask_allocator: bool,
+    meter: StorageMeter,
+    during: AbstractContextManager[object],
+) -> Memory:
     with lend_modes():
         step(images, labels)
     persistent = persistent_bytes(step, images, labels, round_to)
@@ -51,8 +73,7 @@ def _measure(step: Step, images: Tensor, labels: Tensor, round_to: int, ask_allo
         threads = 1
         if ask_allocator or has_unfollowed_threads():
             threads = count_threads(lambda: step(images, labels, gradients="zero"))
-        meter = StorageMeter(images.device, round_to)
-        with phase_and_region_for(meter, step.network.trunk), meter, lend_modes():
+        with phase_and_region_for(meter, step.network.trunk), during, meter, lend_modes():
             step(images, labels, gradients="zero")
         if meter.peak == 0:
             raise BenchError("memory cannot be measured: the training step allocates no tensor")

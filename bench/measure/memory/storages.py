@@ -72,6 +72,8 @@ class StorageMeter(TorchDispatchMode):
     It counts the operators of the thread that entered it, and those of followed threads that it is lent to
     (:mod:`bench.measure.memory.threads`). Each of these threads has a phase and a region of its own.
 
+    A subclass may override :meth:`on_created` and :meth:`on_changed`, to learn more about each storage and event.
+
     Args:
         device: only storages on devices of this type are counted.
         round_to: the bytes of each storage are rounded up to a multiple of this, as an allocator does.
@@ -167,6 +169,22 @@ class StorageMeter(TorchDispatchMode):
             storages = [reference() for created, reference in self._known.values() if created is None]
             return sum(rounded_up(storage.nbytes(), self._round_to) for storage in storages if storage is not None)
 
+    def on_created(self, storage: Storage, is_forward: bool) -> None:
+        """Called for each new storage, before its bytes are counted.
+
+        Args:
+            storage: the new one.
+            is_forward: whether a forward part has created it, which may run again in the backward phase.
+        """
+
+    def on_changed(self) -> None:
+        """Called after each event, which is the last of ``events``."""
+
+    def counted(self, tensor: Tensor) -> Storage | None:
+        """Return the counted storage of ``tensor``; None if it existed before, or is not tracked."""
+        with self._lock:
+            return self._known.get(tensor.untyped_storage()._cdata, (None, None))[0]
+
     def count_created(self, storage: torch.UntypedStorage) -> None:
         """Count ``storage``, which was created or resized by something other than an operator."""
         if storage.device.type == self._device_type:
@@ -211,6 +229,7 @@ class StorageMeter(TorchDispatchMode):
             return
         created = Storage(0, self.region)
         self._track(storage, created)
+        self.on_created(created, is_forward)
         if is_forward:
             self._created_forward.append(weakref.ref(created))
         self._change(created, size)
@@ -231,6 +250,7 @@ class StorageMeter(TorchDispatchMode):
             self.live += change
             self.peak = max(self.peak, self.live)
             self.events.append(Event(self.operators, self.phase, storage, change))
+            self.on_changed()
 
 
 @contextmanager

@@ -101,6 +101,11 @@ class TraceRecorder:
         self._closing.close()
         self._mark("", None)
 
+    @property
+    def at(self) -> tuple[Phase, int | None]:
+        """The phase that runs now, and the number of its module; None where that is not known, or for the trunk."""
+        return self._at
+
     def spans(self) -> list[Span]:
         """Return the collected spans in order of time; adjacent spans of one module and phase are merged.
 

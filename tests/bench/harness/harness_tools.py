@@ -91,6 +91,10 @@ class ScriptedExecutor:
         self.asked += [("time", cell) for cell in cells]
         return Answer(status="ok", members=tuple(map(self._measure, cells)))
 
+    def trace(self, cell: Cell) -> Answer:
+        self.asked.append(("trace", cell))
+        return self._measure(cell)
+
     def split(self, jobs: int, threads: int) -> list[Self]:
         assert threads >= 1
         return [self] * jobs

@@ -13,6 +13,7 @@ import torch
 from one_cell import measure_cell
 from torch import Tensor
 
+from bench.analysis.step_trace.breakdown import break_down
 from bench.config.cell import Cell
 from bench.config.check import make_cell
 from bench.errors import BenchError
@@ -22,6 +23,7 @@ from bench.measure.memory.measure import measure_memory
 from bench.measure.memory.predict import predict_memory
 from bench.measure.memory.storages import StorageMeter
 from bench.measure.memory.threads import follow_threads, lend_modes
+from bench.measure.trace.step_trace import trace_memory
 from bench.store.record import Memory
 from bench.train.step import TrainingStep, build_step
 
@@ -50,6 +52,30 @@ def test_a_step_in_threads_holds_at_least_what_it_holds_in_one_thread(rule: Any)
     assert threaded.at_peak is not None
     assert serial.at_peak is not None
     assert threaded.at_peak.activation_trunk == serial.at_peak.activation_trunk
+
+
+@pytest.mark.parametrize("rule", thread_rules.FOLLOWED)
+def test_a_trace_divides_all_bytes_of_a_step_in_threads_among_modules(rule: Any) -> None:
+    traced = trace_memory(*step_of(rule))
+    breakdown = break_down(traced)
+    assert breakdown.created_bytes == traced.memory.peak_activation_bytes
+    assert breakdown.total_bytes == traced.memory.peak_total_bytes
+    forward = {
+        traced.modules[module]
+        for module, phase in zip(traced.runs.module, traced.runs.phase, strict=True)
+        if phase == "f"
+    }
+    layers = {f"local_modules.{number}.mlp.{layer}" for number in range(4) for layer in range(3)}
+    assert layers <= forward
+    backward = {
+        traced.modules[module]
+        for module, phase in zip(traced.runs.module, traced.runs.phase, strict=True)
+        if phase == "b"
+    }
+    # One thread has made all nodes of autograd, or nobody can tell where they were made.
+    assert (layers - {f"local_modules.{number}.mlp.1" for number in range(4)} <= backward) == (
+        rule is thread_rules.whole_step
+    )
 
 
 @pytest.mark.parametrize("rule", thread_rules.FOLLOWED)

@@ -1,0 +1,1 @@
+"""A traced step as a breakdown of its bytes, as a memory snapshot, and as a Chrome trace."""
