@@ -77,7 +77,7 @@ def budget_rows(
     for line, answer in zip(lines, follow(ask_all(task, lines, jobs), len(lines)), strict=True):
         failed = isinstance(answer, Failure)
         columns = {
-            "largest_batch": None if failed else _batch_text(answer.batch),
+            "largest_batch": None if failed else batch_text(answer.batch),
             "peak_total_bytes": None if failed else answer.total_bytes,
             "next_peak_total_bytes": None if failed else answer.next_total_bytes,
             "message": answer.message if failed else None,
@@ -111,5 +111,6 @@ def _grid_columns(answer: Memory | Failure, baseline: Memory | Failure) -> Row:
     return columns | {"message": None}
 
 
-def _batch_text(batch: int) -> int | str:
+def batch_text(batch: int) -> int | str:
+    """Return a largest batch as rows hold it: a number, ``none`` or ``> LIMIT``."""
     return "none" if batch == 0 else f"> {BATCH_LIMIT}" if batch == BATCH_LIMIT else batch

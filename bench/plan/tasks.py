@@ -1,6 +1,7 @@
 """The tasks of a worker process: the bytes of a cell, and the largest batch of a line. Calling them imports torch."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.config.cell import Cell
@@ -46,22 +47,65 @@ def predict(cell: Cell, round_to: int, data_root: Path | None = None) -> Memory 
         return Failure(first_line(error))
 
 
+def predict_heads(cell: Cell, round_to: int, data_root: Path | None = None) -> int:
+    """Return the persistent bytes of heads of stages and auxiliary modules, which do not depend on the batch.
+
+    Raises:
+        BenchError: the cell cannot be planned.
+    """
+    from bench.measure.memory.predict import predict_head_bytes
+
+    return predict_head_bytes(cell, *shape_of(cell, data_root), round_to)
+
+
 def largest_batch(line: Cell, round_to: int, budget: int, data_root: Path | None = None) -> Largest | Failure:
     """Return the largest batch of ``line`` with at most ``budget`` peak total bytes.
 
     The batch size of ``line`` is the smallest legal one; smaller batches count as that one.
     """
-    totals: dict[int, int] = {}
-
-    def total_bytes(batch: int) -> int:
-        memory = predict(at_batch(line, max(batch, line.batch_size)), round_to, data_root)
-        if isinstance(memory, Failure):
-            raise BenchError(memory.message)
-        totals[batch] = memory.peak_total_bytes
-        return totals[batch]
-
     try:
-        batch = largest_fitting(total_bytes, budget, BATCH_LIMIT)
+        return LinePredictions(line, round_to, data_root).largest(budget)
     except BenchError as error:
         return Failure(str(error))
-    return Largest(batch, totals.get(batch), totals.get(batch + 1))
+
+
+class LinePredictions:
+    """The predictions for a line of cells that differ only in the batch size, each made once.
+
+    Args:
+        line: the cell of the smallest legal batch; smaller batches count as that one.
+        round_to: storage sizes are rounded up to a multiple of this number of bytes.
+        data_root: the directory of data sets from files.
+    """
+
+    def __init__(self, line: Cell, round_to: int, data_root: Path | None = None) -> None:
+        self._line = line
+        self._predict = partial(predict, round_to=round_to, data_root=data_root)
+        self._known: dict[int, Memory] = {}
+
+    def memory(self, batch: int) -> Memory:
+        """Return the bytes at ``batch``.
+
+        Raises:
+            BenchError: they cannot be planned.
+        """
+        batch = max(batch, self._line.batch_size)
+        if batch not in self._known:
+            memory = self._predict(at_batch(self._line, batch))
+            if isinstance(memory, Failure):
+                raise BenchError(memory.message)
+            self._known[batch] = memory
+        return self._known[batch]
+
+    def largest(self, budget: int) -> Largest:
+        """Return the largest batch with at most ``budget`` peak total bytes.
+
+        Raises:
+            BenchError: the bytes of a batch cannot be planned.
+        """
+        batch = largest_fitting(lambda batch: self.memory(batch).peak_total_bytes, budget, BATCH_LIMIT)
+        return Largest(
+            batch,
+            self.memory(batch).peak_total_bytes if batch else None,
+            self.memory(batch + 1).peak_total_bytes if batch < BATCH_LIMIT else None,
+        )

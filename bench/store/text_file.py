@@ -57,7 +57,15 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         StoreError: the file cannot be written, or holds records; it is then unchanged.
     """
-    data = text.encode(errors="backslashreplace")
+    write_bytes(path, text.encode(errors="backslashreplace"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path``, as :func:`write_text` writes text.
+
+    Raises:
+        StoreError: the file cannot be written, or holds records; it is then unchanged.
+    """
     try:
         if _holds_records(path):
             raise StoreError(f"cannot write {path}: it is a results file, whose records would be lost")

@@ -15,9 +15,10 @@ from bench.config.cell import Cell, Precision
 from bench.config.methods import load_method
 from bench.errors import BenchError, first_line
 from bench.measure.memory.measure import measure_memory
+from bench.measure.memory.persistent import head_bytes
 from bench.store.record import Memory
 from bench.train.meta_tensors import ContentsNeededError, meta_tensors
-from bench.train.step import build_step
+from bench.train.step import TrainingStep, build_step
 
 # In what PyTorch says of an operator that has to do without contents.
 _OF_NO_CONTENTS = ("meta", "tensor subclasses", "fake")
@@ -41,6 +42,20 @@ def predict_memory(cell: Cell, shape: tuple[int, int, int], classes: int, round_
         BenchError: the method asks for the contents of a tensor, or uses an operator that has no meta kernel, or the
             cell is compiled.
     """
+    return _predicted(cell, shape, classes, round_to)[0]
+
+
+def predict_head_bytes(cell: Cell, shape: tuple[int, int, int], classes: int, round_to: int = 1) -> int:
+    """Return what :func:`bench.measure.memory.persistent.head_bytes` would give, without arithmetic.
+
+    It takes as long as :func:`predict_memory`, whose arguments and errors it has, and does not depend on the batch.
+    """
+    return head_bytes(_predicted(cell, shape, classes, round_to)[1], round_to)
+
+
+def _predicted(
+    cell: Cell, shape: tuple[int, int, int], classes: int, round_to: int
+) -> tuple[Memory, TrainingStep]:
     reason = load_method(cell.method).not_planned
     if cell.compile:
         raise BenchError("compile = True cannot be planned: what compiled code allocates, only its compiler knows")
@@ -51,7 +66,7 @@ def predict_memory(cell: Cell, shape: tuple[int, int, int], classes: int, round_
         images = torch.empty(cell.batch_size, *shape)
         labels = torch.empty(cell.batch_size, dtype=torch.int64)
         try:
-            return measure_memory(step, images, labels, round_to, ask_allocator=False)
+            return measure_memory(step, images, labels, round_to, ask_allocator=False), step
         except ContentsNeededError as error:
             reason = str(error)
         except (DataDependentOutputException, DynamicOutputShapeException) as error:
