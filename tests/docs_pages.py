@@ -96,7 +96,7 @@ def assert_commands_run(page: Path, folder: Path, *, everything: bool, smoke: Pa
         if command == "run" and not is_long:
             written.add(rest[rest.index("--out") + 1] if "--out" in rest else f"results/{rest[0]}.jsonl")
         if command == "fit" and not everything and "--methods" not in rest:
-            rest += ["--methods", "bp-plain"]
+            rest += ["--methods", "sid-streamed-in-turn", "--set", "recompute=none"]
         if command == "plan" and not everything and not any(word.startswith("method=") for word in rest):
             rest += ["--set", "method=bp"]
         if command == "gate" and not everything:

@@ -25,21 +25,24 @@ def fit(
         ),
     ],
     budget: Annotated[str, typer.Option(metavar="BYTES,...", help="Memory, as in 16GiB, or 16GiB,24GiB,80GiB.")],
-    image_size: Annotated[int | None, typer.Option(metavar="N", help="Pixels a side; the same as --set image_size=N.")] = (
-        None
-    ),
+    image_size: Annotated[
+        int | None, typer.Option(metavar="N", help="Pixels a side; the same as --set image_size=N.")
+    ] = (None),
     batch_size: Annotated[
-        int | None, typer.Option(metavar="N", help="The batch in question; the same as --set batch_size=N. [default: 128]")
+        int | None,
+        typer.Option(metavar="N", help="The batch in question; the same as --set batch_size=N. [default: 128]"),
     ] = None,
     modules: Annotated[
         str | None,
-        typer.Option(metavar="K,...", help="Stages or modules that the network is cut into; the same as --set modules=K,..."),
+        typer.Option(
+            metavar="K,...", help="Stages or modules that the network is cut into; the same as --set modules=K,..."
+        ),
     ] = None,
     methods: Annotated[
         str,
         typer.Option(
             metavar="NAME,...",
-            help="Rules to plan: 'usual' (BP and SID), 'peers', 'all', and names, which are planned with their settings.",
+            help="Rules to plan: 'usual' (BP and SID), 'peers', 'all', and names, which come with their settings.",
         ),
     ] = "usual",
     overrides: Overrides = None,
@@ -62,7 +65,9 @@ def fit(
     ] = "2GiB",
     measure_out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="With --measure: append the records to this file. [default: they are not kept]"),
+        typer.Option(
+            metavar="FILE", help="With --measure: append the records to this file. [default: they are not kept]"
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the result as Markdown.")] = None,

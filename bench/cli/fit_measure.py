@@ -2,8 +2,9 @@
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.analysis.measured import CUDA_ROUNDS_TO, Measured, kind_of, measured_of
 from bench.cli.console import err
@@ -97,7 +98,7 @@ class _Session:
 
     def measure(self, lines: Sequence[Cell], batch_size: int, passes: Sequence[str]) -> list[Record]:
         """Measure each of ``lines`` at ``batch_size``, or at its smallest legal one if that is larger."""
-        values = {"device": self._device, "passes": list(passes)}
+        values: dict[str, Any] = {"device": self._device, "passes": list(passes)}
         if "latency" in passes:
             values |= {"processes": PROCESSES, "latency_seconds": _LATENCY_SECONDS}
         cells = [changed(line, batch_size=max(batch_size, line.batch_size), **values) for line in lines]

@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.config.cell import Cell
 from bench.errors import BenchError, first_line
 from bench.plan.grid import at_batch, shape_of
 from bench.plan.search import largest_fitting
 from bench.store.record import Memory
+
+if TYPE_CHECKING:
+    from bench.measure.memory.predict import Prediction
 
 BATCH_LIMIT = 2**24
 
@@ -37,25 +41,19 @@ class Largest:
 
 def predict(cell: Cell, round_to: int, data_root: Path | None = None) -> Memory | Failure:
     """Return the predicted bytes of ``cell``; an error in its step is returned as a failure, so that a plan goes on."""
-    from bench.measure.memory.predict import predict_memory
+    prediction = _predict(cell, round_to, data_root)
+    return prediction if isinstance(prediction, Failure) else prediction.memory
+
+
+def _predict(cell: Cell, round_to: int, data_root: Path | None) -> "Prediction | Failure":
+    from bench.measure.memory.predict import predict_with_heads
 
     try:
-        return predict_memory(cell, *shape_of(cell, data_root), round_to)
+        return predict_with_heads(cell, *shape_of(cell, data_root), round_to)
     except BenchError as error:
         return Failure(str(error))
     except Exception as error:
         return Failure(first_line(error))
-
-
-def predict_heads(cell: Cell, round_to: int, data_root: Path | None = None) -> int:
-    """Return the persistent bytes of heads of stages and auxiliary modules, which do not depend on the batch.
-
-    Raises:
-        BenchError: the cell cannot be planned.
-    """
-    from bench.measure.memory.predict import predict_head_bytes
-
-    return predict_head_bytes(cell, *shape_of(cell, data_root), round_to)
 
 
 def largest_batch(line: Cell, round_to: int, budget: int, data_root: Path | None = None) -> Largest | Failure:
@@ -80,21 +78,21 @@ class LinePredictions:
 
     def __init__(self, line: Cell, round_to: int, data_root: Path | None = None) -> None:
         self._line = line
-        self._predict = partial(predict, round_to=round_to, data_root=data_root)
-        self._known: dict[int, Memory] = {}
+        self._predict = partial(_predict, round_to=round_to, data_root=data_root)
+        self._known: dict[int, Prediction] = {}
 
-    def memory(self, batch: int) -> Memory:
-        """Return the bytes at ``batch``.
+    def at(self, batch: int) -> "Prediction":
+        """Return the prediction at ``batch``.
 
         Raises:
             BenchError: they cannot be planned.
         """
         batch = max(batch, self._line.batch_size)
         if batch not in self._known:
-            memory = self._predict(at_batch(self._line, batch))
-            if isinstance(memory, Failure):
-                raise BenchError(memory.message)
-            self._known[batch] = memory
+            prediction = self._predict(at_batch(self._line, batch))
+            if isinstance(prediction, Failure):
+                raise BenchError(prediction.message)
+            self._known[batch] = prediction
         return self._known[batch]
 
     def largest(self, budget: int) -> Largest:
@@ -103,9 +101,13 @@ class LinePredictions:
         Raises:
             BenchError: the bytes of a batch cannot be planned.
         """
-        batch = largest_fitting(lambda batch: self.memory(batch).peak_total_bytes, budget, BATCH_LIMIT)
+
+        def total_bytes(batch: int) -> int:
+            return self.at(batch).memory.peak_total_bytes
+
+        batch = largest_fitting(total_bytes, budget, BATCH_LIMIT, self._line.batch_size)
         return Largest(
             batch,
-            self.memory(batch).peak_total_bytes if batch else None,
-            self.memory(batch + 1).peak_total_bytes if batch < BATCH_LIMIT else None,
+            total_bytes(batch) if batch else None,
+            total_bytes(batch + 1) if batch < BATCH_LIMIT else None,
         )

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import torch
@@ -18,7 +18,7 @@ from bench.measure.memory.measure import measure_memory
 from bench.measure.memory.persistent import head_bytes
 from bench.store.record import Memory
 from bench.train.meta_tensors import ContentsNeededError, meta_tensors
-from bench.train.step import TrainingStep, build_step
+from bench.train.step import build_step
 
 # In what PyTorch says of an operator that has to do without contents.
 _OF_NO_CONTENTS = ("meta", "tensor subclasses", "fake")
@@ -42,20 +42,23 @@ def predict_memory(cell: Cell, shape: tuple[int, int, int], classes: int, round_
         BenchError: the method asks for the contents of a tensor, or uses an operator that has no meta kernel, or the
             cell is compiled.
     """
-    return _predicted(cell, shape, classes, round_to)[0]
+    return predict_with_heads(cell, shape, classes, round_to).memory
 
 
-def predict_head_bytes(cell: Cell, shape: tuple[int, int, int], classes: int, round_to: int = 1) -> int:
-    """Return what :func:`bench.measure.memory.persistent.head_bytes` would give, without arithmetic.
+class Prediction(NamedTuple):
+    """A prediction.
 
-    It takes as long as :func:`predict_memory`, whose arguments and errors it has, and does not depend on the batch.
+    Attributes:
+        memory: what would be measured.
+        head_bytes: of the persistent bytes, those of :func:`bench.measure.memory.persistent.head_bytes`.
     """
-    return head_bytes(_predicted(cell, shape, classes, round_to)[1], round_to)
+
+    memory: Memory
+    head_bytes: int
 
 
-def _predicted(
-    cell: Cell, shape: tuple[int, int, int], classes: int, round_to: int
-) -> tuple[Memory, TrainingStep]:
+def predict_with_heads(cell: Cell, shape: tuple[int, int, int], classes: int, round_to: int = 1) -> Prediction:
+    """As :func:`predict_memory`, whose arguments and errors it has, and the bytes that belong to heads."""
     reason = load_method(cell.method).not_planned
     if cell.compile:
         raise BenchError("compile = True cannot be planned: what compiled code allocates, only its compiler knows")
@@ -66,7 +69,8 @@ def _predicted(
         images = torch.empty(cell.batch_size, *shape)
         labels = torch.empty(cell.batch_size, dtype=torch.int64)
         try:
-            return measure_memory(step, images, labels, round_to, ask_allocator=False), step
+            memory = measure_memory(step, images, labels, round_to, ask_allocator=False)
+            return Prediction(memory, head_bytes(step, round_to))
         except ContentsNeededError as error:
             reason = str(error)
         except (DataDependentOutputException, DynamicOutputShapeException) as error:

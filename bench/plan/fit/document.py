@@ -47,7 +47,9 @@ def table_rows(fits: Fits) -> list[list[str]]:
 def notes(fits: Fits) -> list[str]:
     """Return what a reader of the table must know, a sentence or two each."""
     allowance = fits.allowance
-    found = ["Bytes are MiB. An error is what was measured divided by the prediction, minus 1, the largest of its cells."]
+    found = [
+        "Bytes are MiB. An error is what was measured divided by the prediction, minus 1, the largest of its cells."
+    ]
     if allowance.kind == "cpu":
         found.append(
             "Budgets are compared with the tensors of the step, counted exactly. "
@@ -74,7 +76,8 @@ def error_text(error: PredictionError | None) -> str:
     if error is None:
         return NOT_MEASURED
     settings = f", {error.settings}" if error.settings else ""
-    return f"{100 * error.share:+.1f} % ({counted(error.cells, 'cell')}, {error.network}{settings})"
+    share = f"{100 * error.share:+z.1f} %" if error.share else "0 %"
+    return f"{share} ({counted(error.cells, 'cell')}, {error.network}{settings})"
 
 
 def time_text(time: StepTime | None) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 from bench.analysis.measured import Kind, Measured
 from bench.config.axes import axes, unpaired
 from bench.config.cell import Cell
-from bench.config.check import changed
+from bench.config.check import make_cell
+from bench.config.methods import load_method
 from bench.config.networks import describe, load_network
 from bench.errors import ConfigError
 from bench.plan.grid import at_batch, memory_axes, shape_of
@@ -32,7 +33,7 @@ class PredictionError:
             of all cells; None where it did not count.
         cells: how many cells were predicted and compared.
         network: theirs.
-        settings: the settings of the rule there, if they are others; else empty.
+        settings: the settings of the rule there in which it differs from what is planned.
         machine: where they were measured.
     """
 
@@ -139,9 +140,13 @@ def _planned(cell: Cell, shape: tuple[int, int, int], classes: int) -> Cell | No
         return None
     data = {"dataset": "random", "image_size": height, "channels": channels, "classes": classes}
     try:
-        return changed(at_batch(cell, cell.batch_size), **data)
+        # Older records name what is now an alias, and say nothing of the axes that it presets.
+        presets = load_method(cell.method).presets
+        unset = {name: None for name in presets if getattr(cell, name, None) == axes()[name].default}
+        legal = make_cell(cell.model_dump() | unset | {"passes": ["memory"]} | data)
     except ConfigError:  # such as a network that is not installed
         return None
+    return at_batch(legal, cell.batch_size)
 
 
 def _distance(cell: Cell, shape: tuple[int, int, int], classes: int, other: _Comparable) -> tuple[int, ...]:
@@ -191,7 +196,7 @@ def _error(
         return None
     beside = [share for _, share, _ in compared if share is not None]
     _, _, first = compared[0]
-    settings = [axes()[name].words(getattr(first.cell, name)) for name in _settings() if _differing(cell, first.cell, [name])]
+    settings = [_setting_text(first.cell, name) for name in _settings() if _differing(cell, first.cell, [name])]
     return PredictionError(
         share=max((share for share, _, _ in compared), key=abs),
         allocator_share=max(beside, default=None),
@@ -200,6 +205,11 @@ def _error(
         settings=", ".join(settings),
         machine=first.measured.machine,
     )
+
+
+def _setting_text(cell: Cell, name: str) -> str:
+    value = getattr(cell, name)
+    return f"without {name.replace('_', '-')}" if value == axes()[name].default else axes()[name].words(value)
 
 
 def _shares(

@@ -1,4 +1,4 @@
-"""The figure of what fits: a bar for the largest batch of each rule within each budget, beside the batch in question."""
+"""The figure of what fits: a bar for the largest batch of each rule within each budget, and the batch in question."""
 
 import io
 
@@ -76,7 +76,7 @@ def _draw(fits: Fits) -> MatplotlibFigure:
 
 
 def _draw_row(axes: Axes, place: int, row: Fit, fits: Fits, look: Look) -> None:
-    """Draw the bars of a rule, that of the first budget on top, each with a mark at its end and its number beside it."""
+    """Draw the bars of a rule, that of the first budget on top, each with a mark at its end and its number."""
     height = _BAR_INCHES / (_BAR_INCHES * len(fits.budgets) + _GAP_INCHES)
     first = place - height * (len(fits.budgets) - 1) / 2
     left = axes.get_xlim()[0]

@@ -18,7 +18,7 @@ from bench.plan.fit.errors import Experience, PredictionError, StepTime
 from bench.plan.grid import lines_of, memory_axes
 from bench.plan.pool import ask_all
 from bench.plan.rows import Follow
-from bench.plan.tasks import Failure, Largest, LinePredictions, predict_heads
+from bench.plan.tasks import Failure, Largest, LinePredictions
 from bench.store.record import Memory
 
 
@@ -170,9 +170,9 @@ def plan_cell(
     try:
         (line,) = lines_of([cell], data_root)
         predictions = LinePredictions(line, round_to, data_root)
-        memory = predictions.memory(cell.batch_size)
-        heads = predict_heads(line, round_to, data_root)
-        return Planned(memory, heads, tuple(predictions.largest(limit) for limit in limits[cell]))
+        asked = predictions.at(cell.batch_size)
+        largest = tuple(predictions.largest(limit) for limit in limits[cell])
+        return Planned(asked.memory, asked.head_bytes, largest)
     except BenchError as error:
         return Failure(str(error))
 

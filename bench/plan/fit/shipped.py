@@ -27,7 +27,9 @@ def to_table(files: list[Path]) -> str:
         StoreError: a file is not a results file.
     """
     measured = [one for file in files for one in measured_of(read_records(file).latest.values())]
-    return "".join(f"{line}\n" for line in dict.fromkeys(one.model_dump_json(exclude_defaults=True) for one in measured))
+    return "".join(
+        f"{line}\n" for line in dict.fromkeys(one.model_dump_json(exclude_defaults=True) for one in measured)
+    )
 
 
 if __name__ == "__main__":

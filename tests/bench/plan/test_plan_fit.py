@@ -115,7 +115,9 @@ def test_a_cascade_can_run_its_trunk_again() -> None:
     sizes = ("--image-size", 6, "--set", "depth=2", "--modules", 2, "--set", "hidden=7", "--batch-size", 4)
     fits = found("cascade-linear", "--budget", "1GiB", *sizes, "--methods", "sid-streamed,sid-vectorised,bp-plain")
     names = [row["rule"] for row in fits["rows"]]
-    assert {"sid-streamed recompute trunk", "sid-streamed recompute all", "sid-vectorised recompute trunk"} <= set(names)
+    assert {"sid-streamed recompute trunk", "sid-streamed recompute all", "sid-vectorised recompute trunk"} <= set(
+        names
+    )
     refused = {(refusal["method"], refusal["setting"]): refusal["reason"] for refusal in fits["refused"]}
     assert "legal: pipeline" in refused["bp-plain", ""]
     assert "legal: none, trunk" in refused["sid-vectorised", "recompute=modules"]
@@ -183,7 +185,9 @@ def test_the_exit_code_says_whether_something_fits(budget: str, code: int, word:
 
 
 def test_a_backbone_stands_for_its_pipeline() -> None:
-    fits = found("vit-tiny", "--budget", "1GiB", "--image-size", 8, "--batch-size", 2, "--methods", "sid-streamed-in-turn")
+    fits = found(
+        "vit-tiny", "--budget", "1GiB", "--image-size", 8, "--batch-size", 2, "--methods", "sid-streamed-in-turn"
+    )
     assert fits["network"] == "pipeline-vit-tiny"
     assert fits["rows"][0]["cell"]["channels"] == 3
 
@@ -196,15 +200,27 @@ def test_a_backbone_stands_for_its_pipeline() -> None:
         (["resnet18", "--budget", "0GiB"], "--budget '0GiB'; legal: a number above 0"),
         (["resnet18", "--budget", "1GiB,2"], "--budget '2'; legal: a number above 0"),
         (["resnet18", "--budget", ","], "--budget ','; legal: sizes joined by commas"),
-        (["resnet18", "--budget", "1GiB", "--figure", "x.pdf"], "--figure x.pdf; legal: a file that ends in .svg or .png"),
-        (["resnet18", "--budget", "1GiB", "--methods", "sid-stremed"], "--methods: unknown method 'sid-stremed'; did you"),
+        (
+            ["resnet18", "--budget", "1GiB", "--figure", "x.pdf"],
+            "--figure x.pdf; legal: a file that ends in .svg or .png",
+        ),
+        (
+            ["resnet18", "--budget", "1GiB", "--methods", "sid-stremed"],
+            "--methods: unknown method 'sid-stremed'; did you",
+        ),
         (["resnet18", "--budget", "1GiB", "--methods", ","], "--methods ','; legal: usual, peers, all"),
         (["resnet18", "--budget", "1GiB", "--set", "method=bp"], "--set method=bp beside --methods; legal: --methods"),
-        (["resnet18", "--budget", "1GiB", "--set", "network=x"], "--set network=x beside NETWORK; legal: NETWORK alone"),
+        (
+            ["resnet18", "--budget", "1GiB", "--set", "network=x"],
+            "--set network=x beside NETWORK; legal: NETWORK alone",
+        ),
         (["resnet18", "--budget", "1GiB", "--set", "deepth=3"], "unknown axis 'deepth'; did you mean depth?"),
         (["resnet18", "--budget", "1GiB", "--set", "device=cpu,cuda"], "--set device=cpu,cuda; legal: one device"),
         (["resnet18", "--budget", "1GiB", "--batch-size", "0"], "batch_size = 0; legal: an integer of 1 or more"),
-        (["resnet18", "--budget", "1GiB", "--modules", "99"], "modules = 99 for network pipeline-resnet18; legal: 1 to 9"),
+        (
+            ["resnet18", "--budget", "1GiB", "--modules", "99"],
+            "modules = 99 for network pipeline-resnet18; legal: 1 to 9",
+        ),
         (["resnet18", "--budget", "1GiB", "--results", "none.jsonl"], "cannot read none.jsonl"),
         (["resnet18", "--budget", "1GiB", "--measure-out", "x.jsonl"], "--measure-out x.jsonl without --measure"),
         (["resnet18", "--budget", "1GiB", "--measure-memory", "2"], "--measure-memory '2'; legal: a number above 0"),

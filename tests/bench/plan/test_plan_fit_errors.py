@@ -25,8 +25,17 @@ from bench.store.record import Memory
 ROOT = Path(__file__).parents[3]
 REFERENCE = sorted((ROOT / "results" / "reference").glob("*.jsonl"))
 SIZES: dict[str, Any] = {
-    **{"network": "pipeline-linear", "dataset": "random", "image_size": 6, "channels": 1, "classes": 10},
-    **{"depth": 4, "modules": 2, "width": 9, "hidden": 7, "batch_size": 16, "passes": ["memory", "latency"]},
+    "network": "pipeline-linear",
+    "dataset": "random",
+    "image_size": 6,
+    "channels": 1,
+    "classes": 10,
+    "depth": 4,
+    "modules": 2,
+    "width": 9,
+    "hidden": 7,
+    "batch_size": 16,
+    "passes": ["memory", "latency"],
 }
 
 
@@ -44,13 +53,16 @@ def measured(of: Cell, off_by: float = 0.0, by_allocator: float | None = None, *
     assert isinstance(memory, Memory)
     total = memory.peak_total_bytes
     allocator = None if by_allocator is None else round(total * (1 + by_allocator))
-    known = {"shape": (1, 6, 6), "classes": 10, "exact_bytes": round(total * (1 + off_by)), "allocator_bytes": allocator}
+    known = {
+        "shape": (1, 6, 6),
+        "classes": 10,
+        "exact_bytes": round(total * (1 + off_by)),
+        "allocator_bytes": allocator,
+    }
     return Measured(cell=of, **(known | values))
 
 
-def error_of(
-    asked: Cell, known: Iterable[Measured], kind: Kind = "cpu", round_to: int = 1
-) -> PredictionError | None:
+def error_of(asked: Cell, known: Iterable[Measured], kind: Kind = "cpu", round_to: int = 1) -> PredictionError | None:
     return Experience(known, kind).errors([asked], round_to, 1, lambda answers, _: answers)[asked]
 
 
@@ -82,7 +94,7 @@ def test_settings_count_more_than_the_network_and_the_network_more_than_sizes() 
     assert fallback is not None
     assert (by_setting.network, by_setting.settings) == ("cascade-linear", "")
     assert by_network.share == pytest.approx(0.3, abs=1e-3)
-    assert (fallback.network, fallback.settings) == ("pipeline-linear", "in 2 micro-batches, recompute none")
+    assert (fallback.network, fallback.settings) == ("pipeline-linear", "in 2 micro-batches, without recompute")
 
 
 def test_what_was_not_measured_on_the_device_is_not_measured() -> None:

@@ -94,7 +94,9 @@ def test_operators_with_other_deterministic_kernels_elsewhere_are_predicted_to_t
     method = Method(name="bp", summary="", rule=_trained(change))
     monkeypatch.setattr(bench.train.step, "load_method", lambda _: method)
     sizes = {"network": "cascade-linear", "dataset": "random", "image_size": 6, "channels": 1, "batch_size": 5}
-    cell = make_cell({"method": "bp", "depth": 1, "modules": 1, "width": 4, "hidden": 64, "passes": ["memory"], **sizes})
+    cell = make_cell(
+        {"method": "bp", "depth": 1, "modules": 1, "width": 4, "hidden": 64, "passes": ["memory"], **sizes}
+    )
     planned, measured = predicted_and_measured(cell)
     assert planned == measured
 
