@@ -1,15 +1,13 @@
 """What tests ask about methods and cells."""
 
 from functools import partial
-from importlib import import_module
-from pkgutil import iter_modules
 from typing import Any
 
 from torch import Tensor
 
 from bench.config.cell import Cell
 from bench.config.check import changed
-from bench.config.methods import load_method, method_names, peers, rule_of
+from bench.config.methods import load_method, method_names, rule_of
 from bench.errors import ConfigError
 from bench.train.micro_batches import in_micro_batches
 from bench.train.step import recomputing
@@ -34,12 +32,6 @@ def methods_taking(cell: Cell) -> list[str]:
 def rule_names() -> list[str]:
     """The methods that have a rule of their own."""
     return [name for name in method_names() if load_method(name).alias_of is None]
-
-
-def peer_names() -> list[str]:
-    """The methods of ``bench/config/methods/peers`` that have a rule of their own."""
-    modules = [import_module(f"{peers.__name__}.{found.name}") for found in iter_modules(peers.__path__)]
-    return [row.name for module in modules for row in module.ROWS if row.alias_of is None]
 
 
 def run_method(

@@ -77,7 +77,7 @@ def assert_commands_run(page: Path, folder: Path, *, everything: bool, smoke: Pa
         page: of the documentation.
         folder: where to run them, empty.
         everything: otherwise the runs of some pages list their cells, and plans, of which most name no method, are made
-            for one. The gate judges the bytes of one cell.
+            for one; so is what fits. The gate judges the bytes of one cell.
         smoke: what ``run smoke`` has written, so that the run of the page finds its cells stored.
     """
     write_files(page, folder)
@@ -95,6 +95,8 @@ def assert_commands_run(page: Path, folder: Path, *, everything: bool, smoke: Pa
             continue
         if command == "run" and not is_long:
             written.add(rest[rest.index("--out") + 1] if "--out" in rest else f"results/{rest[0]}.jsonl")
+        if command == "fit" and not everything and "--methods" not in rest:
+            rest += ["--methods", "sid-streamed-in-turn", "--set", "recompute=none"]
         if command == "plan" and not everything and not any(word.startswith("method=") for word in rest):
             rest += ["--set", "method=bp"]
         if command == "gate" and not everything:

@@ -1,4 +1,4 @@
-"""The command line: ``sid-bench run | repeat | plan | trace | report | claims | compare | gate | doctor | list``."""
+"""The command line: ``sid-bench run | repeat | plan | fit | trace | report | claims | compare | gate | doctor | list``."""
 
 import sys
 
@@ -8,6 +8,7 @@ from bench.cli.claims import claims
 from bench.cli.compare import compare
 from bench.cli.console import EXIT_ERROR, friendly, print_error
 from bench.cli.doctor import doctor
+from bench.cli.fit import fit
 from bench.cli.gate import gate
 from bench.cli.list import list_
 from bench.cli.plan import plan
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command("run")(friendly(run))
 app.command("repeat")(friendly(repeat))
 app.command("plan")(friendly(plan))
+app.command("fit")(friendly(fit))
 app.command("trace")(friendly(trace))
 app.command("report")(friendly(report))
 app.command("claims")(friendly(claims))

@@ -99,7 +99,7 @@ def with_axis(overrides: list[str], axis: str, value: int | None) -> list[str]:
     for overridden, values in map(parse_override, overrides):
         if overridden == axis and values != [value]:
             given = ",".join(map(str, values))
-            raise ConfigError(f"--{axis} {value} and --set {axis}={given} differ; give one of them")
+            raise ConfigError(f"--{axis.replace('_', '-')} {value} and --set {axis}={given} differ; give one of them")
     return [*overrides, f"{axis}={value}"]
 
 

@@ -82,10 +82,10 @@ def budget_rows(
     for line, answer in zip(lines, follow(ask_all(task, lines, jobs), len(lines)), strict=True):
         failed = isinstance(answer, Failure)
         columns = {
-            "largest_batch": None if failed else _batch_text(answer.batch),
-            "peak_total_bytes": None if failed else _largest(answer.total_bytes),
-            "next_peak_total_bytes": None if failed else _largest(answer.next_total_bytes),
-            "peak_total_bytes_by_rank": None if failed else answer.total_bytes,
+            "largest_batch": None if failed else batch_text(answer.batch),
+            "peak_total_bytes": None if failed else answer.total_bytes,
+            "next_peak_total_bytes": None if failed else answer.next_total_bytes,
+            "peak_total_bytes_by_rank": None if failed else answer.by_rank,
             "message": answer.message if failed else None,
         }
         rows.append({name: value for name, value in _axes(line).items() if name != "batch_size"} | columns)
@@ -124,13 +124,10 @@ def _grid_columns(answer: tuple[Memory, ...] | Failure, baseline: tuple[Memory, 
     return columns | {"message": None}
 
 
-def _largest(by_rank: tuple[int, ...] | None) -> int | None:
-    return None if by_rank is None else max(by_rank)
-
-
 def _csv_value(name: str, value: Any) -> Any:
     return " ".join(map(str, value)) if name.endswith(BY_RANK) and value is not None else value
 
 
-def _batch_text(batch: int) -> int | str:
+def batch_text(batch: int) -> int | str:
+    """Return a largest batch as rows hold it: a number, ``none`` or ``> LIMIT``."""
     return "none" if batch == 0 else f"> {BATCH_LIMIT}" if batch == BATCH_LIMIT else batch

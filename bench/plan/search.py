@@ -7,8 +7,8 @@ _GROWTH = 16
 Point = tuple[int, int]  # a batch and its cost
 
 
-def largest_fitting(cost: Callable[[int], int], budget: int, limit: int) -> int:
-    """Return the largest ``batch`` in 1 to ``limit`` with ``cost(batch) <= budget``; 0 if even 1 does not fit.
+def largest_fitting(cost: Callable[[int], int], budget: int, limit: int, smallest: int = 1) -> int:
+    """Return the largest ``batch`` in ``smallest`` to ``limit`` with ``cost(batch) <= budget``; 0 if none fits.
 
     Memory is piecewise affine in the batch, because the moment of the peak changes with it. So the next batch to
     evaluate is where the line through two known points reaches the budget. If that converges slowly, the batch is
@@ -19,11 +19,12 @@ def largest_fitting(cost: Callable[[int], int], budget: int, limit: int) -> int:
         cost: bytes at a batch; must not decrease as the batch grows.
         budget: bytes.
         limit: the largest batch to consider.
+        smallest: the smallest.
     """
-    smallest = (1, cost(1))
-    if smallest[1] > budget:
+    first = (smallest, cost(smallest))
+    if first[1] > budget:
         return 0
-    low, high = _bracket(cost, budget, limit, smallest)
+    low, high = _bracket(cost, budget, limit, first)
     widths: list[int] = []
     while high is not None and high[0] - low[0] > 1:
         width = high[0] - low[0]

@@ -102,8 +102,10 @@ class MetaTensors(TorchDispatchMode):
 def meta_tensors() -> Iterator[None]:
     """Make every tensor that is created in the context a meta tensor, and have torch treat them as tensors of the CPU.
 
-    Four parts of torch look at a tensor's device before any mode sees an operator, and are patched:
+    Five parts of torch look at a tensor's device before any mode sees an operator, and are patched:
 
+    - ``Tensor.is_cpu`` is false of meta tensors. With deterministic algorithms, resizing then takes another way than on
+      the CPU, which holds more.
     - A fused optimizer refuses devices that have no kernel for it. On meta tensors it needs none, since it works in
       place.
     - Attention picks its kernel by the device.
@@ -113,6 +115,7 @@ def meta_tensors() -> Iterator[None]:
     supported = [*_get_fused_kernels_supported_devices(), _META.type]
     state_bytes = torch.get_rng_state().numel()
     with ExitStack() as stack:
+        stack.enter_context(patch.object(Tensor, "is_cpu", True))
         stack.enter_context(patch.object(optimizer, "_get_fused_kernels_supported_devices", lambda: supported))
         stack.enter_context(patch.object(F, "scaled_dot_product_attention", _attention))
         stack.enter_context(patch.object(torch, "get_rng_state", lambda: _make((state_bytes,), (1,), torch.uint8)))

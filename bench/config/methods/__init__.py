@@ -16,4 +16,5 @@ from bench.config.methods.registry import is_of_sid as is_of_sid
 from bench.config.methods.registry import known_method as known_method
 from bench.config.methods.registry import load_method as load_method
 from bench.config.methods.registry import method_names as method_names
+from bench.config.methods.registry import peer_names as peer_names
 from bench.config.methods.registry import rule_of as rule_of

@@ -116,11 +116,16 @@ def _row(name: str, offered: object, source: str) -> Method:
     return replace(offered, name=name, source=source)
 
 
+def _rows_of_peers() -> list[Method]:
+    """The rows of every module in ``peers``."""
+    modules = [import_module(f"{peers.__name__}.{found.name}") for found in iter_modules(peers.__path__)]
+    return [row for module in modules for row in module.ROWS]
+
+
 def _own_rows() -> Iterator[Method]:
     """The rows of this package: BP's, SID's, and those of every module in ``peers``, by ``order``."""
-    modules = [bp, sid, bp_schedules]
-    modules += [import_module(f"{peers.__name__}.{found.name}") for found in iter_modules(peers.__path__)]
-    rows: list[Method] = [row for module in modules for row in module.ROWS]
+    rows: list[Method] = [row for module in (bp, sid, bp_schedules) for row in module.ROWS]
+    rows += _rows_of_peers()
     yield from sorted(rows, key=lambda row: inf if row.order is None else row.order)
 
 
@@ -137,6 +142,11 @@ def is_compiled(cell: Cell) -> bool:
 def method_names() -> list[str]:
     """The names of all methods, those of other packages included."""
     return sorted(_REGISTRY.names())
+
+
+def peer_names() -> list[str]:
+    """The methods of ``bench/config/methods/peers`` that have a rule of their own."""
+    return [row.name for row in _rows_of_peers() if row.alias_of is None]
 
 
 def is_of_sid(name: str) -> bool:

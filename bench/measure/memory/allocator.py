@@ -7,14 +7,13 @@ import torch
 from torch import Tensor
 from torch.autograd.profiler import profile
 
+from bench.analysis.measured import CUDA_ROUNDS_TO
 from bench.machine.nvml import process_bytes
 from bench.measure.memory.marks import MARK, AtOperators, marked
 from bench.measure.memory.storages import StorageMeter
 from bench.measure.memory.threads import lend_modes
 from bench.store.record import Allocator
 from bench.train.step import Step
-
-_CUDA_ROUNDS_TO = 512
 
 
 def measure_allocator(
@@ -101,7 +100,7 @@ def _measure_cuda(step: Step, images: Tensor, labels: Tensor) -> Allocator:
     torch.cuda.synchronize(device)
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
-    with StorageMeter(device, _CUDA_ROUNDS_TO) as meter, AtOperators(watched), lend_modes():
+    with StorageMeter(device, CUDA_ROUNDS_TO) as meter, AtOperators(watched), lend_modes():
         step(images, labels, gradients="zero")
     torch.cuda.synchronize(device)
     peak = torch.cuda.max_memory_allocated(device) - before

@@ -4,10 +4,11 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import torch
+from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
 from torch.nn import init
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -16,6 +17,7 @@ from bench.config.cell import Cell, Precision
 from bench.config.methods import load_method
 from bench.errors import BenchError, first_line
 from bench.measure.memory.measure import measure_memory
+from bench.measure.memory.persistent import head_bytes
 from bench.measure.memory.simulated_ranks import SimulatedRanks
 from bench.store.record import Memory
 from bench.train.meta_tensors import ContentsNeededError, meta_tensors
@@ -53,6 +55,23 @@ def predict_memory_by_rank(cell: Cell, shape: tuple[int, int, int], classes: int
         BenchError: the method asks for the contents of a tensor, or uses an operator that has no meta kernel, or the
             cell is compiled.
     """
+    return [one.memory for one in predict_by_rank(cell, shape, classes, round_to)]
+
+
+class Prediction(NamedTuple):
+    """The prediction for one rank.
+
+    Attributes:
+        memory: what would be measured.
+        head_bytes: of the persistent bytes, those of :func:`bench.measure.memory.persistent.head_bytes`.
+    """
+
+    memory: Memory
+    head_bytes: int
+
+
+def predict_by_rank(cell: Cell, shape: tuple[int, int, int], classes: int, round_to: int = 1) -> list[Prediction]:
+    """As :func:`predict_memory_by_rank`, whose arguments and errors it has, with the bytes that belong to heads."""
     reason = load_method(cell.method).not_planned
     if cell.compile:
         raise BenchError("compile = True cannot be planned: what compiled code allocates, only its compiler knows")
@@ -61,11 +80,11 @@ def predict_memory_by_rank(cell: Cell, shape: tuple[int, int, int], classes: int
     with _without_contents(cell.precision):
         images = torch.empty(cell.batch_size, *shape)
         labels = torch.empty(cell.batch_size, dtype=torch.int64)
-        measure = partial(measure_memory, images=images, labels=labels, round_to=round_to, ask_allocator=False)
+        predicted = partial(_predicted, images=images, labels=labels, round_to=round_to)
         try:
             if cell.ranks == 1:
-                return [measure(build_step(cell, shape, classes))]
-            return _of_ranks(cell, shape, classes, measure)
+                return [predicted(build_step(cell, shape, classes))]
+            return _of_ranks(cell, shape, classes, predicted)
         except ContentsNeededError as error:
             reason = str(error)
         except (DataDependentOutputException, DynamicOutputShapeException) as error:
@@ -77,13 +96,20 @@ def predict_memory_by_rank(cell: Cell, shape: tuple[int, int, int], classes: int
     raise BenchError(f"method {cell.method!r} can be measured, but not planned: {reason}")
 
 
-def _of_ranks(cell: Cell, shape: tuple[int, int, int], classes: int, measure: Callable[[Step], Memory]) -> list[Memory]:
+def _predicted(step: Step, images: Tensor, labels: Tensor, round_to: int) -> Prediction:
+    memory = measure_memory(step, images, labels, round_to, ask_allocator=False)
+    return Prediction(memory, head_bytes(step, round_to))
+
+
+def _of_ranks(
+    cell: Cell, shape: tuple[int, int, int], classes: int, predicted: Callable[[Step], Prediction]
+) -> list[Prediction]:
     ranks = SimulatedRanks(cell.ranks)
-    memories = []
+    predictions = []
     for rank in range(cell.ranks):
         with ranks.enter(rank):
-            memories.append(measure(build_rank_step(cell, shape, classes)))
-    return memories
+            predictions.append(predicted(build_rank_step(cell, shape, classes)))
+    return predictions
 
 
 class _MixedNorms(TorchDispatchMode):

@@ -3,7 +3,7 @@
 import threading
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -130,7 +130,8 @@ class StorageMeter(TorchDispatchMode):
     ) -> Any:
         """Run the operator, and count its storages."""
         kwargs = kwargs or {}
-        if any(is_traceable_wrapper_subclass(leaf) for leaf in tree_leaves((args, kwargs))):
+        inputs = tree_leaves((args, kwargs))
+        if any(is_traceable_wrapper_subclass(leaf) for leaf in inputs):
             return NotImplemented  # the subclass runs the operator on the tensors that it wraps, which come here
         is_forward = self._is_forward()
         count_output = partial(self._count, is_forward=is_forward)
@@ -141,10 +142,10 @@ class StorageMeter(TorchDispatchMode):
             # torch.tensor(...) fills its storage outside of any operator, then calls lift_fresh. So its input is new,
             # and its output has the same storage, or replaces it if tensors are fake.
             if func is not _LIFT_FRESH:
-                self._for_each_storage((args, kwargs), self._exclude)
+                self._for_each_storage(inputs, self._exclude)
         output = func(*args, **kwargs)
         with self._lock:
-            self._for_each_storage(output, count_output)
+            self._for_each_storage(tree_leaves(output), count_output)
         return output
 
     def __enter__(self) -> Self:
@@ -208,8 +209,8 @@ class StorageMeter(TorchDispatchMode):
                 storage.is_activation = True
         self._created_forward.clear()
 
-    def _for_each_storage(self, tree: Any, visit: Callable[[torch.UntypedStorage], None]) -> None:
-        for leaf in tree_leaves(tree):
+    def _for_each_storage(self, leaves: Iterable[Any], visit: Callable[[torch.UntypedStorage], None]) -> None:
+        for leaf in leaves:
             if isinstance(leaf, Tensor) and leaf.device.type == self._device_type and leaf.layout is torch.strided:
                 visit(leaf.untyped_storage())
             elif isinstance(leaf, torch.UntypedStorage) and leaf.device.type == self._device_type:

@@ -35,9 +35,15 @@ class Lane(NamedTuple):
     heading: str
 
 
-def make_lanes(canvas: Canvas, count: int) -> tuple[MatplotlibFigure, Axes]:
-    """Return an empty figure with ``count`` lanes, and its axes, in which lane ``i`` has its middle at ``y = i``."""
-    figure = canvas.figure(_FRAME_INCHES + _LANE_INCHES[canvas.kind] * count)
+def make_lanes(canvas: Canvas, count: int, lane_inches: float | None = None) -> tuple[MatplotlibFigure, Axes]:
+    """Return an empty figure with ``count`` lanes, and its axes, in which lane ``i`` has its middle at ``y = i``.
+
+    Args:
+        canvas: the size.
+        count: of lanes.
+        lane_inches: the height of a lane; None: what one mark and its notes need.
+    """
+    figure = canvas.figure(_FRAME_INCHES + (lane_inches or _LANE_INCHES[canvas.kind]) * count)
     axes = figure.subplots()
     axes.set_ylim(count - 0.5, -0.6)
     axes.set_yticks([])

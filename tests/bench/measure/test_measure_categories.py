@@ -2,13 +2,14 @@
 
 import pytest
 import torch
-from cells import methods_taking, peer_names
+from cells import methods_taking
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from bench.config.check import make_cell
+from bench.config.methods import peer_names
 from bench.measure.memory.categories import at_peak, phase_and_region_for, timeline
 from bench.measure.memory.measure import measure_memory
 from bench.measure.memory.storages import StorageMeter

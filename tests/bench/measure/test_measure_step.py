@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 import torch
-from cells import peer_names, rule_names
+from cells import rule_names
 from torch import Tensor
 
 import bench.train.step
 from bench.config.check import changed, make_cell
-from bench.config.methods import Method, is_of_sid, load_method
+from bench.config.methods import Method, is_of_sid, load_method, peer_names
 from bench.measure.memory.measure import measure_memory
 from bench.train.step import TrainingStep, build_step
 from sid_core import Objective, published_step

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from cells import peer_names
 
 from bench.config.cell import Cell
 from bench.config.check import make_cell
-from bench.config.methods import load_method, method_names
+from bench.config.methods import load_method, method_names, peer_names
 from bench.config.networks import load_network
 from bench.errors import ConfigError
 from bench.measure.accuracy import measure_accuracy

@@ -1,7 +1,8 @@
 """The suite of all ways to run the step."""
 
-from cells import methods_taking, peer_names
+from cells import methods_taking
 
+from bench.config.methods import peer_names
 from bench.config.sweep import load_sweep
 
 
