@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bench.config.cell import Cell
 from bench.config.check import changed
-from bench.config.methods import load_method, method_names, peers, rule_of
+from bench.config.methods import controls, load_method, method_names, peers, rule_of
 from bench.errors import ConfigError
 from bench.train.micro_batches import in_micro_batches
 from bench.train.step import recomputing
@@ -40,6 +40,11 @@ def peer_names() -> list[str]:
     """The methods of ``bench/config/methods/peers`` that have a rule of their own."""
     modules = [import_module(f"{peers.__name__}.{found.name}") for found in iter_modules(peers.__path__)]
     return [row.name for module in modules for row in module.ROWS if row.alias_of is None]
+
+
+def control_names() -> list[str]:
+    """The controls for gains under label noise."""
+    return [row.name for row in controls.ROWS]
 
 
 def run_method(

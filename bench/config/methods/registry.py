@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from bench.config.cell import Cell
-from bench.config.methods import bp, bp_schedules, peers, sid
+from bench.config.methods import bp, bp_schedules, controls, peers, sid
 from bench.config.methods.method import NOTHING, Method
 from bench.config.plugins import resolve
 from bench.config.registry import Registry
@@ -30,8 +30,8 @@ def from_module(name: str, module: Any) -> Method:
     the fields of :class:`Method` mean: ``OBJECTIVE`` (the rule then also gets the keywords ``direction``, ``reduction``
     and, in direction ``reverse``, ``smoothing``), ``SETTINGS``, ``NETWORKS``, ``refusal``, ``on_ranks``,
     ``ON_ONE_RANK``, ``PER_MODULE_OPTIMIZERS``, ``logits_by_module``, ``predict``, ``auxiliary``,
-    ``PREDICTS_WITH_AUXILIARY``, ``after_step``, ``USES_INDICES``, ``USES_PIXELS``, ``NOT_IN_PARTS`` and
-    ``NOT_PLANNED``.
+    ``PREDICTS_WITH_AUXILIARY``, ``STATE_BY_SAMPLE``, ``learn_from_bp``, ``after_step``, ``USES_INDICES``,
+    ``USES_PIXELS``, ``NOT_IN_PARTS`` and ``NOT_PLANNED``.
 
     Raises:
         ConfigError: a name is missing.
@@ -63,6 +63,8 @@ def from_module(name: str, module: Any) -> Method:
         predict=offered("predict"),
         auxiliary=offered("auxiliary"),
         predicts_with_auxiliary=bool(offered("PREDICTS_WITH_AUXILIARY", False)),
+        state_by_sample=bool(offered("STATE_BY_SAMPLE", False)),
+        learn_from_bp=offered("learn_from_bp"),
         after_step=offered("after_step"),
         uses_indices=bool(offered("USES_INDICES", False)),
         uses_pixels=bool(offered("USES_PIXELS", False)),
@@ -116,8 +118,8 @@ def _row(name: str, offered: object, source: str) -> Method:
 
 
 def _own_rows() -> Iterator[Method]:
-    """The rows of this package: BP's, SID's, and those of every module in ``peers``, by ``order``."""
-    modules = [bp, sid, bp_schedules]
+    """The rows of this package: BP's, SID's, controls, and those of every module in ``peers``, by ``order``."""
+    modules = [bp, controls, sid, bp_schedules]
     modules += [import_module(f"{peers.__name__}.{found.name}") for found in iter_modules(peers.__path__)]
     rows: list[Method] = [row for module in modules for row in module.ROWS]
     yield from sorted(rows, key=lambda row: inf if row.order is None else row.order)
