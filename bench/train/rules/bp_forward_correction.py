@@ -18,12 +18,12 @@ that place, rounded down, in the order of the probabilities.
 
 Differences from the authors' code (github.com/giorgiop/loss-correction):
 
-- The first network is trained as the cell says, for as many epochs, from the same weights and on the same batches. It has
-  the weights of the epoch that validation labels with noise choose by accuracy, in the code by loss.
+- The first network is trained as the cell says, for as many epochs, from the same weights and on the same batches. It
+  has the weights of the epoch that validation labels with noise choose by accuracy, in the code by loss.
 - T is estimated on the images that the network was trained on; the code adds those of validation.
 - The code takes the best image strictly below the percentile. That is the same or the next one, unless many have one
-  probability, all of which it passes over. It makes an exception for CIFAR-100, and sets the probabilities that it passes
-  over to zero, also in the rows of other classes.
+  probability, all of which it passes over. It makes an exception for CIFAR-100, and sets the probabilities that it
+  passes over to zero, also in the rows of other classes.
 - ``log sum`` is computed from logarithms, so nothing is clipped.
 """
 
