@@ -213,6 +213,7 @@ def test_a_damaged_file_counts_as_none_and_is_replaced(tmp_path: Path, kept: Pat
     assert file.read_bytes() != bytes(content)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["u1", "<f4"]), st.lists(st.integers(1, 5), min_size=1, max_size=4)),
