@@ -11,8 +11,11 @@ from cells import control_names
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from image_folders import write_folder
+from made_tables import accuracy_table
+from record_builder import make_record
 from torch import Tensor, nn
 
+from bench.analysis.frame import records_frame
 from bench.config.cell import Cell
 from bench.config.check import make_cell
 from bench.config.methods import load_method
@@ -25,6 +28,7 @@ from bench.measure.memory.measure import measure_memory
 from bench.measure.memory.predict import predict_memory
 from bench.plan.grid import memory_cells, shape_of
 from bench.plan.tasks import Failure, predict
+from bench.store.record import Accuracy
 from bench.train.datasets.splits import Splits, load_splits
 from bench.train.networks.build import build_network
 from bench.train.noise import corrupt_labels, transition_matrix
@@ -419,3 +423,17 @@ def test_the_suite_has_every_control_beside_sid_under_each_kind_of_noise_for_thr
             found = {(cell.method, cell.alpha, cell.modules) for cell in of_kind if cell.seed == seed}
             assert found == wanted - ({("bp-forward-true", None, 5)} if kind == "none" else set())
     assert not any(Path(cell.noise_source.removeprefix("of=")).is_absolute() for cell in cells if cell.noise_source)
+
+
+def test_the_page_counts_the_epochs_of_the_network_that_a_rule_has_learned_from() -> None:
+    axes = {"dataset": "digits", "epochs": 10, "passes": ["accuracy"]}
+    own = make_record({"method": "bp-forward-estimated", **axes}, accuracy=0.9)
+    assert own.accuracy is not None
+    own = own.model_copy(update={"accuracy": own.accuracy.model_copy(update={"first_epochs": 10})})
+    table = accuracy_table(records_frame([make_record({"method": "bp", **axes}, accuracy=0.9), own]))
+    assert dict(zip(table["method"], table["epochs"], strict=True)) == {
+        "bp": 10,
+        "bp-forward-estimated": "10, after 10 of BP",
+    }
+    older = own.accuracy.model_dump(exclude={"first_epochs"})
+    assert Accuracy.model_validate(older).first_epochs is None
