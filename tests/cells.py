@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bench.config.cell import Cell
 from bench.config.check import changed
-from bench.config.methods import load_method, method_names, rule_of
+from bench.config.methods import controls, load_method, method_names, rule_of
 from bench.errors import ConfigError
 from bench.train.micro_batches import in_micro_batches
 from bench.train.step import recomputing
@@ -32,6 +32,11 @@ def methods_taking(cell: Cell) -> list[str]:
 def rule_names() -> list[str]:
     """The methods that have a rule of their own."""
     return [name for name in method_names() if load_method(name).alias_of is None]
+
+
+def control_names() -> list[str]:
+    """The controls for gains under label noise."""
+    return [row.name for row in controls.ROWS]
 
 
 def run_method(

@@ -6,6 +6,8 @@ import os
 # One thread adds sums up in one order, as when the golden vectors were recorded. The tests' steps are tiny: a second
 # thread makes them no faster, and much slower on a busy machine.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Folders of images that tests write are not kept in the cache of whoever runs them.
+os.environ["SID_BENCH_CACHE"] = "off"
 # xdist gives its workers a width, which a console keeps from when it is made; tests say how wide theirs is.
 os.environ.pop("COLUMNS", None)
 

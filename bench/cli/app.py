@@ -1,9 +1,10 @@
-"""The command line: ``sid-bench run | repeat | plan | fit | trace | report | claims | compare | gate | doctor | list``."""
+"""The command line ``sid-bench``: its commands, and what is done around each."""
 
 import sys
 
 import typer
 
+from bench.cli.cache import cache
 from bench.cli.claims import claims
 from bench.cli.compare import compare
 from bench.cli.console import EXIT_ERROR, friendly, print_error
@@ -37,6 +38,7 @@ app.command("compare")(friendly(compare))
 app.command("gate")(friendly(gate))
 app.command("doctor")(friendly(doctor))
 app.command("list")(friendly(list_))
+app.command("cache")(friendly(cache))
 
 
 def run_app() -> None:

@@ -55,6 +55,7 @@ class Dataset:
         keywords: passed to the loader in every cell.
         shape: ``(channels, height, width)`` of an image, None where the loader or the cell decides.
         classes: the number of classes, None likewise.
+        train_images: the number of training images, those for validation included; None likewise.
         free: the axes among ``image_size``, ``channels`` and ``classes`` that a cell may choose.
         asymmetric: maps a class to the one that asymmetric noise confuses it with; None where no such map is known.
         is_labelled: its labels mean something, so that the accuracy pass does, too.
@@ -68,6 +69,7 @@ class Dataset:
     keywords: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     shape: tuple[int, int, int] | None = None
     classes: int | None = None
+    train_images: int | None = None
     free: tuple[str, ...] = ()
     asymmetric: tuple[tuple[int, int], ...] | None = None
     is_labelled: bool = True
@@ -76,7 +78,13 @@ class Dataset:
 
 
 def _torchvision(
-    name: str, torchvision_name: str, summary: str, shape: tuple[int, int, int], classes: int, **fields: Any
+    name: str,
+    torchvision_name: str,
+    summary: str,
+    shape: tuple[int, int, int],
+    classes: int,
+    train_images: int,
+    **fields: Any,
 ) -> Dataset:
     return Dataset(
         name=name,
@@ -85,6 +93,7 @@ def _torchvision(
         keywords={"torchvision_name": torchvision_name, "classes": classes},
         shape=shape,
         classes=classes,
+        train_images=train_images,
         preload=("torchvision",),
         source="torchvision",
         **fields,
@@ -100,17 +109,24 @@ _OWN = {
             loader="bench.train.datasets.load:load_digits",
             shape=(1, 8, 8),
             classes=10,
+            train_images=1437,
             asymmetric=_DIGITS_MAP,
             preload=("sklearn.datasets",),
             source="scikit-learn",
         ),
-        _torchvision("mnist", "MNIST", "70,000 digits", (1, 28, 28), 10, asymmetric=_DIGITS_MAP),
+        _torchvision("mnist", "MNIST", "70,000 digits", (1, 28, 28), 10, 60_000, asymmetric=_DIGITS_MAP),
         _torchvision(
-            "fashion-mnist", "FashionMNIST", "70,000 pieces of clothing", (1, 28, 28), 10, asymmetric=_FASHION_MAP
+            "fashion-mnist",
+            "FashionMNIST",
+            "70,000 pieces of clothing",
+            (1, 28, 28),
+            10,
+            60_000,
+            asymmetric=_FASHION_MAP,
         ),
-        _torchvision("cifar10", "CIFAR10", "60,000 colour images", (3, 32, 32), 10, asymmetric=CIFAR10_MAP),
-        _torchvision("cifar100", "CIFAR100", "60,000 colour images", (3, 32, 32), 100),
-        _torchvision("svhn", "SVHN", "99,289 house numbers", (3, 32, 32), 10, asymmetric=_DIGITS_MAP),
+        _torchvision("cifar10", "CIFAR10", "60,000 colour images", (3, 32, 32), 10, 50_000, asymmetric=CIFAR10_MAP),
+        _torchvision("cifar100", "CIFAR100", "60,000 colour images", (3, 32, 32), 100, 50_000),
+        _torchvision("svhn", "SVHN", "99,289 house numbers", (3, 32, 32), 10, 73_257, asymmetric=_DIGITS_MAP),
         Dataset(
             name=_FOLDER_OF_IMAGES,
             summary="images in DATA_ROOT/{train,test}/CLASS/, or image-folder:NAME for DATA_ROOT/NAME",
@@ -145,6 +161,11 @@ def synthetic_shape(
     usual_channels, height, width = _SYNTHETIC_SHAPE
     shape = (channels or usual_channels, image_size or height, image_size or width)
     return shape, classes or _SYNTHETIC_CLASSES
+
+
+def synthetic_training_images(batch_size: int) -> int:
+    """How many training images the data set ``random`` has, those for validation included."""
+    return 2 * batch_size
 
 
 def _row(name: str, offered: Any, source: str) -> Dataset:

@@ -12,6 +12,7 @@ from bench.machine.allocators import malloc_variables
 from bench.machine.environment import torch_environment
 from bench.store.record import Data
 from bench.train.auxiliary import build_auxiliary
+from bench.train.data_facts import DataFacts
 from bench.train.datasets.splits import Splits
 from bench.train.networks.build import build_network
 from bench.train.networks.own import layout_of
@@ -32,7 +33,8 @@ def common_parts(request: Request, dataset: Splits, context: RankContext | None 
     if context is not None:
         environment["ranks"] = context.ranks
     network = build_network(request.cell, dataset.shape, dataset.classes)
-    beside = build_auxiliary(request.cell, network, dataset.shape, len(dataset.train))
+    facts = DataFacts(dataset.shape, len(dataset.train), dataset.scale, dataset.transition)
+    beside = build_auxiliary(request.cell, network, facts)
     held = [network] if beside is None else [network, beside]
     return {
         "environment": environment,
@@ -58,4 +60,9 @@ def one_batch(cell: Cell, dataset: Splits) -> tuple[Tensor, Tensor]:
 
 def step_on(cell: Cell, dataset: Splits) -> TrainingStep:
     """A newly built training step of ``cell`` for its data."""
-    return build_step(cell, dataset.shape, dataset.classes, samples=len(dataset.train), scale=dataset.scale)
+    return build_step(
+        *(cell, dataset.shape, dataset.classes),
+        samples=len(dataset.train),
+        scale=dataset.scale,
+        transition=dataset.transition,
+    )

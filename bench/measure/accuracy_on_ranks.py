@@ -11,6 +11,7 @@ from torch import Tensor
 from bench.config.cell import Cell
 from bench.errors import BenchError
 from bench.measure.accuracy import measure_accuracy
+from bench.measure.labelled import Labelled, labelled
 from bench.measure.training import Batch, Training
 from bench.store.record import Accuracy
 from bench.train.datasets.splits import Splits
@@ -33,7 +34,8 @@ def measure_accuracy_on_ranks(cell: Cell, data: Splits, control: Any) -> Accurac
         BenchError: the method's share of a rank does not gather weights.
     """
     whole = build_one_rank_step(cell, data.shape, data.classes)
-    training = _RanksTraining(cell, data, build_rank_step(cell, data.shape, data.classes), whole.network, control)
+    step = build_rank_step(cell, data.shape, data.classes)
+    training = _RanksTraining(cell, labelled(cell, data), step, whole.network, control)
     if dist.get_rank() == 0:
         return measure_accuracy(cell, whole, data, training)
     torch.manual_seed(_seed(cell.seed, dist.get_rank()))  # else equal layers of two ranks would drop the same units
@@ -53,7 +55,7 @@ class _RanksTraining(Training):
         control: a gloo process group.
     """
 
-    def __init__(self, cell: Cell, data: Splits, step: RankStep, whole: BeliefNetwork, control: Any) -> None:
+    def __init__(self, cell: Cell, data: Labelled, step: RankStep, whole: BeliefNetwork, control: Any) -> None:
         super().__init__(cell, data, [step.optimizer])
         if step.share.gather is None:
             raise BenchError(

@@ -64,6 +64,21 @@ def read_batches(step: TrainingStep, batches: Iterable[tuple[Tensor, Tensor]]) -
 
 
 @torch.no_grad()
+def last_logits(step: TrainingStep, images: Tensor, places: Tensor) -> Tensor:
+    """Return the logits of the last module, ``[N, C]``, for the images at N places of ``images``, one or more.
+
+    Raises:
+        RuntimeError: the method has no logits for the last module.
+    """
+    # Some networks cannot evaluate a single image, so parts are of nearly one size, and a single image counts twice.
+    padded = places.expand(2) if len(places) == 1 else places
+    parts = padded.tensor_split(-(-len(padded) // EVALUATION_BATCH))
+    # Nobody reads the labels.
+    readings = read_batches(step, ((images[part], part) for part in parts))
+    return torch.cat([reading.logits[:, :, -1] for reading in readings])[: len(places)]
+
+
+@torch.no_grad()
 def evaluate(step: TrainingStep, split: Split) -> Evaluation:
     """Evaluate every module on the labels of ``split``.
 

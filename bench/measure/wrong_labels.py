@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from bench.config.batches import EVALUATION_BATCH
-from bench.measure.evaluation import read_batches
+from bench.measure.evaluation import last_logits
 from bench.store.record import WrongLabels
 from bench.train.datasets.splits import Split
 from bench.train.step import TrainingStep
@@ -28,13 +27,9 @@ def measure_wrong_labels(step: TrainingStep, train: Split, true_labels: Tensor) 
     wrong = (train.labels != true_labels).nonzero().flatten()
     if len(wrong) == 0:
         return None
-    # Some networks cannot evaluate a single image, so parts are of nearly one size, and a single image counts twice.
-    padded = wrong.expand(2) if len(wrong) == 1 else wrong
-    parts = padded.tensor_split(-(-len(padded) // EVALUATION_BATCH))
-    batches = ((train.images[part], train.labels[part]) for part in parts)
-    predicted = torch.cat([reading.logits[:, :, -1].argmax(dim=1) for reading in read_batches(step, batches)])
-    learned = predicted == train.labels[padded]
-    corrected = predicted == true_labels[padded]
+    predicted = last_logits(step, train.images, wrong).argmax(dim=1)
+    learned = predicted == train.labels[wrong]
+    corrected = predicted == true_labels[wrong]
     return WrongLabels(
         images=len(wrong),
         learned_share=_share(learned),

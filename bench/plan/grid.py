@@ -107,6 +107,8 @@ def _loaded_shape(cell: Cell, data_root: Path | None) -> tuple[tuple[int, int, i
 
 def _changed(cell: Cell, **values: object) -> Cell:
     kept = {name: value for name, value in cell.model_dump().items() if name in memory_axes()}
+    if load_method(cell.method).state_by_sample:
+        kept["train_samples"] = cell.train_samples
     if load_method(cell.method).not_planned is not None:
         kept["device"] = cell.device  # keeps the cell legal; the prediction then refuses it with the reason
     return make_cell(kept | {"passes": ["memory"]} | values)

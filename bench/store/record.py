@@ -306,6 +306,8 @@ class Accuracy(_Frozen):
         beliefs_at_best_validation: after the epoch of ``test_at_best_validation``.
         wrong_labels_last: after the last epoch; None if no training label is wrong.
         wrong_labels_at_best_validation: likewise after the epoch of ``test_at_best_validation``.
+        first_epochs: the epochs for which BP has trained another network before, from which the rule has learned; None
+            for a rule that trains one network only, and in records from before there were others.
     """
 
     test_last: Share
@@ -327,6 +329,7 @@ class Accuracy(_Frozen):
     beliefs_at_best_validation: Beliefs | None = None
     wrong_labels_last: WrongLabels | None = None
     wrong_labels_at_best_validation: WrongLabels | None = None
+    first_epochs: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def _counts_what_its_bits_say(self) -> Self:

@@ -8,20 +8,19 @@ from torch import nn
 from bench.config.axes import values_of
 from bench.config.cell import Cell
 from bench.config.methods import load_method
-from bench.config.networks import Shape
 from bench.config.plugins import call_with_known, resolve
 from bench.errors import ConfigError
+from bench.train.data_facts import DataFacts
 from sid_core import BeliefNetwork
 
 
-def build_auxiliary(cell: Cell, network: BeliefNetwork, shape: Shape, samples: int | None) -> nn.Module | None:
+def build_auxiliary(cell: Cell, network: BeliefNetwork, data: DataFacts) -> nn.Module | None:
     """The auxiliary module of the method of ``cell``, on the cell's device; None for a method without one.
 
     Args:
         cell: its method, seed and device are read, and any axis that the method's factory names.
         network: that the rule trains; it stays as it is.
-        shape: ``(channels, height, width)`` of the images.
-        samples: the number of training samples; None where only the data can tell.
+        data: what is known of the data.
 
     Raises:
         ConfigError: the factory gives something else, or needs an argument that is not known.
@@ -31,7 +30,8 @@ def build_auxiliary(cell: Cell, network: BeliefNetwork, shape: Shape, samples: i
         return None
     torch.manual_seed(_seed(cell.seed))
     known = values_of(cell) | method.settings_for(cell)
-    known |= {"network": network, "shape": shape, "classes": network.classes, "samples": samples}
+    known |= {"network": network, "shape": data.shape, "classes": network.classes}
+    known |= {"samples": data.samples, "transition": data.transition}
     made = call_with_known(resolve(method.auxiliary), known, ("network",), f"auxiliary of method {cell.method!r}")
     if not isinstance(made, nn.Module):
         raise ConfigError(

@@ -14,7 +14,14 @@ def load_code(cell: Cell) -> None:
         ConfigError: one of them cannot be imported; the message says why.
     """
     method = load_method(cell.method)
-    for code in (method.rule, method.auxiliary, method.after_step, method.logits_by_module, method.predict):
+    for code in (
+        method.rule,
+        method.auxiliary,
+        method.learn_from_bp,
+        method.after_step,
+        method.logits_by_module,
+        method.predict,
+    ):
         resolve(code)
     resolve(load_network(cell.network).builder)
     resolve(load_head(cell.head).builder)

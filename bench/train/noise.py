@@ -74,12 +74,53 @@ def corrupt_labels(
         steps = _required(matrix, kind, "matrix")[labels].cumsum(1)[:, :-1].contiguous()
         moved = torch.searchsorted(steps, draw[:, None], right=True).squeeze(1)
     else:
-        target = torch.arange(classes)
-        for source, destination in _required(asymmetric, kind, "class map"):
-            target[source] = destination
-        moved = target[labels]
+        moved = _targets(classes, _required(asymmetric, kind, "class map"))[labels]
     noisy = torch.where(is_drawn, moved, labels)
     return noisy, float((noisy != labels).double().mean())
+
+
+def transition_matrix(
+    classes: int,
+    kind: NoiseKind,
+    rate: float,
+    asymmetric: tuple[tuple[int, int], ...] | None = None,
+    matrix: Tensor | None = None,
+) -> Tensor | None:
+    """The matrix of the noise that :func:`corrupt_labels` draws, float64 ``[C, C]``.
+
+    Row c holds the probabilities of the labels that an image of class c gets.
+
+    Args:
+        classes: C.
+        kind: as there.
+        rate: as there.
+        asymmetric: as there.
+        matrix: of ``matrix``, or of ``human`` the shares of the labels that people gave to images of each class.
+
+    Returns:
+        None where the kind needs a class map or a matrix, and there is none.
+    """
+    identity = torch.eye(classes, dtype=torch.float64)
+    moved: Tensor | None = matrix
+    if kind == "none":
+        moved = identity
+    elif kind == "symmetric-exclusive":
+        moved = (1 - identity) / (classes - 1)
+    elif kind == "symmetric-inclusive":
+        moved = torch.full_like(identity, 1 / classes)
+    elif kind == "pairflip":
+        moved = identity.roll(1, dims=1)
+    elif kind == "asymmetric":
+        moved = None if asymmetric is None else identity[_targets(classes, asymmetric)]
+    return None if moved is None else (1 - rate) * identity + rate * moved
+
+
+def _targets(classes: int, asymmetric: tuple[tuple[int, int], ...]) -> Tensor:
+    """The class that the map moves each class to, int64 ``[C]``."""
+    target = torch.arange(classes)
+    for source, destination in asymmetric:
+        target[source] = destination
+    return target
 
 
 def _required(part: _Part | None, kind: NoiseKind, what: str) -> _Part:

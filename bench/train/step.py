@@ -11,14 +11,17 @@ from torch import Tensor, nn
 
 from bench.config.cell import RECOMPUTED_PARTS, Cell, Precision, Recompute
 from bench.config.check import baseline_of
+from bench.config.datasets import load_dataset_row
 from bench.config.methods import is_compiled, load_method, rule_of
-from bench.config.networks import Shape
 from bench.config.plugins import resolve
+from bench.config.split_sizes import known_samples
 from bench.train.auxiliary import build_auxiliary
 from bench.train.compiled import all_compiled, compile_modules, set_up_compiler
+from bench.train.data_facts import DataFacts
 from bench.train.datasets.pixels import PixelScale
 from bench.train.micro_batches import in_micro_batches
 from bench.train.networks.build import build_network
+from bench.train.noise import transition_matrix
 from sid_core import BeliefNetwork, Objective, recomputed
 from sid_core.objective import DEFAULT_SMOOTHING
 from sid_core.phases import enter
@@ -49,21 +52,6 @@ class Step(Protocol):
 
     def __call__(self, images: Tensor, labels: Tensor, gradients: Gradients = "free") -> Tensor:
         """Trains; see :class:`TrainingStep`."""
-
-
-@dataclass(frozen=True)
-class DataFacts:
-    """What a step knows of the data.
-
-    Attributes:
-        shape: ``(channels, height, width)`` of the images.
-        samples: the number of training samples; None where only the data can tell.
-        scale: from images to pixels, on the step's device.
-    """
-
-    shape: Shape
-    samples: int | None
-    scale: PixelScale
 
 
 @dataclass(frozen=True)
@@ -126,7 +114,8 @@ class TrainingStep:
             labels: ``[B]``, int64.
             gradients: what happens to those of the step before: ``free`` (PyTorch's default, the fastest) or ``zero``
                 (the buffers stay, so that a step allocates none of its own).
-            indices: ``[B]``, int64: the places of the images in the training split; None: 0 to B - 1.
+            indices: ``[B]``, int64: the places of the images in the training split; None: 0 to B - 1, or as far as
+                there are images, again from 0.
         """
         self.optimizer.zero_grad(set_to_none=gradients == "free")
         enter("forward")
@@ -142,10 +131,16 @@ class TrainingStep:
         """What the rule gets of each sample besides image and label."""
         found: dict[str, Tensor] = {}
         if self.uses_indices:
-            found["indices"] = torch.arange(len(images), device=images.device) if indices is None else indices
+            found["indices"] = self._first_places(images) if indices is None else indices
         if self.uses_pixels and self.data is not None:
             found["pixels"] = self.data.scale.pixels(images)
         return found
+
+    def _first_places(self, images: Tensor) -> Tensor:
+        """The places of a batch that holds the training split from its start, and again if the batch is larger."""
+        places = torch.arange(len(images), device=images.device)
+        samples = None if self.data is None else self.data.samples
+        return places if samples is None or len(images) <= samples else places % samples
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
         """The context in which the network runs on ``device``."""
@@ -177,7 +172,7 @@ class TrainingStep:
         plain = self.plain_network or self.network
         if self.data is None and load_method(cell.method).hooks:
             raise ValueError(f"a step that was made by hand has no data for the hooks of method {cell.method!r}")
-        auxiliary = None if self.data is None else build_auxiliary(cell, plain, self.data.shape, self.data.samples)
+        auxiliary = None if self.data is None else build_auxiliary(cell, plain, self.data)
         optimizer, in_turn = self.optimizer, self.in_turn
         has_own = auxiliary is not None or self.auxiliary is not None
         updated_by = (bool(in_turn), False) if self.cell is None else _who_updates(self.cell)
@@ -221,6 +216,7 @@ def build_step(
     *,
     samples: int | None = None,
     scale: PixelScale | None = None,
+    transition: Tensor | None = None,
 ) -> TrainingStep:
     """The training step of ``cell``.
 
@@ -228,8 +224,9 @@ def build_step(
         cell: what to train.
         shape: ``(channels, height, width)`` of the images.
         classes: C.
-        samples: the number of training samples; None where only the data can tell.
+        samples: the number of training samples; None: as many as the cell says, where it does.
         scale: from images to pixels; None: images are pixels already, as far as a step can tell.
+        transition: the matrix of the label noise, float64 ``[C, C]``; None: that of the cell, where no file says it.
 
     Raises:
         ConfigError: the network or the method cannot be built for the cell.
@@ -240,7 +237,13 @@ def build_step(
     if cell.compile:
         set_up_compiler()
         compile_modules(network)
-    auxiliary = build_auxiliary(cell, network, shape, samples)
+    data = DataFacts(
+        shape,
+        known_samples(cell) if samples is None else samples,
+        (scale or PixelScale.identity(shape[0])).to(cell.device),
+        _known_transition(cell, classes) if transition is None else transition,
+    )
+    auxiliary = build_auxiliary(cell, network, data)
     make_optimizer = partial(build_optimizer, cell)
     optimizer, in_turn = _optimizers(cell, network, auxiliary, make_optimizer)
     return TrainingStep(
@@ -248,9 +251,14 @@ def build_step(
         in_turn=in_turn,
         make_optimizer=make_optimizer,
         precision=cell.precision,
-        data=DataFacts(shape, samples, (scale or PixelScale.identity(shape[0])).to(cell.device)),
+        data=data,
         **_of_rule(cell, network, auxiliary, in_turn),
     )
+
+
+def _known_transition(cell: Cell, classes: int) -> Tensor | None:
+    """The matrix of the label noise of ``cell``; None where only files say it."""
+    return transition_matrix(classes, cell.noise_kind, cell.noise_rate, load_dataset_row(cell.dataset).asymmetric)
 
 
 def build_optimizer(cell: Cell, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:

@@ -1,4 +1,4 @@
-"""Backpropagation, its variants and the controls that train by it: rows on one rank.
+"""Backpropagation and its variants: rows on one rank.
 
 Colours of all methods are Okabe and Ito's, which the colour-blind can tell apart, as far as these go: greys for BP's
 kin, blues for streamed SID. Those with a contrast below 3:1 on white are darkened to it.
@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.config.cell import Cell
 from bench.config.methods.method import Method
-from bench.config.methods.refusals import COMPILED, no_compile, one_alpha
+from bench.config.methods.refusals import COMPILED, no_compile
 
 BASELINE = "bp"
 # Work that BP's own step is compared with, where a suite has it beside the methods. No row: it is no training rule.
@@ -111,37 +111,5 @@ ROWS = (
         refusal=partial(no_compile, "which runs stages without their heads"),
         colour="#7d8fa3",
         order=8,
-    ),
-    Method(
-        name="bp-label-smoothing",
-        summary="backpropagation with label smoothing 1 - alpha: a control for gains under label noise",
-        rule="bench.train.rules.bp:train_on_smoothed_labels",
-        uses_alpha=True,
-        refusal=one_alpha,
-        colour="#c28600",
-        order=9,
-    ),
-    Method(
-        name="bp-bootstrap",
-        summary="backpropagation on alpha * label + (1 - alpha) * prediction (Reed et al., arXiv 1412.6596): a control",
-        rule="bench.train.rules.bp:train_on_bootstrapped_labels",
-        uses_alpha=True,
-        refusal=one_alpha,
-        colour="#882255",
-        order=10,
-    ),
-    Method(
-        name="bp-gce",
-        summary="backpropagation of generalised cross-entropy, q = 0.7 (arXiv 1805.07836): a control for label noise",
-        rule="bench.train.rules.bp:train_on_generalised_cross_entropy",
-        colour="#999933",
-        order=11,
-    ),
-    Method(
-        name="deep-supervision",
-        summary="cross-entropy at every module, end to end (Lee et al., arXiv 1409.5185): a control for label noise",
-        rule="bench.train.rules.bp:train_on_every_module",
-        colour="#009e73",
-        order=12,
     ),
 )

@@ -48,16 +48,23 @@ class Method:
             these need: what the inference pass measures. None: the last of ``logits_by_module``.
         auxiliary: ``auxiliary(network, **known)`` makes a module that is trained, or only held, beside the network: a
             decoder, a similarity map, feedback matrices, a moving average. It names what it needs of ``known``:
-            ``network``, ``shape`` (channels, height, width), ``classes``, ``samples`` (of the training split; None in a
-            plan), any axis of a cell and the keywords of the rule. It draws its weights from torch's generator, which
-            has a seed of its own, made from the cell's. The rule gets the module as the keyword ``auxiliary``. Its
+            ``network``, ``shape`` (channels, height, width), ``classes``, ``samples`` (of the training split; None
+            where only files can tell), ``transition`` (the matrix ``[C, C]`` of the label noise, None likewise), any
+            axis of a cell and the keywords of the rule. It draws its weights from torch's generator, which has a seed
+            of its own, made from the cell's. The rule gets the module as the keyword ``auxiliary``. Its
             parameters and buffers count as those of the network do, and the optimizer updates it.
         predicts_with_auxiliary: ``logits_by_module`` and ``predict`` get the keyword ``auxiliary``, too. Otherwise a
             prediction does without it.
         after_step: ``after_step(network, **keywords)`` is called after the optimizer's step, with the keywords of the
             rule. Its time counts as the optimizer's.
+        state_by_sample: the auxiliary module grows with the number of training images, so that bytes depend on
+            ``train_samples``.
+        learn_from_bp: ``learn_from_bp(auxiliary, logits)`` is called before the accuracy pass trains the method. The
+            pass then trains another network first: by BP, from the same weights, on the same batches, for as many
+            epochs. With the weights of the epoch that validation chooses, it gives ``logits`` ``[N, C]`` of all
+            training images. The record holds how many epochs that took; other passes measure one step of the method.
         uses_indices: the rule gets the keyword ``indices``, int64 ``[B]``: the place of each image in the training
-            split. In passes that repeat one batch these are 0 to B - 1.
+            split. In passes that repeat one batch these are 0 to B - 1, or as far as there are images, again from 0.
         uses_pixels: the rule gets the keyword ``pixels``, ``[B, channels, H, W]``: the images in 0..1, before they were
             normalised. Where the data are not bytes, 0 and 1 are the least and the greatest value of the training data.
         not_in_parts: why the gradients of the parts of a batch do not make those of the batch, so that
@@ -91,6 +98,8 @@ class Method:
     predict: Code | None = None
     auxiliary: Code | None = None
     predicts_with_auxiliary: bool = False
+    state_by_sample: bool = False
+    learn_from_bp: Code | None = None
     after_step: Code | None = None
     uses_indices: bool = False
     uses_pixels: bool = False

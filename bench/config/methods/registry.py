@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from bench.config.cell import Cell
-from bench.config.methods import bp, bp_schedules, peers, sid
+from bench.config.methods import bp, bp_schedules, controls, peers, sid
 from bench.config.methods.method import NOTHING, Method
 from bench.config.plugins import resolve
 from bench.config.registry import Registry
@@ -30,8 +30,8 @@ def from_module(name: str, module: Any) -> Method:
     the fields of :class:`Method` mean: ``OBJECTIVE`` (the rule then also gets the keywords ``direction``, ``reduction``
     and, in direction ``reverse``, ``smoothing``), ``SETTINGS``, ``NETWORKS``, ``refusal``, ``on_ranks``,
     ``ON_ONE_RANK``, ``NOT_TRAINED_ON_RANKS``, ``PER_MODULE_OPTIMIZERS``, ``logits_by_module``, ``predict``,
-    ``auxiliary``, ``PREDICTS_WITH_AUXILIARY``, ``after_step``, ``USES_INDICES``, ``USES_PIXELS``, ``NOT_IN_PARTS`` and
-    ``NOT_PLANNED``.
+    ``auxiliary``, ``PREDICTS_WITH_AUXILIARY``, ``STATE_BY_SAMPLE``, ``learn_from_bp``, ``after_step``,
+    ``USES_INDICES``, ``USES_PIXELS``, ``NOT_IN_PARTS`` and ``NOT_PLANNED``.
 
     Raises:
         ConfigError: a name is missing.
@@ -64,6 +64,8 @@ def from_module(name: str, module: Any) -> Method:
         predict=offered("predict"),
         auxiliary=offered("auxiliary"),
         predicts_with_auxiliary=bool(offered("PREDICTS_WITH_AUXILIARY", False)),
+        state_by_sample=bool(offered("STATE_BY_SAMPLE", False)),
+        learn_from_bp=offered("learn_from_bp"),
         after_step=offered("after_step"),
         uses_indices=bool(offered("USES_INDICES", False)),
         uses_pixels=bool(offered("USES_PIXELS", False)),
@@ -123,8 +125,8 @@ def _rows_of_peers() -> list[Method]:
 
 
 def _own_rows() -> Iterator[Method]:
-    """The rows of this package: BP's, SID's, and those of every module in ``peers``, by ``order``."""
-    rows: list[Method] = [row for module in (bp, sid, bp_schedules) for row in module.ROWS]
+    """The rows of this package: BP's, SID's, controls, and those of every module in ``peers``, by ``order``."""
+    rows: list[Method] = [row for module in (bp, controls, sid, bp_schedules) for row in module.ROWS]
     rows += _rows_of_peers()
     yield from sorted(rows, key=lambda row: inf if row.order is None else row.order)
 

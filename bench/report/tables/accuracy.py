@@ -37,7 +37,7 @@ def table_of_trained(methods: Iterable[Trained]) -> pd.DataFrame:
                 "learning rate": f"{first['learning_rate']:g}",
                 "weight decay": f"{first['weight_decay']:g}",
                 "schedule": first["schedule"],
-                "epochs": first["epochs"],
+                "epochs": _epochs(first),
                 "noise": f"{first['noise_kind']} {first['noise_rate']:g}" if first["noise_rate"] else "none",
                 "realised rate": f"{part['accuracy.realised_noise_rate'].mean():.3f}",
                 "method": first["series"],
@@ -56,3 +56,9 @@ def table_of_trained(methods: Iterable[Trained]) -> pd.DataFrame:
             }
         )
     return without_constant_columns(pd.DataFrame(rows))
+
+
+def _epochs(run: pd.Series) -> Any:
+    """The epochs of a training run, and those of the network that it has learned from."""
+    before = run.get("accuracy.first_epochs")
+    return run["epochs"] if pd.isna(before) else f"{run['epochs']}, after {before:g} of BP"

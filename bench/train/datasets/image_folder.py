@@ -1,6 +1,8 @@
 """Image folders: image files in ``ROOT/train/CLASS/`` and ``ROOT/test/CLASS/``."""
 
+import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +11,19 @@ from torch import Tensor
 
 from bench.config.file_names import shown
 from bench.errors import DataError
+from bench.machine.kept_arrays import Array
+from bench.train.datasets.image_cache import Decoded, ImageFile, decoded_once
 from bench.train.datasets.image_file import read_image, suffixes
 from bench.train.datasets.own import RawData
 
 _MADE_BY_MACOS = "__MACOSX"  # a folder that it adds to archives
 _LEGAL_FILES = "image files, by their names, such as *.jpg, *.png, *.webp or *.tiff"
 
-_Labelled = list[tuple[Path, int]]  # image files and the numbers of their classes
-
 
 def load_image_folder(root: Path, image_size: int | None, channels: int) -> RawData:
     """Read both splits of an image folder, in the order of sorted names.
+
+    Images are decoded once, and kept as :mod:`bench.train.datasets.image_cache` says.
 
     Entries whose names begin with a dot, and ``__MACOSX``, do not count. Entries that by their names are no image files
     are left out; a note says how many.
@@ -42,14 +46,29 @@ def load_image_folder(root: Path, image_size: int | None, channels: int) -> RawD
     classes = _class_names(train, left_out)
     _refuse_other_classes(root, set(classes), set(_class_names(test, left_out)))
     train_files, test_files = (_files_of(split, classes, left_out) for split in (train, test))
-    train_images = _read(train_files, image_size, channels)
-    test_images = _read(test_files, image_size, channels, expected=train_images.shape[2:])
-    dtype = torch.promote_types(train_images.dtype, test_images.dtype)
-    return RawData(
-        *(train_images.to(dtype), _labels(train_files), test_images.to(dtype), _labels(test_files), classes),
-        notes=_notes(root, left_out),
-        train_names=tuple(path.relative_to(root).as_posix() for path, _ in train_files),
+    decoded = decoded_once(
+        root,
+        [*train_files, *test_files],
+        image_size,
+        channels,
+        lambda: _decode(train_files, test_files, image_size, channels),
     )
+    return RawData(
+        torch.from_numpy(decoded.train),
+        _labels(train_files),
+        torch.from_numpy(decoded.test),
+        _labels(test_files),
+        classes,
+        notes=(*_notes(root, left_out), *decoded.notes),
+        train_names=tuple(file.path.relative_to(root).as_posix() for file in train_files),
+    )
+
+
+def _decode(train: Sequence[ImageFile], test: Sequence[ImageFile], image_size: int | None, channels: int) -> Decoded:
+    train_images = _read(train, image_size, channels)
+    test_images = _read(test, image_size, channels, expected=train_images.shape[2:])
+    dtype = np.promote_types(train_images.dtype, test_images.dtype)
+    return Decoded(train_images.astype(dtype, copy=False), test_images.astype(dtype, copy=False))
 
 
 def _class_names(split: Path, left_out: list[Path]) -> tuple[str, ...]:
@@ -63,8 +82,8 @@ def _class_names(split: Path, left_out: list[Path]) -> tuple[str, ...]:
             f"{parent}/test/CLASS/*.jpg; set --data-root, and name a folder in it as image-folder:NAME."
         ) from None
     entries = _entries(split)
-    left_out += [path for path, is_directory in entries if not is_directory]
-    names = tuple(path.name for path, is_directory in entries if is_directory)
+    left_out += [path for path, status in entries if not stat.S_ISDIR(status.st_mode)]
+    names = tuple(path.name for path, status in entries if stat.S_ISDIR(status.st_mode))
     if len(names) < 2:
         raise DataError(f"{shown(split)} has {len(names)} class directories; legal: 2 or more")
     return names
@@ -80,35 +99,37 @@ def _refuse_other_classes(root: Path, in_train: set[str], in_test: set[str]) -> 
         )
 
 
-def _files_of(split: Path, classes: tuple[str, ...], left_out: list[Path]) -> _Labelled:
-    files: _Labelled = []
+def _files_of(split: Path, classes: tuple[str, ...], left_out: list[Path]) -> list[ImageFile]:
+    files: list[ImageFile] = []
     for label, name in enumerate(classes):
-        paths = [path for path, _ in _entries(split / name)]
-        images = [path for path in paths if path.suffix.lower() in suffixes()]
+        entries = _entries(split / name)
+        images = [ImageFile(path, label, status) for path, status in entries if path.suffix.lower() in suffixes()]
         if not images:
-            raise DataError(f"{shown(split / name)} has no images among {len(paths)} entries; legal: {_LEGAL_FILES}")
-        files += [(path, label) for path in images]
-        left_out += [path for path in paths if path.suffix.lower() not in suffixes()]
+            raise DataError(f"{shown(split / name)} has no images among {len(entries)} entries; legal: {_LEGAL_FILES}")
+        files += images
+        left_out += [path for path, _ in entries if path.suffix.lower() not in suffixes()]
     return files
 
 
-def _entries(folder: Path) -> list[tuple[Path, bool]]:
-    """The entries of ``folder`` that are not hidden, sorted by name, and whether each is a directory."""
+def _entries(folder: Path) -> list[tuple[Path, os.stat_result]]:
+    """The entries of ``folder`` that are not hidden, sorted by name, and what the file system says of each."""
     asked = folder
     entries = []
     try:
         for asked in sorted(folder.iterdir()):
             if not asked.name.startswith(".") and asked.name != _MADE_BY_MACOS:
-                entries.append((asked, stat.S_ISDIR(asked.stat().st_mode)))
+                entries.append((asked, asked.stat()))
     except OSError as error:  # of an entry: a link that leads nowhere, or around in a circle
         raise DataError(f"{shown(asked)} cannot be read: {error.strerror}") from None
     return entries
 
 
-def _read(files: _Labelled, image_size: int | None, channels: int, expected: tuple[int, ...] | None = None) -> Tensor:
+def _read(
+    files: Sequence[ImageFile], image_size: int | None, channels: int, expected: tuple[int, ...] | None = None
+) -> Array:
     """The images, ``[N, channels, H, W]``; ``expected`` is height and width, None for those of the first."""
     images = []
-    for path, _ in files:
+    for path, _, _ in files:
         pixels = read_image(path, channels, image_size)
         height, width = pixels.shape[:2]
         expected = expected or (height, width)
@@ -118,11 +139,11 @@ def _read(files: _Labelled, image_size: int | None, channels: int, expected: tup
                 "image_size to resize all images"
             )
         images.append(pixels)
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+    return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))
 
 
-def _labels(files: _Labelled) -> Tensor:
-    return torch.tensor([label for _, label in files], dtype=torch.int64)
+def _labels(files: Sequence[ImageFile]) -> Tensor:
+    return torch.tensor([file.label for file in files], dtype=torch.int64)
 
 
 def _notes(root: Path, left_out: list[Path]) -> tuple[str, ...]:

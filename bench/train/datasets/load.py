@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.config.datasets import synthetic_shape
+from bench.config.datasets import synthetic_shape, synthetic_training_images
 from bench.config.file_names import path_of
 from bench.errors import DataError
 from bench.train.datasets.image_folder import load_image_folder
@@ -34,7 +34,7 @@ def make_random(
     """Gaussian images and uniform labels: twice a batch to train and validate on, one image to test."""
     shape, count = synthetic_shape(image_size, channels, classes)
     generator = torch.Generator().manual_seed(seed)
-    samples = 2 * batch_size + 1
+    samples = synthetic_training_images(batch_size) + 1
     images = torch.randn(samples, *shape, generator=generator)
     labels = torch.randint(count, (samples,), generator=generator)
     names = tuple(str(index) for index in range(count))

@@ -29,20 +29,21 @@ _KINDS = ("bool", "int8", "int16", "int32", "int64", "uint8", "float32", "float6
 
 
 @dataclass(frozen=True)
-class HumanLabels:
-    """The labels ``[N]`` (int64) that people gave the training images, in the order of the data set."""
+class NoiseSource:
+    """What a file says of the noise.
 
-    labels: Tensor
+    Attributes:
+        labels: what people said that each training image shows, int64 ``[N]``, in the order of the data set; None where
+            labels are drawn from the matrix.
+        matrix: float64 ``[C, C]``: row c holds the probabilities of the labels that an image of class c gets. Of labels
+            that people gave, it holds their shares among the images of class c, and 1 for c itself where there are no
+            images.
+    """
+
+    labels: Tensor | None
+    matrix: Tensor
 
 
-@dataclass(frozen=True)
-class TransitionMatrix:
-    """``probabilities`` ``[C, C]`` (float64): row c holds those of the labels that an image of class c gets."""
-
-    probabilities: Tensor
-
-
-NoiseSource = HumanLabels | TransitionMatrix
 _Read = TypeVar("_Read")
 
 
@@ -59,22 +60,24 @@ def load_noise_source(kind: str, source: str, raw: RawData, data_root: Path | No
         DataError: the file is missing, damaged, or does not fit the data set; the message names it.
     """
     if kind == "human":
-        return HumanLabels(_load_labels(source, raw, data_root))
+        labels = _load_labels(source, raw, data_root)
+        return NoiseSource(labels, _shares(raw, labels))
     of_labels = matrix_of_labels(source)
     if of_labels is None:
-        return TransitionMatrix(_load_matrix(path_of(source, data_root or Path()), len(raw.class_names)))
-    return TransitionMatrix(_frequencies(raw.train_labels, _load_labels(of_labels, raw, data_root), raw.class_names))
-
-
-def _frequencies(labels: Tensor, given: Tensor, class_names: Sequence[str]) -> Tensor:
-    """The share of each label among those given to the images of each class, ``[C, C]``."""
-    classes = len(class_names)
-    counts = torch.bincount(labels * classes + given, minlength=classes**2).view(classes, classes).double()
-    totals = counts.sum(1, keepdim=True)
-    if not bool(totals.all()):
-        empty = class_names[int((totals == 0).flatten().nonzero()[0])]
+        return NoiseSource(None, _load_matrix(path_of(source, data_root or Path()), len(raw.class_names)))
+    missing = set(range(len(raw.class_names))) - set(raw.train_labels.tolist())
+    if missing:
+        empty = raw.class_names[min(missing)]
         raise DataError(f"noise_kind = 'matrix': there is no training image of class {empty!r} to take a row from")
-    return counts / totals
+    return NoiseSource(None, _shares(raw, _load_labels(of_labels, raw, data_root)))
+
+
+def _shares(raw: RawData, given: Tensor) -> Tensor:
+    """The share of each label among those given to the images of each class, ``[C, C]``."""
+    classes = len(raw.class_names)
+    counts = torch.bincount(raw.train_labels * classes + given, minlength=classes**2).view(classes, classes).double()
+    totals = counts.sum(1, keepdim=True)
+    return torch.where(totals > 0, counts / totals.clamp_min(1), torch.eye(classes, dtype=torch.float64))
 
 
 def _load_matrix(path: Path, classes: int) -> Tensor:

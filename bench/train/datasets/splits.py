@@ -12,12 +12,12 @@ from bench.config.axes import values_of
 from bench.config.batches import SampleCounts
 from bench.config.cell import Cell
 from bench.config.datasets import CIFAR10_CLASSES, CIFAR10_MAP, load_dataset_row
+from bench.config.split_sizes import validation_images
 from bench.errors import DataError
-from bench.train.datasets.noise_source import HumanLabels, TransitionMatrix, load_noise_source
+from bench.train.datasets.noise_source import load_noise_source
 from bench.train.datasets.own import load
 from bench.train.datasets.pixels import PixelScale
-
-VALIDATION_SHARE = 0.1
+from bench.train.noise import transition_matrix
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,9 @@ class Splits:
         test: what is reported.
         classes: the number of classes.
         asymmetric: the class map of asymmetric noise, None where there is none.
-        matrix: the transition matrix ``[C, C]`` of the noise, None where the noise of the cell is another.
+        matrix: from which labels are drawn, ``[C, C]``; None where the noise of the cell is another.
+        transition: the matrix of the noise, whatever its kind, ``[C, C]``: row c holds the probabilities of the labels
+            that an image of class c gets. None where there is no class map for ``asymmetric``.
         fingerprint: a hash of the raw images and labels, so that a reader can tell whether two records saw the same
             data.
         noise_fingerprint: likewise of the human labels or the matrix, None where there are none.
@@ -64,6 +66,7 @@ class Splits:
     scale: PixelScale
     notes: tuple[str, ...] = ()
     matrix: Tensor | None = None
+    transition: Tensor | None = None
     noise_fingerprint: str | None = None
 
     @property
@@ -93,7 +96,7 @@ def load_splits(cell: Cell, data_root: Path | None, download: bool = False) -> S
     raw = load(row, {**values_of(cell), "data_root": data_root, "download": download})
     order = torch.randperm(len(raw.train_labels), generator=torch.Generator().manual_seed(cell.seed))
     order = order[: cell.train_samples]
-    validation_size = max(1, round(len(order) * VALIDATION_SHARE))
+    validation_size = validation_images(len(order))
     if len(order) <= validation_size:
         raise DataError(
             f"dataset {cell.dataset!r} has {len(order)} training samples, which leaves none to train on beside the "
@@ -103,8 +106,8 @@ def load_splits(cell: Cell, data_root: Path | None, download: bool = False) -> S
     source = None
     if cell.noise_source is not None:
         source = load_noise_source(cell.noise_kind, cell.noise_source, raw, data_root)
-    human = source.labels if isinstance(source, HumanLabels) else None
-    matrix = source.probabilities if isinstance(source, TransitionMatrix) else None
+    human = None if source is None else source.labels
+    matrix = None if source is None or human is not None else source.matrix
 
     train_images = raw.train_images[chosen].float()
     mean = train_images.mean(dim=(0, 2, 3), keepdim=True)
@@ -116,6 +119,8 @@ def load_splits(cell: Cell, data_root: Path | None, download: bool = False) -> S
         return (images.float() - mean).div_(deviation)
 
     is_cifar10 = raw.class_names == CIFAR10_CLASSES  # an image folder may hold CIFAR-10, too
+    asymmetric = CIFAR10_MAP if is_cifar10 else row.asymmetric
+    classes = len(raw.class_names)
     return Splits(
         train=Split(normalised(train_images), raw.train_labels[chosen], None if human is None else human[chosen]),
         validation=Split(
@@ -124,12 +129,15 @@ def load_splits(cell: Cell, data_root: Path | None, download: bool = False) -> S
             None if human is None else human[held_out],
         ),
         test=Split(normalised(raw.test_images), raw.test_labels),
-        classes=len(raw.class_names),
-        asymmetric=CIFAR10_MAP if is_cifar10 else row.asymmetric,
+        classes=classes,
+        asymmetric=asymmetric,
         fingerprint=_fingerprint(raw.train_images, raw.train_labels, raw.test_images, raw.test_labels),
         scale=PixelScale.of(raw.train_images[chosen], mean, deviation),
         notes=raw.notes,
         matrix=matrix,
+        transition=transition_matrix(
+            classes, cell.noise_kind, cell.noise_rate, asymmetric, None if source is None else source.matrix
+        ),
         noise_fingerprint=next((_fingerprint(part) for part in (human, matrix) if part is not None), None),
     )
 

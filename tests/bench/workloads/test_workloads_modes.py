@@ -1,6 +1,6 @@
 """The suite of all ways to run the step."""
 
-from cells import methods_taking
+from cells import control_names, methods_taking
 
 from bench.config.methods import peer_names
 from bench.config.sweep import load_sweep
@@ -9,7 +9,7 @@ from bench.config.sweep import load_sweep
 def test_every_way_to_run_the_step_is_measured_at_every_size() -> None:
     cells = load_sweep("modes").cells
     # Another rule or loss, or on one rank the same as another, or another way for BP to save total bytes only.
-    others = {"bp-bootstrap", "bp-gce", "bp-label-smoothing", "deep-supervision", "sid-parallel", *peer_names()}
+    others = {"sid-parallel", *control_names(), *peer_names()}
     others |= {"bp-step-in-backward"}
     ways = {(name, "none", None) for name in methods_taking(cells[0]) if name not in others}
     ways |= {("bp", "modules", None), ("bp", "none", 4), ("sid-streamed", "trunk", None)}

@@ -15,7 +15,7 @@ from PIL import Image
 
 from bench.config.check import make_cell
 from bench.errors import ConfigError, DataError
-from bench.train.datasets.noise_source import HumanLabels, TransitionMatrix, load_noise_source
+from bench.train.datasets.noise_source import load_noise_source
 from bench.train.datasets.own import RawData
 from bench.train.datasets.splits import load_splits
 from bench.train.noise import corrupt_labels
@@ -33,14 +33,14 @@ def data(paths: tuple[str, ...] | None = None) -> RawData:
 
 def human(source: str, raw: RawData, folder: Path) -> list[int]:
     found = load_noise_source("human", source, raw, folder)
-    assert isinstance(found, HumanLabels)
+    assert found.labels is not None
     return found.labels.tolist()
 
 
 def matrix(source: str, raw: RawData, folder: Path) -> list[list[float]]:
     found = load_noise_source("matrix", source, raw, folder)
-    assert isinstance(found, TransitionMatrix)
-    return found.probabilities.tolist()
+    assert found.labels is None
+    return found.matrix.tolist()
 
 
 def write_csv(path: Path, *lines: str) -> Path:
