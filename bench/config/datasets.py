@@ -104,6 +104,17 @@ _OWN = {
             preload=("sklearn.datasets",),
             source="scikit-learn",
         ),
+        Dataset(
+            name="digits-32",
+            summary="the same digits, enlarged to 32x32 pixels",
+            loader="bench.train.datasets.load:load_digits",
+            keywords={"side": 32},
+            shape=(1, 32, 32),
+            classes=10,
+            asymmetric=_DIGITS_MAP,
+            preload=("sklearn.datasets",),
+            source="scikit-learn",
+        ),
         _torchvision("mnist", "MNIST", "70,000 digits", (1, 28, 28), 10, asymmetric=_DIGITS_MAP),
         _torchvision(
             "fashion-mnist", "FashionMNIST", "70,000 pieces of clothing", (1, 28, 28), 10, asymmetric=_FASHION_MAP
