@@ -77,7 +77,6 @@ class BoardRow:
         method: the training rule.
         is_baseline: whether it is BP, which the others are compared with.
         modules: their number, where it is not the board's: of plain BP, which trains the network as one module.
-        training: how it is trained, where that is not as on the board: as its authors do.
         instrument: of memory: ``exact``, or ``allocator`` for a step that is compiled.
         activation_bytes: at the peak of a step.
         activation_ratio: these over BP's.
@@ -86,6 +85,8 @@ class BoardRow:
         time: of a step over BP's.
         accuracies: by setting.
         record: the id of a record of it: that of its costs, or of its first accuracy.
+        training: how it is trained, where that is not as on the board: as its authors do.
+        has_other_heads: the stages have not the heads of the board.
     """
 
     name: str
@@ -101,6 +102,8 @@ class BoardRow:
     accuracies: dict[Setting, TestAccuracy]
     record: str
     training: str | None = None
+    has_other_heads: bool = False
+| None = None
 
     @property
     def title(self) -> str:
@@ -303,6 +306,7 @@ def _with_other_heads(board: Board, added: list[tuple[SummaryCell, BoardRow]], c
             total_ratio=_quotient(row.total_bytes, bp and bp.total_bytes),
             time=None if beside.empty else _time_across(other, row.name, beside.iloc[0]),
             training=training_text(other.first, cell.first),
+            has_other_heads=True,
         )
         for other, row in added
         if row.instrument != BY_ALLOCATOR

@@ -41,7 +41,8 @@ class Entry:
     value: str = ""
     number: str = ""
     detail: str = ""
-    bar: Bar | None = None
+    bar: Bar | None =    place: str | None
+    has_other_heads: bool
     verdict: str | None = None
     doubt: str | None = None
     title: str = ""
@@ -69,6 +70,7 @@ class ShownBoard:
         columns: those in which something was measured.
         rows: the row of the board, and its entries in the order of the columns.
         place: a sentence on where SID stands; None without SID or other methods.
+        has_other_heads: a row is of a method with other heads.
     """
 
     network: str
@@ -139,6 +141,7 @@ def _shown(board: Board, columns: list[Column]) -> ShownBoard:
         columns=[columns[index] for index in held],
         rows=[(row, [entries[index][place] for index in held]) for place, row in enumerate(board.rows)],
         place=place_of_sid(board),
+        has_other_heads=any(row.has_other_heads for row in board.rows),
     )
 
 
