@@ -103,7 +103,6 @@ class BoardRow:
     record: str
     training: str | None = None
     has_other_heads: bool = False
-| None = None
 
     @property
     def title(self) -> str:
