@@ -192,7 +192,7 @@ def largest_row(rows: pd.DataFrame) -> pd.Series:
     return rows.assign(usual_head=_has_usual_head(rows)).sort_values([*_COST_KEYS, "usual_head"], ascending=[*ascending, True]).iloc[-1]
 
 
-def _has_usual_head(rows: pd.DataFrame) -> "pd.Series[bool]":
+def _has_usual_head(rows: pd.DataFrame) -> pd.Series:
     return rows["head"] == axes()["head"].default
 
 

@@ -269,8 +269,7 @@ def _with_plain_bp(board: Board, rows: list[BoardRow], plain: SummaryCell) -> Bo
 
     Its time was measured beside itself, so there is no ratio.
     """
-    bp = next((row for row in board.rows if row.is_baseline and row.activation_ratio == 1), None)
-    activations, total = (None, None) if bp is None else (bp.activation_bytes, bp.total_bytes)
+    activations, total = _bytes_of_bp(board)
     added = [
         replace(
             row,
@@ -294,15 +293,15 @@ def _with_other_heads(board: Board, added: list[tuple[SummaryCell, BoardRow]], c
         added: rows, each with the cell that it is of.
         cell: of the board.
     """
-    bp = next((row for row in board.rows if row.is_baseline), None)
+    activations, total = _bytes_of_bp(board)
     timed = cell.costs[cell.costs["has_latency"]]
     beside = timed.sort_values("is_baseline", kind="stable").tail(1)  # BP's own record, if there is one
     rows = [
         replace(
             row,
             is_baseline=False,
-            activation_ratio=_quotient(row.activation_bytes, bp and bp.activation_bytes),
-            total_ratio=_quotient(row.total_bytes, bp and bp.total_bytes),
+            activation_ratio=_quotient(row.activation_bytes, activations),
+            total_ratio=_quotient(row.total_bytes, total),
             time=None if beside.empty else _time_across(other, row.name, beside.iloc[0]),
             training=training_text(other.first, cell.first),
             has_other_heads=True,
@@ -311,6 +310,12 @@ def _with_other_heads(board: Board, added: list[tuple[SummaryCell, BoardRow]], c
         if row.instrument != BY_ALLOCATOR
     ]
     return replace(board, rows=_ranked([*board.rows, *rows]))
+
+
+def _bytes_of_bp(board: Board) -> tuple[float | None, float | None]:
+    """Return the activation bytes and the total bytes of BP on ``board``; None where they were not measured."""
+    bp = next((row for row in board.rows if row.is_baseline and row.activation_ratio == 1), None)
+    return (None, None) if bp is None else (bp.activation_bytes, bp.total_bytes)
 
 
 def _time_across(cell: SummaryCell, series: str, bp: pd.Series) -> StepTime | None:

@@ -49,7 +49,8 @@ def with_other_heads(part: pd.DataFrame, cell: SummaryCell) -> Iterator[SummaryC
     keys = ["head", *_TRAINING]
     found = {tuple(key) for rows in (costs, trained) for key in rows[keys].drop_duplicates().to_numpy().tolist()}
     for key in sorted(found):
-        own, accuracies = (rows[(rows[keys] == key).all(axis=1)] for rows in (costs, trained))
+        same = pd.Series(key, keys)
+        own, accuracies = (rows[(rows[keys] == same).all(axis=1)] for rows in (costs, trained))
         yield SummaryCell(own, accuracies, cell.baseline)
 
 
@@ -93,7 +94,7 @@ def _is_paired(name: str, axis: Axis) -> bool:
     return axis.paired and name not in _FREE
 
 
-def _are_equal(rows: pd.DataFrame, first: pd.Series, names: Sequence[str]) -> "pd.Series[bool]":
+def _are_equal(rows: pd.DataFrame, first: pd.Series, names: Sequence[str]) -> pd.Series:
     equal = pd.Series(True, rows.index)
     for name in names:
         if name in rows:

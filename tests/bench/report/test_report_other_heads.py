@@ -36,7 +36,7 @@ def timed(method: str, size: int, own: list[float], bp: list[float], *, cpu: str
         for mine, other in zip(own, bp, strict=True)
     ]
     latency = record.latency.model_copy(update={"processes": processes})
-    return Record.parse(record.model_copy(update={"latency": latency}).model_dump(mode="json", by_alias=True))
+    return record.model_copy(update={"latency": latency})
 
 
 def trained(method: str, share: float, seed: int, **axes: Any) -> Record:
