@@ -189,11 +189,13 @@ def _of_largest_pair(rows: pd.DataFrame) -> pd.DataFrame:
 def largest_row(rows: pd.DataFrame) -> pd.Series:
     """Return a row of the largest cell of ``rows``, 1 or more; of equals one with the usual heads."""
     ascending = [key not in ("cut", "compile") for key in _COST_KEYS]
-    return rows.assign(usual_head=_has_usual_head(rows)).sort_values([*_COST_KEYS, "usual_head"], ascending=[*ascending, True]).iloc[-1]
+    rows = rows.assign(usual_head=_has_usual_head(rows))
+    return rows.sort_values([*_COST_KEYS, "usual_head"], ascending=[*ascending, True]).iloc[-1]
 
 
 def _has_usual_head(rows: pd.DataFrame) -> pd.Series:
-    return rows["head"] == axes()["head"].default
+    usual: pd.Series = rows["head"] == axes()["head"].default
+    return usual
 
 
 def most_measured(part: pd.DataFrame) -> pd.DataFrame:

@@ -58,7 +58,7 @@ def training_text(row: pd.Series, board: pd.Series) -> str | None:
     """Return how ``row`` is trained where that is not as ``board`` is, such as ``learning rate 0.0005, cosine``."""
     if all(row[name] == board[name] for name in _TRAINING):
         return None
-    return ", ".join(words_of(row.to_dict(), _TRAINING, ()))
+    return ", ".join(words_of({name: row[name] for name in _TRAINING}, _TRAINING, ()))
 
 
 def time_over(row: pd.Series, bp: pd.Series) -> Estimate | None:

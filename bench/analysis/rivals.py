@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Literal, NamedTuple
 
+from bench.analysis.inference.estimate import Interval
 from bench.analysis.numbers import percent
 from bench.config.methods import is_of_bp, is_of_sid
 
@@ -27,8 +28,7 @@ class Point:
         family: that it belongs to.
         size: activation bytes over BP's.
         time: of a step over BP's.
-        low: the lower end of its interval.
-        high: the upper end.
+        interval: of the time.
         is_repeated: it was timed in several processes; one says nothing of others.
     """
 
@@ -36,8 +36,7 @@ class Point:
     family: Family
     size: float
     time: float
-    low: float
-    high: float
+    interval: Interval
     is_repeated: bool
 
 
@@ -98,7 +97,7 @@ def _ahead(best: dict[Family, Point]) -> Family | None:
     bp, sid = best["bp"], best["sid"]
     if not (bp.is_repeated and sid.is_repeated):
         return None
-    return "sid" if sid.high < bp.low else "bp" if bp.high < sid.low else None
+    return "sid" if sid.interval.high < bp.interval.low else "bp" if bp.interval.high < sid.interval.low else None
 
 
 def _clause(stretch: Stretch) -> str:

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.transforms import Bbox
 
 from bench.analysis.headline import most_compared_cells
+from bench.analysis.inference.estimate import Interval
 from bench.analysis.instruments import BY_ALLOCATOR
 from bench.analysis.panels import cell_titles, most_views
 from bench.analysis.rivals import FAMILIES, NAMES, Family, Point, clauses, curve, family_of
@@ -26,9 +27,10 @@ _STAR = "*"
 _CAPTION = (
     "Points are ways to run the same step, over BP's bytes and time; both axes are logarithmic, and bars are 95 % "
     "intervals of the time. A line joins those of one family that no other of it beats in both: dark BP's, blue SID's. "
-    "A family is ahead at a budget of bytes if its fastest way that fits takes less time than the other's, by intervals "
-    "over several processes that do not overlap; these are not corrected for their number. Open marks have a noisy time "
-    f"and are on no line. {_STAR}: compiled, so its bytes, and those of BP that they are divided by, are the allocator's."
+    "A family is ahead at a budget of bytes if its fastest way that fits takes less time than the other's, by "
+    "intervals over several processes that do not overlap; these are not corrected for their number. Open marks have a "
+    f"noisy time and are on no line. {_STAR}: compiled, so the allocator counted its bytes, and those of BP that they "
+    "are divided by."
 )
 _NUMBERS = ["memory.activation_ratio", "latency.ratio_to_bp"]
 
@@ -42,7 +44,7 @@ def rivals_figure(frame: pd.DataFrame, look: Look) -> Figure | None:
     """
     rows = frame[frame["has_memory"] & frame["has_latency"] & (frame["ranks"] == 1)]
     rows = rows[rows[_NUMBERS].gt(0).all(axis=1)] if set(_NUMBERS) <= set(rows) else rows.iloc[0:0]
-    rows = rows.assign(family=[family_of(method) for method in rows["method"]])
+    rows = rows.assign(family=rows["method"].map(family_of))
     rows = rows[rows["family"].notna()]
     if rows.empty:
         return None
@@ -82,7 +84,7 @@ def _points(cell: pd.DataFrame) -> list[Point]:
             row["family"],
             row["memory.activation_ratio"],
             row["latency.ratio_to_bp"],
-            *row["latency.ratio_ci95"],
+            Interval(*row["latency.ratio_ci95"]),
             len(row["latency.blocks_by_process"]) > 1,
         )
         for row in quiet.to_dict("records")
@@ -148,9 +150,7 @@ def _draw(canvas: Canvas, cell: pd.DataFrame, points: list[Point], look: Look) -
 
 
 def _draw_curve(axes: Axes, points: list[Point], colour: str) -> None:
-    axes.plot(
-        [point.time for point in points], [point.size for point in points], color=colour, linewidth=1.4, zorder=2
-    )
+    axes.plot([point.time for point in points], [point.size for point in points], color=colour, linewidth=1.4, zorder=2)
 
 
 def _labels(cell: pd.DataFrame, look: Look) -> list[Label]:

@@ -41,8 +41,7 @@ class Entry:
     value: str = ""
     number: str = ""
     detail: str = ""
-    bar: Bar | None =    place: str | None
-    has_other_heads: bool
+    bar: Bar | None = None
     verdict: str | None = None
     doubt: str | None = None
     title: str = ""
@@ -79,6 +78,7 @@ class ShownBoard:
     columns: list[Column]
     rows: list[tuple[BoardRow, list[Entry]]]
     place: str | None
+    has_other_heads: bool
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,17 @@
 """Who is ahead at which bytes, compared with its definition and with examples by hand."""
 
 import math
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.analysis.inference.estimate import Interval
 from bench.analysis.rivals import FAMILIES, Family, Point, clauses, curve, family_of, stretches
 
 
 def point(family: Family, size: float, time: float, half: float = 0.02, processes: int = 5) -> Point:
-    return Point(f"{family} {size} {time}", family, size, time, time - half, time + half, processes > 1)
+    return Point(f"{family} {size} {time}", family, size, time, Interval(time - half, time + half), processes > 1)
 
 
 POINTS = st.lists(
@@ -40,7 +42,7 @@ def ahead_at(points: list[Point], budget: float) -> Family | None:
     bp, sid = best["bp"], best["sid"]
     if not bp.is_repeated or not sid.is_repeated:
         return None
-    return "sid" if sid.high < bp.low else "bp" if bp.high < sid.low else None
+    return "sid" if sid.interval.high < bp.interval.low else "bp" if bp.interval.high < sid.interval.low else None
 
 
 @given(POINTS)
@@ -48,12 +50,12 @@ def test_stretches_cover_every_budget_and_follow_the_definition(points: list[Poi
     found = stretches(points)
     assert found[0].low == min(one.size for one in points)
     assert math.isinf(found[-1].high)
-    assert all(one.high == following.low for one, following in zip(found, found[1:], strict=False))
+    assert all(one.high == following.low for one, following in pairwise(found))
     for stretch in found:
         for budget in {stretch.low, *(one.size for one in points if stretch.low <= one.size < stretch.high)}:
             assert ahead_at(points, budget) == stretch.ahead
     states = [(stretch.ahead, len(stretch.best)) for stretch in found]
-    assert all(one != following for one, following in zip(states, states[1:], strict=False))
+    assert all(one != following for one, following in pairwise(states))
     assert len(clauses(points)) == len(found)
 
 

@@ -30,9 +30,7 @@ def timed(method: str, size: int, own: list[float], bp: list[float], *, cpu: str
     record = make_record(cell, size, (ratio, 0.9 * ratio, 1.1 * ratio), blocks=blocks, environment={"cpu": cpu})
     assert record.latency is not None
     processes = [
-        TimedProcess(
-            median_seconds=mine, bp_median_seconds=other, usage=None, bp_usage=None, parallel_efficiency=None
-        )
+        TimedProcess(median_seconds=mine, bp_median_seconds=other, usage=None, bp_usage=None, parallel_efficiency=None)
         for mine, other in zip(own, bp, strict=True)
     ]
     latency = record.latency.model_copy(update={"processes": processes})

@@ -56,8 +56,8 @@ def test_every_cell_with_both_curves_has_a_view_with_its_finding() -> None:
     view = figure.views[0]
     assert "deep-supervision" not in set(view.data["method"])
     assert view.finding == (
-        "From 15.0 % of BP's bytes to 20.0 % only SID fits (time 0.80); from 20.0 % of BP's bytes on SID is faster (0.80 "
-        "against 1.30)."
+        "From 15.0 % of BP's bytes to 20.0 % only SID fits (time 0.80); from 20.0 % of BP's bytes on SID is faster "
+        "(0.80 against 1.30)."
     )
     rows = view.data.set_index("method")
     assert rows.loc["sid-streamed-compiled", "counted by"] == "allocator"
