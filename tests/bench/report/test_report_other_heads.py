@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from record_builder import made_data, make_record
 
 from bench.analysis.frame import records_frame
-from bench.analysis.leaderboard import Board, BoardRow, Setting, StepTime, TestAccuracy, boards
+from bench.analysis.leaderboard import Board, BoardRow, Setting, StepTime, boards
+from bench.analysis.leaderboard import TestAccuracy as AccuracyInSetting
 from bench.analysis.places import place_of_sid
 from bench.report import write_report
 from bench.store.record import Record, TimedProcess
 
 STAGES = {"network": "pipeline-conv", "modules": 5, "threads": 1}
-CLEAN = Setting(0.0, "last")
+CLEAN = Setting(0.0, "last", "clean")
 IMAGES = 200
 
 
@@ -164,7 +165,7 @@ def made_row(name: str, method: str, size: float | None, time: float | None, sha
         total_bytes=size,
         total_ratio=size,
         time=None if time is None else StepTime(time, time, time, 5, None),
-        accuracies={} if share is None else {CLEAN: TestAccuracy(share, 3, None, "")},
+        accuracies={} if share is None else {CLEAN: AccuracyInSetting(share, 3, None, "")},
         record="",
     )
 
