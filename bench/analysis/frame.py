@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.analysis.bounds import lower_bound_bytes
 from bench.analysis.instruments import BY_ALLOCATOR
+from bench.analysis.machines import machine_of
 from bench.analysis.series import series_names
 from bench.config.axes import axes, bearing_on, unpaired, values_of
 from bench.config.axis import Axis
@@ -62,6 +63,7 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     - ``step``: equal for records whose training steps differ only in training rule and numbers: the costs and the
       accuracies of one cell, whatever the epochs.
     - ``task``: equal for records whose ``step`` differs only in the number of modules, their cut and the optimizer.
+    - ``machine``: equal for records of one machine in one configuration; None without latency.
     - ``step_text`` and ``training_text``: what ``step``, apart from network and data, and the rest of ``configuration``
       are, for a person.
     - ``pair``: equal for a record and BP's record of the same cell.
@@ -100,6 +102,7 @@ def _row(record: Record) -> dict[str, Any]:
     row["image"] = UNKNOWN if record.data is None else "x".join(map(str, record.data.shape))
     row["pixels"] = 0 if record.data is None else prod(record.data.shape)
     row["fingerprint"] = None if record.data is None else record.data.identity
+    row["machine"] = None if record.latency is None else machine_of(record)
     if record.cell.noise_source is not None:
         row["noise_kind"] = f"{record.cell.noise_kind} ({record.cell.noise_source})"
     row["test_images"] = float("nan") if record.data is None else record.data.test_samples

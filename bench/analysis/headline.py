@@ -23,7 +23,7 @@ _COST_KEYS = [
     "precision",
     "compile",
 ]
-_ACCURACY_KEYS = ["records", "dataset", "depth", "modules", "width", "hidden", "batch_size", "pixels"]
+_ACCURACY_KEYS = ["records", "dataset", "depth", "modules", "width", "hidden", "batch_size", "pixels", "usual_head"]
 
 
 @dataclass(frozen=True)
@@ -189,16 +189,27 @@ def _of_largest_pair(rows: pd.DataFrame) -> pd.DataFrame:
 def largest_row(rows: pd.DataFrame) -> pd.Series:
     """Return a row of the largest cell of ``rows``, 1 or more; of equals one with the usual heads."""
     ascending = [key not in ("cut", "compile") for key in _COST_KEYS]
-    usual = rows["head"] == axes()["head"].default
-    return rows.assign(usual_head=usual).sort_values([*_COST_KEYS, "usual_head"], ascending=[*ascending, True]).iloc[-1]
+    rows = rows.assign(usual_head=_has_usual_head(rows))
+    return rows.sort_values([*_COST_KEYS, "usual_head"], ascending=[*ascending, True]).iloc[-1]
+
+
+def _has_usual_head(rows: pd.DataFrame) -> pd.Series:
+    usual: pd.Series = rows["head"] == axes()["head"].default
+    return usual
 
 
 def most_measured(part: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the configuration with the most accuracies, of equals the largest, then the best tuned."""
+    """Return the rows of the configuration with the most accuracies.
+
+    Of equals, the largest counts, then one with the usual heads, then the best tuned.
+    """
     measured = part[part["has_accuracy"]]
     if measured.empty:
         return measured
-    counted = measured.assign(records=measured.groupby("configuration")["configuration"].transform("size"))
+    counted = measured.assign(
+        records=measured.groupby("configuration")["configuration"].transform("size"),
+        usual_head=_has_usual_head(measured),
+    )
     largest = counted.sort_values(_ACCURACY_KEYS).iloc[-1]
     return _best_tuned(measured[(counted[_ACCURACY_KEYS] == largest[_ACCURACY_KEYS]).all(axis=1)])
 

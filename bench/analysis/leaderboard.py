@@ -8,6 +8,9 @@ import pandas as pd
 
 from bench.analysis.differences import EPOCHS, SHARES, Difference, Epoch, compared_with_bp, judged_together
 from bench.analysis.headline import SummaryCell, noise_names, summary_cells
+from bench.analysis.instruments import BY_ALLOCATOR
+from bench.analysis.numbers import exponential
+from bench.analysis.other_heads import time_over, training_text, with_other_heads
 from bench.analysis.series import ordered_series
 from bench.analysis.statistics.comparison import Comparison
 
@@ -37,6 +40,7 @@ class StepTime:
         high: the upper end.
         processes: the number of processes that it rests on; with one, the interval leaves out how processes differ.
         noisy_because: why it cannot be relied on, or None.
+        is_across: it and BP were timed in different processes, which took turns.
     """
 
     ratio: float
@@ -44,6 +48,7 @@ class StepTime:
     high: float
     processes: int
     noisy_because: str | None
+    is_across: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,8 @@ class BoardRow:
         time: of a step over BP's.
         accuracies: by setting.
         record: the id of a record of it: that of its costs, or of its first accuracy.
+        training: how it is trained, where that is not as on the board: as its authors do.
+        has_other_heads: the stages have not the heads of the board.
     """
 
     name: str
@@ -94,6 +101,14 @@ class BoardRow:
     time: StepTime | None
     accuracies: dict[Setting, TestAccuracy]
     record: str
+    training: str | None = None
+    has_other_heads: bool = False
+
+    @property
+    def title(self) -> str:
+        """The name, with what differs from the board."""
+        modules = None if self.modules is None else f"{self.modules} module{'s' if self.modules > 1 else ''}"
+        return ", ".join(filter(None, [self.name, modules, self.training]))
 
 
 @dataclass(frozen=True)
@@ -119,24 +134,32 @@ def boards(frame: pd.DataFrame) -> list[Board]:
     """Return the boards of all networks, in order of their names.
 
     :func:`bench.analysis.headline.summary_cells` says which cells represent a network. Plain BP, which trains the same
-    network as one module, has a row on the board of that network with all modules, not a board of its own. All
-    differences of accuracies are judged as one family.
+    network as one module, has a row on the board of that network with all modules, not a board of its own; so have
+    methods with other heads, or trained as their authors do (:mod:`bench.analysis.other_heads`). All differences of
+    accuracies are judged as one family.
     """
     frame = frame.drop(columns=_NOT_SHOWN, errors="ignore").copy()  # in few blocks, which makes selecting rows fast
-    cells = [cell for _, part in frame.groupby("network", sort=True) for cell in summary_cells(part)]
-    rates = noise_names(cells)
-    compared = [_Compared(cell, rates) for cell in cells]
-    differences = iter(judged_together([one for part in compared for one in part.comparisons]))
+    cells = [
+        (cell, list(with_other_heads(part, cell)))
+        for _, part in frame.groupby("network", sort=True)
+        for cell in summary_cells(part)
+    ]
+    rates = noise_names(cell for cell, _ in cells)
+    compared = [(_Compared(cell, rates), [_Compared(one, rates) for one in others]) for cell, others in cells]
+    every = [each for part, others in compared for each in (part, *others)]
+    differences = iter(judged_together([one for each in every for one in each.comparisons]))
     found: list[Board] = []
     previous: SummaryCell | None = None
-    for part in compared:
+    for part, others in compared:
         rows = list(part.rows(differences))
+        added = [(other.cell, row) for other in others for row in other.rows(differences)]
         if previous is not None and _is_plain_bp_of(part.cell, previous):
             found[-1] = _with_plain_bp(found[-1], rows, part.cell)
             continue
         previous = part.cell
         first = part.cell.first
-        found.append(Board(str(first["network"]), str(first["layout"]), part.cell.text, [], _ranked(rows)))
+        board = Board(str(first["network"]), str(first["layout"]), part.cell.text, [], _ranked(rows))
+        found.append(_with_other_heads(board, added, part.cell))
     return [replace(board, settings=_settings_of(board, rates)) for board in found]
 
 
@@ -246,8 +269,7 @@ def _with_plain_bp(board: Board, rows: list[BoardRow], plain: SummaryCell) -> Bo
 
     Its time was measured beside itself, so there is no ratio.
     """
-    bp = next((row for row in board.rows if row.is_baseline and row.activation_ratio == 1), None)
-    activations, total = (None, None) if bp is None else (bp.activation_bytes, bp.total_bytes)
+    activations, total = _bytes_of_bp(board)
     added = [
         replace(
             row,
@@ -261,6 +283,52 @@ def _with_plain_bp(board: Board, rows: list[BoardRow], plain: SummaryCell) -> Bo
         if row.activation_bytes is not None or row.accuracies
     ]
     return replace(board, rows=_ranked([*board.rows, *added]))
+
+
+def _with_other_heads(board: Board, added: list[tuple[SummaryCell, BoardRow]], cell: SummaryCell) -> Board:
+    """Return ``board`` with rows of methods with other heads, compared with BP on the board.
+
+    Args:
+        board: of ``cell``.
+        added: rows, each with the cell that it is of.
+        cell: of the board.
+    """
+    activations, total = _bytes_of_bp(board)
+    timed = cell.costs[cell.costs["has_latency"]]
+    beside = timed.sort_values("is_baseline", kind="stable").tail(1)  # BP's own record, if there is one
+    rows = [
+        replace(
+            row,
+            is_baseline=False,
+            activation_ratio=_quotient(row.activation_bytes, activations),
+            total_ratio=_quotient(row.total_bytes, total),
+            time=None if beside.empty else _time_across(other, row.name, beside.iloc[0]),
+            training=training_text(other.first, cell.first),
+            has_other_heads=True,
+        )
+        for other, row in added
+        if row.instrument != BY_ALLOCATOR
+    ]
+    return replace(board, rows=_ranked([*board.rows, *rows]))
+
+
+def _bytes_of_bp(board: Board) -> tuple[float | None, float | None]:
+    """Return the activation bytes and the total bytes of BP on ``board``; None where they were not measured."""
+    bp = next((row for row in board.rows if row.is_baseline and row.activation_ratio == 1), None)
+    return (None, None) if bp is None else (bp.activation_bytes, bp.total_bytes)
+
+
+def _time_across(cell: SummaryCell, series: str, bp: pd.Series) -> StepTime | None:
+    """Return the time of a series of ``cell`` over that of BP beside ``bp``; None where they do not compare."""
+    rows = cell.costs[cell.costs["has_latency"] & (cell.costs["series"] == series)]
+    estimate = None if rows.empty else time_over(rows.iloc[0], bp)
+    interval = None if estimate is None else estimate.interval()
+    if estimate is None or interval is None:
+        return None
+    because = [one["latency.noisy_because"] for one in (rows.iloc[0], bp) if pd.notna(one["latency.noisy_because"])]
+    return StepTime(
+        math.exp(estimate.value), *exponential(interval), estimate.processes[0], because[0] if because else None, True
+    )
 
 
 def _quotient(first: float | None, second: float | None) -> float | None:

@@ -114,6 +114,18 @@ _OWN = {
             preload=("sklearn.datasets",),
             source="scikit-learn",
         ),
+        Dataset(
+            name="digits-32",
+            summary="the same digits, enlarged to 32x32 pixels",
+            loader="bench.train.datasets.load:load_digits",
+            keywords={"side": 32},
+            shape=(1, 32, 32),
+            classes=10,
+            train_images=1437,
+            asymmetric=_DIGITS_MAP,
+            preload=("sklearn.datasets",),
+            source="scikit-learn",
+        ),
         _torchvision("mnist", "MNIST", "70,000 digits", (1, 28, 28), 10, 60_000, asymmetric=_DIGITS_MAP),
         _torchvision(
             "fashion-mnist",

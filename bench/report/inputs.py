@@ -57,7 +57,7 @@ class Inputs:
 
     @cached_property
     def claims(self) -> list[ClaimRow]:
-        """The verdict on each claim of the paper."""
+        """The verdict on each claim that comes with the package."""
         return claim_rows_of(self.provider)
 
     @cached_property

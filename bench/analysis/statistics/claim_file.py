@@ -1,4 +1,4 @@
-"""The claims in a TOML file: those of the paper come with the package."""
+"""The claims in a TOML file: those of papers on SID and its peers come with the package."""
 
 import tomllib
 from importlib import resources
@@ -11,11 +11,11 @@ from bench.analysis.statistics.claim import Claim, Control
 from bench.analysis.statistics.statistic import STATISTICS, Question
 from bench.errors import ConfigError, unknown
 
-_OF_THE_PAPER = resources.files("bench.analysis.statistics") / "claims.toml"
+_OWN = resources.files("bench.analysis.statistics") / "claims.toml"
 
 
 def load_claims(path: Path | None = None) -> tuple[Claim, ...]:
-    """Return the claims in the file at ``path``, or those of the paper, in their order.
+    """Return the claims in the file at ``path``, or those that come with the package, in their order.
 
     A file has one or more tables ``[[claim]]``, whose keys are the fields of
     :class:`bench.analysis.statistics.claim.Claim`.
@@ -25,7 +25,7 @@ def load_claims(path: Path | None = None) -> tuple[Claim, ...]:
     """
     name = "claims.toml" if path is None else str(path)
     try:
-        content = tomllib.loads((_OF_THE_PAPER if path is None else path).read_text(encoding="utf-8"))
+        content = tomllib.loads((_OWN if path is None else path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the claims {name}: {error}") from None
     except tomllib.TOMLDecodeError as error:

@@ -94,7 +94,7 @@ def claim_rows(records: Iterable[Record], claims: Sequence[Claim] | None = None)
 
     Args:
         records: of all files together.
-        claims: those of the paper if left out.
+        claims: those that come with the package if left out.
     """
     return claim_rows_of(RecordProvider(records), claims)
 

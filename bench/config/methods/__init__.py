@@ -12,6 +12,7 @@ from bench.config.methods.method import Setting as Setting
 from bench.config.methods.registry import GROUP as GROUP
 from bench.config.methods.registry import from_module as from_module
 from bench.config.methods.registry import is_compiled as is_compiled
+from bench.config.methods.registry import is_of_bp as is_of_bp
 from bench.config.methods.registry import is_of_sid as is_of_sid
 from bench.config.methods.registry import known_method as known_method
 from bench.config.methods.registry import load_method as load_method

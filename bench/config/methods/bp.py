@@ -15,6 +15,8 @@ from bench.config.methods.refusals import COMPILED, no_compile
 BASELINE = "bp"
 # Work that BP's own step is compared with, where a suite has it beside the methods. No row: it is no training rule.
 FIXED_WORK = "bench.train.rules.fixed_work:fixed_work"
+# The rules that train as BP does and differ in what they hold, or in what they run of a pipeline.
+WAYS = (BASELINE, "bp-step-in-backward", "bp-budget", "bp-offload", "bp-plain")
 
 
 def _offload(cell: Cell) -> str | None:

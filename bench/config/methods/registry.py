@@ -151,6 +151,11 @@ def peer_names() -> list[str]:
     return [row.name for row in _rows_of_peers() if row.alias_of is None]
 
 
+def is_of_bp(name: str) -> bool:
+    """Whether a method is backpropagation, run in one way or another; controls with other losses are not."""
+    return name in bp.WAYS
+
+
 def is_of_sid(name: str) -> bool:
     """Whether a method is one of SID's, with its local objective; False for one that is not installed."""
     row = known_method(name)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from bench.analysis.inference.estimate import Interval
 from bench.analysis.numbers import mebibytes, times
+from bench.analysis.statistics.estimate import Interval
 from bench.analysis.words import counted
 from bench.config.axes import value_of
 from bench.plan.fit.errors import PredictionError, StepTime

@@ -1,4 +1,4 @@
-"""The section ``claims``: the verdict on each claim of the paper that the records test, and the others folded."""
+"""The section ``claims``: the verdict on each claim that the records test, and the others folded."""
 
 from dataclasses import dataclass
 

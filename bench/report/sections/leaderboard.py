@@ -7,6 +7,7 @@ import pandas as pd
 
 from bench.analysis.instruments import BY_ALLOCATOR
 from bench.analysis.leaderboard import Board, BoardRow, Setting, TestAccuracy, boards
+from bench.analysis.places import place_of_sid
 from bench.analysis.words import counted
 from bench.report.bars import Bar, Scale, points_scale, ratio_scale
 from bench.report.inputs import Inputs
@@ -67,6 +68,8 @@ class ShownBoard:
         cell: as text.
         columns: those in which something was measured.
         rows: the row of the board, and its entries in the order of the columns.
+        place: a sentence on where SID stands; None without SID or other methods.
+        has_other_heads: a row is of a method with other heads.
     """
 
     network: str
@@ -74,6 +77,8 @@ class ShownBoard:
     cell: str
     columns: list[Column]
     rows: list[tuple[BoardRow, list[Entry]]]
+    place: str | None
+    has_other_heads: bool
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,8 @@ def _shown(board: Board, columns: list[Column]) -> ShownBoard:
         cell=board.cell,
         columns=[columns[index] for index in held],
         rows=[(row, [entries[index][place] for index in held]) for place, row in enumerate(board.rows)],
+        place=place_of_sid(board),
+        has_other_heads=any(row.has_other_heads for row in board.rows),
     )
 
 
@@ -197,13 +204,14 @@ def _time(row: BoardRow, scale: Scale) -> Entry:
         return Entry()
     processes = processes_text(time.processes)
     interval = f"[{time.low:.2f}, {time.high:.2f}]"
+    across = "; its steps and BP's were timed in processes that took turns" if time.is_across else ""
     return Entry(
         value=f"{time.ratio!r}",
         number=f"{time.ratio:.2f}",
         detail=f"{interval}, {processes}" if time.processes == 1 else interval,
         bar=scale.bar(time.ratio, (time.low, time.high)),
         doubt=time.noisy_because,
-        title=f"95 % interval over {processes}",
+        title=f"95 % interval over {processes}{across}",
         cell=row.record,
     )
 

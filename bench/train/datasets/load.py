@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bench.config.datasets import synthetic_shape, synthetic_training_images
@@ -16,12 +17,18 @@ from bench.train.datasets.own import RawData
 _TEST_SHARE_OF_DIGITS = 0.2
 
 
-def load_digits() -> RawData:
-    """The 8x8 digits that come with scikit-learn; every fifth one, in the file's order, is a test image."""
+def load_digits(side: int = 8) -> RawData:
+    """The digits that come with scikit-learn; every fifth one, in the file's order, is a test image.
+
+    Args:
+        side: of an image, in pixels; the 8x8 pixels of the file are interpolated (bilinear) to more of them.
+    """
     from sklearn.datasets import load_digits as load
 
     bunch: Any = load()
     images = torch.from_numpy(bunch.images.astype(np.float32)).unsqueeze(1)
+    if side != images.shape[2]:
+        images = F.interpolate(images, size=(side, side), mode="bilinear", align_corners=False)
     labels = torch.from_numpy(bunch.target.astype(np.int64))
     is_test = torch.arange(len(labels)) % round(1 / _TEST_SHARE_OF_DIGITS) == 0
     names = tuple(str(name) for name in bunch.target_names)
