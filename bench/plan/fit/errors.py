@@ -189,7 +189,7 @@ def _batches_apart(cell: Cell, other: Cell) -> float:
 
 
 def _error(
-    cell: Cell, group: Sequence[_Comparable], answers: Mapping[Cell, Memory | Failure]
+    cell: Cell, group: Sequence[_Comparable], answers: Mapping[Cell, tuple[Memory, ...] | Failure]
 ) -> PredictionError | None:
     compared = list(_shares(group, answers))
     if not compared:
