@@ -67,7 +67,7 @@ class _RanksTraining(Training):
         self._whole = whole
         self._control = control
         # A share may train on many batches in one call, so the optimizer says when a batch has ended.
-        step.optimizer.register_step_post_hook(lambda *_: [scheduler.step() for scheduler in self.schedulers])
+        step.optimizer.register_step_post_hook(self._follow_schedule)
 
     def train(self, batches: Iterable[Batch]) -> Tensor:
         """All ranks together, once rank 0 has evaluated the epoch before."""
@@ -76,6 +76,10 @@ class _RanksTraining(Training):
         losses = self._step.train((images, labels) for images, labels, _ in batches)
         self._gather(self._whole)
         return losses
+
+    def _follow_schedule(self, *_: object) -> None:
+        for scheduler in self.schedulers:
+            scheduler.step()
 
 
 def _seed(seed: int, rank: int) -> int:

@@ -117,10 +117,10 @@ def _grid_columns(answer: tuple[Memory, ...] | Failure, baseline: tuple[Memory, 
     columns["peak_total_bytes"] = max(memory.peak_total_bytes for memory in answer)
     for name, column in zip(ratios, by_rank, strict=True):
         columns[column] = tuple(getattr(memory, f"peak_{name}_bytes") for memory in answer)
+    of_bp = None if isinstance(baseline, Failure) else baseline[0]
     for name in ratios:
         peak = f"peak_{name}_bytes"
-        known = not isinstance(baseline, Failure)
-        columns[f"{name}_ratio_to_bp"] = columns[peak] / getattr(baseline[0], peak) if known else None
+        columns[f"{name}_ratio_to_bp"] = None if of_bp is None else columns[peak] / getattr(of_bp, peak)
     return columns | {"message": None}
 
 
