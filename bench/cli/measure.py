@@ -86,13 +86,14 @@ def job_place(executor: str, sweep: Sweep) -> Place | None:
 
 
 @contextlib.contextmanager
-def interruptible(place: Path) -> Iterator[None]:
-    """Ends the command with code 130 and a message on Ctrl-C and on SIGTERM; the records are in ``place``."""
+def interruptible(place: Path | None = None) -> Iterator[None]:
+    """Ends the command with code 130 and a message on Ctrl-C and on SIGTERM; records, if any, are in ``place``."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
     except KeyboardInterrupt:
-        err.print(f"interrupted; every finished cell is in {place}, and the same command goes on from there")
+        kept = "" if place is None else f"; every finished cell is in {place}, and the same command goes on from there"
+        err.print(f"interrupted{kept}")
         raise typer.Exit(_INTERRUPTED) from None
 
 

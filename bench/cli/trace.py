@@ -10,7 +10,7 @@ from rich.text import Text
 
 from bench.cli.chosen_cell import choose_cell
 from bench.cli.console import err, out
-from bench.cli.measure import executor_for
+from bench.cli.measure import executor_for, interruptible
 from bench.cli.options import (
     CellTimeout,
     DataRoot,
@@ -68,7 +68,7 @@ def trace(
     The table is of the moment of the peak, and sums to the bytes that a run measures. The folder gets the same and more
     as JSON and CSV, a memory snapshot for pytorch.org/memory_viz, and a Chrome trace for ui.perfetto.dev.
 
-    Exit codes: 0 done; 2 refused, or the step failed.
+    Exit codes: 0 done; 2 refused, or the step failed; 130 interrupted.
     """
     chosen = choose_cell(cell, with_axis(overrides or [], "threads", threads), only or [])
     _refuse_untraceable(chosen.cell)
@@ -85,7 +85,7 @@ def trace(
         memory_limit_bytes=parse_bytes("--memory-limit", memory_limit) if memory_limit else None,
         pin=pin,
     )
-    with executor_for([chosen.cell], settings) as executor:
+    with interruptible(), executor_for([chosen.cell], settings) as executor:
         answer = executor.trace(chosen.cell)
     if answer.traced_step is None:
         raise BenchError(f"{label(chosen.cell)}: {answer.status}: {answer.message}")

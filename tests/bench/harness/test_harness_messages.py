@@ -50,7 +50,7 @@ CELLS = st.fixed_dictionaries(
 ).map(lambda axes: make_cell(TINY | axes))
 REQUESTS = st.builds(
     Request,
-    task=st.sampled_from(["check", "measure", "time"]),
+    task=st.sampled_from(["check", "measure", "time", "trace"]),
     cells=st.lists(CELLS, min_size=1, max_size=3).map(tuple),
     limits=st.builds(Limits, timeout_seconds=SECONDS, memory_bytes=st.none() | st.integers(0, 2**50)),
     process=st.integers(0, 9),

@@ -13,6 +13,7 @@ from traced_steps import CASES, made_step, traced
 
 from bench.analysis.step_trace.breakdown import CREATED, HELD, break_down, course_csv, rows_csv, to_json
 from bench.analysis.step_trace.parts import part_of
+from bench.execute.messages import Answer
 from bench.measure.memory.measure import measure_memory
 from bench.measure.trace.module_names import names_of
 
@@ -205,6 +206,12 @@ def test_tables_as_csv_hold_the_same_numbers(events: list[tuple[int, int, str, s
     as_json = to_json(breakdown, {"id": "0"})
     assert next(iter(as_json)) == "id"
     assert sum(row["bytes"] for row in as_json["at_peak"]) == as_json["peak_total_bytes"]
+
+
+@each_case
+def test_a_traced_step_passes_between_processes_unchanged(case: str) -> None:
+    answer = Answer(status="ok", traced_step=traced(case))
+    assert Answer.parse(answer.line()) == answer
 
 
 def test_the_images_are_in_the_batch() -> None:

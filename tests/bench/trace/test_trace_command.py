@@ -4,6 +4,10 @@ import csv
 import json
 import pickle
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +172,38 @@ def test_a_folder_that_is_a_file_and_outputs_that_are_inputs_are_refused(tmp_pat
     assert ended.exit_code == 2
     assert "is no folder" in ended.stderr
     assert file.read_text() == "x"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
+def test_an_interrupted_trace_ends_with_its_process_and_writes_nothing(number: int, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    rule = tmp_path / "rule.py"
+    rule.write_text(
+        "import pathlib, time\n"
+        "def sleeps(*_, **__):\n"
+        f"    pathlib.Path({str(started)!r}).touch()\n"
+        "    time.sleep(600)\n"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        "trace",
+        "--set",
+        f"method={rule}:sleeps",
+        *TINY,
+        "--out",
+        str(tmp_path / "step"),
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        while not started.exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == "interrupted\n"
+    assert not (tmp_path / "step").exists()
 
 
 def test_help_says_what_a_cell_is() -> None:
