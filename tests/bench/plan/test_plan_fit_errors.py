@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import RunCli, UseExecutor
 from hypothesis import given
 from hypothesis import strategies as st
 from record_builder import made_data, make_record
@@ -15,10 +16,11 @@ import bench.cli.app
 from bench.analysis.measured import Kind, Measured, measured_of
 from bench.config.cell import Cell
 from bench.config.check import make_cell
+from bench.execute.executor import Executor
 from bench.plan.fit.allowance import Allowance, allowance_of
 from bench.plan.fit.errors import Experience, PredictionError
 from bench.plan.fit.shipped import shipped, to_table
-from bench.plan.grid import at_batch, memory_cells
+from bench.plan.grid import at_batch, memory_cells, shape_of
 from bench.plan.tasks import predict
 from bench.store.record import Memory
 
@@ -53,13 +55,9 @@ def measured(of: Cell, off_by: float = 0.0, by_allocator: float | None = None, *
     assert isinstance(memory, Memory)
     total = memory.peak_total_bytes
     allocator = None if by_allocator is None else round(total * (1 + by_allocator))
-    known = {
-        "shape": (1, 6, 6),
-        "classes": 10,
-        "exact_bytes": round(total * (1 + off_by)),
-        "allocator_bytes": allocator,
-    }
-    return Measured(cell=of, **(known | values))
+    shape, classes = shape_of(of)
+    known = {"cell": of, "shape": shape, "classes": classes, "allocator_bytes": allocator}
+    return Measured(**(known | {"exact_bytes": round(total * (1 + off_by))} | values))
 
 
 def error_of(asked: Cell, known: Iterable[Measured], kind: Kind = "cpu", round_to: int = 1) -> PredictionError | None:
@@ -116,7 +114,8 @@ def test_on_a_gpu_the_allocator_is_what_predictions_are_compared_with() -> None:
 def test_other_data_of_the_same_shape_are_the_same_configuration() -> None:
     digits = make_cell({"method": "bp", "depth": 2, "modules": 2, "hidden": 7, "batch_size": 16, "dataset": "digits"})
     alike = digits.model_dump() | {"dataset": "random", "image_size": 8, "channels": 1, "classes": 10}
-    own = measured(digits, ratio=1.0, ratio_ci95=(0.9, 1.1), processes=5, shape=(1, 8, 8))
+    alike["passes"] = ["memory"]
+    own = measured(digits, ratio=1.0, ratio_ci95=(0.9, 1.1), processes=5)
     (asked,) = memory_cells([make_cell(alike)])
     error, time = error_of(asked, [own]), Experience([own], "cpu").time(asked)
     assert error is not None
@@ -134,7 +133,7 @@ def test_the_time_is_that_of_the_nearest_batch_and_of_nothing_else_that_differs(
     near, far = known.time(planned("sid-streamed")), known.time(planned("sid-streamed", batch_size=64))
     assert near is not None
     assert far is not None
-    assert (near.ratio, near.batch_size) == (0.5, 2) or (near.ratio, near.batch_size) == (0.7, 128)
+    assert (near.ratio, near.batch_size) in ((0.5, 2), (0.7, 128)), "16 is as far from 2 as from 128"
     assert (far.ratio, far.batch_size) == (0.7, 128)
     assert Experience(others, "cpu").time(planned("sid-streamed")) is None
     assert known.time(planned("bp")) is None
@@ -212,8 +211,8 @@ def test_the_table_that_comes_with_the_package_is_made_of_the_reference_results(
 
 def test_bytes_of_the_reference_results_on_the_cpu_are_predicted_exactly() -> None:
     known = [one for one in shipped() if one.kind == "cpu" and one.exact_bytes and one.cell.depth <= 4]
-    assert len(known) >= 20
-    for one in known[::8]:
+    assert len(known) >= 10
+    for one in known[::3]:
         memory = predict(at_batch(one.cell, one.cell.batch_size), 1)
         assert isinstance(memory, Memory)
         assert memory.peak_total_bytes == one.exact_bytes
@@ -239,7 +238,10 @@ def test_a_gpu_adds_context_and_workspaces_to_the_prediction() -> None:
     assert cuda["budgets"][0]["largest_batch"] < cpu["budgets"][0]["largest_batch"]
 
 
-def test_records_of_mine_and_what_is_measured_here_stand_beside_the_prediction(tmp_path: Path, cli: Any) -> None:
+def test_records_of_mine_and_what_is_measured_here_stand_beside_the_prediction(
+    tmp_path: Path, cli: RunCli, use_executor: UseExecutor, executor: Executor
+) -> None:
+    use_executor(lambda _: executor)
     sizes = ("--image-size", 6, "--set", "channels=1", "--set", "width=9", "--set", "hidden=7", "--set", "depth=4")
     asked = ("fit", "pipeline-linear", "--budget", "1GiB", *sizes, "--batch-size", 8, "--modules", 2)
     asked = (*asked, "--methods", "bp-plain", "--set", "recompute=none", "--set", "micro_batches=1", "--json")
