@@ -21,7 +21,7 @@ from bench.plan.fit.allowance import Allowance, allowance_of
 from bench.plan.fit.errors import Experience, PredictionError
 from bench.plan.fit.shipped import shipped, to_table
 from bench.plan.grid import at_batch, memory_cells, shape_of
-from bench.plan.tasks import predict
+from bench.plan.tasks import Failure, predict
 from bench.store.record import Memory
 
 ROOT = Path(__file__).parents[3]
@@ -49,10 +49,16 @@ def planned(method: str = "bp", **axes: Any) -> Cell:
     return memory_cells([cell(method, **axes)])[0]
 
 
+def bytes_of_one_rank(of: Cell, round_to: int) -> Memory:
+    answer = predict(of, round_to)
+    assert not isinstance(answer, Failure), answer.message
+    (memory,) = answer
+    return memory
+
+
 def measured(of: Cell, off_by: float = 0.0, by_allocator: float | None = None, **values: Any) -> Measured:
     """A measurement that differs from the prediction of its cell by given shares."""
-    memory = predict(at_batch(of, of.batch_size), 1 if of.device == "cpu" else 512)
-    assert isinstance(memory, Memory)
+    memory = bytes_of_one_rank(at_batch(of, of.batch_size), 1 if of.device == "cpu" else 512)
     total = memory.peak_total_bytes
     allocator = None if by_allocator is None else round(total * (1 + by_allocator))
     shape, classes = shape_of(of)
@@ -213,8 +219,7 @@ def test_bytes_of_the_reference_results_on_the_cpu_are_predicted_exactly() -> No
     known = [one for one in shipped() if one.kind == "cpu" and one.exact_bytes and one.cell.depth <= 4]
     assert len(known) >= 10
     for one in known[::3]:
-        memory = predict(at_batch(one.cell, one.cell.batch_size), 1)
-        assert isinstance(memory, Memory)
+        memory = bytes_of_one_rank(at_batch(one.cell, one.cell.batch_size), 1)
         assert memory.peak_total_bytes == one.exact_bytes
 
 
