@@ -1,5 +1,6 @@
 """A method that trains as BP, in as many processes as a test lets pass, so that a test needs to guess no time."""
 
+import subprocess
 from pathlib import Path
 
 from harness_tools import bench_environment, method_source, write_plugin
@@ -32,3 +33,9 @@ class Gate:
     def let_pass(self, processes: int) -> None:
         """Lets so many processes pass in all; of two that ask at the same time, one more may."""
         self._allowed.write_text(str(processes))
+
+
+def assert_waits_for_tasks(run: "subprocess.Popen[str]") -> None:
+    """Reads what ``run`` prints until it says that it waits for tasks of an earlier run."""
+    assert run.stdout is not None
+    assert any("of an earlier run have not ended, and are waited for" in line for line in run.stdout)
