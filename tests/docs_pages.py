@@ -17,7 +17,7 @@ from bench.machine.allocators import ALLOCATORS, SYSTEM, find_library
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Pages whose runs list their cells without --slow: the results of their runs are not used on the page.
-LISTED = ("measuring", "methods", "networks-and-data", "planning", "ranks")
+LISTED = ("cluster", "measuring", "methods", "networks-and-data", "planning", "ranks")
 # Suites that take minutes or hours: their commands list cells and do not run them.
 LONG_SUITES = set(suite_names()) - {"smoke"}
 

@@ -21,7 +21,8 @@ class ExecutorRow:
         name: the value of ``--executor``.
         summary: a line for ``--help``.
         make: makes the executor from :class:`~bench.execute.executor.ExecutorSettings`.
-        drive: measures the cells of a sweep that a store lacks, as :func:`bench.execute.cluster.drive.drive_slurm` does.
+        drive: measures the cells of a sweep that a store lacks, as
+            :func:`bench.execute.cluster.drive.drive_slurm` does.
         in_job: it needs a command on every rank of a job; those of other ranks than 0 follow that of rank 0, see
             :func:`bench.execute.job.follower.follow`.
     """

@@ -5,12 +5,13 @@ no driver, and a driver that was killed is replaced by the next one: it stores w
 tasks that still run, and submits the rest. The results file has one writer, the driver, which holds its lock.
 """
 
+import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from bench.config.cell import Cell
@@ -31,13 +32,32 @@ from bench.store.file import Store
 from bench.store.journal import Journal
 from bench.store.record import Record, Status
 
-_LOOK_SECONDS = 0.3  # between two looks at the folders of tasks
-_SHORTEST_ASK_SECONDS, _LONGEST_ASK_SECONDS = 1.0, 20.0  # between two questions to the scheduler
-# After the end of a job, until a network file system shows what it has written.
-_SETTLE_SECONDS, _SETTLE_DONE_SECONDS = 3.0, 15.0
-_END_SECONDS = 60.0  # for tasks to end that were cancelled
 _SHOWN_REASONS = 5
 _SPARE_SHARE = 0.1  # of the memory of a task, for the processes beside the cell
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often a driver looks, and how long it waits.
+
+    Attributes:
+        look_seconds: between two looks at the folders of tasks.
+        shortest_ask_seconds: between two questions to the scheduler, where something has just ended.
+        longest_ask_seconds: where nothing has ended for long.
+        settle_seconds: after the end of a job, until a network file system shows what it has written.
+        settle_done_seconds: the same after an end without fault, which the task has written down before.
+        end_seconds: for tasks to end that were cancelled.
+    """
+
+    look_seconds: float = 0.3
+    shortest_ask_seconds: float = 1.0
+    longest_ask_seconds: float = 20.0
+    settle_seconds: float = 3.0
+    settle_done_seconds: float = 15.0
+    end_seconds: float = 60.0
+
+
+_USUAL = Pace()
 
 
 def drive_slurm(
@@ -67,6 +87,7 @@ def drive_sweep(
     retry_failed: bool = False,
     retries: int = 0,
     frontier: bool = True,
+    pace: Pace = _USUAL,
 ) -> Summary:
     """Measures the cells of ``sweep`` that ``store`` lacks, in tasks that ``scheduler`` runs.
 
@@ -79,7 +100,10 @@ def drive_sweep(
         settings: of the executor of each task.
         cluster: what a task asks of the cluster.
         scheduler: runs the tasks.
-        retry_failed, retries, frontier: see :func:`bench.execute.run.run_sweep`.
+        retry_failed: see :func:`bench.execute.run.run_sweep`.
+        retries: likewise, in each task; and how often a task that ends is submitted again because of one cell.
+        frontier: likewise.
+        pace: how often to look.
 
     Raises:
         BenchError: tasks were refused, or ended before they had measured all of their cells, whose next run goes on.
@@ -88,7 +112,7 @@ def drive_sweep(
     start = outset(sweep, store, retry_failed=retry_failed, frontier=frontier)
     journal = Journal(store.path, store.contents.records)
     drive = _Drive(
-        *(sweep, store, journal, watcher, scheduler, settings, cluster, retries),
+        *(sweep, store, journal, watcher, scheduler, settings, cluster, retries, pace),
         out_of_memory=start.out_of_memory if frontier else None,
         summary=start.summary,
         todo={cell.id: cell for cell in start.todo},
@@ -110,6 +134,7 @@ class _Task:
         cells: those without a record of its own yet, by id.
         left: how many processes are still to run.
         progress: the last that was read.
+        handed: the number of measurements of its cells by earlier tasks.
         is_earlier: an earlier driver has submitted it.
         merged: the number of its records that were looked at.
         missing: how often in a row the scheduler did not know its job.
@@ -121,6 +146,7 @@ class _Task:
     job: str
     cells: dict[str, Cell]
     left: int
+    handed: int = 0
     is_earlier: bool = False
     progress: Progress = field(default_factory=Progress)
     merged: int = 0
@@ -134,7 +160,7 @@ class _Drive:
     """A sweep under way.
 
     Attributes:
-        sweep, store, watcher, scheduler, settings, cluster, retries: see :func:`drive_sweep`.
+        sweep, store, watcher, scheduler, settings, cluster, retries, pace: see :func:`drive_sweep`.
         journal: what tasks have measured of cells without a record.
         out_of_memory: the cells that ran out of memory, to which others are added; None without a frontier.
         summary: is kept up to date.
@@ -146,7 +172,7 @@ class _Drive:
         attempts: how many tasks have ended while they measured a cell, by id.
         given_up: the number of cells that wait for the next run, by reason.
         by_id: the cells of the sweep.
-        known: the records that were stored before.
+        known: the records that are stored, by id.
     """
 
     sweep: Sweep
@@ -157,6 +183,7 @@ class _Drive:
     settings: ExecutorSettings
     cluster: ClusterSettings
     retries: int
+    pace: Pace
     out_of_memory: list[Cell] | None
     summary: Summary
     todo: dict[str, Cell]
@@ -169,7 +196,7 @@ class _Drive:
     by_id: dict[str, Cell] = field(init=False)
     known: dict[str, Record] = field(init=False)
     _told: set[str] = field(default_factory=set)
-    _ask_seconds: float = _SHORTEST_ASK_SECONDS
+    _ask_seconds: float = 0.0
     _asked: float = float("-inf")
 
     def __post_init__(self) -> None:
@@ -189,7 +216,7 @@ class _Drive:
                     self._look(task)
                 self.watcher.processes_left(self._processes_left())
                 if self.tasks:
-                    time.sleep(max(_LOOK_SECONDS, 0.01 * len(self.tasks)))
+                    time.sleep(max(self.pace.look_seconds, 0.01 * len(self.tasks)))
         except BaseException:
             self._end()
             raise
@@ -198,8 +225,9 @@ class _Drive:
             if len(reasons) > _SHOWN_REASONS:
                 reasons[_SHOWN_REASONS:] = [f"and {len(reasons) - _SHOWN_REASONS} other reasons"]
             raise BenchError(
-                f"{sum(self.given_up.values())} cells of {self.sweep.name} were not measured ({'; '.join(reasons)}). All others "
-                f"are stored; the same command goes on from there. What tasks have printed is in {self.folders.logs}"
+                f"{sum(self.given_up.values())} cells of {self.sweep.name} were not measured ({'; '.join(reasons)}). "
+                "All others are stored; the same command goes on from there. What tasks have printed is in "
+                f"{self.folders.logs}"
             )
         self.folders.remove()
 
@@ -221,7 +249,7 @@ class _Drive:
                 continue
             if job is not None and job.executor != self.scheduler.name and folder.progress().outcome is None:
                 raise BenchError(
-                    f"{folder.path} is a task of --executor {job.executor} that has not ended as far as is known; legal: "
+                    f"{folder.path} is a task of --executor {job.executor} which may not have ended; legal: "
                     f"--executor {job.executor}, or remove the folder once job {job.id} has ended"
                 )
             cells = {cell.id: cell for cell in request.cells}
@@ -285,7 +313,8 @@ class _Drive:
             for folder, job, cells in zip(folders, jobs, dealt, strict=True):
                 folder.write_job(Job(executor=self.scheduler.name, id=job))
                 left = sum(map(self.processes_of, cells))
-                self.tasks.append(_Task(folder, job, {cell.id: cell for cell in cells}, left))
+                handed = sum(map(len, self._entries(cells).values()))
+                self.tasks.append(_Task(folder, job, {cell.id: cell for cell in cells}, left, handed))
 
     def _request(self, cells: Sequence[Cell]) -> TaskRequest:
         settings = self.settings
@@ -317,40 +346,44 @@ class _Drive:
         if not running or now - self._asked < self._ask_seconds:
             return
         self._asked = now
-        self._ask_seconds = min(_LONGEST_ASK_SECONDS, 1.3 * self._ask_seconds)
+        shortest, longest = self.pace.shortest_ask_seconds, self.pace.longest_ask_seconds
+        self._ask_seconds = min(longest, max(shortest, 1.3 * self._ask_seconds))
         states = self.scheduler.states({task.job for task in running})
         if states is None:
-            self._tell("the scheduler does not answer; tasks go on, and it is asked again")
+            self._tell("silent", "the scheduler does not answer; tasks go on, and it is asked again")
             return
         waits = Counter(state.reason for state in states.values() if state.name == "PENDING" and state.reason)
         for reason, count in waits.items():
             if reason not in ("JobArrayTaskLimit", "BeginTime"):
-                self._tell(f"{{}} tasks wait: {reason}", count)
+                self._tell(f"wait: {reason}", f"{count} tasks wait: {reason}")
         for task in running:
             state = states.get(task.job, UNKNOWN)
             task.missing = 0 if task.job in states else task.missing + 1
             if state.is_over and task.missing != 1:  # one answer may lack a job, as when Slurm starts again
                 task.over, task.over_since = state, now
 
-    def _tell(self, text: str, *values: object) -> None:
+    def _tell(self, what: str, text: str) -> None:
         """Tells the watcher once of what may be seen again and again."""
-        if text not in self._told:
-            self._told.add(text)
-            self.watcher.note(text.format(*values))
+        if what not in self._told:
+            self._told.add(what)
+            self.watcher.note(text)
 
     def _look(self, task: _Task) -> None:
         """Stores what a task has measured since the last look, and deals with its end."""
         self._merge(task)
         outcome = task.progress.outcome
-        if outcome == "done":
+        if outcome == "done" and not task.cells:
             self._dismiss(task)
         elif outcome == "refused":
             self._give_up(task, task.progress.message)
         elif task.over is not None:
             task.folder.refresh()
-            if outcome == "stopped" or time.monotonic() - task.over_since > _settle_seconds(task.over):
+            if outcome == "stopped" or time.monotonic() - task.over_since >= self._settle_seconds(task.over):
                 self._merge(task)
                 self._lost(task, task.over)
+
+    def _settle_seconds(self, state: JobState) -> float:
+        return self.pace.settle_done_seconds if state.name == "COMPLETED" else self.pace.settle_seconds
 
     def _merge(self, task: _Task) -> None:
         """Stores the new records of a task, and tells what it does.
@@ -358,20 +391,22 @@ class _Drive:
         A task of an earlier driver may have records that are stored already, by that driver or from a later run; only
         what has no record that counts is stored.
         """
+        # The progress first: if it says that the task is done, all records are there.
+        before, task.progress = task.progress, task.folder.progress()
         for record in task.folder.stored()[task.merged :]:
-            task.merged += 1
-            task.cells.pop(record.id, None)
             known = self.known.get(record.id) if task.is_earlier else None
             if record.id in self.todo:
                 if known is None or known.created < record.created:
                     self._store(record)
             elif task.is_earlier and known is None:  # of another sweep
                 self.store.append(record)
+                self.journal.forget(record.id)
                 self.known[record.id] = record
-        before, task.progress = task.progress, task.folder.progress()
+            task.merged += 1  # only now: what could not be stored stays in the folder
+            task.cells.pop(record.id, None)
         now = task.progress
         for note in now.notes:
-            self._tell(note.replace("{", "{{").replace("}", "}}"))
+            self._tell(note, note)
         if now.left is not None:
             task.left = now.left
         if now.running != before.running or now.number != before.number:
@@ -389,9 +424,11 @@ class _Drive:
         return [self.by_id[id_] for id_ in ids if id_ in self.by_id]
 
     def _store(self, record: Record) -> None:
-        self.store.append(record)
-        self.journal.forget(record.id)
-        del self.todo[record.id]
+        with _uninterrupted():  # so that nothing is stored again where the tasks are ended
+            self.store.append(record)
+            self.journal.forget(record.id)
+            del self.todo[record.id]
+            self.known[record.id] = record
         if record.status == "oom" and self.out_of_memory is not None:
             self.out_of_memory.append(record.cell)
         self.summary.add(record)
@@ -413,7 +450,7 @@ class _Drive:
         task.folder.remove()
         self.tasks.remove(task)
         self._tell_end(task.progress)
-        self._ask_seconds = _SHORTEST_ASK_SECONDS
+        self._ask_seconds = 0.0
 
     def _give_up(self, task: _Task, reason: str) -> None:
         """Leaves the rest of a task to the next run."""
@@ -446,16 +483,22 @@ class _Drive:
             if is_limit:
                 status = "timeout"
                 told = f"{ended}: its time limit of {self.cluster.time} min"
-                if task.progress.begun > 1:
+                if task.progress.begun > 1 and self._has_progressed(task):
                     running = []
             elif state.name == "OUT_OF_MEMORY":
                 status = "oom"
-            self.attempts.update(cell.id for cell in running)
             if len(running) > 1:
                 self.apart.update(cell.id for cell in running)
-            elif running and (status != "crashed" or self.attempts[running[0].id] > self.retries):
-                self._blame(task, running[0], status, told)
+            elif running:
+                self.attempts[running[0].id] += 1
+                if status != "crashed" or self.attempts[running[0].id] > self.retries:
+                    self._blame(task, running[0], status, told)
             self._again(task)
+
+    @staticmethod
+    def _has_progressed(task: _Task) -> bool:
+        """Whether anything that a task has measured was kept, so that the next one begins further on."""
+        return task.merged > 0 or sum(map(len, task.folder.unfinished().values())) > task.handed
 
     def _blame(self, task: _Task, cell: Cell, status: Status, message: str) -> None:
         del task.cells[cell.id]
@@ -471,7 +514,7 @@ class _Drive:
         """Cancels the tasks, waits for their end, and stores what they have measured."""
         self.waiting.clear()
         self.scheduler.cancel({task.job for task in self.tasks})
-        deadline = time.monotonic() + _END_SECONDS
+        deadline = time.monotonic() + self.pace.end_seconds
         while self.tasks and time.monotonic() < deadline:
             states = self.scheduler.states({task.job for task in self.tasks})
             for task in list(self.tasks):
@@ -481,10 +524,15 @@ class _Drive:
                 if is_over or task.progress.outcome is not None:
                     self._dismiss(task)
             if self.tasks:
-                time.sleep(_LOOK_SECONDS)
+                time.sleep(self.pace.look_seconds)
         self.folders.remove()
 
 
-def _settle_seconds(state: JobState) -> float:
-    """How long after the end of a job its files may still be missing here; one that was done has written that it is."""
-    return _SETTLE_DONE_SECONDS if state.name == "COMPLETED" else _SETTLE_SECONDS
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Lets Ctrl-C and SIGTERM wait until what is inside is done."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

@@ -16,7 +16,7 @@ from bench.execute.factory import make_executor
 from bench.execute.run import run_sweep
 from bench.execute.watcher import Watcher
 
-# SIGTERM: the job was cancelled, or the node is needed. SIGUSR1: the time limit is near. SIGINT: of submitit's own jobs.
+# SIGTERM: the job was cancelled, or the node is needed. SIGUSR1: the time limit is near. SIGINT: of submitit-local.
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 

@@ -9,8 +9,22 @@ from bench.execute.cluster.deal import Needs
 
 # States of Slurm in which a job has not ended yet; in all others it has.
 _ALIVE = frozenset(
-    "PENDING RUNNING CONFIGURING COMPLETING REQUEUED REQUEUE_FED REQUEUE_HOLD RESV_DEL_HOLD RESIZING SIGNALING "
-    "SPECIAL_EXIT STAGE_OUT STOPPED SUSPENDED".split()
+    [
+        "PENDING",
+        "RUNNING",
+        "CONFIGURING",
+        "COMPLETING",
+        "REQUEUED",
+        "REQUEUE_FED",
+        "REQUEUE_HOLD",
+        "RESV_DEL_HOLD",
+        "RESIZING",
+        "SIGNALING",
+        "SPECIAL_EXIT",
+        "STAGE_OUT",
+        "STOPPED",
+        "SUSPENDED",
+    ]
 )
 _ENDED_BY_SOMEBODY = frozenset({"CANCELLED", "DEADLINE", "REVOKED"})
 _ENDED_BY_SLURM = frozenset({"PREEMPTED"})

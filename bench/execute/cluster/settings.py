@@ -16,8 +16,30 @@ _TIME = re.compile(r"(?:(?P<days>\d{1,4})-)?(?P<hours>\d{1,4}):(?P<minutes>[0-5]
 _WITH_UNIT = re.compile(r"[\d.]+\s*[kKMGTP]i?B", re.ASCII)
 # Options of sbatch that the fields or the harness itself set.
 _OURS = frozenset(
-    "account array chdir comment constraint cpus-per-task error exclusive gpus-per-node job-name mem nodes "
-    "ntasks ntasks-per-node open-mode output partition qos requeue signal time wrap".split()
+    [
+        "account",
+        "array",
+        "chdir",
+        "comment",
+        "constraint",
+        "cpus-per-task",
+        "error",
+        "exclusive",
+        "gpus-per-node",
+        "job-name",
+        "mem",
+        "nodes",
+        "ntasks",
+        "ntasks-per-node",
+        "open-mode",
+        "output",
+        "partition",
+        "qos",
+        "requeue",
+        "signal",
+        "time",
+        "wrap",
+    ]
 )
 
 
@@ -61,10 +83,10 @@ class ClusterSettings(BaseModel):
     qos: _Word | None = Field(None, description="the name of a quality of service")
     constraint: _Word | None = Field(None, description="features of nodes, as in 'a100&ib'")
     time: Annotated[int, BeforeValidator(_minutes), Field(ge=1, le=10**6)] = Field(
-        60, description="the limit of a task: minutes as an integer of 1 or more, or a text as '2:30:00' or '1-12:00:00'"
+        60, description="minutes as an integer of 1 or more, or a text as '2:30:00' or '1-12:00:00'"
     )
     memory: Annotated[ByteSize, BeforeValidator(_size), Field(ge=1 << 20)] | None = Field(
-        None, description="what a task has: a number and one of MB, GB, TB, MiB, GiB, TiB, as in 16GiB; at least 1MiB"
+        None, description="a number and one of MB, GB, TB, MiB, GiB, TiB, as in 16GiB, at least 1MiB: what a task has"
     )
     cpus_per_task: _Count | None = Field(
         None, description="an integer of 1 or more; if unset, the threads of its cells, times their ranks"

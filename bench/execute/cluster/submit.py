@@ -38,7 +38,7 @@ class SlurmScheduler:
     """
 
     name = "slurm"
-    capacity = None
+    capacity: int | None = None
 
     def __init__(self, settings: ClusterSettings, logs: Path, suite: str) -> None:
         self._settings = settings
@@ -140,7 +140,7 @@ class LocalScheduler:
     """
 
     name = "submitit-local"
-    capacity = 1
+    capacity: int | None = 1
 
     def __init__(self, settings: ClusterSettings, logs: Path) -> None:
         self._settings = settings

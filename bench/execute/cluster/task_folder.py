@@ -6,6 +6,7 @@ a file that is replaced at once. A task whose folder has no request is of no use
 """
 
 import os
+import secrets
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -117,8 +118,8 @@ class TaskFolder:
             return None if text is None else TaskRequest.parse(text)
         except ValueError as error:
             raise StoreError(
-                f"{self._request} is not a request of this version of sid-bench: {first_line(error)}; remove its folder "
-                "once its job has ended"
+                f"{self._request} is not a request of this version of sid-bench: {first_line(error)}; remove its "
+                "folder once its job has ended"
             ) from None
 
     def write_job(self, job: Job) -> None:
@@ -150,7 +151,8 @@ class TaskFolder:
             StoreError: the results file is damaged before its last line.
         """
         try:
-            size = self.records.stat().st_size
+            with self.records.open("rb") as file:  # a network file system looks for changes when a file is opened
+                size = os.fstat(file.fileno()).st_size
         except FileNotFoundError:
             return ()
         if size != self._seen_bytes:
@@ -169,7 +171,7 @@ class TaskFolder:
     def refresh(self) -> None:
         """Makes a network file system look again for what other machines have written here."""
         if self.path.exists():
-            os.listdir(self.path)
+            list(self.path.iterdir())
 
     def remove(self) -> None:
         """Removes the folder, the request first."""
@@ -193,12 +195,12 @@ class TaskFolders:
     def existing(self) -> list[TaskFolder]:
         """The folders of tasks of earlier drivers, in the order in which they were made."""
         try:
-            numbers = sorted(int(entry.name) for entry in self.path.iterdir() if entry.name.isdecimal())
+            folders = [TaskFolder(entry) for entry in self.path.iterdir() if entry != self.logs]
         except FileNotFoundError:
             return []
         except OSError as error:
             raise StoreError(f"cannot read {self.path}: {describe_os_error(error)}") from None
-        return [TaskFolder(self.path / str(number)) for number in numbers]
+        return sorted(folders, key=_number)
 
     def make(self, requests: Sequence[tuple[TaskRequest, dict[str, list[Entry]]]]) -> list[TaskFolder]:
         """Makes a folder for each request.
@@ -206,10 +208,11 @@ class TaskFolders:
         Raises:
             StoreError: a file cannot be written.
         """
-        first = 1 + max((int(folder.path.name) for folder in self.existing()), default=0)
+        first = 1 + max(map(_number, self.existing()), default=0)
         made = []
         for number, (request, entries) in enumerate(requests, start=first):
-            folder = TaskFolder(self.path / str(number))
+            # Never the name of a folder that was removed: its task may still start.
+            folder = TaskFolder(self.path / f"{number}-{secrets.token_hex(4)}")
             folder.path.mkdir(parents=True)
             folder.write_request(request, entries)
             made.append(folder)
@@ -219,6 +222,11 @@ class TaskFolders:
         """Removes ``FILE.tasks``, logs included, if there is no folder of a task in it."""
         if not self.existing():
             shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _number(folder: TaskFolder) -> int:
+    number = folder.path.name.partition("-")[0]
+    return int(number) if number.isdecimal() else 0
 
 
 def _write(path: Path, message: Message) -> None:

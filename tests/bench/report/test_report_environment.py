@@ -53,6 +53,14 @@ def test_findings_of_the_doctor_and_commands_are_no_environments() -> None:
     assert found.commands == [("run b", 2), ("run a", 1)]
 
 
+def test_jobs_of_a_cluster_are_no_environments_and_no_machines() -> None:
+    jobs = [BASE | {"slurm": {"job": f"7_{task}", "node": "n1", "partition": "gpu"}} for task in range(3)]
+    found = environments_of(records_of(*jobs))
+    assert found.differing.empty
+    assert found.common == BASE
+    assert found.machines == 1
+
+
 def test_only_the_most_frequent_environments_have_columns() -> None:
     found = environments_of(records_of(*(BASE | {"kernel": str(number // 2)} for number in range(7))), most=3)
     assert found.differing.set_index("field").loc["records"].tolist() == ["2", "2", "2"]
