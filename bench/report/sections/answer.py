@@ -7,7 +7,8 @@ from bench.analysis.answer.answer import Answer
 from bench.report.inputs import Inputs
 from bench.report.text import unbroken
 
-_LINE = 44  # characters of a line in one of three cards beside each other
+_LINE = 42  # characters of a line in one of three cards beside each other
+_GAP = 0.25  # lines
 _MOST_LINES = 22  # of a card that stands in the first screen
 
 
@@ -51,5 +52,6 @@ def card_of(answer: Answer) -> Card:
     return Card(card, besides[shown:])
 
 
-def _lines(texts: Sequence[str]) -> int:
-    return sum(-(-len(text) // _LINE) for text in texts)
+def _lines(texts: Sequence[str]) -> float:
+    """Return the height of ``texts`` below each other; after each there is a gap."""
+    return sum(-(-len(text) // _LINE) + _GAP for text in texts)
