@@ -12,10 +12,12 @@ from typing import Literal, NamedTuple
 
 from bench.analysis.numbers import percent
 from bench.analysis.statistics.estimate import Interval
-from bench.config.methods import is_of_bp, is_of_sid
+from bench.config.methods import is_of_bp, is_of_sid, known_method
 
 Family = Literal["bp", "sid"]
 FAMILIES: tuple[Family, ...] = ("bp", "sid")
+_MOST_DIGITS = 6
+
 NAMES: dict[Family, str] = {"bp": "BP", "sid": "SID"}
 
 
@@ -57,8 +59,10 @@ class Stretch(NamedTuple):
 
 
 def family_of(method: str) -> Family | None:
-    """Return the family of a method; None for rules that are neither BP nor SID."""
-    return "sid" if is_of_sid(method) else "bp" if is_of_bp(method) else None
+    """Return the family of a method, or of the method that it is short for; None for rules of neither."""
+    row = known_method(method)
+    name = method if row is None or row.alias_of is None else row.alias_of
+    return "sid" if is_of_sid(name) else "bp" if is_of_bp(name) else None
 
 
 def curve(points: Sequence[Point], family: Family) -> list[Point]:
@@ -101,13 +105,24 @@ def _ahead(best: dict[Family, Point]) -> Family | None:
 
 
 def _clause(stretch: Stretch) -> str:
-    until = "on" if math.isinf(stretch.high) else f"to {percent(stretch.high)}"
-    where = f"from {percent(stretch.low)} of BP's bytes {until}"
+    low, high = _budgets(stretch)
+    where = f"from {low} of BP's bytes {high}"
     if len(stretch.best) == 1:
         ((family, point),) = stretch.best.items()
         return f"{where} only {NAMES[family]} fits (time {point.time:.2f})"
     times = {family: f"{point.time:.2f}" for family, point in stretch.best.items()}
     if stretch.ahead is None:
-        return f"{where} it is undecided (SID {times['sid']}, BP {times['bp']})"
+        few = "" if all(point.is_repeated for point in stretch.best.values()) else "; 1 process"
+        return f"{where} it is undecided (SID {times['sid']}, BP {times['bp']}{few})"
     other: Family = "bp" if stretch.ahead == "sid" else "sid"
     return f"{where} {NAMES[stretch.ahead]} is faster ({times[stretch.ahead]} against {times[other]})"
+
+
+def _budgets(stretch: Stretch) -> tuple[str, str]:
+    """Return both ends of a stretch as text, with as many digits as tell them apart."""
+    low, high = percent(stretch.low), percent(stretch.high) if math.isfinite(stretch.high) else ""
+    digits = 1
+    while low == high and digits < _MOST_DIGITS:
+        digits += 1
+        low, high = (f"{100 * end:.{digits}f} %" for end in (stretch.low, stretch.high))
+    return low, f"to {high}" if high else "on"

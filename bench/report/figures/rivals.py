@@ -1,5 +1,7 @@
 """The figure of BP's curve against SID's: bytes against time of their ways to run the step, a view per cell."""
 
+from itertools import pairwise
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
@@ -24,6 +26,7 @@ MOST_VIEWS = 8
 _FEWEST: dict[Family, int] = {"bp": 3, "sid": 2}  # points of a curve
 _COLOURS: dict[Family, str] = {"bp": "#1c1c1c", "sid": "#0072b2"}  # as BP and streamed SID
 _STAR = "*"
+_BOXES = 24  # along each piece of a line, which labels keep off
 _CAPTION = (
     "Points are ways to run the same step, over BP's bytes and time; both axes are logarithmic, and bars are 95 % "
     "intervals of the time. A line joins those of one family that no other of it beats in both: dark BP's, blue SID's. "
@@ -137,20 +140,32 @@ def _draw(canvas: Canvas, cell: pd.DataFrame, points: list[Point], look: Look) -
         line(1, color=GREY, linewidth=0.8, zorder=1)
     for family in FAMILIES:
         _draw_curve(axes, curve(points, family), _COLOURS[family])
-    intervals = []
+    covered = [box for family in FAMILIES for box in _boxes_along(curve(points, family))]
     for index, row in enumerate(cell.to_dict("records")):
         series, size = row["series"], row["memory.activation_ratio"]
         low, high = (max(end, axes.get_xlim()[0]) for end in row["latency.ratio_ci95"])
         draw_interval(axes, series, (low, high), (size, size), look)
         is_noisy = bool(pd.notna(row["latency.noisy_because"]))
         draw_mark(axes, index, series, row["latency.ratio_to_bp"], size, look, is_open=is_noisy)
-        intervals.append(Bbox.from_extents(low, 0.99 * size, high, 1.01 * size))
-    label_points(axes, _labels(cell, look), intervals)
+        covered.append(Bbox.from_extents(low, 0.99 * size, high, 1.01 * size))
+    label_points(axes, _labels(cell, look), covered)
     return figure
 
 
 def _draw_curve(axes: Axes, points: list[Point], colour: str) -> None:
     axes.plot([point.time for point in points], [point.size for point in points], color=colour, linewidth=1.4, zorder=2)
+
+
+def _boxes_along(points: list[Point]) -> list[Bbox]:
+    """Return small boxes in data coordinates that cover the line, which is straight on logarithmic axes."""
+    found = []
+    for first, second in pairwise(points):
+        for step in range(1, _BOXES):
+            share = step / _BOXES
+            x = first.time ** (1 - share) * second.time**share
+            y = first.size ** (1 - share) * second.size**share
+            found.append(Bbox.from_extents(0.999 * x, 0.99 * y, 1.001 * x, 1.01 * y))
+    return found
 
 
 def _labels(cell: pd.DataFrame, look: Look) -> list[Label]:

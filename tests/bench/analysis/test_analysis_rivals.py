@@ -88,13 +88,20 @@ def test_each_stretch_is_told_with_its_numbers() -> None:
     ]
 
 
+def test_budgets_are_told_apart() -> None:
+    points = [point("bp", 0.16401, 1.0), point("sid", 0.16404, 0.5)]
+    assert clauses(points)[0] == "from 16.401 % of BP's bytes to 16.404 % only BP fits (time 1.00)"
+
+
 def test_one_process_decides_nothing() -> None:
-    (stretch,) = stretches([point("bp", 1.0, 1.0), point("sid", 1.0, 0.5, processes=1)])
+    points = [point("bp", 1.0, 1.0), point("sid", 1.0, 0.5, processes=1)]
+    (stretch,) = stretches(points)
     assert stretch.ahead is None
+    assert clauses(points) == ["from 100 % of BP's bytes on it is undecided (SID 0.50, BP 1.00; 1 process)"]
 
 
 def test_controls_and_peers_belong_to_neither_family() -> None:
-    assert {family_of(name) for name in ("bp", "bp-budget", "bp-plain", "bp-step-in-backward")} == {"bp"}
-    assert {family_of(name) for name in ("sid-streamed", "sid-vectorised", "sid-streamed-compiled")} == {"sid"}
+    assert {family_of(name) for name in ("bp", "bp-budget", "bp-plain", "bp-checkpoint")} == {"bp"}
+    assert {family_of(name) for name in ("sid-streamed", "sid-vectorised", "sid-streamed-recompute")} == {"sid"}
     others = ("bp-label-smoothing", "bp-gce", "deep-supervision", "dgl", "sid-target", "bp-gpipe", "of.somebody:rule")
     assert {family_of(name) for name in others} == {None}
