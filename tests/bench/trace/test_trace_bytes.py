@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from made_events import changes, step_of
 from torch import Tensor
-from traced_steps import CASES, made_step, traced
+from traced_steps import CASES, broken_down, made_step, traced
 
 from bench.analysis.step_trace.breakdown import CREATED, HELD, break_down, course_csv, rows_csv, to_json
 from bench.analysis.step_trace.parts import part_of
@@ -22,14 +22,14 @@ each_case = pytest.mark.parametrize("case", CASES)
 
 def by_category(case: str) -> Counter[str]:
     found: Counter[str] = Counter()
-    for row in break_down(traced(case)).rows:
+    for row in broken_down(case).rows:
         found[row.category] += row.bytes
     return found
 
 
 def by_part(case: str, *categories: str) -> dict[str, int]:
     found: Counter[str] = Counter()
-    for row in break_down(traced(case)).rows:
+    for row in broken_down(case).rows:
         if row.category in (categories or CREATED):
             found[row.part] += row.bytes
     return dict(found)
@@ -39,7 +39,7 @@ def by_part(case: str, *categories: str) -> dict[str, int]:
 def test_the_breakdown_sums_to_the_peak_of_an_undisturbed_memory_pass(case: str) -> None:
     step, images, labels = made_step(case)
     expected = measure_memory(step, images, labels, ask_allocator=False)
-    breakdown = break_down(traced(case))
+    breakdown = broken_down(case)
     assert breakdown.created_bytes == expected.peak_activation_bytes > 0
     assert breakdown.total_bytes == expected.peak_total_bytes
     assert traced(case).memory.model_dump(exclude={"allocator", "timeline"}) == expected.model_dump(
@@ -57,7 +57,7 @@ def test_the_breakdown_sums_to_the_peak_of_an_undisturbed_memory_pass(case: str)
 
 @each_case
 def test_the_course_of_the_step_holds_the_peak_and_both_ways_to_divide_it(case: str) -> None:
-    course = break_down(traced(case)).course
+    course = broken_down(case).course
     assert max(moment.bytes for moment in course) == traced(case).memory.peak_activation_bytes
     assert 1 < len(course) <= 101
     for moment in course:
@@ -70,7 +70,7 @@ def test_the_course_of_the_step_holds_the_peak_and_both_ways_to_divide_it(case: 
 def test_every_module_of_the_breakdown_has_its_name_in_the_network(case: str) -> None:
     step, *_ = made_step(case)
     names = {*names_of(step).values(), "outside of modules"}
-    assert {row.module for row in break_down(traced(case)).rows} <= names
+    assert {row.module for row in broken_down(case).rows} <= names
     assert {name for name, _ in step.network.named_modules() if name} <= names
 
 

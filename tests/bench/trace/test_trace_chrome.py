@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from functools import cache
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ _NEEDED = {
 }
 
 
+@cache
 def events(case: str) -> list[dict[str, Any]]:
     made = json.loads(json.dumps(chrome_trace(traced(case), TITLE), allow_nan=False))
     assert isinstance(made["traceEvents"], list)

@@ -3,6 +3,7 @@
 import pickle
 import pickletools
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, get_args
 
 import pytest
@@ -27,6 +28,7 @@ _ACTIONS = {"alloc", "free_requested", "free_completed", "segment_alloc", "snaps
 each_case = pytest.mark.parametrize("case", CASES)
 
 
+@cache
 def snapshot(case: str) -> dict[str, Any]:
     loaded: dict[str, Any] = pickle.loads(dumped(snapshot_of(traced(case))))
     return loaded

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.analysis.step_trace.breakdown import Breakdown, break_down
 from bench.config.cell import Cell
 from bench.config.check import make_cell
 from bench.measure.trace.step_trace import trace_memory
@@ -56,3 +57,9 @@ def made_step(case: str) -> tuple[TrainingStep, Tensor, Tensor]:
 def traced(case: str) -> TracedStep:
     """A step of the case, traced once for all tests."""
     return trace_memory(*made_step(case))
+
+
+@cache
+def broken_down(case: str) -> Breakdown:
+    """The breakdown of that step."""
+    return break_down(traced(case))
