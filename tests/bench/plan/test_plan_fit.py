@@ -212,6 +212,7 @@ def test_a_backbone_stands_for_its_pipeline() -> None:
             ["resnet18", "--budget", "1GiB", "--methods", "sid-stremed"],
             "--methods: unknown method 'sid-stremed'; did you",
         ),
+        (["resnet18", "--budget", "1GiB", "--modules", "2", "--set", "modules=3"], "--modules 2 beside --set modules"),
         (["resnet18", "--budget", "1GiB", "--methods", ","], "--methods ','; legal: usual, peers, all"),
         (["resnet18", "--budget", "1GiB", "--set", "method=bp"], "--set method=bp beside --methods; legal: --methods"),
         (
