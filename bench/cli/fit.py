@@ -12,6 +12,7 @@ from bench.cli.options import DataRoot, Overrides, parse_bytes, with_axis
 from bench.cli.results_files import results_files
 from bench.cli.table import print_rows
 from bench.config.plugins import file_of
+from bench.config.sweep import parse_override
 from bench.errors import ConfigError
 from bench.store.text_file import refuse_overlaps, write_bytes, write_text
 
@@ -99,7 +100,10 @@ def fit(
     from bench.plan.fit.candidates import chosen_methods, find_candidates, network_name
 
     given = with_axis(with_axis(overrides or [], "image_size", image_size), "batch_size", batch_size)
-    given += [] if modules is None else [f"modules={modules}"]
+    if modules is not None:
+        if any(parse_override(text)[0] == "modules" for text in given):
+            raise ConfigError(f"--modules {modules} beside --set modules; legal: one of them")
+        given = [*given, f"modules={modules}"]
     chosen = network_name(network)
     outputs = [("--markdown", markdown), ("--csv", csv), ("--figure", figure), ("--measure-out", measure_out)]
     written = [(name, path) for name, path in outputs if path is not None]

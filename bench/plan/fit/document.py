@@ -103,7 +103,10 @@ def to_csv_text(fits: Fits) -> str:
 
 
 def to_json(fits: Fits) -> str:
-    """Return everything as JSON; bytes are integers, shares and ratios are fractions, null was not measured."""
+    """Return everything as JSON; bytes are integers, shares and ratios are fractions, null was not measured.
+
+    The largest batch is 0 where none fits, and at most :data:`bench.plan.tasks.BATCH_LIMIT`.
+    """
     content = {
         "network": fits.network,
         "device": fits.device,
@@ -126,13 +129,11 @@ def _json_row(row: Fit, fits: Fits) -> dict[str, Any]:
             {
                 "budget": budget.text,
                 "fits": does_fit,
-                "largest_batch": shown,
+                "largest_batch": largest.batch,
                 "largest_batch_bytes": largest.total_bytes,
                 "next_batch_bytes": largest.next_total_bytes,
             }
-            for budget, does_fit, shown, largest in zip(
-                fits.budgets, row.fits, _largest(row), row.planned.largest, strict=True
-            )
+            for budget, does_fit, largest in zip(fits.budgets, row.fits, row.planned.largest, strict=True)
         ],
         "prediction_error": None if row.error is None else asdict(row.error),
         "time": None if row.time is None else asdict(row.time),

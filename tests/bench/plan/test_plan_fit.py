@@ -141,9 +141,9 @@ def test_several_budgets_are_columns_and_bars(tmp_path: Path) -> None:
     budgets = "100kB,1MB,1GB"
     files = [tmp_path / name for name in ("fits.md", "fits.csv", "fits.svg")]
     options = [word for pair in zip(("--markdown", "--csv", "--figure"), files, strict=True) for word in pair]
-    ended = fit(*SMALL, "--budget", budgets, "--batch-size", 400, "--methods", "bp,sid-published", *options)
+    ended = fit(*SMALL, "--budget", budgets, "--batch-size", 400, "--methods", "bp,sid-published", *ALONE, *options)
     assert ended.exit_code == 0, ended.output
-    fits = found(*SMALL, "--budget", budgets, "--batch-size", 400, "--methods", "bp,sid-published")
+    fits = found(*SMALL, "--budget", budgets, "--batch-size", 400, "--methods", "bp,sid-published", *ALONE)
     with files[1].open(encoding="utf-8", newline="") as file:
         written = {row["rule"]: row for row in csv.DictReader(file)}
     markdown = files[0].read_text(encoding="utf-8")
@@ -171,7 +171,7 @@ def test_several_budgets_are_columns_and_bars(tmp_path: Path) -> None:
 
 
 def test_a_figure_may_be_a_bitmap_and_has_to_have_something_to_show(tmp_path: Path) -> None:
-    arguments = (*SMALL, "--batch-size", 16, "--methods", "sid-published")
+    arguments = (*SMALL, "--batch-size", 16, "--methods", "sid-published", *ALONE)
     assert fit(*arguments, "--budget", "1MB", "--figure", tmp_path / "fits.png").exit_code == 0
     assert (tmp_path / "fits.png").read_bytes().startswith(b"\x89PNG")
     ended = fit(*arguments, "--budget", "1kB", "--figure", tmp_path / "none.svg")
@@ -182,7 +182,7 @@ def test_a_figure_may_be_a_bitmap_and_has_to_have_something_to_show(tmp_path: Pa
 
 @pytest.mark.parametrize(("budget", "code", "word"), [("1GiB", 0, "yes"), ("2kB", 1, "no"), ("2kB,1GiB", 0, "1GiB")])
 def test_the_exit_code_says_whether_something_fits(budget: str, code: int, word: str) -> None:
-    ended = fit(*SMALL, "--budget", budget, "--batch-size", 16, "--methods", "sid-published")
+    ended = fit(*SMALL, "--budget", budget, "--batch-size", 16, "--methods", "sid-published", *ALONE)
     assert ended.exit_code == code, ended.output
     (line,) = (line for line in ended.stdout.splitlines() if line.startswith("sid-published"))
     assert line.split()[1] == word
@@ -190,7 +190,16 @@ def test_the_exit_code_says_whether_something_fits(budget: str, code: int, word:
 
 def test_a_backbone_stands_for_its_pipeline() -> None:
     fits = found(
-        "vit-tiny", "--budget", "1GiB", "--image-size", 8, "--batch-size", 2, "--methods", "sid-streamed-in-turn"
+        "vit-tiny",
+        "--budget",
+        "1GiB",
+        "--image-size",
+        8,
+        "--batch-size",
+        2,
+        "--methods",
+        "sid-streamed-in-turn",
+        *ALONE,
     )
     assert fits["network"] == "pipeline-vit-tiny"
     assert fits["rows"][0]["cell"]["channels"] == 3
@@ -212,6 +221,7 @@ def test_a_backbone_stands_for_its_pipeline() -> None:
             ["resnet18", "--budget", "1GiB", "--methods", "sid-stremed"],
             "--methods: unknown method 'sid-stremed'; did you",
         ),
+        (["resnet18", "--budget", "1GiB", "--modules", "2", "--set", "modules=3"], "--modules 2 beside --set modules"),
         (["resnet18", "--budget", "1GiB", "--methods", ","], "--methods ','; legal: usual, peers, all"),
         (["resnet18", "--budget", "1GiB", "--set", "method=bp"], "--set method=bp beside --methods; legal: --methods"),
         (
