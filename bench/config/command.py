@@ -8,6 +8,7 @@ from typing import Any
 from bench.config.axes import values_of
 from bench.config.cell import Cell
 from bench.config.label import usual_values
+from bench.config.methods import known_method
 from bench.config.sweep import parse_override
 from bench.errors import ConfigError
 
@@ -31,9 +32,11 @@ def command_of(
     """
     values = values_of(cell)
     usual = {**usual_values(cell.optimizer), **_WITHOUT_SUITE}
+    method = known_method(cell.method)
+    named = _ALWAYS.union(several or {}, {} if method is None else method.presets)  # a preset is not the usual value
     words = ["sid-bench", "run"]
     for name, value in values.items():
-        if value is None or (name not in _ALWAYS and name not in (several or {}) and value == usual.get(name)):
+        if value is None or (name not in named and value == usual.get(name)):
             continue
         options = [_option(name, one) for one in (several or {}).get(name, [value])]
         if None in options:
