@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.analysis.median import median_of
 from bench.analysis.statistics.drift import Drift, find_drift
 from bench.config.axes import axes, bearing_on, unpaired, values_of
 from bench.config.file_names import shown
@@ -85,7 +86,7 @@ class _Timed:
 
     @property
     def usual_seconds(self) -> float:
-        return float(np.median([np.median(process) for process in self.processes]))
+        return median_of([median_of(process) for process in self.processes])
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,8 @@ class TimesOfBP:
         """Return BP's own step time by group and process."""
         found = []
         for group, apart in self._groups.items():
-            processes = tuple((timed.name, float(np.median(process))) for timed in apart for process in timed.processes)
-            usual = float(np.median([seconds for _, seconds in processes]))
+            processes = tuple((timed.name, median_of(process)) for timed in apart for process in timed.processes)
+            usual = median_of([seconds for _, seconds in processes])
             records = tuple(timed.record for timed in apart for _ in timed.processes)
             found.append(TimedBP(group, processes, usual, records))
         return found

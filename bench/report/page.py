@@ -73,23 +73,35 @@ def write_report(
         StoreError: a file cannot be read, is not a results file, or cannot be written; an output is an input or another
             output; or there is no record.
     """
+    with no_collection():  # most of what is made stays until the page is written, and is freed before this ends
+        return _written(files, page, figures_folder, markdown, warn, title, progress)
+
+
+def _written(
+    files: Sequence[Path],
+    page: Path,
+    figures_folder: Path | None,
+    markdown: Path | None,
+    warn: Callable[[str], None] | None,
+    title: str | None,
+    progress: Progress | None,
+) -> ReportText:
     step = _Steps(3 + len(TITLES), progress)
     step("reading the records")
-    with no_collection():  # most of what is made stays until the page is written
-        inputs = read_inputs(files)
-        raw_file = _raw_file(page, inputs)
-        with begun_beside(lambda: _stored(inputs, raw_file)) as stored, kept_apart():
-            from bench.report.sections.order import SECTIONS  # what draws takes a second to load
+    inputs = read_inputs(files)
+    raw_file = _raw_file(page, inputs)
+    with begun_beside(lambda: _stored(inputs, raw_file)) as stored, kept_apart():
+        from bench.report.sections.order import SECTIONS  # what draws takes a second to load
 
-            with begun(SECTIONS, inputs) as made:
-                step("putting them in columns")
-                columns, raw, script = stored()
-                held = held_columns(inputs.records, inputs.frame, (columns, raw))
-                data = data_block(held, None if raw_file is None else raw_file.name)
-                summary, note = summary_table(inputs.measured)
-                sections = made(step)
-        step("writing the page")
-        html = page_of(inputs, sections, data, title)
+        with begun(SECTIONS, inputs) as made:
+            step("putting them in columns")
+            columns, raw, script = stored()
+            held = held_columns(inputs.records, inputs.frame, (columns, raw))
+            data = data_block(held, None if raw_file is None else raw_file.name)
+            summary, note = summary_table(inputs.measured)
+            sections = made(step)
+    step("writing the page")
+    html = page_of(inputs, sections, data, title)
     outputs = [("the page", page, html)]
     if raw_file is not None and script is not None:
         outputs.insert(0, ("the raw samples of the page", raw_file, script))

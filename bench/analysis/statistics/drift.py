@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bench.analysis.median import median_of
 from bench.errors import BenchError
 
 # Processes of an idle machine differ by 3 % (standard deviation), and the machine's states by 40 to 90 %.
@@ -53,8 +54,8 @@ def find_drift(times: Mapping[str, Sequence[ArrayLike]], threshold: float = THRE
     found = []
     for index in range(max((len(own) for own in factors.values()), default=0)):
         of_round = [own[index] for own in factors.values() if index < len(own)]
-        if len(of_round) > 1 and _is_beyond(float(np.median(of_round)), threshold):
-            found.append(_drift(None, index + 1, float(np.median(of_round)), len(of_round)))
+        if len(of_round) > 1 and _is_beyond(median_of(of_round), threshold):
+            found.append(_drift(None, index + 1, median_of(of_round), len(of_round)))
     for group, own in factors.items():
         found += [
             _drift(group, index + 1, one, len(own)) for index, one in enumerate(own) if _is_beyond(one, threshold)
@@ -71,8 +72,8 @@ def _factors(group: str, processes: Sequence[ArrayLike]) -> list[float]:
         seconds = np.asarray(process, dtype=float)
         if not seconds.size or not (np.isfinite(seconds) & (seconds > 0)).all():
             raise BenchError(f"group {group}, process {index}: seconds are legal as one or more finite numbers above 0")
-        medians.append(float(np.median(seconds)))
-    usual = float(np.median(medians))
+        medians.append(median_of(seconds))
+    usual = median_of(medians)
     return [median / usual for median in medians]
 
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure as MatplotlibFigure
 
 from bench.report.figures.style import drawing
 from bench.report.figures.svg import svg_of
 
+_DPI = 72
 _WIDE_INCHES = 10.0  # 960 CSS pixels, the width of a figure on the page
 _NARROW_INCHES = 3.75  # 360 CSS pixels, the width that a page of 400 has room for
 
@@ -28,9 +30,22 @@ class Canvas:
 
     def figure(self, height: float) -> MatplotlibFigure:
         """Return an empty figure of this width and ``height`` inches, whose parts are laid out without overlap."""
-        figure = MatplotlibFigure(figsize=(self.width, height), dpi=72, layout="constrained")
-        FigureCanvasAgg(figure)  # measures text
+        figure = MatplotlibFigure(figsize=(self.width, height), dpi=_DPI, layout="constrained")
+        Measuring(figure)
         return figure
+
+
+class Measuring(FigureCanvasAgg):
+    """A canvas that measures text, and draws nothing: all have one renderer, so that each text is measured once."""
+
+    def get_renderer(self) -> RendererAgg:
+        """Return the renderer."""
+        return _renderer()
+
+
+@cache
+def _renderer() -> RendererAgg:
+    return RendererAgg(1, 1, _DPI)  # type: ignore[no-untyped-call]
 
 
 WIDE = Canvas("wide", _WIDE_INCHES)
