@@ -30,7 +30,7 @@ def interface_towards(address: str, port: int) -> str | None:
     own = {_own_address(*found) for found in _addresses(address, port)}
     for name, interface in psutil.net_if_addrs().items():
         if any(one.address.partition("%")[0] in own for one in interface):
-            return name
+            return str(name)
     return None
 
 
