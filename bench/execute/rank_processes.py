@@ -67,6 +67,31 @@ class _OnThisHost:
         return TCPStore("127.0.0.1", port, ranks, is_master=rank == 0, timeout=timeout, master_listen_fd=listener)
 
 
+def context_on_this_host(
+    rank: int, ranks: int, listener: socket.socket, patience_seconds: float, control_seconds: float
+) -> RankContext:
+    """The context of a rank of a cell all of whose ranks are processes of this host; see :class:`RankContext`.
+
+    Args:
+        rank: from 0.
+        ranks: the number of ranks.
+        listener: at which rank 0 waits for the others; the processes inherit it.
+        patience_seconds: how long a rank waits for another before it fails.
+        control_seconds: how long a rank waits while rank 0 computes alone.
+    """
+    return RankContext(
+        rank=rank,
+        ranks=ranks,
+        local_rank=rank,
+        local_ranks=ranks,
+        device=rank,
+        devices=ranks,
+        rendezvous=_OnThisHost(listener),
+        patience_seconds=patience_seconds,
+        control_seconds=control_seconds,
+    )
+
+
 def run_ranks(ranks: int, limits: Limits, answer_for: Callable[[RankContext], Answer]) -> Answer:
     """Runs ``answer_for`` in ``ranks`` forked processes.
 
@@ -90,17 +115,7 @@ def run_ranks(ranks: int, limits: Limits, answer_for: Callable[[RankContext], An
     try:
         with socket.create_server(("127.0.0.1", 0), backlog=ranks) as listener:
             for rank in range(ranks):
-                context = RankContext(
-                    rank=rank,
-                    ranks=ranks,
-                    local_rank=rank,
-                    local_ranks=ranks,
-                    device=rank,
-                    devices=ranks,
-                    rendezvous=_OnThisHost(listener),
-                    patience_seconds=patience,
-                    control_seconds=limits.timeout_seconds,
-                )
+                context = context_on_this_host(rank, ranks, listener, patience, limits.timeout_seconds)
                 processes.append(_start_rank(context, memory_bytes, answer_for))
         _collect_answers(processes, lambda: this_system().oom_kills() > kills_before)
     except OSError as error:

@@ -190,7 +190,7 @@ def test_verdicts_follow_the_records() -> None:
 
 
 def test_no_verdict_is_typed_into_the_claims() -> None:
-    text = (ROOT / "bench" / "analysis" / "inference" / "claims.toml").read_text(encoding="utf-8")
+    text = (ROOT / "bench" / "analysis" / "statistics" / "claims.toml").read_text(encoding="utf-8")
     assert not re.search(r"supported|refuted|undecided|not measured", text)
 
 

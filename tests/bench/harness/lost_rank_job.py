@@ -18,6 +18,7 @@ import torch.distributed as dist
 
 from bench.execute.failures import is_caused_by_another_rank, is_out_of_memory
 from bench.execute.rank_context import RankContext
+from bench.execute.rank_processes import context_on_this_host
 
 PATIENCE_SECONDS = 1.0
 WAITS: dict[str, Callable[[torch.Tensor], Any]] = {
@@ -45,11 +46,11 @@ def provoke(action: Callable[[torch.Tensor], Any], failure: Callable[[], None], 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         pids = [os.fork()]
         if pids[0] == 0:
-            run_rank_0(RankContext(0, 2, listener, PATIENCE_SECONDS, PATIENCE_SECONDS), action, writer)
+            run_rank_0(context_on_this_host(0, 2, listener, PATIENCE_SECONDS, PATIENCE_SECONDS), action, writer)
         pids.append(os.fork())
         if pids[1] == 0:
             if joins:
-                RankContext(1, 2, listener, 60, 60).join("cpu")
+                context_on_this_host(1, 2, listener, 60, 60).join("cpu")
                 dist.all_reduce(torch.ones(1))  # so that the ranks are connected
             failure()
             os._exit(0)

@@ -13,16 +13,15 @@ from typing import Any
 
 import pytest
 from command_line import RunCli
+from record_builder import make_record
 from typer.testing import CliRunner, Result
 
 from bench.cli.app import app
 from bench.cli.chosen_cell import choose_cell
-from bench.config.axes import axes
 from bench.config.methods import load_method
 from bench.config.sweep import load_sweep
 from bench.store.file import read_records
 
-REFERENCE = Path(__file__).parents[3] / "results" / "reference"
 FILES = {"breakdown.json", "at_peak.csv", "over_time.csv", "memory_snapshot.pickle", "trace.json"}
 TINY = [
     word
@@ -130,22 +129,29 @@ def test_a_cell_that_cannot_be_traced_is_refused_with_what_is_legal(arguments: l
     assert ended.stdout == ""
 
 
-@pytest.mark.parametrize("suite", ["backbones", "modes"])
-def test_a_stored_method_is_traced_by_its_name_of_today(suite: str) -> None:
-    file = REFERENCE / f"{suite}.jsonl"
-    by_method = {record.cell.method: record for record in read_records(file).latest.values()}
-    aliases = {name: record for name, record in by_method.items() if load_method(name).alias_of is not None}
-    assert aliases
-    for name, record in aliases.items():
-        chosen = choose_cell(f"{file}#{record.id}", [], [])
-        assert chosen.record == record
-        assert chosen.cell.method == load_method(name).alias_of
-        presets = load_method(name).presets_for(record.cell.model_dump())
-        for axis, preset in presets.items():
-            stored = getattr(record.cell, axis)
-            assert getattr(chosen.cell, axis) == (preset if stored == axes()[axis].default else stored)
-    plain = next(record for name, record in by_method.items() if name not in aliases)
-    assert choose_cell(f"{file}#{plain.id}", [], []) == (plain.cell, [file], plain)
+@pytest.mark.parametrize("name", ["bp-checkpoint", "bp-microbatch", "sid-streamed-recompute"])
+def test_a_stored_method_is_traced_by_its_name_of_today(name: str, tmp_path: Path) -> None:
+    row = load_method(name)
+    assert row.alias_of is not None
+    of_today = make_record({"method": row.alias_of, "network": "cascade-conv", "passes": ["memory"]}, memory=100)
+    cell = of_today.cell.model_copy(update={"method": name})
+    file = tmp_path / "stored.jsonl"
+    file.write_text(of_today.model_copy(update={"cell": cell, "id": cell.id}).line() + "\n", encoding="utf-8")
+    (record,) = read_records(file).latest.values()
+    assert record.cell.method == name
+    chosen = choose_cell(f"{file}#{record.id}", [], [])
+    assert chosen.record == record
+    assert chosen.cell.method == row.alias_of
+    presets = row.presets_for(record.cell.model_dump())
+    assert presets
+    assert {axis: getattr(chosen.cell, axis) for axis in presets} == presets
+
+
+def test_a_stored_cell_is_traced_as_it_is(tmp_path: Path) -> None:
+    record = make_record({"method": "bp", "passes": ["memory"]}, memory=100)
+    file = tmp_path / "stored.jsonl"
+    file.write_text(record.line() + "\n", encoding="utf-8")
+    assert choose_cell(f"{file}#{record.id}", [], []) == (record.cell, [file], record)
 
 
 def test_two_values_with_an_id_are_refused() -> None:
