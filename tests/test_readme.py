@@ -154,6 +154,27 @@ def test_what_it_says_of_a_gpu_is_what_the_records_give() -> None:
     )
 
 
+def test_what_it_says_of_compiled_steps_is_what_the_records_give() -> None:
+    def time(method: str, depth: int, batch_size: int) -> str:
+        usual = {"micro_batches": None, "recompute": "none", "activation_memory_budget": None}
+        latency = one("rivals", method=method, depth=depth, batch_size=batch_size, **usual).latency
+        assert latency is not None
+        assert len(latency.processes) == 5
+        return f"{latency.ratio_to_bp:.2f}"
+
+    said = " ".join(README.split())
+    sizes = [(16, 32), (16, 256), (64, 32), (64, 256)]
+    first, *rest = [
+        (time("sid-streamed-compiled", *size), time("bp-budget", *size), f"at depth {size[0]} and batch {size[1]}")
+        for size in sizes
+    ]
+    assert "compiled SID takes {} and compiled BP {} {}".format(*first) in said
+    for words in rest:
+        assert "{} and {} {}".format(*words) in said
+    *most, last = [time("sid-streamed", *size) for size in sizes]
+    assert f"Streamed SID that is not compiled takes {', '.join(most)} and {last}." in said
+
+
 def test_what_it_says_of_ranks_is_what_the_records_give() -> None:
     said = " ".join(README.split())
     ratios = {}

@@ -84,8 +84,8 @@ def subject_of(methods: Mapping[Method, Sequence[Entry]]) -> Method | None:
 
     Methods of SID come first, then those that do not come with sid-bench, then the others, and BP with settings last.
     Where most methods of the page ran on several ranks, these come before those on one. The one with the most results
-    counts; of equals the one whose largest number of activation bytes is the smallest, and then the one that comes
-    first in the list of methods.
+    counts; of equals one with the usual settings, then the one whose largest number of activation bytes is the
+    smallest, and then the one that comes first in the list of methods.
     """
     candidates = [method for method in methods if not method.is_baseline]
     if not candidates:
@@ -94,7 +94,13 @@ def subject_of(methods: Mapping[Method, Sequence[Entry]]) -> Method | None:
     of_kind = [method for method in candidates if _KINDS.index(method.kind) == kind]
     is_on_ranks = 2 * sum(method.ranks > 1 for method in candidates) > len(candidates)
     chosen = [method for method in of_kind if is_on_ranks and method.ranks > 1] or of_kind
-    return min(chosen, key=lambda method: (-_results(methods[method]), _most_bytes(methods[method]), _place(method)))
+    return min(chosen, key=lambda method: _rank(method, methods[method]))
+
+
+def _rank(method: Method, entries: Sequence[Entry]) -> tuple[Any, ...]:
+    """Return what the candidates are sorted by; ranks are settings that all of them may have."""
+    has_settings = any(name != "ranks" for name, _ in method.settings)
+    return -_results(entries), has_settings, _most_bytes(entries), _place(method)
 
 
 def _results(entries: Sequence[Entry]) -> int:

@@ -15,7 +15,7 @@ from harness_tools import wait_until
 from bench.machine.descendants import die_with_parent
 
 _SEARCHED = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-_NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "sinfo")
+_NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo")
 _CONFIGURATION = """
 ClusterName=tests
 SlurmctldHost={host}(127.0.0.1)

@@ -13,7 +13,9 @@ import pytest
 from command_line import RunCli
 from gate_of_cells import Gate, assert_waits_for_tasks
 from harness_tools import (
+    TOKEN,
     Launcher,
+    bench_command,
     bench_environment,
     count_lines,
     kill,
@@ -113,6 +115,39 @@ def test_a_sweep_has_the_records_of_a_local_run_although_jobs_are_killed(
     assert parts(records) == parts(sound_records(local))
     assert {record.environment["slurm"]["node"] for record in records} == {slurm.node}
     assert not results.with_name(f"{results.name}.tasks").exists()
+
+
+def test_ranks_that_srun_starts_have_the_records_of_ranks_on_one_host(
+    slurm: Slurm, launcher: Launcher, tmp_path: Path, results: Path, measuring_cli: RunCli
+) -> None:
+    sweep = write_sweep(
+        tmp_path / "ranks.toml",
+        method="sid-pipelined",
+        network="pipeline-linear",
+        dataset="digits",
+        train_samples=100,
+        batch_size=12,
+        depth=4,
+        ranks=2,
+        threads=1,
+        passes=["memory", "accuracy"],
+    )
+    command = bench_command(["run", sweep, "--out", results, "--executor", "torchrun"])
+    ended = subprocess.run(
+        ["srun", "--ntasks=2", "--overcommit", *command],
+        env=launcher.environment | slurm.environment | {TOKEN: launcher.token},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    local = tmp_path / "local.jsonl"
+    assert measuring_cli("run", sweep, "--out", local).exit_code == 0
+    records = sound_records(results)
+    assert parts(records) == parts(sound_records(local))
+    assert [(record.status, record.environment["slurm"]["node"]) for record in records] == [("ok", slurm.node)]
 
 
 @pytest.mark.slow
