@@ -3,11 +3,11 @@
 from collections import defaultdict
 
 import pytest
-from cells import peer_names, refusal
+from cells import refusal
 
 from bench.config.cell import TIMED_PASSES, Cell
 from bench.config.heads import DEFAULT_HEAD
-from bench.config.methods import load_method
+from bench.config.methods import load_method, peer_names
 from bench.config.networks import load_network
 from bench.config.sweep import load_sweep
 
