@@ -11,10 +11,10 @@ from bench.analysis.headline import most_compared_cells
 from bench.analysis.instruments import BY_ALLOCATOR
 from bench.analysis.panels import cell_titles, most_views
 from bench.analysis.rivals import FAMILIES, NAMES, Family, Point, clauses, curve, family_of
-from bench.analysis.series import ordered_series
 from bench.analysis.statistics.estimate import Interval
 from bench.report.figures.axes import use_log
 from bench.report.figures.canvas import Canvas, drawn_twice
+from bench.report.figures.cost_rows import in_order_of_series, with_both_ratios
 from bench.report.figures.figure import Figure, View
 from bench.report.figures.labels import Label, label_points
 from bench.report.figures.points import draw_interval, draw_mark
@@ -35,7 +35,6 @@ _CAPTION = (
     f"noisy time and are on no line. {_STAR}: compiled, so the allocator counted its bytes, and those of BP that they "
     "are divided by."
 )
-_NUMBERS = ["memory.activation_ratio", "latency.ratio_to_bp"]
 
 
 def rivals_figure(frame: pd.DataFrame, look: Look) -> Figure | None:
@@ -46,7 +45,7 @@ def rivals_figure(frame: pd.DataFrame, look: Look) -> Figure | None:
         look: of its series.
     """
     rows = frame[frame["has_memory"] & frame["has_latency"] & (frame["ranks"] == 1)]
-    rows = rows[rows[_NUMBERS].gt(0).all(axis=1)] if set(_NUMBERS) <= set(rows) else rows.iloc[0:0]
+    rows = with_both_ratios(rows)
     rows = rows.assign(family=rows["method"].map(family_of))
     rows = rows[rows["family"].notna()]
     if rows.empty:
@@ -55,7 +54,7 @@ def rivals_figure(frame: pd.DataFrame, look: Look) -> Figure | None:
     cells = [cell for cell in most_compared_cells(rows) if _has_curves(cell)]
     if not cells:
         return None
-    shown = [_in_order(cell) for cell in cells[: most_views(frame, MOST_VIEWS)]]
+    shown = [in_order_of_series(cell) for cell in cells[: most_views(frame, MOST_VIEWS)]]
     titles = [cell["title"].iloc[0] for cell in shown]
     return Figure(
         "rivals",
@@ -71,11 +70,6 @@ def rivals_figure(frame: pd.DataFrame, look: Look) -> Figure | None:
 def _has_curves(cell: pd.DataFrame) -> bool:
     counts = cell["family"].value_counts()
     return all(counts.get(family, 0) >= fewest for family, fewest in _FEWEST.items())
-
-
-def _in_order(cell: pd.DataFrame) -> pd.DataFrame:
-    order = ordered_series(cell)
-    return cell.sort_values("series", key=lambda names: names.map(order.index), kind="stable").reset_index(drop=True)
 
 
 def _points(cell: pd.DataFrame) -> list[Point]:

@@ -12,11 +12,11 @@ from bench.analysis.headline import most_compared_cells
 from bench.analysis.numbers import percent, times
 from bench.analysis.panels import cell_titles, most_views
 from bench.analysis.pareto import ends_of_times, front_band, with_front
-from bench.analysis.series import ordered_series
 from bench.analysis.statistics.estimate import Interval
 from bench.analysis.words import counted
 from bench.report.figures.axes import use_log
 from bench.report.figures.canvas import Canvas, drawn_twice
+from bench.report.figures.cost_rows import in_order_of_series, with_both_ratios
 from bench.report.figures.figure import Figure, View
 from bench.report.figures.labels import Label, label_points, shortened
 from bench.report.figures.points import draw_interval, draw_mark
@@ -33,7 +33,6 @@ _CAPTION = (
     "numbers say 1 process, a bar leaves out how processes differ; on such a cell there is no band, but a line: the "
     "front of the estimates."
 )
-_NUMBERS = ["memory.activation_ratio", "latency.ratio_to_bp"]
 
 
 def tradeoff_figure(frame: pd.DataFrame, look: Look) -> Figure | None:
@@ -44,12 +43,12 @@ def tradeoff_figure(frame: pd.DataFrame, look: Look) -> Figure | None:
         look: of its series.
     """
     rows = with_front(frame)
-    rows = rows[rows[_NUMBERS].gt(0).all(axis=1)] if set(_NUMBERS) <= set(rows) else rows.iloc[0:0]
+    rows = with_both_ratios(rows)
     if rows.empty:
         return None
     rows = rows.assign(title=[one_line(title) for title in cell_titles(rows)])
     cells = most_compared_cells(rows)
-    shown = [_in_order(cell) for cell in cells[: most_views(frame, MOST_VIEWS)]]
+    shown = [in_order_of_series(cell) for cell in cells[: most_views(frame, MOST_VIEWS)]]
     titles = [cell["title"].iloc[0] for cell in shown]
     names = view_names(titles)
     return Figure(
@@ -59,11 +58,6 @@ def tradeoff_figure(frame: pd.DataFrame, look: Look) -> Figure | None:
         _CAPTION + left_out_text(len(cells) - len(shown), "cell"),
         tuple(_view(name, title, cell, look) for name, title, cell in zip(names, titles, shown, strict=True)),
     )
-
-
-def _in_order(cell: pd.DataFrame) -> pd.DataFrame:
-    order = ordered_series(cell)
-    return cell.sort_values("series", key=lambda names: names.map(order.index), kind="stable").reset_index(drop=True)
 
 
 def _view(name: str, title: str, cell: pd.DataFrame, look: Look) -> View:

@@ -1,45 +1,24 @@
 """The controls for gains under label noise: their gradients against formulas written out by hand, and their plans."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
 from cells import run_method
+from control_cells import NETWORKS, batch, build, control
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.config.cell import Cell
-from bench.config.check import make_cell
 from bench.errors import ConfigError
 from bench.measure.memory.measure import measure_memory
 from bench.measure.memory.predict import predict_memory
 from bench.plan.grid import shape_of
-from bench.train.networks.build import build_network
 from bench.train.step import build_step
 from sid_core import BeliefNetwork, cascade, linear_trunk, published_step, streamed_step
 
-NETWORKS = ["cascade-linear", "cascade-conv", "pipeline-conv"]
 Loss = Callable[[Tensor, Tensor, float], Tensor]
 alphas = st.floats(0.01, 1)
-
-
-def control(method: str, network: str = "cascade-linear", **axes: Any) -> Cell:
-    sizes = {"modules": 3, "hidden": 16, "batch_size": 6, "passes": ["memory"], "dataset": "random", "image_size": 8}
-    depth = {} if network == "pipeline-conv" else {"depth": 3}
-    return make_cell({"method": method, "network": network, **sizes, **depth, **axes})
-
-
-def build(network: str) -> BeliefNetwork:
-    cell = control("bp", network)
-    return build_network(cell, *shape_of(cell)).double()
-
-
-def batch(seed: int = 0) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    images = torch.randn(6, 1, 8, 8, generator=generator, dtype=torch.float64)
-    return images, torch.randint(10, (6,), generator=generator)
 
 
 def smoothed(logits: Tensor, labels: Tensor, alpha: float) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from cells import control_names
+from control_cells import NETWORKS, batch, build, control
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from image_folders import write_folder
@@ -30,7 +31,6 @@ from bench.plan.grid import memory_cells, shape_of
 from bench.plan.tasks import Failure, predict
 from bench.store.record import Accuracy
 from bench.train.datasets.splits import Splits, load_splits
-from bench.train.networks.build import build_network
 from bench.train.noise import corrupt_labels, transition_matrix
 from bench.train.rules.bp_elr import Targets, train_with_early_learning
 from bench.train.rules.bp_forward_correction import Transition, log_estimate, train_with_forward_correction
@@ -38,26 +38,8 @@ from bench.train.rules.bp_sce import train_on_symmetric_cross_entropy
 from bench.train.step import TrainingStep, build_step
 from sid_core import BeliefNetwork
 
-NETWORKS = ["cascade-linear", "cascade-conv", "pipeline-conv"]
 METHODS = ["bp-sce", "bp-forward-true", "bp-forward-estimated", "bp-elr"]
 seeds = st.integers(0, 2**31)
-
-
-def control(method: str, network: str = "cascade-linear", **axes: Any) -> Cell:
-    sizes = {"modules": 3, "hidden": 16, "batch_size": 6, "passes": ["memory"], "dataset": "random", "image_size": 8}
-    depth = {} if network == "pipeline-conv" else {"depth": 3}
-    return make_cell({"method": method, "network": network, **sizes, **depth, **axes})
-
-
-def build(network: str) -> BeliefNetwork:
-    cell = control("bp", network)
-    return build_network(cell, *shape_of(cell)).double()
-
-
-def batch(seed: int = 0) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    images = torch.randn(6, 1, 8, 8, generator=generator, dtype=torch.float64)
-    return images, torch.randint(10, (6,), generator=generator)
 
 
 def probabilities(logits: Tensor) -> list[list[Tensor]]:
