@@ -1,11 +1,11 @@
 """A sweep: grids of axes in a TOML file, expanded into cells.
 
 A suite file has one or more ``[[grid]]`` tables, and may have a ``description`` and a ``question``, the title of its
-report. Each key of a grid is an axis
-(:mod:`bench.config.axes`); its value is one value or a list, and the cells are the product of all lists. A list in a
-list is one value: ``alpha = [[0.3, 0.7]]`` is one alpha per module, and so is ``alpha = "0.9..0.1"``, for any number of
-them. ``passes`` is different: its list belongs to each cell. ``modules`` also takes ``"depth"`` and ``"depth/N"``;
-depths that N does not divide leave the latter out.
+report, and a table ``[common]``, whose keys belong to every grid that does not have them itself. Each key is an axis
+(:mod:`bench.config.axes`); its value is one value or a list, and the cells of a grid are the product of all lists. A
+list in a list is one value: ``alpha = [[0.3, 0.7]]`` is one alpha per module, and so is ``alpha = "0.9..0.1"``, for any
+number of them. ``passes`` is different: its list belongs to each cell. ``modules`` also takes ``"depth"`` and
+``"depth/N"``; depths that N does not divide leave the latter out.
 """
 
 import itertools
@@ -86,11 +86,12 @@ def load_sweep(suite: str | None, overrides: Iterable[str] = (), only: Iterable[
     grids = content.get("grid", [])
     if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids) or not grids:
         raise ConfigError(f"{suite} has no [[grid]]; legal: one or more, each a table of axes")
+    common = _common(suite, content)
     cells: dict[Cell, None] = {}  # keeps the order, and each cell once
     offered: list[Axes] = []
     for number, grid in enumerate(grids, start=1):
         try:
-            offered.append({axis: _as_list(axis, value) for axis, value in grid.items()} | replaced)
+            offered.append({axis: _as_list(axis, value) for axis, value in {**common, **grid}.items()} | replaced)
             cells.update(dict.fromkeys(_expand(_narrowed(offered[-1], kept))))
         except ConfigError as error:
             raise ConfigError(f"{suite}, grid {number}: {error}") from None
@@ -115,7 +116,7 @@ def _content(suite: str, path: Path) -> dict[str, Any]:
         content = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # not TOML, an integer of thousands of digits, or too deep nesting
         raise ConfigError(f"{suite} is not a TOML file: {error}") from None
-    legal = [*_TEXTS, "grid"]
+    legal = [*_TEXTS, "common", "grid"]
     strange = sorted(set(content) - set(legal))
     if strange:
         raise ConfigError(f"{suite}: {unknown('key', strange[0], legal)}")
@@ -124,6 +125,17 @@ def _content(suite: str, path: Path) -> dict[str, Any]:
         if not isinstance(value, str) or "\n" in value.strip():
             raise ConfigError(f"{suite}: {name} = {value!r}; legal: a text of one line")
     return content
+
+
+def _common(suite: str, content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The axes that a suite's file gives for every grid."""
+    common = content.get("common", {})
+    if not isinstance(common, dict):
+        raise ConfigError(f"{suite}: common = {common!r}; legal: a table of axes, [common]")
+    for axis in common:
+        if axis not in axes():
+            raise ConfigError(f"{suite}, common: {unknown('axis', axis, axes())}")
+    return common
 
 
 def _every_method(replaced: Axes) -> Sweep:

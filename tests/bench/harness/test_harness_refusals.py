@@ -9,7 +9,7 @@ from harness_tools import run_bench, write_sweep
 from bench.config.cell import PASSES, Cell
 from bench.config.check import make_cell
 from bench.config.networks import network_names
-from bench.config.sweep import suite_names
+from bench.config.sweep import load_sweep, suite_names
 from bench.errors import ConfigError
 
 
@@ -124,7 +124,7 @@ def test_an_unknown_suite_is_refused(cli: RunCli, results: Path) -> None:
     ("text", "fragments"),
     [
         ("[[grid]]\nmethod = ", ("mine.toml is not a TOML file: Invalid value",)),
-        ('method = "bp"\n', ("unknown key 'method'", "legal: description, question, grid")),
+        ('method = "bp"\n', ("unknown key 'method'", "legal: description, question, common, grid")),
         ("description = 3\n", ("mine.toml: description = 3; legal: a text of one line",)),
         ('question = ["why"]\n', ("mine.toml: question = ['why']; legal: a text of one line",)),
         ('question = "why\\nnot"\n', ("mine.toml: question = 'why\\nnot'; legal: a text of one line",)),
@@ -133,6 +133,9 @@ def test_an_unknown_suite_is_refused(cli: RunCli, results: Path) -> None:
         ("grid = [1, 2]\n", ("has no [[grid]]",)),
         ("grid = []\n", ("has no [[grid]]",)),
         ('[[grid]]\nmethod = "bp"\n[[grids]]\n', ("unknown key 'grids'", "did you mean grid?")),
+        ("common = 3\n[[grid]]\ndepth = 3\n", ("mine.toml: common = 3; legal: a table of axes, [common]",)),
+        ("[common]\ndepht = 3\n[[grid]]\ndepth = 3\n", ("mine.toml, common: unknown axis 'depht'", "mean depth?")),
+        ("[common]\ndepth = true\n[[grid]]\nseed = 3\n", ("grid 1", "depth = True", "legal: an integer of 1 or more")),
         ("[[grid]]\ndepht = 3\n", ("unknown axis 'depht'", "did you mean depth?")),
         ("[[grid]]\ndepth = []\n", ("depth = []", "at least one value")),
         ("[[grid]]\ndepth = true\n", ("depth = True", "legal: an integer of 1 or more")),
@@ -149,6 +152,14 @@ def test_a_sweep_file_that_is_not_legal_is_refused(
     path = tmp_path / "mine.toml"
     path.write_text(text, encoding="utf-8")
     assert_refused(cli, [path], results, fragments)
+
+
+def test_a_grid_has_what_is_common_to_all_unless_it_says_otherwise(tmp_path: Path) -> None:
+    text = "[common]\nbatch_size = 8\ndepth = [2, 4]\n[[grid]]\nseed = 1\n[[grid]]\ndepth = 6\n"
+    path = tmp_path / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    cells = load_sweep(str(path)).cells
+    assert [(cell.batch_size, cell.depth, cell.seed) for cell in cells] == [(8, 2, 1), (8, 4, 1), (8, 6, 0)]
 
 
 @pytest.mark.parametrize("axis", ["noise_rate", "learning_rate", "weight_decay", "latency_seconds"])
