@@ -10,6 +10,7 @@ import typer
 from bench.cli.console import err, out
 from bench.cli.results_files import results_files
 from bench.cli.table import print_rows
+from bench.store.text_file import refuse_overlaps, write_text
 
 
 def claims(
@@ -20,6 +21,9 @@ def claims(
     claims_file: Annotated[
         Path | None, typer.Option("--claims", metavar="FILE.toml", help="Claims of your own. [default: the paper's]")
     ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", metavar="FILE", help="Write the table as Markdown, claims in full.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
 ) -> None:
     """Compute a verdict on each claim from results files, with the comparison that decides it.
@@ -29,19 +33,25 @@ def claims(
     from bench.analysis.files import read_files  # SciPy takes a moment to load
     from bench.analysis.statistics.claim_file import load_claims
     from bench.analysis.statistics.rows import claim_rows
+    from bench.report.claims import claims_markdown
 
     asked = load_claims(claims_file)
-    _, records, warnings = read_files(results_files(files))
+    paths = results_files(files)
+    if markdown is not None:
+        refuse_overlaps([("--markdown", markdown)], [*paths, *filter(None, [claims_file])])
+    _, records, warnings = read_files(paths)
     rows = claim_rows(records, asked)
     for warning in warnings:
         err.print(f"warning: {warning}", markup=False, highlight=False)
+    if markdown is not None:
+        write_text(markdown, f"{claims_markdown(rows)}\n")
     if as_json:
         out.print(json.dumps([asdict(row) for row in rows], indent=2), markup=False, highlight=False)
         return
     print_rows(
         out,
-        ("claim", "verdict", "effect [interval]", "sample", "margin", "controls"),
-        [(row.name, row.verdict, row.effect, row.sample, row.margin, row.control_text) for row in rows],
+        ("claim", "verdict", "comparisons", "effect [interval]", "sample", "margin", "controls"),
+        [(row.name, row.verdict, row.answers, row.effect, row.sample, row.margin, row.control_text) for row in rows],
     )
     for row in rows:
         out.print(f"\n{row.name}: {row.sentence}\n  {row.verdict}: {row.reason}", markup=False, highlight=False)

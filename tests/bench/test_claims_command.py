@@ -88,13 +88,35 @@ def test_the_table_has_the_deciding_comparison_and_the_reason(tmp_path: Path) ->
     file = results(tmp_path, memory(60, "sid-streamed"), memory(100, "bp"), memory(50, "bp-checkpoint"))
     ended = run(file, "--claims", claims_file(tmp_path))
     heading, line, *reasons = [line.rstrip() for line in ended.stdout.splitlines()]
-    assert re.split(" {2,}", heading) == ["claim", "verdict", "effect [interval]", "sample", "margin", "controls"]
-    shown = ["fewer-bytes", "not supported", "+20.0 %", "exact", "5 %", "0 of 1 hold; decided by: checkpoints"]
-    assert re.split(" {2,}", line) == shown
+    columns = ["claim", "verdict", "comparisons", "effect [interval]", "sample", "margin", "controls"]
+    assert re.split(" {2,}", heading) == columns
+    answers, controls = "1 of 2 hold, 1 contrary", "0 of 1 hold; decided by: checkpoints"
+    assert re.split(" {2,}", line) == ["fewer-bytes", "not supported", answers, "+20.0 %", "exact", "5 %", controls]
     said = " ".join(reasons)
     assert "SID holds fewer bytes than BP." in said
     assert "(control: checkpoints) " in said
     assert "20.0 % more bytes of activations than bp, recompute modules (exactly 60 and 50)" in said
+
+
+def test_the_table_as_markdown_has_the_sentence_of_each_claim(tmp_path: Path) -> None:
+    file = results(tmp_path, memory(60, "sid-streamed"), memory(100, "bp"), memory(50, "bp-checkpoint"))
+    target = tmp_path / "claims.md"
+    ended = run(file, "--claims", claims_file(tmp_path), "--markdown", target)
+    assert ended.exit_code == 0, ended.output
+    heading, _, line = target.read_text(encoding="utf-8").splitlines()
+    assert heading.startswith("| claim | verdict | comparisons |")
+    assert line.startswith(
+        "| SID holds fewer bytes than BP. | not supported | 1 of 2 hold, 1 contrary | +20.0 % | 5 % |"
+    )
+
+
+def test_a_table_in_place_of_a_results_file_is_refused(tmp_path: Path) -> None:
+    file = results(tmp_path, memory(60, "sid-streamed"), memory(100, "bp"))
+    before = file.read_bytes()
+    ended = run(file, "--claims", claims_file(tmp_path), "--markdown", file)
+    assert ended.exit_code != 0
+    assert "--markdown" in ended.output
+    assert file.read_bytes() == before
 
 
 def test_an_estimate_is_shown_with_its_interval_and_its_sample(tmp_path: Path) -> None:
@@ -111,7 +133,8 @@ def test_an_estimate_is_shown_with_its_interval_and_its_sample(tmp_path: Path) -
     text = OWN.partition("[[claim.controls]]")[0].replace("activation_bytes", "accuracy_last")
     ended = run(results(tmp_path, *records), "--claims", claims_file(tmp_path, text))
     assert re.search(
-        r"fewer-bytes +supported +\+25\.0 points \[\+\d+\.\d, \+\d+\.\d\] +5 seeds, 400 images +5 points +none",
+        r"fewer-bytes +supported +1 of 1 hold +\+25\.0 points \[\+\d+\.\d, \+\d+\.\d\] "
+        r"+5 seeds, 400 images +5 points +none",
         ended.stdout,
     )
 

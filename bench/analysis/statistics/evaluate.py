@@ -24,7 +24,8 @@ class ClaimResult:
         claim: the claim.
         conclusion: ``supported`` if every comparison, those with controls included, gives what the claim expects;
             ``refuted`` if one of the claim's own gives the contrary; ``not supported`` if only one with a control does;
-            else ``not measured`` if one is missing; else ``undecided``.
+            else ``not measured`` if none of the claim's own has a number; else ``undecided`` if one is; else ``not
+            measured`` if one is missing.
         reason: why, in plain sentences with the numbers that decide.
         deciding: the comparison that decides.
         parts: every comparison with its verdict.

@@ -1,5 +1,6 @@
 """What the comparisons of a claim together say of it, and the reason as a plain sentence."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +15,11 @@ _SAYINGS: dict[Answer, str] = {
     "not measured": "Nothing was measured for",
     "open": "The numbers do not decide",
 }
+_COUNTED: tuple[tuple[Answer, str], ...] = (
+    ("no", "contrary"),
+    ("open", "undecided"),
+    ("not measured", "not measured"),
+)
 
 
 @dataclass(frozen=True)
@@ -33,17 +39,18 @@ def conclude(parts: Sequence[Part]) -> tuple[Conclusion, str, Part]:
     """Return the conclusion that ``parts``, 1 or more, give, its reason, and the part that decides.
 
     ``refuted``: one of the claim's own comparisons gives the contrary. ``not supported``: one with a control does.
-    ``not measured``: one has no number. ``undecided``: one is open. ``supported``: all give what the claim expects. The
-    first of these that is so counts. Of the comparisons that give it, the one that is the least in favour of the claim
-    decides, and the reason quotes it.
+    ``not measured``: none of the claim's own has a number. ``undecided``: one is open. ``not measured``: one has no
+    number. ``supported``: all give what the claim expects. The first of these that is so counts. Of the comparisons
+    that give it, the one that is the least in favour of the claim decides, and the reason quotes it.
     """
     own = [part for part in parts if part.control is None]
     controls = [part for part in parts if part.control is not None]
     cases: tuple[tuple[Sequence[Part], Answer, Conclusion], ...] = (
         (own, "no", "refuted"),
         (controls, "no", "not supported"),
-        (parts, "not measured", "not measured"),
+        (() if any(part.judged.answer != "not measured" for part in own) else own, "not measured", "not measured"),
         (parts, "open", "undecided"),
+        (parts, "not measured", "not measured"),
     )
     for among, answer, conclusion in cases:
         deciding = [part for part in among if part.judged.answer == answer]
@@ -56,6 +63,13 @@ def conclude(parts: Sequence[Part]) -> tuple[Conclusion, str, Part]:
     if len(parts) == 1:
         return "supported", f"It holds in the only comparison: {_quote(least)}", least
     return "supported", f"It holds in all of {len(parts)} comparisons, least in this one: {_quote(least)}", least
+
+
+def tally(parts: Sequence[Part]) -> str:
+    """Return how many of ``parts``, 1 or more, give which answer: ``31 of 34 hold, 1 contrary, 2 undecided``."""
+    counts = Counter(part.judged.answer for part in parts)
+    others = [f"{counts[answer]} {word}" for answer, word in _COUNTED if counts[answer]]
+    return ", ".join([f"{counts['yes']} of {len(parts)} hold", *others])
 
 
 def _least(parts: Sequence[Part]) -> Part:

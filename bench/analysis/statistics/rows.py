@@ -7,7 +7,7 @@ from bench.analysis.statistics.claim import Claim
 from bench.analysis.statistics.claim_file import load_claims
 from bench.analysis.statistics.evaluate import ClaimResult, evaluate
 from bench.analysis.statistics.provider import Provider
-from bench.analysis.statistics.reason import Conclusion
+from bench.analysis.statistics.reason import Conclusion, tally
 from bench.analysis.statistics.records import RecordProvider
 from bench.analysis.statistics.sentence import effect, sample
 from bench.analysis.statistics.verdict import Answer
@@ -57,6 +57,7 @@ class ClaimRow:
             uncertainty, ``none`` where nothing was measured.
         margin: the largest difference that does not matter.
         comparisons: how many comparisons the claim has.
+        answers: how many of them hold, give the contrary, are undecided and are not measured.
         controls: of the claim.
         reason: why the verdict is so.
         records: the ids of the records of ``first`` that the deciding comparison rests on.
@@ -75,6 +76,7 @@ class ClaimRow:
     sample: str
     margin: str
     comparisons: int
+    answers: str
     controls: tuple[ControlRow, ...]
     reason: str
     records: tuple[str, ...]
@@ -121,6 +123,7 @@ def _row(result: ClaimResult) -> ClaimRow:
         sample=sample(judged),
         margin=f"{claim.margin:g} {comparison.statistic.unit}",
         comparisons=len(result.parts),
+        answers=tally(result.parts),
         controls=tuple(_control(result, control.name) for control in claim.controls),
         reason=result.reason,
         records=comparison.records,

@@ -12,6 +12,7 @@ from bench.analysis.statistics.comparison import Exact, NotMeasured, Outcome
 from bench.analysis.statistics.estimate import Estimate
 from bench.analysis.statistics.evaluate import ClaimResult, evaluate
 from bench.analysis.statistics.provider import Found, Request
+from bench.analysis.statistics.reason import tally
 from bench.analysis.statistics.units import estimate_over
 
 Answer = Callable[[Request], Sequence[Found] | NotMeasured]
@@ -76,6 +77,8 @@ def concluded(answer: Answer, **fields: Any) -> ClaimResult:
         (points(0.4), points(3), "undecided", "The numbers do not decide 1 of 2 comparisons: digits: undecided:"),
         (points(3), NotMeasured("it crashed"), "not measured", "Nothing was measured for 1 of 2 comparisons: (control"),
         (NotMeasured("it crashed"), points(3), "not measured", "is not measured: it crashed."),
+        (points(0.4), NotMeasured("it crashed"), "undecided", "The numbers do not decide 1 of 2 comparisons: digits"),
+        (NotMeasured("it crashed"), points(0.4), "not measured", "is not measured: it crashed."),
         (points(-3), NotMeasured("it crashed"), "refuted", "3.0 points less accurate at the last epoch than bp"),
         (points(3), Estimate(0.03, seeds=1, images=1000), "undecided", "which gives no interval"),
     ],
@@ -168,6 +171,22 @@ def test_a_control_must_have_been_measured_in_the_cells_of_its_own_statistic() -
     (result,) = evaluate([claim(statistics=["activation_bytes", "accuracy_last"])], provider)
     assert [part.judged.comparison.cell for part in result.parts] == ["activation_bytes", "accuracy_last"] * 2
     assert result.conclusion == "supported"
+
+
+def test_answers_are_counted() -> None:
+    results = [
+        concluded(by_method(bp=bp, bp_label_smoothing=smoothed))
+        for bp, smoothed in (
+            (points(3), points(2)),
+            (points(-3), points(0.4)),
+            (points(3), NotMeasured("it crashed")),
+        )
+    ]
+    assert [tally(result.parts) for result in results] == [
+        "2 of 2 hold",
+        "0 of 2 hold, 1 contrary, 1 undecided",
+        "1 of 2 hold, 1 not measured",
+    ]
 
 
 def test_the_deciding_comparison_is_the_least_in_favour() -> None:
