@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: bench test gate baseline history lint clean-venv
+.PHONY: bench test gate baseline history study pages lint clean-venv
 
 bench: .venv/installed
 	$(BIN)/sid-bench run default --out results/default.jsonl
@@ -32,6 +32,20 @@ lint: .venv/installed-dev node_modules/installed
 # benchmarks by a regular expression.
 history: .venv/installed-dev
 	$(BIN)/python -m bench.asv $(if $(N),--last $(N)) $(if $(MACHINE),--machine $(MACHINE)) $(if $(BENCH),--bench '$(BENCH)')
+
+# The reference records: every suite, one after the other, on an idle machine. What is stored is not measured again. DATA holds
+# what torchvision.datasets.MNIST reads, cifar10-jpeg/ and cifar10n-human.csv; JOBS is how many untimed cells run at once.
+STUDY := default modes memory backbones parallel rivals peers rule-or-head noise noise-pipeline human-noise study
+DATA ?= data
+JOBS ?= 2
+
+study: .venv/installed
+	for suite in $(STUDY); do \
+		$(BIN)/sid-bench run $$suite --jobs $(JOBS) --data-root '$(DATA)' --out results/reference/$$suite.jsonl || exit 1; done
+
+# Pages, README's tables and sentences, and the findings, from the reference records.
+pages: .venv/installed
+	$(BIN)/python -m bench.reference
 
 # The stamps are written last, so an installation that was cut short is taken up again.
 .venv/bin/python:

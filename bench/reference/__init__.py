@@ -1,0 +1,1 @@
+"""What is published of the reference records: their pages, README's sentences and tables, and the findings."""

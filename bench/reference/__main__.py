@@ -1,0 +1,60 @@
+"""Makes everything that is published of the reference records anew: ``python -m bench.reference``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from bench.errors import BenchError
+from bench.reference.numbers import Numbers
+from bench.reference.pages import suites_in, write_page
+from bench.reference.texts import rendered, with_blocks
+from bench.store.text_file import write_text
+
+
+def main() -> None:
+    """Write the pages, README's generated parts and the findings of a checkout, in the folder that it is."""
+    options = _options()
+    root: Path = options.root
+    records, pages = root / "results" / "reference", root / "reports" / "reference"
+    try:
+        if not options.texts:
+            for suite in suites_in(records):
+                print(f"the page of {suite}", flush=True)
+                write_page(records, pages, suite)
+        write_texts(root, records, pages)
+    except (BenchError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+def write_texts(root: Path, records: Path, pages: Path) -> None:
+    """Write README's generated parts and the findings.
+
+    Args:
+        root: the folder of ``README.md`` and ``docs``.
+        records: the folder of ``SUITE.jsonl``.
+        pages: the folder of ``summary.md``.
+
+    Raises:
+        ConfigError: a template names records that are not there.
+    """
+    numbers = Numbers(records)
+    readme = root / "README.md"
+    blocks = {
+        "summary": (pages / "summary.md").read_text(encoding="utf-8"),
+        "suites": rendered("suites", numbers),
+    }
+    write_text(readme, with_blocks(readme.read_text(encoding="utf-8"), blocks))
+    write_text(root / "docs" / "findings.md", rendered("findings", numbers))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.reference", description=main.__doc__)
+    parser.add_argument("--root", type=Path, default=Path(), help="the checkout (default: the folder you are in)")
+    parser.add_argument(
+        "--texts", action="store_true", help="README and the findings only, with the pages that are there"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""Numbers of the reference records as text, for the templates of README and of the findings."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bench.analysis.files import read_files
+from bench.analysis.statistics.rows import ClaimRow, claim_rows
+from bench.config.axes import value_of
+from bench.config.cell import Cell
+from bench.config.check import make_cell
+from bench.config.methods import load_method
+from bench.config.sweep import load_sweep
+from bench.errors import ConfigError
+from bench.store.record import Latency, Memory, Record
+
+_BP = {"method": "bp", "recompute": "none", "micro_batches": None, "activation_memory_budget": None}
+_USUAL = {"recompute": "none", "micro_batches": None}
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The records of a folder.
+
+    Methods that take axes look for records whose cells have these values. A method's usual settings are meant where no
+    setting is named: ``method="bp"`` is BP without checkpoints and in one piece, ``method="bp-checkpoint"`` BP with
+    them.
+
+    Attributes:
+        folder: holds ``SUITE.jsonl`` for each suite.
+    """
+
+    folder: Path
+
+    def records(self, suite: str) -> Sequence[Record]:
+        """Return the records of a suite, one of each id."""
+        return _records(self.folder / f"{suite}.jsonl")
+
+    def activations(self, suite: str, **axes: Any) -> str:
+        """Return the activation bytes over those of BP on the same cell, such as ``0.37``."""
+        own, bp = (_memory(self._one(suite, "memory", values)) for values in (axes, {**axes, **_BP}))
+        return f"{own.peak_activation_bytes / bp.peak_activation_bytes:.2f}"
+
+    def time(self, suite: str, **axes: Any) -> str:
+        """Return the step time over that of BP, such as ``0.87``."""
+        return f"{_latency(self._one(suite, 'latency', axes)).ratio_to_bp:.2f}"
+
+    def time_interval(self, suite: str, **axes: Any) -> str:
+        """Return :meth:`time` with its 95 % interval over processes, such as ``0.87 [0.85, 0.90]``."""
+        latency = _latency(self._one(suite, "latency", axes))
+        if latency.ratio_ci95 is None:
+            raise ConfigError(f"{suite}: {axes} was timed in one process, which gives no interval")
+        low, high = latency.ratio_ci95
+        return f"{latency.ratio_to_bp:.2f} [{low:.2f}, {high:.2f}]"
+
+    def on_ranks(self, method: str, micro_batches: int | None = None) -> tuple[str, str]:
+        """Return the time of a method on two ranks over that on one, and the bound that its modules' times set."""
+        ranks = self._one("parallel", "latency", {"method": method, "micro_batches": micro_batches}).ranks
+        if ranks is None or ranks.ratio_to_one_rank is None:
+            raise ConfigError(f"parallel: {method} was not timed on several ranks")
+        return f"{ranks.ratio_to_one_rank:.2f}", "none" if ranks.bound is None else f"{ranks.bound:.2f}"
+
+    def best_schedule(self) -> str:
+        """Return the pipeline schedule of BP that took the least time on two ranks."""
+        found = [
+            (record.ranks.ratio_to_one_rank, record.cell.method)
+            for record in self.records("parallel")
+            if record.ranks is not None
+            and record.ranks.ratio_to_one_rank is not None
+            and record.cell.method.startswith("bp-")
+        ]
+        return min(found)[1]
+
+    def accuracy(self, suite: str, epoch: str = "last", **axes: Any) -> str:
+        """Return the mean test accuracy over seeds in per cent, such as ``71.2``.
+
+        Args:
+            suite: its name.
+            epoch: ``last``, ``chosen`` by validation labels, or ``chosen by clean labels``.
+            axes: of the cells.
+        """
+        fields = {
+            "last": "test_last",
+            "chosen": "test_at_best_validation",
+            "chosen by clean labels": "test_at_best_clean_validation",
+        }
+        found = [
+            getattr(record.accuracy, fields[epoch])
+            for record in self._found(suite, "accuracy", axes)
+            if record.accuracy is not None
+        ]
+        return f"{100 * math.fsum(found) / len(found):.1f}"
+
+    def seeds(self, suite: str, **axes: Any) -> int:
+        """Return over how many seeds a cell was trained."""
+        return len({record.cell.seed for record in self._found(suite, "accuracy", axes)})
+
+    def minutes(self, suite: str) -> int:
+        """Return how many minutes the cells took, one after the other."""
+        times = [record.timing for record in self.records(suite) if record.timing is not None]
+        return max(1, round(math.fsum(time.work_seconds + time.overhead_seconds for time in times) / 60))
+
+    def gpu(self, suite: str) -> str:
+        """Return the name of the GPU that a suite was measured on."""
+        return self._same(suite, "gpu")
+
+    def torch(self, suite: str) -> str:
+        """Return the version of PyTorch that a suite was measured with."""
+        return self._same(suite, "torch")
+
+    def claims(self, *suites: str) -> dict[str, ClaimRow]:
+        """Return the verdicts of the claims that come with the package on the records of ``suites`` together."""
+        return _claims(tuple(self.folder / f"{suite}.jsonl" for suite in suites))
+
+    def covered(self, suite: str) -> bool:
+        """Return whether there is a record of every cell that the suite has today."""
+        return set(load_sweep(suite).cells) <= {_today(record.cell) for record in self.records(suite)}
+
+    def _same(self, suite: str, name: str) -> str:
+        values = {str(record.environment[name]) for record in self.records(suite)}
+        if len(values) != 1:
+            raise ConfigError(f"{suite}: its records have {name} = {', '.join(sorted(values))}; legal: one value")
+        return values.pop()
+
+    def _found(self, suite: str, kind: str, axes: dict[str, Any]) -> list[Record]:
+        wanted = _wanted(axes)
+        found = [
+            record
+            for record in self.records(suite)
+            if kind in record.cell.passes
+            and all(value_of(_today(record.cell), axis) == value for axis, value in wanted.items())
+        ]
+        if not found:
+            raise ConfigError(f"{suite}: there is no record of {axes} with the pass {kind}")
+        return found
+
+    def _one(self, suite: str, kind: str, axes: dict[str, Any]) -> Record:
+        found = self._found(suite, kind, axes)
+        if len(found) > 1:
+            raise ConfigError(f"{suite}: {len(found)} records of {axes} with the pass {kind}; legal: one")
+        return found[0]
+
+
+def _wanted(axes: dict[str, Any]) -> dict[str, Any]:
+    """Return ``axes`` with the method that a short name stands for, and with its usual settings."""
+    method = load_method(axes["method"]) if "method" in axes else None
+    if method is None:
+        return axes
+    if method.alias_of is None:
+        return {**_USUAL, **axes}
+    return {**_USUAL, **method.presets_for(axes), **axes, "method": method.alias_of}
+
+
+@cache
+def _records(file: Path) -> Sequence[Record]:
+    _, records, _ = read_files([file])
+    return list(records)
+
+
+@cache
+def _claims(files: tuple[Path, ...]) -> dict[str, ClaimRow]:
+    return {row.name: row for row in claim_rows(_each_once(files))}
+
+
+def _each_once(files: Iterable[Path]) -> list[Record]:
+    return list({record.id: record for file in files for record in _records(file)}.values())
+
+
+def _today(cell: Cell) -> Cell:
+    """Return a stored cell under its present name: BP with checkpoints was a method of its own."""
+    return cell if load_method(cell.method).alias_of is None else make_cell(cell.model_dump() | {"recompute": None})
+
+
+def _memory(record: Record) -> Memory:
+    if record.memory is None:
+        raise ConfigError(f"the record {record.id} has no bytes; its status is {record.status}")
+    return record.memory
+
+
+def _latency(record: Record) -> Latency:
+    if record.latency is None:
+        raise ConfigError(f"the record {record.id} has no step time; its status is {record.status}")
+    return record.latency

@@ -1,0 +1,129 @@
+"""What is published of the reference records: numbers as text, README's generated parts, the findings, the pages."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from record_builder import made_data, make_record
+
+from bench.errors import ConfigError
+from bench.reference.__main__ import write_texts
+from bench.reference.numbers import Numbers
+from bench.reference.pages import suites_in, write_page
+from bench.reference.texts import rendered, with_blocks
+from bench.store.record import Record
+
+ROOT = Path(__file__).parents[2]
+RECORDS, PAGES = ROOT / "results" / "reference", ROOT / "reports" / "reference"
+PACKED = re.compile(r"<svg.*?</svg>|<script.*?</script>|<meta[^>]*Content-Security-Policy[^>]*>", flags=re.DOTALL)
+DATED = re.compile(r"page made [-0-9T:+]+")
+
+
+def numbers_of(folder: Path, *records: Record, suite: str = "made") -> Numbers:
+    (folder / f"{suite}.jsonl").write_text("".join(f"{record.line()}\n" for record in records), encoding="utf-8")
+    return Numbers(folder)
+
+
+def costs(method: str, size: int, ratio: tuple[float, float, float], **axes: Any) -> Record:
+    return make_record({"method": method, "passes": ["memory", "latency"], **axes}, size, ratio)
+
+
+def test_costs_are_those_of_the_usual_settings_over_bp(tmp_path: Path) -> None:
+    numbers = numbers_of(
+        tmp_path,
+        costs("bp", 200, (1.0, 0.98, 1.02)),
+        costs("bp", 100, (1.3, 1.2, 1.4), recompute="modules"),
+        costs("bp", 60, (1.1, 1.0, 1.2), micro_batches=4),
+        costs("sid-streamed", 50, (0.876, 0.851, 0.904)),
+        costs("sid-streamed", 20, (1.5, 1.4, 1.6), micro_batches=2),
+    )
+    assert numbers.activations("made", method="sid-streamed") == "0.25"
+    assert numbers.activations("made", method="sid-streamed", micro_batches=2) == "0.10"
+    assert numbers.activations("made", method="bp-checkpoint") == "0.50"
+    assert numbers.activations("made", method="bp-microbatch") == "0.30"
+    assert numbers.time("made", method="bp-microbatch") == "1.10"
+    assert numbers.time_interval("made", method="sid-streamed") == "0.88 [0.85, 0.90]"
+
+
+def test_accuracies_are_means_over_seeds(tmp_path: Path) -> None:
+    records = [
+        make_record(
+            {"method": method, "passes": ["accuracy"], "seed": seed}, accuracy=share, data=made_data(8, "a", 400)
+        )
+        for method, shares in (("bp", (0.5, 0.75)), ("sid-streamed", (0.25, 0.5)))
+        for seed, share in enumerate(shares)
+    ]
+    numbers = numbers_of(tmp_path, *records)
+    assert numbers.accuracy("made", method="bp") == "62.5"
+    assert numbers.accuracy("made", "chosen", method="sid-streamed") == "37.5"
+    assert numbers.seeds("made", method="bp") == 2
+
+
+@pytest.mark.parametrize(
+    ("axes", "said"),
+    [
+        ({"method": "sid-published"}, "there is no record of {'method': 'sid-published'} with the pass latency"),
+        ({"method": "bp"}, "2 records of {'method': 'bp'} with the pass latency; legal: one"),
+    ],
+)
+def test_a_number_that_no_record_or_several_give_is_refused(tmp_path: Path, axes: dict[str, Any], said: str) -> None:
+    numbers = numbers_of(
+        tmp_path, *(costs("bp", 200, (1.0, 0.9, 1.1), batch_size=batch_size) for batch_size in (32, 64))
+    )
+    with pytest.raises(ConfigError, match=re.escape(f"made: {said}")):
+        numbers.time("made", **axes)
+
+
+def test_a_block_is_replaced_and_the_rest_stays() -> None:
+    text = "a\n<!-- one: made -->\nold\n<!-- end of one -->\nb\n<!-- two: made -->\n<!-- end of two -->\n"
+    assert with_blocks(text, {"one": "new\nlines\n", "two": "2"}) == (
+        "a\n<!-- one: made -->\nnew\nlines\n<!-- end of one -->\nb\n<!-- two: made -->\n2\n<!-- end of two -->\n"
+    )
+
+
+@pytest.mark.parametrize("times", [0, 2])
+def test_a_block_has_one_place(times: int) -> None:
+    with pytest.raises(ConfigError, match=rf"{times} places <!-- one: "):
+        with_blocks("<!-- one: made -->\n<!-- end of one -->\n" * times, {"one": "new"})
+
+
+def test_prose_is_wrapped_and_tables_are_not() -> None:
+    text = rendered("suites", Numbers(RECORDS))
+    assert max(len(line) for line in text.splitlines()) <= 120
+    assert all(line.startswith(("- ", "  ")) for line in text.strip().splitlines())
+
+
+def test_readme_and_findings_are_what_the_records_give(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    shutil.copy(ROOT / "README.md", tmp_path)
+    write_texts(tmp_path, RECORDS, PAGES)
+    for name in ("README.md", "docs/findings.md"):
+        assert (tmp_path / name).read_text(encoding="utf-8") == (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_what_a_committed_page_says_is_what_its_records_give(tmp_path: Path) -> None:
+    """Apart from figures and packed data, whose bytes differ between versions of matplotlib and zlib."""
+    write_page(RECORDS, tmp_path, "noise-pipeline")
+    made, committed = ((folder / "noise-pipeline.html").read_text(encoding="utf-8") for folder in (tmp_path, PAGES))
+    assert PACKED.sub("", DATED.sub("", made)) == PACKED.sub("", DATED.sub("", committed))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suite", suites_in(RECORDS))
+def test_every_committed_page_and_figure_is_what_its_records_give(tmp_path: Path, suite: str) -> None:
+    write_page(RECORDS, tmp_path, suite)
+    for file in tmp_path.iterdir():
+        made, committed = (path.read_text(encoding="utf-8") for path in (file, PAGES / file.name))
+        assert DATED.sub("", made) == DATED.sub("", committed), file.name
+
+
+def test_the_command_names_what_is_missing(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "README.md", tmp_path)
+    command = [sys.executable, "-m", "bench.reference", "--root", str(tmp_path), "--texts"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, cwd=ROOT)
+    assert ended.returncode == 1
+    assert "summary.md" in ended.stderr
