@@ -74,6 +74,12 @@ def waits_by_module(trace: Trace) -> list[ModuleWait]:
     ]
 
 
+def locked_share(trace: Trace) -> float | None:
+    """Return the fraction of a step in which a module is locked, averaged over modules; None if there is none."""
+    waits = waits_by_module(trace)
+    return sum(wait.locked for wait in waits) / len(waits) if waits else None
+
+
 def _spans(trace: Trace) -> Iterator[_Span]:
     return map(_Span, trace.module, trace.phase, trace.start_seconds, trace.end_seconds)
 

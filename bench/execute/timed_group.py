@@ -154,11 +154,11 @@ class _Group:
                 return
 
     def answer(self, place: int, common: dict[str, Any]) -> Answer:
-        """The answer of one cell, with the phases of its step if this process is the last."""
+        """The answer of one cell, with a trace of its step, and with the phases if this process is the last."""
         parts: dict[str, Any] = {}
         if place not in self._failed:
             try:
-                if self._request.is_last and place in self._steps:
+                if place in self._steps:
                     parts |= self._phases(self._steps[place])
                 if "inference" in self._cells[place].passes:
                     parts["inference_sample"] = self._sample_inference(self._cells[place])
@@ -168,9 +168,11 @@ class _Group:
         return failed or Answer(status="ok", latency_sample=self._samples.get(place), **common, **parts)
 
     def _phases(self, step: TrainingStep) -> dict[str, Any]:
-        with step.timed():
-            shares = measure_shares(step, self._images, self._labels)
-        return {"shares": shares, "trace": trace_step(step, self._images, self._labels)}
+        parts: dict[str, Any] = {"trace": trace_step(step, self._images, self._labels)}
+        if self._request.is_last:
+            with step.timed():
+                parts["shares"] = measure_shares(step, self._images, self._labels)
+        return parts
 
     def _sample_inference(self, cell: Cell) -> Sample:
         return sample_inference(

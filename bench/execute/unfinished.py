@@ -140,15 +140,18 @@ class UnfinishedCell:
         if not samples:
             return None
         from bench.analysis.latency import summarise
+        from bench.analysis.locking import locked_share
 
         unreliable = dict.fromkeys(answer.unreliable_because for answer in self.timed)
+        traces = [answer.trace for answer in self.timed if answer.trace is not None]
+        locked = [share for share in map(locked_share, traces) if share is not None]
         return summarise(
             samples,
             self.cell.batch_size,
             shares=self.timed[-1].shares,
             is_baseline=self.cell.ranks == 1 and is_baseline(self.cell),
             unreliable_because=[reason for reason in unreliable if reason is not None],
-        )
+        ).model_copy(update={"locked_shares": locked or None})
 
     def _inference(self, untimed: Answer) -> Inference | None:
         samples = [answer.inference_sample for answer in self.timed if answer.inference_sample is not None]

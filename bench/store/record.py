@@ -201,7 +201,9 @@ class Latency(_Frozen):
     ``warm_up_steps`` is the sum over processes. ``ratio_ci95`` is an interval over processes; with one, over blocks.
     ``noisy_because`` is the reason why the ratio cannot be relied on, or None. ``processes`` has one entry per process;
     None in records that lack it. ``compile_seconds`` is how much longer the first step took than the second, with no
-    compiled code from before; None for a step that is not compiled.
+    compiled code from before; None for a step that is not compiled. ``locked_shares`` is, for each process, the
+    fraction of a traced step for which a module is locked, averaged over modules; None in records that lack it, and
+    where a trace does not tell the modules apart.
     """
 
     median_seconds: float
@@ -219,6 +221,7 @@ class Latency(_Frozen):
     blocks_seconds: list[tuple[float, float, float, float]]
     processes: list[TimedProcess] | None
     compile_seconds: float | None = None
+    locked_shares: list[Share] | None = None
 
 
 class Epoch(_Frozen):

@@ -29,6 +29,7 @@ def make_record(
     correct_chosen: ArrayLike | None = None,
     blocks: Sequence[ArrayLike] | None = None,
     by_module: Sequence[float | None] | None = None,
+    locked_shares: Sequence[float] | None = None,
     **fields: Any,
 ) -> Record:
     """Builds a record of ``cell``; a part whose argument is left out is None.
@@ -50,6 +51,7 @@ def make_record(
         correct_chosen: the same after the chosen epoch; ``correct`` if left out.
         blocks: of each process, the seconds per step ``[n, 4]`` of (cell, BP, BP, cell); one block if left out.
         by_module: the last test accuracy of each module; all as ``accuracy`` if left out.
+        locked_shares: of the latency, by process.
         fields: other fields of the record.
     """
     checked = make_cell(cell)
@@ -88,6 +90,7 @@ def make_record(
             "blocks_by_process": [len(process) for process in processes],
             "processes": None,
             "blocks_seconds": np.concatenate(processes).tolist(),
+            "locked_shares": None if locked_shares is None else list(locked_shares),
         }
     if accuracy is not None:
         noisy = accuracy if correct is not None or checked.noise_kind == "none" else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
-from bench.analysis.locking import ModuleWait, waits_by_module
+from bench.analysis.locking import locked_share
 from bench.config.axes import axes, unpaired, values_of
 from bench.config.cell import Cell, Pass
 from bench.config.check import OBJECTIVE_AXES
@@ -46,9 +46,12 @@ class Entry:
         return self.record.cell.seed
 
     @cached_property
-    def waits(self) -> list[ModuleWait]:
-        """The waiting time of each module, :func:`bench.analysis.locking.waits_by_module`; empty without a trace."""
-        return [] if self.record.trace is None else waits_by_module(self.record.trace)
+    def locked_shares(self) -> list[float]:
+        """:func:`bench.analysis.locking.locked_share` of each process, as far as the record has them."""
+        if self.record.latency is not None and self.record.latency.locked_shares is not None:
+            return self.record.latency.locked_shares
+        share = None if self.record.trace is None else locked_share(self.record.trace)
+        return [] if share is None else [share]
 
     def cell_text(self, names: frozenset[str]) -> str:
         """Return :func:`cell_text` of the values, which is made once for each set of ``names``."""

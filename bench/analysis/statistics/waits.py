@@ -1,4 +1,4 @@
-"""Locked shares of two methods, from the step that each record traces."""
+"""Locked shares of two methods, from the steps that each record traces: one per process."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,15 +12,13 @@ def why_not_traced(entry: Entry) -> str | None:
     """Return why the locked share of a record cannot be used, or None."""
     if entry.record.trace is None:
         return "the record holds no trace"
-    return None if entry.waits else "modules are not separate in its trace"
+    return None if entry.locked_shares else "modules are not separate in its trace"
 
 
 def compare_locked_shares(first: Sequence[Entry], second: Sequence[Entry]) -> Estimate:
-    """Return the locked share of ``first`` minus that of ``second``; each record, 1 or more, is a process."""
-    estimates = [estimate_over("processes", [[_locked_share(entry)] for entry in side]) for side in (first, second)]
+    """Return the locked share of ``first`` minus that of ``second``, of 1 or more records each."""
+    estimates = [
+        estimate_over("processes", [[share] for entry in side for share in entry.locked_shares])
+        for side in (first, second)
+    ]
     return replace(independent_difference(*estimates), limit=1.0)
-
-
-def _locked_share(entry: Entry) -> float:
-    """Return the fraction of a step in which a module is locked, averaged over modules."""
-    return sum(wait.locked for wait in entry.waits) / len(entry.waits)

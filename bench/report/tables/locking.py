@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from bench.analysis.locking import step_seconds, waiting_share, waits_by_module
+from bench.analysis.locking import locked_share, step_seconds, waiting_share, waits_by_module
 from bench.analysis.series import ordered_series
 from bench.analysis.traced import traced_cells
 from bench.report.tables.cells import without_constant_columns
@@ -32,9 +32,7 @@ def locking_table(frame: pd.DataFrame) -> pd.DataFrame:
                     "traced step, ms": milliseconds(step_seconds(trace)),
                     "gradient of module 1 complete, % of the step": _percent(waits[0].complete if waits else None),
                     "module 1 locked, % of the step": _percent(waits[0].locked if waits else None),
-                    "locked, mean over modules, %": _percent(
-                        sum(wait.locked for wait in waits) / len(waits) if waits else None
-                    ),
+                    "locked, mean over modules, %": _percent(locked_share(trace)),
                     "waiting for other ranks, % of time": _percent(
                         waiting_share(trace), "not recorded" if row["ranks"] > 1 else "one rank"
                     ),

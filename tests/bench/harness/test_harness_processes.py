@@ -26,6 +26,18 @@ def test_a_latency_in_three_processes_keeps_the_blocks_of_all(executor: ForkServ
     assert record.timing is not None
 
 
+def test_every_process_says_how_long_modules_are_locked(executor: ForkServerExecutor) -> None:
+    cell = TIMED | {"depth": 4, "modules": 4, "processes": 3}
+    latency = measure_cell(make_cell(cell), executor).latency
+    assert latency is not None
+    assert latency.locked_shares is not None
+    assert len(latency.locked_shares) == 3
+    assert all(0 < share < 1 for share in latency.locked_shares)
+    at_once = measure_cell(make_cell(cell | {"method": "sid-vectorised"}), executor).latency
+    assert at_once is not None
+    assert at_once.locked_shares is None, "its modules are not separate"
+
+
 DIES_SECOND = """
 import os, pathlib, signal
 

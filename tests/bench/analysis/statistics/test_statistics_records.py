@@ -214,6 +214,14 @@ def test_the_locked_share_is_that_of_the_trace() -> None:
     several = estimate("locked_share", records(3))
     assert several.processes == (3, 3)
     assert several.interval() is not None
+    by_process = [
+        make_record({**side, **cell}, latency=(1.0, 0.9, 1.1), trace=trace, locked_shares=shares)
+        for side, trace, shares in ((SID, sid, [0.0, 0.1]), (BP, bp, [0.3, 0.5, 0.1]))
+    ]
+    processes = estimate("locked_share", by_process)
+    assert processes.value == pytest.approx(-0.25), "the mean of all processes, not the one that is traced"
+    assert processes.processes == (2, 3)
+    assert processes.interval() is not None
     at_once = make_record({**SID, **cell}, trace=in_a_row(("f", 1), ("b", 1), ("s", 1)))
     assert "modules are not separate" in reason("locked_share", [at_once, *records(1)[1:]])
     assert "holds no trace" in reason("locked_share", [make_record({**SID, **cell}), *records(1)[1:]])
