@@ -41,6 +41,27 @@ OVERLAPS = """() => {
   return [boxes.length, overlaps];
 }"""
 
+# The words of visible tables that stand on two lines, and the number of all; a line may end after a hyphen.
+BROKEN = """() => {
+  const broken = [];
+  let count = 0;
+  for (const table of document.querySelectorAll('table')) {
+    const walker = document.createTreeWalker(table, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+      const text = walker.currentNode;
+      if (text.parentElement.closest('.hidden') || !text.parentElement.checkVisibility()) continue;
+      for (const word of text.data.matchAll(/[^\\s-]+/g)) {
+        const range = document.createRange();
+        range.setStart(text, word.index);
+        range.setEnd(text, word.index + word[0].length);
+        count += 1;
+        if (range.getClientRects().length > 1) broken.push(word[0]);
+      }
+    }
+  }
+  return [count, broken];
+}"""
+
 
 def small_texts(page: Page) -> list[str]:
     """Returns the visible texts whose letters have less than 12 pixels."""
@@ -54,6 +75,13 @@ def overlapping_texts(page: Page) -> list[tuple[str, str]]:
     count, overlaps = page.evaluate(OVERLAPS)
     assert count > 60
     return [(one, other) for one, other in overlaps]
+
+
+def broken_words(page: Page) -> list[str]:
+    """Returns the words of visible tables that are broken between two letters."""
+    count, broken = page.evaluate(BROKEN)
+    assert count > 60
+    return list(broken)
 
 
 def violations(page: Page) -> list[tuple[str, str, list[Any]]]:

@@ -1,6 +1,6 @@
 """Pages for tests of the script: figures and a table with known numbers, and records with known values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
@@ -45,6 +45,8 @@ _TEMPLATES = {
         <details id="closed"><summary>More</summary>{{ table(content.long, 'Long, closed') }}</details>
         {{ table(content.long, 'Long ' ~ content.special) }}
         {{ table(content.wide, 'Wide') }}""",
+    "sections/columns.html.j2": """{% from "macros.html.j2" import table %}
+        {% for frame in content %}{{ table(frame, 'Of ' ~ frame.shape[1] ~ ' columns') }}{% endfor %}""",
 }
 VERDICTS = (
     "supported",
@@ -102,6 +104,16 @@ def write_long_tables(path: Path) -> Path:
     wide = pd.DataFrame([{f"text {place}": "words of a reason " * 8 for place in range(9)}])
     content = {"long": _long(), "wide": wide, "special": SPECIAL, "name": LONG_NAME}
     return _write(path, _held(made_records()), [Filled("long", "Long", content)])
+
+
+def write_wide_tables(path: Path, columns: Sequence[int]) -> Path:
+    """Writes a page with a table of each number of ``columns``: words, sizes, and ratios with their intervals."""
+    kinds = (("backbone", "resnet18"), ("batch", "32"), ("data", "random 3x32x32"), ("time / BP", "1.01 [0.96, 1.04]"))
+    frames = []
+    for number in columns:
+        row = {f"{kinds[place % 4][0]} {place}": kinds[place % 4][1] for place in range(number)}
+        frames.append(pd.DataFrame([row, row]))
+    return _write(path, _held(made_records()), [Filled("columns", "Columns", frames)])
 
 
 def write_many_cells(path: Path, number: int) -> Path:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from checks import PAPER, overlapping_texts
+from checks import PAPER, broken_words, overlapping_texts
 from chromium import MARKS, opened
+from made_page import write_wide_tables
 from playwright.sync_api import Browser
 
 pytestmark = MARKS
@@ -35,3 +36,12 @@ def test_an_open_panel_is_printed_alone(browser: Browser, made: Path) -> None:
         assert page.locator("h1").is_hidden()
         assert page.locator("#figure-one").is_hidden()
         assert page.get_by_role("dialog").get_by_text("Measure it again").is_visible()
+
+
+def test_tables_of_many_columns_fit_the_paper_without_broken_words(browser: Browser, tmp_path: Path) -> None:
+    file = write_wide_tables(tmp_path / "wide.html", [4, 10, 14, 23])
+    with opened(browser, file, width=PAPER) as page:
+        page.emulate_media(media="print")
+        assert broken_words(page) == []
+        assert overlapping_texts(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= PAPER
