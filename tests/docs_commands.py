@@ -40,7 +40,3 @@ def main() -> None:
             else:
                 ended.append(run(words, shared))
     json.dump(ended, sys.stdout)
-
-
-if __name__ == "__main__":
-    main()

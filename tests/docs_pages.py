@@ -15,6 +15,8 @@ from bench.config.sweep import suite_names
 from bench.machine.allocators import ALLOCATORS, SYSTEM, find_library
 
 ROOT = Path(__file__).parents[1]
+# A program without a file: processes of a plan would otherwise import the file of the program, each anew.
+_RUN_COMMANDS = f"import sys; sys.path.append({str(ROOT / 'tests')!r}); import docs_commands; docs_commands.main()"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Pages whose runs list their cells without --slow: the results of their runs are not used on the page.
 LISTED = ("cluster", "measuring", "methods", "networks-and-data", "planning", "ranks")
@@ -41,7 +43,7 @@ def commands(page: Path) -> list[tuple[dict[str, str], list[str]]]:
 def sid_bench(folder: Path, commands: Sequence[tuple[Mapping[str, str], Sequence[str]]]) -> list[tuple[int, str, str]]:
     """Runs commands in order in ``folder``, in one process; exit code, standard output and standard error of each."""
     ended = subprocess.run(
-        [sys.executable, "-P", ROOT / "tests" / "docs_commands.py"],
+        [sys.executable, "-P", "-c", _RUN_COMMANDS],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         input=json.dumps(commands),
@@ -77,7 +79,8 @@ def assert_commands_run(page: Path, folder: Path, *, everything: bool, smoke: Pa
         page: of the documentation.
         folder: where to run them, empty.
         everything: otherwise the runs of some pages list their cells, and plans, of which most name no method, are made
-            for one; so is what fits. The gate judges the bytes of one cell.
+            for one; what fits is found for one method, or for those that are named, without their settings. The gate
+            judges the bytes of one cell.
         smoke: what ``run smoke`` has written, so that the run of the page finds its cells stored.
     """
     write_files(page, folder)
@@ -97,6 +100,8 @@ def assert_commands_run(page: Path, folder: Path, *, everything: bool, smoke: Pa
             written.add(rest[rest.index("--out") + 1] if "--out" in rest else f"results/{rest[0]}.jsonl")
         if command == "fit" and not everything and "--methods" not in rest:
             rest += ["--methods", "sid-streamed-in-turn", "--set", "recompute=none"]
+        if command == "fit" and not everything and not any("recompute=" in word for word in rest):
+            rest += ["--set", "recompute=none", "--set", "micro_batches=1"]
         if command == "plan" and not everything and not any(word.startswith("method=") for word in rest):
             rest += ["--set", "method=bp"]
         if command == "gate" and not everything:
