@@ -41,6 +41,7 @@ def write_texts(root: Path, records: Path, pages: Path) -> None:
     readme = root / "README.md"
     blocks = {
         "summary": (pages / "summary.md").read_text(encoding="utf-8"),
+        "answers": rendered("answers", numbers),
         "suites": rendered("suites", numbers),
     }
     write_text(readme, with_blocks(readme.read_text(encoding="utf-8"), blocks))

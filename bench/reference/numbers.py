@@ -13,7 +13,6 @@ from bench.config.axes import value_of
 from bench.config.cell import Cell
 from bench.config.check import make_cell
 from bench.config.methods import load_method
-from bench.config.sweep import load_sweep
 from bench.errors import ConfigError
 from bench.store.record import Latency, Memory, Record
 
@@ -115,9 +114,16 @@ class Numbers:
         """Return the verdicts of the claims that come with the package on the records of ``suites`` together."""
         return _claims(tuple(self.folder / f"{suite}.jsonl" for suite in suites))
 
-    def covered(self, suite: str) -> bool:
-        """Return whether there is a record of every cell that the suite has today."""
-        return set(load_sweep(suite).cells) <= {_today(record.cell) for record in self.records(suite)}
+    def must_be(self, claim: str, verdict: str, *suites: str) -> str:
+        """Return nothing, if a claim has the verdict that the text around it rests on.
+
+        Raises:
+            ConfigError: it has another one.
+        """
+        found = self.claims(*suites)[claim].verdict
+        if found != verdict:
+            raise ConfigError(f"a text says that the claim {claim} is {verdict}; by {', '.join(suites)} it is {found}")
+        return ""
 
     def _same(self, suite: str, name: str) -> str:
         values = {str(record.environment[name]) for record in self.records(suite)}

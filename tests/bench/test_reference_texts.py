@@ -78,6 +78,14 @@ def test_a_number_that_no_record_or_several_give_is_refused(tmp_path: Path, axes
         numbers.time("made", **axes)
 
 
+def test_a_text_that_rests_on_another_verdict_is_refused(tmp_path: Path) -> None:
+    records = [costs("bp", 100, (1.0, 0.9, 1.1)), costs("sid-streamed", 10, (1.0, 0.9, 1.1))]
+    numbers = numbers_of(tmp_path, *records)
+    assert numbers.must_be("memory-streamed", "supported", "made") == ""
+    with pytest.raises(ConfigError, match="memory-streamed is refuted; by made it is supported"):
+        numbers.must_be("memory-streamed", "refuted", "made")
+
+
 def test_a_block_is_replaced_and_the_rest_stays() -> None:
     text = "a\n<!-- one: made -->\nold\n<!-- end of one -->\nb\n<!-- two: made -->\n<!-- end of two -->\n"
     assert with_blocks(text, {"one": "new\nlines\n", "two": "2"}) == (
