@@ -59,7 +59,7 @@ def test_the_old_file_is_of_schema_1_and_varied() -> None:
 
 # Bytes were exact before compiled steps had any, and nobody measured how long a step takes to compile.
 ADDED_TO_MEMORY = {"instrument": "exact", "bp_peak_activation_bytes": None, "bp_peak_total_bytes": None}
-ADDED_TO_LATENCY = {"processes": None, "compile_seconds": None}
+ADDED_TO_LATENCY = {"processes": None, "compile_seconds": None, "locked_shares": None}
 ADDED_TO_DATA = {"noise_fingerprint": None}
 
 

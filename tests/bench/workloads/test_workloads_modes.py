@@ -13,6 +13,7 @@ def test_every_way_to_run_the_step_is_measured_at_every_size() -> None:
     others |= {"bp-step-in-backward"}
     ways = {(name, "none", None) for name in methods_taking(cells[0]) if name not in others}
     ways |= {("bp", "modules", None), ("bp", "none", 4), ("sid-streamed", "trunk", None)}
+    ways |= {("deep-supervision", "none", None)}  # the control of the claim on update locking
     sizes: dict[tuple[int, int, int], set[tuple[str, str, int | None]]] = {}
     for cell in cells:
         if cell.network == "cascade-linear" and cell.precision == "float32":
