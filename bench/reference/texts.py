@@ -23,7 +23,7 @@ def rendered(template: str, numbers: Numbers) -> str:
     """
     environment = Environment(loader=FunctionLoader(_source), undefined=StrictUndefined, autoescape=False)  # noqa: S701
     environment.globals.update(numbers=numbers, claims_markdown=claims_markdown)
-    return _wrapped(environment.get_template(template).render())
+    return _wrapped(environment.get_template(template).render()).rstrip("\n") + "\n"
 
 
 def with_blocks(text: str, blocks: Mapping[str, str]) -> str:
