@@ -21,18 +21,17 @@ def main() -> None:
             for suite in suites_in(records):
                 print(f"the page of {suite}", flush=True)
                 write_page(records, pages, suite)
-        write_texts(root, records, pages)
+        write_texts(root, records)
     except (BenchError, OSError) as error:
         sys.exit(f"error: {error}")
 
 
-def write_texts(root: Path, records: Path, pages: Path) -> None:
+def write_texts(root: Path, records: Path) -> None:
     """Write README's generated parts and the findings.
 
     Args:
         root: the folder of ``README.md`` and ``docs``.
         records: the folder of ``SUITE.jsonl``.
-        pages: the folder of ``summary.md``.
 
     Raises:
         ConfigError: a template names records that are not there.
@@ -40,8 +39,8 @@ def write_texts(root: Path, records: Path, pages: Path) -> None:
     numbers = Numbers(records)
     readme = root / "README.md"
     blocks = {
-        "summary": (pages / "summary.md").read_text(encoding="utf-8"),
         "answers": rendered("answers", numbers),
+        "claims": numbers.verdicts_in_brief(),
         "suites": rendered("suites", numbers),
     }
     write_text(readme, with_blocks(readme.read_text(encoding="utf-8"), blocks))
@@ -52,7 +51,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.reference", description=main.__doc__)
     parser.add_argument("--root", type=Path, default=Path(), help="the checkout (default: the folder you are in)")
     parser.add_argument(
-        "--texts", action="store_true", help="README and the findings only, with the pages that are there"
+        "--texts", action="store_true", help="README and the findings only"
     )
     return parser.parse_args()
 

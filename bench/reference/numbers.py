@@ -14,6 +14,11 @@ from bench.config.cell import Cell
 from bench.config.check import make_cell
 from bench.config.methods import load_method
 from bench.errors import ConfigError
+from bench.reference.claims import CLAIM_GROUPS
+from bench.report.boards import board_markdown
+from bench.report.claims import claims_markdown
+from bench.report.inputs import read_inputs
+from bench.report.sections.leaderboard import ShownBoard, leaderboard
 from bench.store.record import Latency, Memory, Record
 
 _BP = {"method": "bp", "recompute": "none", "micro_batches": None, "activation_memory_budget": None}
@@ -39,9 +44,10 @@ class Numbers:
         return _records(self.folder / f"{suite}.jsonl")
 
     def activations(self, suite: str, **axes: Any) -> str:
-        """Return the activation bytes over those of BP on the same cell, such as ``0.37``."""
+        """Return the activation bytes in per cent of those of BP on the same cell, such as ``37 %``."""
         own, bp = (_memory(self._one(suite, "memory", values)) for values in (axes, {**axes, **_BP}))
-        return f"{own.peak_activation_bytes / bp.peak_activation_bytes:.2f}"
+        share = 100 * own.peak_activation_bytes / bp.peak_activation_bytes
+        return f"{share:.0f} %" if share >= 1 else f"{share:.1f} %"
 
     def time(self, suite: str, **axes: Any) -> str:
         """Return the step time over that of BP, such as ``0.87``."""
@@ -50,17 +56,20 @@ class Numbers:
     def time_interval(self, suite: str, **axes: Any) -> str:
         """Return :meth:`time` with its 95 % interval over processes, such as ``0.87 [0.85, 0.90]``."""
         latency = _latency(self._one(suite, "latency", axes))
-        if latency.ratio_ci95 is None:
-            raise ConfigError(f"{suite}: {axes} was timed in one process, which gives no interval")
-        low, high = latency.ratio_ci95
-        return f"{latency.ratio_to_bp:.2f} [{low:.2f}, {high:.2f}]"
+        if latency.ratio_ci95 is None or len(latency.blocks_by_process) == 1:
+            raise ConfigError(f"{suite}: {axes} was timed in one process, whose interval leaves out other processes")
+        return _with_interval(latency.ratio_to_bp, latency.ratio_ci95)
 
     def on_ranks(self, method: str, micro_batches: int | None = None) -> tuple[str, str]:
-        """Return the time of a method on two ranks over that on one, and the bound that its modules' times set."""
+        """Return the time of a method on two ranks over that on one, with its 95 % interval, and the schedule's bound.
+
+        The bound is what the times of the modules on one rank allow.
+        """
         ranks = self._one("parallel", "latency", {"method": method, "micro_batches": micro_batches}).ranks
         if ranks is None or ranks.ratio_to_one_rank is None:
             raise ConfigError(f"parallel: {method} was not timed on several ranks")
-        return f"{ranks.ratio_to_one_rank:.2f}", "none" if ranks.bound is None else f"{ranks.bound:.2f}"
+        time = _with_interval(ranks.ratio_to_one_rank, ranks.ratio_to_one_rank_ci95)
+        return time, "none" if ranks.bound is None else f"{ranks.bound:.2f}"
 
     def best_schedule(self) -> str:
         """Return the pipeline schedule of BP that took the least time on two ranks."""
@@ -110,20 +119,51 @@ class Numbers:
         """Return the version of PyTorch that a suite was measured with."""
         return self._same(suite, "torch")
 
-    def claims(self, *suites: str) -> dict[str, ClaimRow]:
-        """Return the verdicts of the claims that come with the package on the records of ``suites`` together."""
-        return _claims(tuple(self.folder / f"{suite}.jsonl" for suite in suites))
+    def board(self, suite: str, network: str) -> str:
+        """Return the leaderboard of a network as a Markdown table."""
+        return board_markdown(self._board(suite, network))
 
-    def must_be(self, claim: str, verdict: str, *suites: str) -> str:
-        """Return nothing, if a claim has the verdict that the text around it rests on.
+    def place(self, suite: str, network: str) -> str:
+        """Return the sentence on where SID stands on the leaderboard of a network."""
+        place = self._board(suite, network).place
+        if place is None:
+            raise ConfigError(f"{suite}: SID has no place on the leaderboard of {network}")
+        return place
+
+    def verdicts(self, group: str) -> str:
+        """Return a table of the verdicts on a group of :data:`bench.reference.claims.CLAIM_GROUPS`."""
+        return claims_markdown(self._rows(group))
+
+    def verdicts_in_brief(self) -> str:
+        """Return a table of the verdicts on all groups, without what decides them."""
+        return claims_markdown([row for group in CLAIM_GROUPS for row in self._rows(group)], brief=True)
+
+    def verdict(self, claim: str) -> ClaimRow:
+        """Return the verdict on a claim of a group."""
+        (group,) = (name for name, group in CLAIM_GROUPS.items() if claim in group.names)
+        return next(row for row in self._rows(group) if row.name == claim)
+
+    def must_be(self, claim: str, verdict: str) -> str:
+        """Return nothing, if a claim of a group has the verdict that the text around it rests on.
 
         Raises:
             ConfigError: it has another one.
         """
-        found = self.claims(*suites)[claim].verdict
+        found = self.verdict(claim).verdict
         if found != verdict:
-            raise ConfigError(f"a text says that the claim {claim} is {verdict}; by {', '.join(suites)} it is {found}")
+            raise ConfigError(f"a text says that the claim {claim} is {verdict}; by the records it is {found}")
         return ""
+
+    def _rows(self, group: str) -> list[ClaimRow]:
+        held = CLAIM_GROUPS[group]
+        rows = _claims(tuple(self.folder / f"{suite}.jsonl" for suite in held.suites))
+        return [rows[name] for name in held.names]
+
+    def _board(self, suite: str, network: str) -> ShownBoard:
+        found = _boards(self.folder / f"{suite}.jsonl").get(network, [])
+        if len(found) != 1:
+            raise ConfigError(f"{suite}: {len(found)} leaderboards of {network}; legal: one")
+        return found[0]
 
     def _same(self, suite: str, name: str) -> str:
         values = {str(record.environment[name]) for record in self.records(suite)}
@@ -150,6 +190,10 @@ class Numbers:
         return found[0]
 
 
+def _with_interval(ratio: float, interval: tuple[float, float] | None) -> str:
+    return f"{ratio:.2f}" if interval is None else f"{ratio:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
+
+
 def _wanted(axes: dict[str, Any]) -> dict[str, Any]:
     """Return ``axes`` with the method that a short name stands for, and with its usual settings."""
     method = load_method(axes["method"]) if "method" in axes else None
@@ -164,6 +208,11 @@ def _wanted(axes: dict[str, Any]) -> dict[str, Any]:
 def _records(file: Path) -> Sequence[Record]:
     _, records, _ = read_files([file])
     return list(records)
+
+
+@cache
+def _boards(file: Path) -> dict[str, list[ShownBoard]]:
+    return leaderboard(read_inputs([file])).boards
 
 
 @cache

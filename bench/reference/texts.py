@@ -9,10 +9,11 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from bench.errors import ConfigError
 from bench.reference.numbers import Numbers
-from bench.report.claims import claims_markdown
+from bench.reference.tables import accuracy_table, costs_table
 
 _WIDTH = 120
 _WRAPPED = re.compile(r"- |\w|\*|\[|`")  # how a paragraph or an item of a list begins
+_KEPT_TOGETHER = re.compile(r"(?<=\d) (?=%)|(?<=\d,) (?=[-+\d.]+\])")  # in "37 %" and "[0.85, 0.90]"
 
 
 def rendered(template: str, numbers: Numbers) -> str:
@@ -22,7 +23,7 @@ def rendered(template: str, numbers: Numbers) -> str:
         ConfigError: the template names records that are not there.
     """
     environment = Environment(loader=FunctionLoader(_source), undefined=StrictUndefined, autoescape=False)  # noqa: S701
-    environment.globals.update(numbers=numbers, claims_markdown=claims_markdown)
+    environment.globals.update(numbers=numbers, costs_table=costs_table, accuracy_table=accuracy_table)
     return _wrapped(environment.get_template(template).render()).rstrip("\n") + "\n"
 
 
@@ -67,10 +68,10 @@ def _wrapped_item(item: str) -> str:
     before, after = (item[: len(item) - len(item.lstrip("\n"))], item[len(item.rstrip("\n")) :])
     indent = "  " if stripped.startswith("- ") else ""
     lines = textwrap.wrap(
-        " ".join(stripped.split()),
+        _KEPT_TOGETHER.sub("\u00a0", " ".join(stripped.split())),
         _WIDTH,
         subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return before + "\n".join(lines) + after
+    return before + "\n".join(lines).replace("\u00a0", " ") + after

@@ -6,11 +6,13 @@ from bench.analysis.statistics.rows import ClaimRow
 from bench.report.markdown import markdown_table
 
 _COLUMNS = ("claim", "verdict", "comparisons", "effect [interval] that decides", "margin", "sample", "controls")
+_BRIEF = 3  # columns
 
 
-def claims_markdown(rows: Sequence[ClaimRow]) -> str:
-    """Return a table of ``rows``, one line per claim, each with its sentence."""
-    return markdown_table(_COLUMNS, [_cells(row) for row in rows])
+def claims_markdown(rows: Sequence[ClaimRow], *, brief: bool = False) -> str:
+    """Return a table of ``rows``, one line per claim, each with its sentence; ``brief`` leaves out what decides."""
+    end = _BRIEF if brief else None
+    return markdown_table(_COLUMNS[:end], [_cells(row)[:end] for row in rows])
 
 
 def _cells(row: ClaimRow) -> tuple[str, ...]:

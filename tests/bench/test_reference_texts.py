@@ -12,8 +12,10 @@ from record_builder import made_data, make_record
 
 from bench.errors import ConfigError
 from bench.reference.__main__ import write_texts
+from bench.reference.claims import CLAIM_GROUPS
 from bench.reference.numbers import Numbers
 from bench.reference.pages import suites_in, write_page
+from bench.reference.tables import accuracy_table, costs_table
 from bench.reference.texts import rendered, with_blocks
 from bench.store.record import Record
 
@@ -29,7 +31,9 @@ def numbers_of(folder: Path, *records: Record, suite: str = "made") -> Numbers:
 
 
 def costs(method: str, size: int, ratio: tuple[float, float, float], **axes: Any) -> Record:
-    return make_record({"method": method, "passes": ["memory", "latency"], **axes}, size, ratio)
+    cell = {"method": method, "passes": ["memory", "latency"], "processes": 2, **axes}
+    block = [0.01 * ratio[0], 0.01, 0.01, 0.01 * ratio[0]]
+    return make_record(cell, size, ratio, blocks=[[block], [block]])
 
 
 def test_costs_are_those_of_the_usual_settings_over_bp(tmp_path: Path) -> None:
@@ -41,12 +45,19 @@ def test_costs_are_those_of_the_usual_settings_over_bp(tmp_path: Path) -> None:
         costs("sid-streamed", 50, (0.876, 0.851, 0.904)),
         costs("sid-streamed", 20, (1.5, 1.4, 1.6), micro_batches=2),
     )
-    assert numbers.activations("made", method="sid-streamed") == "0.25"
-    assert numbers.activations("made", method="sid-streamed", micro_batches=2) == "0.10"
-    assert numbers.activations("made", method="bp-checkpoint") == "0.50"
-    assert numbers.activations("made", method="bp-microbatch") == "0.30"
+    assert numbers.activations("made", method="sid-streamed") == "25 %"
+    assert numbers.activations("made", method="sid-streamed", micro_batches=2) == "10 %"
+    assert numbers.activations("made", method="bp-checkpoint") == "50 %"
+    assert numbers.activations("made", method="bp-microbatch") == "30 %"
     assert numbers.time("made", method="bp-microbatch") == "1.10"
     assert numbers.time_interval("made", method="sid-streamed") == "0.88 [0.85, 0.90]"
+
+
+def test_an_interval_of_one_process_is_refused(tmp_path: Path) -> None:
+    cell = {"method": "sid-streamed", "passes": ["memory", "latency"]}
+    numbers = numbers_of(tmp_path, make_record(cell, 50, (1.0, 0.9, 1.1)))
+    with pytest.raises(ConfigError, match="was timed in one process"):
+        numbers.time_interval("made", method="sid-streamed")
 
 
 def test_accuracies_are_means_over_seeds(tmp_path: Path) -> None:
@@ -61,6 +72,9 @@ def test_accuracies_are_means_over_seeds(tmp_path: Path) -> None:
     assert numbers.accuracy("made", method="bp") == "62.5"
     assert numbers.accuracy("made", "chosen", method="sid-streamed") == "37.5"
     assert numbers.seeds("made", method="bp") == 2
+    columns = [("last", "last", {"alpha": 0.5}), ("chosen", "chosen", {})]
+    table = accuracy_table(numbers, "made", {}, {"SID": {"method": "sid-streamed"}}, columns)
+    assert table.splitlines()[2:] == ["| SID | 37.5 | 37.5 |"]
 
 
 @pytest.mark.parametrize(
@@ -80,10 +94,39 @@ def test_a_number_that_no_record_or_several_give_is_refused(tmp_path: Path, axes
 
 def test_a_text_that_rests_on_another_verdict_is_refused(tmp_path: Path) -> None:
     records = [costs("bp", 100, (1.0, 0.9, 1.1)), costs("sid-streamed", 10, (1.0, 0.9, 1.1))]
-    numbers = numbers_of(tmp_path, *records)
-    assert numbers.must_be("memory-streamed", "supported", "made") == ""
-    with pytest.raises(ConfigError, match="memory-streamed is refuted; by made it is supported"):
-        numbers.must_be("memory-streamed", "refuted", "made")
+    numbers_of(tmp_path, *records, suite="default")
+    numbers = numbers_of(tmp_path, *records, suite="backbones")
+    assert numbers.must_be("memory-streamed", "supported") == ""
+    with pytest.raises(ConfigError, match="memory-streamed is refuted; by the records it is supported"):
+        numbers.must_be("memory-streamed", "refuted")
+    assert numbers.verdict("memory-streamed").answers == "1 of 1 hold"
+    assert "| supported | 1 of 1 hold | -90.0 % |" in numbers.verdicts("memory")
+
+
+def test_readme_and_findings_give_verdicts_on_the_same_claims(tmp_path: Path) -> None:
+    records = [costs("bp", 100, (1.0, 0.9, 1.1)), costs("sid-streamed", 10, (1.0, 0.9, 1.1))]
+    for suite in {suite for group in CLAIM_GROUPS.values() for suite in group.suites}:
+        numbers = numbers_of(tmp_path, *records, suite=suite)
+    full = [line.split(" | ")[:3] for group in CLAIM_GROUPS for line in numbers.verdicts(group).splitlines()[2:]]
+    brief = [line.removesuffix(" |").split(" | ") for line in numbers.verdicts_in_brief().splitlines()[2:]]
+    assert full == brief
+    assert ["| The activation bytes of SID, one module at a time, do not grow with depth.", "not measured"] in [
+        line[:2] for line in brief
+    ]
+
+
+def test_a_table_has_a_line_per_method(tmp_path: Path) -> None:
+    numbers = numbers_of(
+        tmp_path,
+        costs("bp", 200, (1.0, 0.98, 1.02), depth=8),
+        costs("sid-streamed", 1, (0.876, 0.851, 0.904), depth=8),
+        costs("sid-streamed", 50, (1.5, 1.4, 1.6), depth=16),
+    )
+    methods = {"BP": {"method": "bp"}, "SID": {"method": "sid-streamed"}}
+    assert costs_table(numbers, "made", {"depth": 8}, methods).splitlines()[2:] == [
+        "| BP | 100 % | 1.00 [0.98, 1.02] |",
+        "| SID | 0.5 % | 0.88 [0.85, 0.90] |",
+    ]
 
 
 def test_a_block_is_replaced_and_the_rest_stays() -> None:
@@ -108,7 +151,7 @@ def test_prose_is_wrapped_and_tables_are_not() -> None:
 def test_readme_and_findings_are_what_the_records_give(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     shutil.copy(ROOT / "README.md", tmp_path)
-    write_texts(tmp_path, RECORDS, PAGES)
+    write_texts(tmp_path, RECORDS)
     for name in ("README.md", "docs/findings.md"):
         assert (tmp_path / name).read_text(encoding="utf-8") == (ROOT / name).read_text(encoding="utf-8")
 
@@ -134,4 +177,4 @@ def test_the_command_names_what_is_missing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench.reference", "--root", str(tmp_path), "--texts"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, cwd=ROOT)
     assert ended.returncode == 1
-    assert "summary.md" in ended.stderr
+    assert f"cannot read {tmp_path}/results/reference/" in ended.stderr

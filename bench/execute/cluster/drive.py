@@ -5,12 +5,10 @@ no driver, and a driver that was killed is replaced by the next one: it stores w
 tasks that still run, and submits the rest. The results file has one writer, the driver, which holds its lock.
 """
 
-import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,16 +19,12 @@ from bench.execute.cluster.deal import Needs, deal
 from bench.execute.cluster.scheduler import UNKNOWN, JobState, Scheduler
 from bench.execute.cluster.settings import ClusterSettings
 from bench.execute.cluster.submit import LocalScheduler, SlurmScheduler
+from bench.execute.cluster.sweep_records import SweepRecords, sweep_records
 from bench.execute.cluster.task_folder import Job, Progress, TaskFolder, TaskFolders, TaskRequest
 from bench.execute.executor import ExecutorSettings
-from bench.execute.frontier import why_skip
-from bench.execute.messages import Answer
-from bench.execute.outset import outset
-from bench.execute.unfinished import UnfinishedCell, make_record
 from bench.execute.watcher import Summary, Watcher
 from bench.store.file import Store
-from bench.store.journal import Journal
-from bench.store.record import Record, Status
+from bench.store.record import Status
 
 _SHOWN_REASONS = 5
 _SPARE_SHARE = 0.1  # of the memory of a task, for the processes beside the cell
@@ -109,19 +103,15 @@ def drive_sweep(
         BenchError: tasks were refused, or ended before they had measured all of their cells, whose next run goes on.
         StoreError: a record cannot be written; it is safe in the folder of its task.
     """
-    start = outset(sweep, store, retry_failed=retry_failed, frontier=frontier)
-    journal = Journal(store.path, store.contents.records)
+    records = sweep_records(sweep, store, watcher, retry_failed=retry_failed, frontier=frontier)
     drive = _Drive(
-        *(sweep, store, journal, watcher, scheduler, settings, cluster, retries, pace),
-        out_of_memory=start.out_of_memory if frontier else None,
-        summary=start.summary,
-        todo={cell.id: cell for cell in start.todo},
+        *(records, watcher, scheduler, settings, cluster, retries, pace),
+        suite=sweep.name,
         folders=TaskFolders(store.path),
     )
-    left = sum(map(drive.processes_of, start.todo))
-    watcher.begin(len(sweep.cells), start.summary.stored_before, left)
+    watcher.begin(len(sweep.cells), records.summary.stored_before, records.processes_left(list(records.todo.values())))
     drive.measure()
-    return start.summary
+    return records.summary
 
 
 @dataclass
@@ -160,55 +150,41 @@ class _Drive:
     """A sweep under way.
 
     Attributes:
-        sweep, store, watcher, scheduler, settings, cluster, retries, pace: see :func:`drive_sweep`.
-        journal: what tasks have measured of cells without a record.
-        out_of_memory: the cells that ran out of memory, to which others are added; None without a frontier.
-        summary: is kept up to date.
-        todo: the cells without a record that counts, by id.
+        records: what is stored of the sweep, and what is missing.
+        watcher, scheduler, settings, cluster, retries, pace: see :func:`drive_sweep`.
+        suite: the name of the sweep.
         folders: of the tasks.
         waiting: what is still to be submitted, with what it needs.
         tasks: those that were submitted and have not been dealt with since their end.
         apart: ids of cells that are measured in a task of their own.
         attempts: how many tasks have ended while they measured a cell, by id.
         given_up: the number of cells that wait for the next run, by reason.
-        by_id: the cells of the sweep.
-        known: the records that are stored, by id.
     """
 
-    sweep: Sweep
-    store: Store
-    journal: Journal
+    records: SweepRecords
     watcher: Watcher
     scheduler: Scheduler
     settings: ExecutorSettings
     cluster: ClusterSettings
     retries: int
     pace: Pace
-    out_of_memory: list[Cell] | None
-    summary: Summary
-    todo: dict[str, Cell]
+    suite: str
     folders: TaskFolders
     waiting: list[tuple[Needs, list[Cell]]] = field(default_factory=list)
     tasks: list[_Task] = field(default_factory=list)
     apart: set[str] = field(default_factory=set)
     attempts: Counter[str] = field(default_factory=Counter)
     given_up: dict[str, int] = field(default_factory=dict)
-    by_id: dict[str, Cell] = field(init=False)
-    known: dict[str, Record] = field(init=False)
     _told: set[str] = field(default_factory=set)
     _ask_seconds: float = 0.0
     _asked: float = float("-inf")
-
-    def __post_init__(self) -> None:
-        self.by_id = {cell.id: cell for cell in self.sweep.cells}
-        self.known = self.store.contents.latest
 
     def measure(self) -> None:
         """Measures all cells that are to be measured."""
         try:
             self._take_up()
             taken = {id_ for task in self.tasks for id_ in task.cells}
-            self._deal([cell for cell in self.todo.values() if cell.id not in taken])
+            self._deal([cell for cell in self.records.todo.values() if cell.id not in taken])
             while self.waiting or self.tasks:
                 self._submit()
                 self._ask()
@@ -225,18 +201,14 @@ class _Drive:
             if len(reasons) > _SHOWN_REASONS:
                 reasons[_SHOWN_REASONS:] = [f"and {len(reasons) - _SHOWN_REASONS} other reasons"]
             raise BenchError(
-                f"{sum(self.given_up.values())} cells of {self.sweep.name} were not measured ({'; '.join(reasons)}). "
+                f"{sum(self.given_up.values())} cells of {self.suite} were not measured ({'; '.join(reasons)}). "
                 "All others are stored; the same command goes on from there. What tasks have printed is in "
                 f"{self.folders.logs}"
             )
         self.folders.remove()
 
-    def processes_of(self, cell: Cell) -> int:
-        """How many processes are still to run for ``cell``."""
-        return max(0, UnfinishedCell(cell, self.sweep.name).processes_left - len(self.journal.entries.get(cell.id, [])))
-
     def _processes_left(self) -> int:
-        waiting = sum(self.processes_of(cell) for _, cells in self.waiting for cell in cells)
+        waiting = sum(self.records.processes_left(cells) for _, cells in self.waiting)
         return waiting + sum(task.left for task in self.tasks)
 
     def _take_up(self) -> None:
@@ -262,8 +234,8 @@ class _Drive:
             if state.is_over or task.folder.progress().outcome is not None:
                 self._dismiss(task)
             else:
-                task.cells = {id_: cell for id_, cell in task.cells.items() if id_ in self.todo}
-                task.left = sum(map(self.processes_of, task.cells.values()))
+                task.cells = {id_: cell for id_, cell in task.cells.items() if id_ in self.records.todo}
+                task.left = self.records.processes_left(list(task.cells.values()))
         if self.tasks:
             self.watcher.note(f"{len(self.tasks)} tasks of an earlier run have not ended, and are waited for")
 
@@ -283,13 +255,7 @@ class _Drive:
 
     def _deal(self, cells: Sequence[Cell]) -> None:
         """Plans tasks for cells, except those beyond the frontier, which are recorded as skipped."""
-        wanted = []
-        for cell in cells:
-            reason = None if self.journal.entries.get(cell.id) else why_skip(cell, self.out_of_memory or ())
-            if reason is None:
-                wanted.append(cell)
-            else:
-                self._store(make_record(cell, self.sweep.name, Answer(status="skipped", message=reason), 0, reason))
+        wanted = self.records.within_frontier(cells)
         dealt = deal(wanted, self.cluster.cells_per_task, self.apart)
         self.waiting += [(needs, task) for needs, tasks in dealt.items() for task in tasks]
 
@@ -303,7 +269,7 @@ class _Drive:
         chosen, self.waiting = self.waiting[:room], self.waiting[room:]
         for needs in dict.fromkeys(needs for needs, _ in chosen):
             dealt = [cells for other, cells in chosen if other == needs]
-            folders = self.folders.make([(self._request(cells), self._entries(cells)) for cells in dealt])
+            folders = self.folders.make([(self._request(cells), self.records.entries_of(cells)) for cells in dealt])
             try:
                 jobs = self.scheduler.submit([folder.path for folder in folders], needs)
             except BaseException:
@@ -312,8 +278,8 @@ class _Drive:
                 raise
             for folder, job, cells in zip(folders, jobs, dealt, strict=True):
                 folder.write_job(Job(executor=self.scheduler.name, id=job))
-                left = sum(map(self.processes_of, cells))
-                handed = sum(map(len, self._entries(cells).values()))
+                left = self.records.processes_left(cells)
+                handed = sum(map(len, self.records.entries_of(cells).values()))
                 self.tasks.append(_Task(folder, job, {cell.id: cell for cell in cells}, left, handed))
 
     def _request(self, cells: Sequence[Cell]) -> TaskRequest:
@@ -323,7 +289,7 @@ class _Drive:
             of_task = round(self.cluster.memory * (1 - _SPARE_SHARE))
             limit = of_task if limit is None else min(limit, of_task)
         return TaskRequest(
-            suite=self.sweep.name,
+            suite=self.suite,
             cells=tuple(cells),
             command=tuple(sys.argv),
             data_root=None if settings.data_root is None else settings.data_root.absolute(),
@@ -333,11 +299,8 @@ class _Drive:
             pin=settings.pin,
             preload=settings.preload,
             retries=self.retries,
-            frontier=self.out_of_memory is not None,
+            frontier=self.records.out_of_memory is not None,
         )
-
-    def _entries(self, cells: Sequence[Cell]) -> dict[str, list[dict[str, Any]]]:
-        return {cell.id: self.journal.entries[cell.id] for cell in cells if cell.id in self.journal.entries}
 
     def _ask(self) -> None:
         """Asks the scheduler, less and less often while nothing ends, which jobs have ended and why others wait."""
@@ -386,22 +349,11 @@ class _Drive:
         return self.pace.settle_done_seconds if state.name == "COMPLETED" else self.pace.settle_seconds
 
     def _merge(self, task: _Task) -> None:
-        """Stores the new records of a task, and tells what it does.
-
-        A task of an earlier driver may have records that are stored already, by that driver or from a later run; only
-        what has no record that counts is stored.
-        """
+        """Stores the new records of a task, and tells what it does."""
         # The progress first: if it says that the task is done, all records are there.
         before, task.progress = task.progress, task.folder.progress()
         for record in task.folder.stored()[task.merged :]:
-            known = self.known.get(record.id) if task.is_earlier else None
-            if record.id in self.todo:
-                if known is None or known.created < record.created:
-                    self._store(record)
-            elif task.is_earlier and known is None:  # of another sweep
-                self.store.append(record)
-                self.journal.forget(record.id)
-                self.known[record.id] = record
+            self.records.merge(record, is_earlier=task.is_earlier)
             task.merged += 1  # only now: what could not be stored stays in the folder
             task.cells.pop(record.id, None)
         now = task.progress
@@ -411,42 +363,18 @@ class _Drive:
             task.left = now.left
         if now.running != before.running or now.number != before.number:
             self._tell_end(before)
-            cells = self._cells(now.running)
+            cells = self.records.cells_of(now.running)
             if cells and now.outcome is None:
                 self.watcher.process_begins(cells, now.number)
 
     def _tell_end(self, progress: Progress) -> None:
-        cells = self._cells(progress.running)
+        cells = self.records.cells_of(progress.running)
         if cells:
             self.watcher.process_ends(cells, progress.number)
 
-    def _cells(self, ids: Sequence[str]) -> list[Cell]:
-        return [self.by_id[id_] for id_ in ids if id_ in self.by_id]
-
-    def _store(self, record: Record) -> None:
-        with _uninterrupted():  # so that nothing is stored again where the tasks are ended
-            self.store.append(record)
-            self.journal.forget(record.id)
-            del self.todo[record.id]
-            self.known[record.id] = record
-        if record.status == "oom" and self.out_of_memory is not None:
-            self.out_of_memory.append(record.cell)
-        self.summary.add(record)
-        if record.timing is not None and record.attempts == 1:
-            self.summary.overhead_seconds.append(record.timing.overhead_seconds)
-        self.watcher.cell_ends(record)
-
     def _dismiss(self, task: _Task) -> None:
         """Keeps what a task has measured of cells without a record, and removes its folder."""
-        for id_, entries in task.folder.unfinished().items():
-            known = self.journal.entries.get(id_, [])
-            if id_ not in self.todo and id_ in self.known:
-                continue
-            if entries[: len(known)] != known:
-                self.journal.drop(id_)
-                known = []
-            for entry in entries[len(known) :]:
-                self.journal.append(id_, entry)
+        self.records.keep(task.folder.unfinished())
         task.folder.remove()
         self.tasks.remove(task)
         self._tell_end(task.progress)
@@ -502,8 +430,7 @@ class _Drive:
 
     def _blame(self, task: _Task, cell: Cell, status: Status, message: str) -> None:
         del task.cells[cell.id]
-        answer = Answer(status=status, message=message)
-        self._store(make_record(cell, self.sweep.name, answer, self.attempts[cell.id], message))
+        self.records.store_answer(cell, status, message, self.attempts[cell.id])
 
     def _again(self, task: _Task) -> None:
         """Plans new tasks for the rest of one."""
@@ -526,13 +453,3 @@ class _Drive:
             if self.tasks:
                 time.sleep(self.pace.look_seconds)
         self.folders.remove()
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Lets Ctrl-C and SIGTERM wait until what is inside is done."""
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

@@ -1,0 +1,54 @@
+"""The claims that README and the findings give verdicts on, by section, each with the suites that it is judged by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class ClaimGroup:
+    """The claims of a section of the findings.
+
+    Attributes:
+        suites: whose records decide, together.
+        names: of the claims, in order.
+    """
+
+    suites: Sequence[str]
+    names: Sequence[str]
+
+
+CLAIM_GROUPS = MappingProxyType(
+    {
+        "memory": ClaimGroup(
+            ("default", "backbones"),
+            (
+                "memory-as-published",
+                "memory-streamed",
+                "memory-pipelines",
+                "memory-against-checkpointing",
+                "memory-in-total",
+                "scalable-memory",
+            ),
+        ),
+        "time": ClaimGroup(
+            ("default", "modes", "rivals"),
+            (
+                "time-as-published",
+                "time-streamed",
+                "time-by-autograd",
+                "compiled-time",
+                "compiled-time-against-compiled",
+            ),
+        ),
+        "ranks": ClaimGroup(("modes", "parallel"), ("update-locking", "parallel-training")),
+        "accuracy": ClaimGroup(
+            ("default", "noise"), ("matches-bp", "beats-bp", "monotone-divergence", "monotone-accuracy")
+        ),
+        "noise": ClaimGroup(("default", "noise"), ("robust-to-noise",)),
+        "predictions": ClaimGroup(("default",), ("unchanged-inference-bytes", "unchanged-inference-time")),
+        "heads": ClaimGroup(
+            ("rule-or-head",), ("rule-not-heads", "heads-not-rule", "beliefs-as-inputs", "plain-heads")
+        ),
+    }
+)

@@ -1,0 +1,52 @@
+"""Tables of the findings: the costs and the accuracies of several methods on one cell."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.reference.numbers import Numbers
+from bench.report.markdown import markdown_table
+
+Methods = Mapping[str, Mapping[str, Any]]
+
+
+def costs_table(numbers: Numbers, suite: str, cell: Mapping[str, Any], methods: Methods) -> str:
+    """Return a table of bytes and step times relative to BP.
+
+    Args:
+        numbers: of the records.
+        suite: its name.
+        cell: the axes that the methods share.
+        methods: the axes of each, by the text that names it.
+    """
+    rows = [
+        (
+            name,
+            numbers.activations(suite, **{**cell, **axes}),
+            numbers.time_interval(suite, **{**cell, **axes}),
+        )
+        for name, axes in methods.items()
+    ]
+    return markdown_table(("method", "activation bytes, of BP's", "step time / BP's [95 %]"), rows)
+
+
+def accuracy_table(
+    numbers: Numbers,
+    suite: str,
+    cell: Mapping[str, Any],
+    methods: Methods,
+    columns: Sequence[tuple[str, str, Mapping[str, Any]]],
+) -> str:
+    """Return a table of mean test accuracies in per cent.
+
+    Args:
+        numbers: of the records.
+        suite: its name.
+        cell: the axes that all numbers share.
+        methods: the axes of each method, by the text that names it.
+        columns: of each its heading, its epoch (as :meth:`Numbers.accuracy` has them) and its axes.
+    """
+    rows = [
+        (name, *(numbers.accuracy(suite, epoch, **{**cell, **axes, **more}) for _, epoch, more in columns))
+        for name, axes in methods.items()
+    ]
+    return markdown_table(("method", *(heading for heading, _, _ in columns)), rows)

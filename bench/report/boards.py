@@ -1,0 +1,18 @@
+"""A leaderboard as a Markdown table."""
+
+from bench.report.markdown import markdown_table
+from bench.report.sections.leaderboard import Entry, ShownBoard
+from bench.report.tables.text import NOT_MEASURED
+
+
+def board_markdown(board: ShownBoard) -> str:
+    """Return one line per method, in the order of the board, with its numbers, their intervals and verdicts."""
+    columns = ["method", *(column.heading for column in board.columns)]
+    return markdown_table(columns, [[row.title, *map(_text, entries)] for row, entries in board.rows])
+
+
+def _text(entry: Entry) -> str:
+    if not entry.number:
+        return NOT_MEASURED
+    text = " ".join(filter(None, [entry.number, entry.detail, entry.verdict and f"({entry.verdict})"]))
+    return text if entry.doubt is None else f"{text}, noisy: {entry.doubt}"
