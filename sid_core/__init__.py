@@ -33,7 +33,7 @@ from sid_core.ranks.part import gather_parameters as gather_parameters
 from sid_core.ranks.part import rank_part as rank_part
 from sid_core.ranks.partition import ModuleCost as ModuleCost
 from sid_core.ranks.partition import balanced_sizes as balanced_sizes
-from sid_core.ranks.partition import dealt_sizes as dealt_sizes
+from sid_core.ranks.partition import fastest_sizes as fastest_sizes
 from sid_core.ranks.partition import least_ratio as least_ratio
 from sid_core.ranks.partition import module_cost as module_cost
 from sid_core.ranks.partition import step_time as step_time

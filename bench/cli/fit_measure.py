@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.analysis.measured import CUDA_ROUNDS_TO, Measured, kind_of, measured_of
 from bench.cli.console import err
-from bench.cli.measure import Course, measure
+from bench.cli.measure import RunSettings, measure
 from bench.config.cell import Cell
 from bench.config.check import changed
 from bench.config.label import label
@@ -103,7 +103,7 @@ class _Session:
             values |= {"processes": PROCESSES, "latency_seconds": _LATENCY_SECONDS}
         cells = [changed(line, batch_size=max(batch_size, line.batch_size), **values) for line in lines]
         sweep = Sweep("fit", "What fits.", tuple(dict.fromkeys(cells)))
-        course = Course(
+        settings = RunSettings(
             data_root=self._data_root,
             download=False,
             timeout_seconds=1800.0,
@@ -113,7 +113,7 @@ class _Session:
             retry_failed=True,
             frontier=True,
         )
-        measure(sweep, self._path, course, err)
+        measure(sweep, self._path, settings, err)
         latest = read_records(self._path).latest
         found = [latest[cell.id] for cell in sweep.cells]
         for record in found:

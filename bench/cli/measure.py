@@ -33,7 +33,7 @@ _INTERRUPTED = 130
 
 
 @dataclass(frozen=True, kw_only=True)
-class Course:
+class RunSettings:
     """How a sweep is measured; :func:`bench.execute.run.run_sweep` and ``ExecutorSettings`` describe the fields.
 
     ``cluster`` is what tasks ask of a cluster, for an executor that submits them.
@@ -97,18 +97,18 @@ def interruptible(place: Path | None = None) -> Iterator[None]:
         raise typer.Exit(_INTERRUPTED) from None
 
 
-def measure(sweep: Sweep, path: Path, course: Course, console: Console = out, *, quiet: bool = False) -> Summary:
+def measure(sweep: Sweep, path: Path, run: RunSettings, console: Console = out, *, quiet: bool = False) -> Summary:
     """Measures the cells of ``sweep`` that ``path`` does not hold yet, and stores their records there.
 
     Args:
         sweep: what to measure.
         path: the results file.
-        course: how.
+        run: how.
         console: where the progress is shown, if not by a bar on the terminal.
         quiet: show no progress.
     """
-    settings = _settings(sweep, course)
-    row = executor_row(course.executor)
+    settings = _executor_settings(sweep, run)
+    row = executor_row(run.executor)
     # The commands of a job meet before the store is opened: if it cannot be, the others end with this one.
     with nullcontext() if row.submits else make_executor(settings) as executor, Store(path) as store:
         if store.contents.damaged_tail:
@@ -118,31 +118,31 @@ def measure(sweep: Sweep, path: Path, course: Course, console: Console = out, *,
             )
             err.print(message, markup=False, highlight=False)
         options: dict[str, Any] = {
-            "retry_failed": course.retry_failed,
-            "retries": course.retries,
-            "frontier": course.frontier,
+            "retry_failed": run.retry_failed,
+            "retries": run.retries,
+            "frontier": run.frontier,
         }
         with _watcher(console, quiet) as watcher:
             if executor is not None:
-                return run_sweep(sweep, store, executor, watcher, jobs=course.jobs, **options)
-            summary: Summary = row.function()(sweep, store, watcher, settings, course.cluster, **options)
+                return run_sweep(sweep, store, executor, watcher, jobs=run.jobs, **options)
+            summary: Summary = row.function()(sweep, store, watcher, settings, run.cluster, **options)
             return summary
 
 
-def follow_job(sweep: Sweep, course: Course) -> None:
+def follow_job(sweep: Sweep, run: RunSettings) -> None:
     """Takes part in the sweep of rank 0 as another rank of the job; see :func:`bench.execute.job.follower.follow`."""
-    follow(_settings(sweep, course))
+    follow(_executor_settings(sweep, run))
 
 
-def _settings(sweep: Sweep, course: Course) -> ExecutorSettings:
+def _executor_settings(sweep: Sweep, run: RunSettings) -> ExecutorSettings:
     return ExecutorSettings(
-        data_root=course.data_root,
-        download=course.download,
-        timeout_seconds=course.timeout_seconds,
-        memory_limit_bytes=course.memory_limit_bytes,
-        pin=course.pin,
+        data_root=run.data_root,
+        download=run.download,
+        timeout_seconds=run.timeout_seconds,
+        memory_limit_bytes=run.memory_limit_bytes,
+        pin=run.pin,
         preload=_modules_to_preload(sweep.cells),
-        executor=course.executor,
+        executor=run.executor,
     )
 
 

@@ -143,7 +143,7 @@ class BarWatcher(Watcher):
 
 
 def note_lost_output() -> None:
-    """Say on standard error that the course of the sweep cannot be shown any more; that is no reason to end it."""
+    """Say on standard error that the progress of the sweep cannot be shown any more; that is no reason to end it."""
     error = lost_output()
     if error is not None:
         message = f"standard output cannot be written ({error.strerror}); the sweep goes on and stores its records"

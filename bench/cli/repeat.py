@@ -11,7 +11,7 @@ from rich.text import Text
 
 from bench.cli.console import err, out
 from bench.cli.measure import (
-    Course,
+    RunSettings,
     fail_without_results,
     interruptible,
     measure,
@@ -111,7 +111,7 @@ def repeat(
     if len(targets or []) > 1:
         raise ConfigError(f"{len(targets or [])} suites: {', '.join(targets or [])}; legal: one, or --from FILE...")
     suite = targets[0] if targets else None
-    course = Course(
+    settings = RunSettings(
         data_root=data_root,
         download=download,
         timeout_seconds=cell_timeout,
@@ -134,7 +134,7 @@ def repeat(
     console = err if as_json else out
     with interruptible(place):
         for number, file in enumerate(files, start=1):
-            summaries.append(measure(sweep, file, course, console, quiet=quiet))
+            summaries.append(measure(sweep, file, settings, console, quiet=quiet))
             text = f"run {number} of {times}: {describe(summaries[-1])}; records in {file}"
             console.print(text, markup=False, highlight=False)
             report_settings(summaries[-1])

@@ -7,7 +7,7 @@ import typer
 
 from bench.cli.console import err, out
 from bench.cli.measure import (
-    Course,
+    RunSettings,
     fail_without_results,
     follow_job,
     interruptible,
@@ -93,7 +93,7 @@ def run(
     stored; 130 interrupted.
     """
     sweep = sweep_of(suite, overrides or [], only or [], threads=threads, ranks=ranks, processes=processes)
-    course = Course(
+    settings = RunSettings(
         data_root=data_root,
         download=download,
         timeout_seconds=cell_timeout,
@@ -119,11 +119,11 @@ def run(
     refuse_overlaps([("--out", path)], [*sweep.files, *([] if cluster is None else [cluster])])
     with interruptible(path):
         if follows:
-            follow_job(sweep, course)
+            follow_job(sweep, settings)
             return
         if warning is not None:
             err.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
-        summary = measure(sweep, path, course, quiet=quiet)
+        summary = measure(sweep, path, settings, quiet=quiet)
     out.print(f"{describe(summary)}; records in {path}", markup=False, highlight=False)
     report_settings(summary)
     fail_without_results([summary], strict)

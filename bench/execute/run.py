@@ -22,7 +22,7 @@ from bench.execute.group_timer import GroupTimer
 from bench.execute.groups import in_groups
 from bench.execute.jobs import can_run_beside_others, work_in_parallel
 from bench.execute.messages import Answer
-from bench.execute.outset import outset
+from bench.execute.sweep_start import sweep_start
 from bench.execute.unfinished import UnfinishedCell, make_record
 from bench.execute.watcher import Summary, Watcher
 from bench.machine.allocators import SYSTEM
@@ -61,7 +61,7 @@ def run_sweep(
         BenchError: a device or a data set is missing; nothing has been measured then.
         StoreError: a record cannot be written; all earlier ones are safe.
     """
-    start = outset(sweep, store, retry_failed=retry_failed, frontier=frontier)
+    start = sweep_start(sweep, store, retry_failed=retry_failed, frontier=frontier)
     summary = start.summary
     journal = Journal(store.path, store.contents.records)
     unfinished, notes = continue_cells(start.todo, sweep.name, journal)
@@ -71,13 +71,13 @@ def run_sweep(
         watcher.note(note)
     _check_needs([one.cell for one in unfinished if not one.is_finished], executor, watcher)
     known = start.out_of_memory if frontier else None
-    course = _Course(sweep.name, store, journal, watcher, summary, retries, known, unfinished)
-    course.measure(executor, jobs)
+    running = _RunningSweep(sweep.name, store, journal, watcher, summary, retries, known, unfinished)
+    running.measure(executor, jobs)
     return summary
 
 
 @dataclass
-class _Course:
+class _RunningSweep:
     """A sweep under way.
 
     Attributes:

@@ -50,9 +50,7 @@ def write_texts(root: Path, records: Path) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.reference", description=main.__doc__)
     parser.add_argument("--root", type=Path, default=Path(), help="the checkout (default: the folder you are in)")
-    parser.add_argument(
-        "--texts", action="store_true", help="README and the findings only"
-    )
+    parser.add_argument("--texts", action="store_true", help="README and the findings only")
     return parser.parse_args()
 
 

@@ -17,7 +17,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from sid_core.network import BeliefNetwork, Cascade
 from sid_core.objective import Objective
-from sid_core.ranks.partition import dealt_sizes, even_sizes, module_cost
+from sid_core.ranks.partition import even_sizes, fastest_sizes, module_cost
 from sid_core.steps.chain import BeliefChain, belief_chain
 
 
@@ -139,7 +139,7 @@ def rank_part(
     Args:
         network: the same on every rank.
         sizes: the number of modules of each rank, in order. By default a cascade is partitioned for the shortest step
-            (:func:`sid_core.dealt_sizes`), and a pipeline evenly.
+            (:func:`sid_core.fastest_sizes`), and a pipeline evenly.
         group: the process group; None for the default one.
 
     Raises:
@@ -206,7 +206,7 @@ def _begun(work: dist.Work | None) -> dist.Work:
 
 def _default_sizes(network: BeliefNetwork, ranks: int) -> tuple[int, ...]:
     if isinstance(network, Cascade):
-        return dealt_sizes([module_cost(module, network.classes) for module in network.local_modules], ranks)
+        return fastest_sizes([module_cost(module, network.classes) for module in network.local_modules], ranks)
     return even_sizes(len(network.local_modules), ranks)
 
 

@@ -85,7 +85,7 @@ class _Partition(NamedTuple):
     sizes: tuple[int, ...]
 
 
-def dealt_sizes(costs: Sequence[ModuleCost], ranks: int) -> tuple[int, ...]:
+def fastest_sizes(costs: Sequence[ModuleCost], ranks: int) -> tuple[int, ...]:
     """The number of modules of each rank, 1 or more, in order, for which :func:`step_time` is least.
 
     Raises:

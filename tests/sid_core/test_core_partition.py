@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from torch import nn
 
-from sid_core import LocalModule, ModuleCost, balanced_sizes, dealt_sizes, least_ratio, module_cost, step_time
+from sid_core import LocalModule, ModuleCost, balanced_sizes, fastest_sizes, least_ratio, module_cost, step_time
 from sid_core.ranks.partition import even_sizes
 
 costs = st.builds(ModuleCost, *[st.integers(0, 9).map(float)] * 3)
@@ -38,17 +38,17 @@ def simulated(module_costs: list[ModuleCost], sizes: tuple[int, ...]) -> float:
 def test_two_ranks_need_six_tenths_of_the_time_of_one() -> None:
     """If backward takes twice as long as forward: with three modules on the first rank and two on the second."""
     five = [ModuleCost(free=0, locked=1, backward=2)] * 5
-    assert dealt_sizes(five, 2) == (3, 2)
+    assert fastest_sizes(five, 2) == (3, 2)
     assert least_ratio(five, (3, 2)) == pytest.approx(0.6)
     assert least_ratio(five, (2, 3)) == pytest.approx(11 / 15)
     many = [ModuleCost(free=0, locked=1, backward=2)] * 40
-    assert least_ratio(many, dealt_sizes(many, 2)) == pytest.approx(0.6)
+    assert least_ratio(many, fastest_sizes(many, 2)) == pytest.approx(0.6)
 
 
 def test_work_that_needs_no_belief_is_done_while_waiting() -> None:
     free = [ModuleCost(free=1, locked=0, backward=2)] * 6
-    assert least_ratio(free, dealt_sizes(free, 2)) == pytest.approx(0.5)
-    assert least_ratio(free, dealt_sizes(free, 3)) == pytest.approx(1 / 3)
+    assert least_ratio(free, fastest_sizes(free, 2)) == pytest.approx(0.5)
+    assert least_ratio(free, fastest_sizes(free, 3)) == pytest.approx(1 / 3)
     assert least_ratio(free, (3, 3), trunk=18) == pytest.approx((18 + 9) / (18 + 18))
 
 
@@ -56,7 +56,7 @@ def test_work_that_needs_no_belief_is_done_while_waiting() -> None:
 @given(st.lists(costs, min_size=1, max_size=7), st.integers(1, 5))
 def test_no_other_partition_of_a_cascade_is_faster(module_costs: list[ModuleCost], ranks: int) -> None:
     ranks = min(ranks, len(module_costs))
-    sizes = dealt_sizes(module_costs, ranks)
+    sizes = fastest_sizes(module_costs, ranks)
     ways = every_way(len(module_costs), ranks)
     assert sizes in ways
     assert step_time(module_costs, sizes) == min(simulated(module_costs, way) for way in ways)
@@ -99,7 +99,7 @@ def test_the_cost_of_a_local_module_is_its_multiplications_and_its_memory_traffi
 
 def test_the_first_rank_has_more_of_the_authors_modules_than_the_second() -> None:
     wide = [module_cost(LocalModule(128, 10, 1024), 10)] * 16
-    assert dealt_sizes(wide, 2) == (9, 7)
+    assert fastest_sizes(wide, 2) == (9, 7)
 
 
 def test_no_part_of_another_module_counts_as_free() -> None:
@@ -109,7 +109,7 @@ def test_no_part_of_another_module_counts_as_free() -> None:
 @pytest.mark.parametrize("ranks", [0, -1, 4, True, 1.0])
 def test_illegal_ranks_are_refused(ranks: int) -> None:
     for sizes in (
-        lambda: dealt_sizes([ModuleCost(1, 1, 1)] * 3, ranks),
+        lambda: fastest_sizes([ModuleCost(1, 1, 1)] * 3, ranks),
         lambda: balanced_sizes([1.0] * 3, ranks),
         lambda: even_sizes(3, ranks),
     ):

@@ -44,7 +44,7 @@ class Consistency:
     With few processes, the three shares of pairs differ. Of honest intervals over 5 processes, ``beyond`` is 4 to 5 %.
     ``beyond_by_error`` is 8 to 9 %, because 1.96 is not the limit for standard errors of 4 degrees of freedom, and
     ``beyond_by_width`` is 2 to 3 %, because an interval of Student's t is 1.4 times as wide as 1.96 standard errors to
-    either side. Only ``beyond`` can be held against 5 % whatever the number of processes. With infinite degrees of
+    either side. Only ``beyond`` can be compared with 5 % whatever the number of processes. With infinite degrees of
     freedom the three are equal.
 
     Attributes:

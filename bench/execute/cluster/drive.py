@@ -15,7 +15,7 @@ from typing import Any
 from bench.config.cell import Cell
 from bench.config.sweep import Sweep
 from bench.errors import BenchError
-from bench.execute.cluster.deal import Needs, deal
+from bench.execute.cluster.divide import Needs, divide_into_tasks
 from bench.execute.cluster.scheduler import UNKNOWN, JobState, Scheduler
 from bench.execute.cluster.settings import ClusterSettings
 from bench.execute.cluster.submit import LocalScheduler, SlurmScheduler
@@ -38,16 +38,16 @@ class Pace:
         look_seconds: between two looks at the folders of tasks.
         shortest_ask_seconds: between two questions to the scheduler, where something has just ended.
         longest_ask_seconds: where nothing has ended for long.
-        settle_seconds: after the end of a job, until a network file system shows what it has written.
-        settle_done_seconds: the same after an end without fault, which the task has written down before.
+        grace_seconds: after the end of a job, until a network file system shows what it has written.
+        grace_done_seconds: the same after an end without fault, which the task has written down before.
         end_seconds: for tasks to end that were cancelled.
     """
 
     look_seconds: float = 0.3
     shortest_ask_seconds: float = 1.0
     longest_ask_seconds: float = 20.0
-    settle_seconds: float = 3.0
-    settle_done_seconds: float = 15.0
+    grace_seconds: float = 3.0
+    grace_done_seconds: float = 15.0
     end_seconds: float = 60.0
 
 
@@ -104,13 +104,13 @@ def drive_sweep(
         StoreError: a record cannot be written; it is safe in the folder of its task.
     """
     records = sweep_records(sweep, store, watcher, retry_failed=retry_failed, frontier=frontier)
-    drive = _Drive(
+    driver = _Driver(
         *(records, watcher, scheduler, settings, cluster, retries, pace),
         suite=sweep.name,
         folders=TaskFolders(store.path),
     )
     watcher.begin(len(sweep.cells), records.summary.stored_before, records.processes_left(list(records.todo.values())))
-    drive.measure()
+    driver.measure()
     return records.summary
 
 
@@ -146,7 +146,7 @@ class _Task:
 
 
 @dataclass
-class _Drive:
+class _Driver:
     """A sweep under way.
 
     Attributes:
@@ -155,7 +155,7 @@ class _Drive:
         suite: the name of the sweep.
         folders: of the tasks.
         waiting: what is still to be submitted, with what it needs.
-        tasks: those that were submitted and have not been dealt with since their end.
+        tasks: those that were submitted and whose end has not been handled.
         apart: ids of cells that are measured in a task of their own.
         attempts: how many tasks have ended while they measured a cell, by id.
         given_up: the number of cells that wait for the next run, by reason.
@@ -184,7 +184,7 @@ class _Drive:
         try:
             self._take_up()
             taken = {id_ for task in self.tasks for id_ in task.cells}
-            self._deal([cell for cell in self.records.todo.values() if cell.id not in taken])
+            self._plan([cell for cell in self.records.todo.values() if cell.id not in taken])
             while self.waiting or self.tasks:
                 self._submit()
                 self._ask()
@@ -253,11 +253,11 @@ class _Drive:
             )
         return dict(states)
 
-    def _deal(self, cells: Sequence[Cell]) -> None:
+    def _plan(self, cells: Sequence[Cell]) -> None:
         """Plans tasks for cells, except those beyond the frontier, which are recorded as skipped."""
         wanted = self.records.within_frontier(cells)
-        dealt = deal(wanted, self.cluster.cells_per_task, self.apart)
-        self.waiting += [(needs, task) for needs, tasks in dealt.items() for task in tasks]
+        divided = divide_into_tasks(wanted, self.cluster.cells_per_task, self.apart)
+        self.waiting += [(needs, task) for needs, tasks in divided.items() for task in tasks]
 
     def _submit(self) -> None:
         """Submits what the scheduler takes now."""
@@ -268,15 +268,15 @@ class _Drive:
             return
         chosen, self.waiting = self.waiting[:room], self.waiting[room:]
         for needs in dict.fromkeys(needs for needs, _ in chosen):
-            dealt = [cells for other, cells in chosen if other == needs]
-            folders = self.folders.make([(self._request(cells), self.records.entries_of(cells)) for cells in dealt])
+            divided = [cells for other, cells in chosen if other == needs]
+            folders = self.folders.make([(self._request(cells), self.records.entries_of(cells)) for cells in divided])
             try:
                 jobs = self.scheduler.submit([folder.path for folder in folders], needs)
             except BaseException:
                 for folder in folders:  # a task that was submitted all the same finds no request
                     folder.remove()
                 raise
-            for folder, job, cells in zip(folders, jobs, dealt, strict=True):
+            for folder, job, cells in zip(folders, jobs, divided, strict=True):
                 folder.write_job(Job(executor=self.scheduler.name, id=job))
                 left = self.records.processes_left(cells)
                 handed = sum(map(len, self.records.entries_of(cells).values()))
@@ -332,7 +332,7 @@ class _Drive:
             self.watcher.note(text)
 
     def _look(self, task: _Task) -> None:
-        """Stores what a task has measured since the last look, and deals with its end."""
+        """Stores what a task has measured since the last look, and handles its end."""
         self._merge(task)
         outcome = task.progress.outcome
         if outcome == "done" and not task.cells:
@@ -341,12 +341,12 @@ class _Drive:
             self._give_up(task, task.progress.message)
         elif task.over is not None:
             task.folder.refresh()
-            if outcome == "stopped" or time.monotonic() - task.over_since >= self._settle_seconds(task.over):
+            if outcome == "stopped" or time.monotonic() - task.over_since >= self._grace_seconds(task.over):
                 self._merge(task)
                 self._lost(task, task.over)
 
-    def _settle_seconds(self, state: JobState) -> float:
-        return self.pace.settle_done_seconds if state.name == "COMPLETED" else self.pace.settle_seconds
+    def _grace_seconds(self, state: JobState) -> float:
+        return self.pace.grace_done_seconds if state.name == "COMPLETED" else self.pace.grace_seconds
 
     def _merge(self, task: _Task) -> None:
         """Stores the new records of a task, and tells what it does."""
@@ -387,7 +387,7 @@ class _Drive:
         self._dismiss(task)
 
     def _lost(self, task: _Task, state: JobState) -> None:
-        """Deals with a task that has ended before it had measured all of its cells.
+        """Handles a task that has ended before it had measured all of its cells.
 
         A cell is blamed only for what happened while it was the only one that was measured, and for a time limit only
         if it had all of the time. Cells that were measured together get a task each, to find out which it was.
@@ -435,7 +435,7 @@ class _Drive:
     def _again(self, task: _Task) -> None:
         """Plans new tasks for the rest of one."""
         self._dismiss(task)
-        self._deal(list(task.cells.values()))
+        self._plan(list(task.cells.values()))
 
     def _end(self) -> None:
         """Cancels the tasks, waits for their end, and stores what they have measured."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from bench.execute.cluster.deal import Needs
+from bench.execute.cluster.divide import Needs
 
 # States of Slurm in which a job has not ended yet; in all others it has.
 _ALIVE = frozenset(

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from bench.errors import BenchError
-from bench.execute.cluster.deal import Needs
+from bench.execute.cluster.divide import Needs
 from bench.execute.cluster.run_task import run_task
 from bench.execute.cluster.scheduler import JobState
 from bench.execute.cluster.settings import ClusterSettings

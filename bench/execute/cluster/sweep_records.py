@@ -10,7 +10,7 @@ from bench.config.cell import Cell
 from bench.config.sweep import Sweep
 from bench.execute.frontier import why_skip
 from bench.execute.messages import Answer
-from bench.execute.outset import outset
+from bench.execute.sweep_start import sweep_start
 from bench.execute.unfinished import UnfinishedCell, make_record
 from bench.execute.watcher import Summary, Watcher
 from bench.store.file import Store
@@ -122,7 +122,7 @@ class SweepRecords:
 
 def sweep_records(sweep: Sweep, store: Store, watcher: Watcher, *, retry_failed: bool, frontier: bool) -> SweepRecords:
     """Compares ``sweep`` with ``store``; options as in :func:`bench.execute.run.run_sweep`."""
-    start = outset(sweep, store, retry_failed=retry_failed, frontier=frontier)
+    start = sweep_start(sweep, store, retry_failed=retry_failed, frontier=frontier)
     return SweepRecords(
         *(sweep, store, Journal(store.path, store.contents.records), watcher),
         out_of_memory=start.out_of_memory if frontier else None,

@@ -54,7 +54,7 @@ class Event:
 
 
 @dataclass
-class _Course:
+class _Place:
     """Where in the step a thread is."""
 
     phase: Phase = "forward"
@@ -93,7 +93,7 @@ class StorageMeter(TorchDispatchMode):
         self.peak = 0
         self.operators = 0
         self.events: list[Event] = []
-        self._courses: defaultdict[object | None, _Course] = defaultdict(_Course)
+        self._places: defaultdict[object | None, _Place] = defaultdict(_Place)
         # Reentrant, because the callback of a weak reference may run at any moment.
         self._lock = threading.RLock()
         self._device_type = device.type
@@ -107,23 +107,23 @@ class StorageMeter(TorchDispatchMode):
     @property
     def phase(self) -> Phase:
         """The phase of the step in the calling thread."""
-        return self._courses[thread_key()].phase
+        return self._places[thread_key()].phase
 
     @property
     def region(self) -> Region:
         """The part of the network that runs in the calling thread."""
-        return self._courses[thread_key()].region
+        return self._places[thread_key()].region
 
     @region.setter
     def region(self, region: Region) -> None:
-        self._courses[thread_key()].region = region
+        self._places[thread_key()].region = region
 
     def enter(self, phase: Phase) -> None:
         """Begin ``phase``; unless it is forward, storages that a forward phase created become activations."""
         if phase != "forward":
             with self._lock:
                 self._mark_activations()
-        self._courses[thread_key()].phase = phase
+        self._places[thread_key()].phase = phase
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -22,7 +22,7 @@ from bench.report.figures.style import Look
 from bench.report.figures.words import finding_of
 
 
-class _Course(NamedTuple):
+class _BestAndLast(NamedTuple):
     """The mean accuracy of a series over the epochs: where it is highest, and after the last."""
 
     series: str
@@ -67,34 +67,36 @@ def draw_by_epoch(rows: pd.DataFrame, look: Look) -> Figure | None:
 
 def _view(name: str, panel: Panel, look: Look) -> View:
     points = over_seeds(by_epoch(panel.rows), "epoch")
-    courses = _courses(points)
+    summaries = _best_and_last(points)
     drawn = set(drawn_epochs(int(points["epoch"].max())))
     ends = points.groupby("series")["epoch"].transform("max")
-    best = points["series"].map({course.series: course.epoch for course in courses})
+    best = points["series"].map({one.series: one.epoch for one in summaries})
     shown = points[points["epoch"].isin(drawn) | (points["epoch"] == ends) | (points["epoch"] == best)]
     curves = Curves(shown.reset_index(drop=True), "epoch", "epoch", "test accuracy, %", x_scale="log")
-    finding = _finding(courses, noise_text(*panel.rows.iloc[0][["noise_rate", "noise_kind"]]))
+    finding = _finding(summaries, noise_text(*panel.rows.iloc[0][["noise_rate", "noise_kind"]]))
     return curves_view(name, panel.title, finding, curves, look, cell=panel.title)
 
 
-def _courses(points: pd.DataFrame) -> list[_Course]:
-    """Return the course of each series: BP first, then the most accurate at the end."""
-    courses = []
+def _best_and_last(points: pd.DataFrame) -> list[_BestAndLast]:
+    """Return the summary of each series: BP first, then the most accurate at the end."""
+    found = []
     for (series, method), own in points.groupby(["series", "method"], sort=False):
         best = own.sort_values("y", ascending=False, kind="stable").iloc[0]
-        courses.append(
-            _Course(str(series), method == BASELINE, int(best["epoch"]), float(best["y"]), float(own["y"].iloc[-1]))
+        found.append(
+            _BestAndLast(
+                str(series), method == BASELINE, int(best["epoch"]), float(best["y"]), float(own["y"].iloc[-1])
+            )
         )
-    return sorted(courses, key=lambda course: (course.order, -course.last))
+    return sorted(found, key=lambda one: (one.order, -one.last))
 
 
-def _finding(courses: list[_Course], noise: str) -> str:
+def _finding(summaries: list[_BestAndLast], noise: str) -> str:
     """Return which series fall after their best epoch by more than the margin, and where the others end."""
     clauses = []
-    for course in sorted(courses, key=lambda course: (course.order, course.fall < MARGIN_POINTS)):
-        name = shortened(course.series)
-        if course.fall >= MARGIN_POINTS:
-            clauses.append(f"{name} falls from {course.best:.1f} to {course.last:.1f} % after epoch {course.epoch}")
+    for one in sorted(summaries, key=lambda one: (one.order, one.fall < MARGIN_POINTS)):
+        name = shortened(one.series)
+        if one.fall >= MARGIN_POINTS:
+            clauses.append(f"{name} falls from {one.best:.1f} to {one.last:.1f} % after epoch {one.epoch}")
         else:
-            clauses.append(f"{name} ends at {course.last:.1f} %")
+            clauses.append(f"{name} ends at {one.last:.1f} %")
     return finding_of([f"With {noise}, {clauses[0]}", *clauses[1:]])

@@ -1,8 +1,8 @@
 """Backpropagation through a pipeline network on several ranks, by the schedules of ``torch.distributed.pipelining``.
 
-The modules are dealt to pipeline stages in order, and the stages to ranks. A stage takes belief and features of the one
-before, the first the images; what crosses between stages carries gradients. A batch goes through in micro-batches,
-whose gradients add up to those of the whole batch; at the end of a step every rank has drained.
+The modules are assigned to pipeline stages in order, and the stages to ranks. A stage takes belief and features of the
+one before, the first the images; what crosses between stages carries gradients. A batch goes through in micro-batches,
+whose gradients add up to those of the whole batch; at the end of a step no rank has work left.
 """
 
 from functools import partial

@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.config.cell import Cell
 from bench.config.check import make_cell
 from bench.config.sweep import Sweep
-from bench.execute.cluster.deal import Needs
+from bench.execute.cluster.divide import Needs
 from bench.execute.cluster.drive import Pace, drive_sweep
 from bench.execute.cluster.scheduler import JobState
 from bench.execute.cluster.settings import ClusterSettings

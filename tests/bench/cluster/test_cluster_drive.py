@@ -76,7 +76,7 @@ def request_for(cells: Sequence[Cell]) -> TaskRequest:
     )
 
 
-def test_cells_are_dealt_into_tasks_and_their_records_merged(results: Path) -> None:
+def test_cells_are_divided_into_tasks_and_their_records_merged(results: Path) -> None:
     cells, scheduler, notes = tiny_cells(10), ScriptedScheduler(), Notes()
     summary = drive(cells, results, scheduler, notes)
     assert [len(task) for _, task in scheduler.submitted] == [4, 4, 2]

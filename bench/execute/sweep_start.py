@@ -10,7 +10,7 @@ from bench.store.record import Record
 
 
 @dataclass(frozen=True)
-class Outset:
+class SweepStart:
     """The state of a results file before a sweep.
 
     Attributes:
@@ -24,7 +24,7 @@ class Outset:
     summary: Summary
 
 
-def outset(sweep: Sweep, store: Store, *, retry_failed: bool, frontier: bool) -> Outset:
+def sweep_start(sweep: Sweep, store: Store, *, retry_failed: bool, frontier: bool) -> SweepStart:
     """Compares ``sweep`` with ``store``.
 
     Args:
@@ -41,7 +41,7 @@ def outset(sweep: Sweep, store: Store, *, retry_failed: bool, frontier: bool) ->
     done = {id_ for id_, record in stored.items() if is_done(record)}
     todo = [cell for cell in sweep.cells if cell.id not in done]
     stored_ok = sum(cell.id in done and stored[cell.id].status == "ok" for cell in sweep.cells)
-    return Outset(
+    return SweepStart(
         todo=todo,
         out_of_memory=[record.cell for id_, record in stored.items() if id_ in done and record.status == "oom"],
         summary=Summary(stored_before=len(sweep.cells) - len(todo), stored_ok=stored_ok),

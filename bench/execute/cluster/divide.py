@@ -31,8 +31,8 @@ def needs_of(cell: Cell) -> Needs:
     )
 
 
-def deal(cells: Sequence[Cell], most: int, apart: Collection[str] = ()) -> dict[Needs, list[list[Cell]]]:
-    """Deals ``cells`` into tasks.
+def divide_into_tasks(cells: Sequence[Cell], most: int, apart: Collection[str] = ()) -> dict[Needs, list[list[Cell]]]:
+    """Divides ``cells`` into tasks.
 
     All processes of a group (:mod:`bench.execute.groups`) run in one task, because they are parts of one measurement,
     which is of one machine. A task with several groups runs the first process of each, then the second, as any sweep.

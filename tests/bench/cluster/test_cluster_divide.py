@@ -8,7 +8,7 @@ from scripted_tasks import tiny_cells
 
 from bench.config.cell import Cell
 from bench.config.check import make_cell
-from bench.execute.cluster.deal import Needs, deal, needs_of
+from bench.execute.cluster.divide import Needs, divide_into_tasks, needs_of
 from bench.execute.groups import group_of, is_timed
 
 KINDS = [
@@ -37,11 +37,11 @@ def test_each_cell_is_in_one_task_and_what_is_timed_together_stays_together(
 ) -> None:
     ids = [cell.id for cell in given_cells]
     apart = set(data.draw(st.lists(st.sampled_from(ids), max_size=3))) if ids else set()
-    dealt = deal(given_cells, most, apart)
-    tasks = [task for tasks in dealt.values() for task in tasks]
+    divided = divide_into_tasks(given_cells, most, apart)
+    tasks = [task for tasks in divided.values() for task in tasks]
     assert Counter(cell.id for task in tasks for cell in task) == Counter(ids)
     task_of = {cell.id: number for number, task in enumerate(tasks) for cell in task}
-    for needs, same in dealt.items():
+    for needs, same in divided.items():
         assert {needs_of(cell) for task in same for cell in task} == {needs}
         for task in same:
             groups = {group_of(cell) if is_timed(cell) and cell.id not in apart else cell.id for cell in task}
@@ -59,7 +59,7 @@ def test_each_cell_is_in_one_task_and_what_is_timed_together_stays_together(
 
 
 def test_tasks_are_of_like_size() -> None:
-    (tasks,) = deal(tiny_cells(21), 20).values()
+    (tasks,) = divide_into_tasks(tiny_cells(21), 20).values()
     assert [len(task) for task in tasks] == [11, 10]
 
 
