@@ -15,7 +15,8 @@ from bench.analysis.statistics.drift import Drift, find_drift
 from bench.config.axes import axes, bearing_on, unpaired, values_of
 from bench.config.file_names import shown
 from bench.config.label import words_of
-from bench.store.record import Latency, Record
+from bench.store.measurements.latency import Latency
+from bench.store.record import Record
 
 Seconds = NDArray[np.float64]  # [blocks, 2]: of the two legs of BP in each block
 

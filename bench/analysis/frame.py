@@ -17,7 +17,9 @@ from bench.config.axis import Axis
 from bench.config.check import is_baseline
 from bench.config.label import words_of
 from bench.config.networks import known_network
-from bench.store.record import Accuracy, Allocator, Beliefs, CreatedBytes, Memory, Record, WrongLabels
+from bench.store.measurements.accuracy import Accuracy, Beliefs, WrongLabels
+from bench.store.measurements.memory import Allocator, CreatedBytes, Memory
+from bench.store.record import Record
 
 # Axes in which the records of one configuration may differ besides the training rule: noise and seed.
 _VARIED = ("seed", "noise_kind", "noise_rate", "noise_source")
@@ -71,7 +73,8 @@ def records_frame(records: Iterable[Record]) -> pd.DataFrame:
     - ``series``: the name of the row's line in a figure; see :func:`bench.analysis.series.series_names`.
     - ``memory.activation_ratio`` and ``memory.total_ratio``: bytes divided by BP's on the same cell, by the same
       instrument: where the allocator's has counted them, the record holds BP's, too.
-    - ``trace`` (:class:`bench.store.record.Trace`) and ``rank_results`` (:class:`bench.store.record.Ranks`), or None.
+    - ``trace`` (:class:`bench.store.measurements.trace.Trace`) and ``rank_results``
+      (:class:`bench.store.measurements.ranks.Ranks`), or None.
 
     On several ranks, activation bytes and total bytes are each those of the rank that needs most. Where BP's own
     latency is noisy, ``latency.noisy_because`` says so for every method on the same cell.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.analysis.locking import step_seconds, waits_by_module
-from bench.store.record import Trace
+from bench.store.measurements.trace import Trace
 
 MOST_LANES = 16  # of modules
 _LEAST_SHARE = 0.02  # of a step that the modules take; below it, they would be too thin to see

@@ -6,7 +6,7 @@ import numpy as np
 
 from bench.analysis.ratio import Ratio, Seconds, ratio_of
 from bench.analysis.reliability import noisy_because
-from bench.store.record import Latency, Shares, TimedProcess
+from bench.store.measurements.latency import Latency, Shares, TimedProcess
 from bench.store.sample import Sample
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import NamedTuple
 
-from bench.store.record import Trace
+from bench.store.measurements.trace import Trace
 
 
 class ModuleWait(NamedTuple):

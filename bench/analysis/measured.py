@@ -6,7 +6,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from bench.config.cell import Cell
-from bench.store.record import Memory, Record
+from bench.store.measurements.memory import Memory
+from bench.store.record import Record
 
 Kind = Literal["cpu", "cuda"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bench.analysis.latency import summarise
-from bench.store.record import Inference
+from bench.store.measurements.inference import Inference
 from bench.store.sample import PredictionBytes, Sample
 
 

@@ -14,7 +14,7 @@ from bench.analysis.statistics.sentence import sample
 from bench.analysis.statistics.statistic import STATISTICS
 from bench.analysis.statistics.units import estimate_over
 from bench.analysis.statistics.verdict import Judged, Verdict, judge
-from bench.store.record import Ranks
+from bench.store.measurements.ranks import Ranks
 
 # Differences up to it do not matter: as in the claims on time.
 MARGIN_PERCENT = 3.0

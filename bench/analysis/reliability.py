@@ -7,7 +7,7 @@ import numpy as np
 
 from bench.analysis.ratio import Ratio, Seconds, log_ratios
 from bench.analysis.words import counted
-from bench.store.record import TimedProcess
+from bench.store.measurements.latency import TimedProcess
 
 FEWEST_BLOCKS = 10  # of all processes together
 FEWEST_BLOCKS_IN_PROCESS = 2  # a block and its mirror image

@@ -9,7 +9,8 @@ from bench.analysis.statistics.consistency import Consistency, Measured, consist
 from bench.config.cell import Cell
 from bench.config.check import is_baseline
 from bench.errors import BenchError
-from bench.store.record import Latency, Record
+from bench.store.measurements.latency import Latency
+from bench.store.record import Record
 
 # What intervals have to reach: nearly the 95 % that they claim, and not many more pairs than the 5 % of honest ones.
 LEAST_COVERAGE = 0.93

@@ -9,7 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.config.cell import Cell, Pass
 from bench.config.networks import Layout
-from bench.store.record import Accuracy, Data, Memory, Ranks, Shares, Status, Trace
+from bench.store.measurements.accuracy import Accuracy
+from bench.store.measurements.latency import Shares
+from bench.store.measurements.memory import Memory
+from bench.store.measurements.ranks import Ranks
+from bench.store.measurements.trace import Trace
+from bench.store.record import Data, Status
 from bench.store.sample import PredictionBytes, Sample
 from bench.store.traced_step import TracedStep
 

@@ -11,7 +11,10 @@ from bench.config.check import is_baseline
 from bench.execute.groups import is_timed, untimed_passes
 from bench.execute.messages import Answer
 from bench.machine.environment import machine_environment
-from bench.store.record import SCHEMA, Inference, Latency, Ranks, Record, Timing
+from bench.store.measurements.inference import Inference
+from bench.store.measurements.latency import Latency
+from bench.store.measurements.ranks import Ranks
+from bench.store.record import SCHEMA, Record, Timing
 
 
 @dataclass

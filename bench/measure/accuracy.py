@@ -13,7 +13,7 @@ from bench.measure.labelled import Labelled, labelled
 from bench.measure.training import StepTraining, Training
 from bench.measure.wrong_labels import measure_wrong_labels
 from bench.store.correct import Correct
-from bench.store.record import Accuracy, Beliefs, WrongLabels
+from bench.store.measurements.accuracy import Accuracy, Beliefs, WrongLabels
 from bench.train.datasets.splits import Splits
 from bench.train.step import TrainingStep
 

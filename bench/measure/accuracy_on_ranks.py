@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.measure.accuracy import measure_accuracy
 from bench.measure.labelled import Labelled, labelled
 from bench.measure.training import Batch, Training
-from bench.store.record import Accuracy
+from bench.store.measurements.accuracy import Accuracy
 from bench.train.datasets.splits import Splits
 from bench.train.ranks.step import RankStep, build_one_rank_step, build_rank_step
 from sid_core import BeliefNetwork

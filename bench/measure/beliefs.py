@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bench.measure.evaluation import batches_of, divergences_of, finite, read_batches
-from bench.store.record import Beliefs
+from bench.store.measurements.accuracy import Beliefs
 from bench.train.datasets.splits import Split
 from bench.train.step import TrainingStep
 
@@ -58,7 +58,7 @@ def measure_beliefs(step: TrainingStep, split: Split, alphas: Sequence[float] | 
 
 
 class _Column(NamedTuple):
-    """The values of one module; see :class:`bench.store.record.Beliefs`."""
+    """The values of one module; see :class:`bench.store.measurements.accuracy.Beliefs`."""
 
     calibration_error: float | None = None
     changed_share: float | None = None

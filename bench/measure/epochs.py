@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from bench.config.cell import Cell
 from bench.measure.evaluation import evaluate, finite
 from bench.measure.training import Training
-from bench.store.record import Epoch
+from bench.store.measurements.accuracy import Epoch
 from bench.train.step import TrainingStep
 
 State = dict[str, Any]

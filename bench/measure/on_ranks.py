@@ -18,7 +18,10 @@ from bench.measure.latency.legs import Leg, causes_of_leg_errors, sample_legs
 from bench.measure.memory.measure import measure_memory
 from bench.measure.trace.module_times import time_modules
 from bench.measure.trace.rank_trace import RankTrace, gather, trace_ranks
-from bench.store.record import Accuracy, Memory, Ranks, Trace
+from bench.store.measurements.accuracy import Accuracy
+from bench.store.measurements.memory import Memory
+from bench.store.measurements.ranks import Ranks
+from bench.store.measurements.trace import Trace
 from bench.store.sample import Sample
 from bench.train.datasets.splits import Splits
 from bench.train.ranks.step import RankStep, build_one_rank_steps, build_rank_step

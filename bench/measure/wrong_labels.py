@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from bench.measure.evaluation import last_logits
-from bench.store.record import WrongLabels
+from bench.store.measurements.accuracy import WrongLabels
 from bench.train.datasets.splits import Split
 from bench.train.step import TrainingStep
 

@@ -12,7 +12,7 @@ from bench.config.cell import Cell
 from bench.plan.grid import baseline_of, lines_of, memory_axes, memory_cells
 from bench.plan.pool import ask_all
 from bench.plan.tasks import BATCH_LIMIT, Failure, largest_batch, predict
-from bench.store.record import Memory
+from bench.store.measurements.memory import Memory
 
 Row = dict[str, Any]
 # Wraps an iterator of a known number of answers, to show progress.
@@ -26,7 +26,9 @@ _BYTES = [name for name in Memory.model_fields if name.endswith("_bytes") and no
 def grid_rows(
     cells: Iterable[Cell], round_to: int, jobs: int | None, follow: Follow, data_root: Path | None = None
 ) -> list[Row]:
-    """Return one row per distinct memory cell: its axes, the bytes of :class:`bench.store.record.Memory`, ratios to BP.
+    """Return one row per distinct memory cell: its axes, its bytes, ratios to BP.
+
+    The bytes are those of :class:`bench.store.measurements.memory.Memory`.
 
     On several ranks, these are the bytes of the rank that holds most activations, and ``peak_total_bytes`` are those of
     the rank that needs most in total, as in a report. Columns ``..._by_rank`` have the bytes of each rank, in order.

@@ -9,7 +9,7 @@ from bench.config.cell import Cell
 from bench.errors import BenchError, first_line
 from bench.plan.grid import at_legal_batch, shape_of
 from bench.plan.search import largest_fitting
-from bench.store.record import Memory
+from bench.store.measurements.memory import Memory
 
 if TYPE_CHECKING:
     from bench.measure.memory.predict import Prediction

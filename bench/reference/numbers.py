@@ -19,7 +19,9 @@ from bench.report.boards import board_markdown
 from bench.report.claims import claims_markdown
 from bench.report.inputs import read_inputs
 from bench.report.sections.leaderboard import ShownBoard, leaderboard
-from bench.store.record import Latency, Memory, Record
+from bench.store.measurements.latency import Latency
+from bench.store.measurements.memory import Memory
+from bench.store.record import Record
 
 _BP = {"method": "bp", "recompute": "none", "micro_batches": None, "activation_memory_budget": None}
 _USUAL = {"recompute": "none", "micro_batches": None}

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from bench.store.record import StepUsage
+from bench.store.measurements.latency import StepUsage
 
 
 class Sample(BaseModel):
@@ -15,9 +15,9 @@ class Sample(BaseModel):
         warm_up_steps: steps of both kinds that ran before the first block.
         usage: what the kernel counted in the cell's legs; None if some of their work was in other processes.
         bp_usage: likewise in BP's legs.
-        parallel_efficiency: see :class:`bench.store.record.TimedProcess`; one per block.
+        parallel_efficiency: see :class:`bench.store.measurements.latency.TimedProcess`; one per block.
         exchange_speed: likewise.
-        compile_seconds: see :class:`bench.store.record.Latency`; None in all processes but the first.
+        compile_seconds: see :class:`bench.store.measurements.latency.Latency`; None in all processes but the first.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,7 +33,7 @@ class Sample(BaseModel):
 
 
 class PredictionBytes(BaseModel):
-    """Bytes of one prediction, and of one of the plain network; see :class:`bench.store.record.Inference`."""
+    """Bytes of one prediction, and of one of the plain network; see :mod:`bench.store.measurements.inference`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

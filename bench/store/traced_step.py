@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bench.store.record import Memory, Phases
+from bench.store.measurements.base import Phases
+from bench.store.measurements.memory import Memory
 
 # What a step creates, which is counted in the peak of activations.
 Created = Literal[
@@ -49,7 +50,7 @@ class StorageEvents(_Frozen):
     Attributes:
         seconds: when.
         operators: how many operators had begun.
-        phase: one letter per event, as in :class:`bench.store.record.Timeline`.
+        phase: one letter per event, as in :class:`bench.store.measurements.memory.Timeline`.
         storage: which of the created storages.
         bytes: the change; negative if live bytes fall.
     """

@@ -21,7 +21,9 @@ from bench.analysis.statistics.usable import WhyNot
 from bench.analysis.statistics.waits import compare_locked_shares, why_not_traced
 from bench.config.cell import Pass
 from bench.config.methods import BASELINE
-from bench.store.record import Inference, Latency, Record
+from bench.store.measurements.inference import Inference
+from bench.store.measurements.latency import Latency
+from bench.store.record import Record
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from bench.analysis.statistics.estimate import Estimate
 from bench.analysis.statistics.pairing import Entry
 from bench.analysis.statistics.runs import Run, difference_of, with_images_allowed_for
 from bench.analysis.statistics.units import estimate_over
-from bench.store.record import Accuracy
+from bench.store.measurements.accuracy import Accuracy
 
 When = Literal["last", "chosen"]
 ByModule = list[tuple[int, Outcome]]

@@ -11,7 +11,7 @@ from bench.measure.clock import clock_for
 from bench.measure.latency.legs import Timed, causes_of_leg_errors, leg_of, sample_legs
 from bench.measure.latency.probe import probe_for
 from bench.measure.latency.shares import measure_shares
-from bench.store.record import Latency
+from bench.store.measurements.latency import Latency
 from bench.store.sample import Sample
 from bench.train.step import TrainingStep
 

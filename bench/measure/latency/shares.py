@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bench.measure.clock import Clock, clock_for, collector_paused
 from bench.measure.phases import follow_phases
-from bench.store.record import Shares
+from bench.store.measurements.latency import Shares
 from bench.train.step import TrainingStep
 from sid_core.phases import Phase
 

@@ -4,7 +4,7 @@ import resource
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bench.store.record import StepUsage
+from bench.store.measurements.latency import StepUsage
 
 
 class Usage(NamedTuple):

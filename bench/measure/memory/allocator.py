@@ -12,7 +12,7 @@ from bench.machine.nvml import process_bytes
 from bench.measure.memory.marks import MARK, AtOperators, marked
 from bench.measure.memory.storages import StorageMeter
 from bench.measure.memory.threads import lend_modes
-from bench.store.record import Allocator
+from bench.store.measurements.memory import Allocator
 from bench.train.step import Step
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bench.measure.memory.storages import Event, Region, StorageMeter
 from bench.measure.phases import LETTERS, follow_phases
-from bench.store.record import CreatedBytes, Timeline
+from bench.store.measurements.memory import CreatedBytes, Timeline
 from sid_core.phases import Phase
 
 _POINTS = 100

@@ -10,7 +10,7 @@ from bench.measure.clock import collector_paused
 from bench.measure.memory.allocator import allocations
 from bench.measure.memory.child_processes import no_child_processes
 from bench.measure.memory.persistent import persistent_bytes
-from bench.store.record import Memory
+from bench.store.measurements.memory import Memory
 from bench.train.step import TrainingStep
 
 

@@ -14,7 +14,7 @@ from bench.measure.memory.operators_by_thread import count_threads
 from bench.measure.memory.persistent import persistent_bytes
 from bench.measure.memory.storages import StorageMeter
 from bench.measure.memory.threads import follow_threads, has_unfollowed_threads, lend_modes
-from bench.store.record import Memory
+from bench.store.measurements.memory import Memory
 from bench.train.step import Step
 
 

@@ -11,7 +11,9 @@ from sid_core.pipeline import PipelineModule
 
 
 def persistent_bytes(step: Step, images: Tensor, labels: Tensor, round_to: int = 1) -> dict[str, Any]:
-    """Return the persistent bytes of a step that has run, by the names of :class:`bench.store.record.Memory`.
+    """Return the persistent bytes of a step that has run.
+
+    Names are those of :class:`bench.store.measurements.memory.Memory`.
 
     Args:
         step: the training step.

@@ -19,7 +19,7 @@ from bench.errors import BenchError, first_line
 from bench.measure.memory.measure import measure_memory
 from bench.measure.memory.persistent import head_bytes
 from bench.measure.memory.simulated_ranks import SimulatedRanks
-from bench.store.record import Memory
+from bench.store.measurements.memory import Memory
 from bench.train.meta_tensors import ContentsNeededError, meta_tensors
 from bench.train.ranks.step import build_rank_step
 from bench.train.step import Step, build_step

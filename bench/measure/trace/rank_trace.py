@@ -11,7 +11,7 @@ from torch import Tensor
 from bench.measure.clock import collector_paused
 from bench.measure.phases import LETTERS
 from bench.measure.trace.recorder import Span, TraceRecorder, merge_traces
-from bench.store.record import Trace
+from bench.store.measurements.trace import Trace
 from bench.train.ranks.step import RankStep
 
 _FOLLOWED_RUNS = 3  # odd, so that a median is one of them

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from bench.config.methods import load_method
 from bench.measure.clock import collector_paused
 from bench.measure.phases import LETTERS, follow_phases
-from bench.store.record import Trace
+from bench.store.measurements.trace import Trace
 from bench.train.step import TrainingStep
 from sid_core import BeliefNetwork
 from sid_core.phases import Phase
@@ -29,7 +29,7 @@ _DIGITS = 7  # decimals of seconds
 
 
 class Span(NamedTuple):
-    """A time span of one rank in one phase of one module: a row of :class:`bench.store.record.Trace`.
+    """A time span of one rank in one phase of one module: a row of :class:`bench.store.measurements.trace.Trace`.
 
     Seconds are those of ``time.perf_counter``, which the processes of a machine share.
     """

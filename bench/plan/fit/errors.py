@@ -17,7 +17,7 @@ from bench.plan.grid import at_batch, memory_axes, shape_of
 from bench.plan.pool import ask_all
 from bench.plan.rows import Follow
 from bench.plan.tasks import Failure, predict
-from bench.store.record import Memory
+from bench.store.measurements.memory import Memory
 
 _MOST_CELLS = 8  # of a rule that are predicted again
 _OF_DATA = {"dataset", "image_size", "channels", "classes"}

@@ -19,7 +19,7 @@ from bench.plan.grid import lines_of, memory_axes
 from bench.plan.pool import ask_all
 from bench.plan.rows import Follow
 from bench.plan.tasks import Failure, Largest, LinePredictions
-from bench.store.record import Memory
+from bench.store.measurements.memory import Memory
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from bench.report.figures.points import draw_interval, draw_mark
 from bench.report.figures.style import GREY, RULE, Look
 from bench.report.figures.words import finding, left_out_text, one_line, view_names
 from bench.report.tables.text import processes_text
-from bench.store.record import Ranks
+from bench.store.measurements.ranks import Ranks
 
 MOST_VIEWS = 12
 _MOST_ROWS = 40  # of a view

@@ -24,7 +24,7 @@ from bench.report.figures.multiples import Word, make_multiples, title_of
 from bench.report.figures.style import Look
 from bench.report.figures.words import finding_of, left_out_text, one_line, view_names
 from bench.report.tables.text import ABSENT, milliseconds
-from bench.store.record import Trace
+from bench.store.measurements.trace import Trace
 
 _PHASES = {
     "f": Word("forward", "#56b4e9"),

@@ -7,7 +7,7 @@ from bench.analysis.series import ordered_series
 from bench.analysis.traced import traced_cells
 from bench.report.tables.cells import without_constant_columns
 from bench.report.tables.text import milliseconds
-from bench.store.record import Trace
+from bench.store.measurements.trace import Trace
 
 
 def locking_table(frame: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from bench.analysis.ranks import rows_on_several_ranks
 from bench.analysis.words import counted
 from bench.report.tables.cells import cell_columns, in_order, without_constant_columns
 from bench.report.tables.text import NOT_MEASURED
-from bench.store.record import Ranks
+from bench.store.measurements.ranks import Ranks
 
 
 def ranks_table(frame: pd.DataFrame) -> pd.DataFrame:

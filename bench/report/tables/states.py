@@ -9,7 +9,8 @@ from bench.analysis.reliability import LEAST_EFFICIENCY
 from bench.config.label import label
 from bench.report.tables.limit import MOST_ROWS, Limited
 from bench.report.tables.text import ABSENT
-from bench.store.record import Latency, Record, StepUsage
+from bench.store.measurements.latency import Latency, StepUsage
+from bench.store.record import Record
 
 _COUNTERS = {
     "minor faults": "minor_faults",

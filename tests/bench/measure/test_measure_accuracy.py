@@ -15,7 +15,8 @@ from bench.config.check import make_cell
 from bench.execute.messages import Answer
 from bench.execute.unfinished import UnfinishedCell
 from bench.measure.accuracy import measure_accuracy
-from bench.store.record import Accuracy, Record
+from bench.store.measurements.accuracy import Accuracy
+from bench.store.record import Record
 from bench.train.datasets.splits import Splits, load_splits
 from bench.train.noise import corrupt_labels
 from bench.train.step import TrainingStep, build_step

@@ -9,7 +9,7 @@ from torch.autograd.profiler import profile
 from bench.config.check import make_cell
 from bench.measure.memory.allocator import allocations, sum_up
 from bench.measure.memory.measure import measure_memory
-from bench.store.record import Allocator
+from bench.store.measurements.memory import Allocator
 from bench.train.step import build_step
 
 KIB = 1024

@@ -17,7 +17,7 @@ from bench.config.check import make_cell
 from bench.measure.accuracy import measure_accuracy
 from bench.measure.beliefs import CALIBRATION_BINS, calibration_error, changed_share, descent_violations
 from bench.measure.wrong_labels import measure_wrong_labels
-from bench.store.record import Accuracy
+from bench.store.measurements.accuracy import Accuracy
 from bench.train.datasets.splits import Split, Splits, load_splits
 from bench.train.noise import corrupt_labels
 from bench.train.step import TrainingStep, build_step

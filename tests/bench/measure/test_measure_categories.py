@@ -13,7 +13,7 @@ from bench.config.methods import peer_names
 from bench.measure.memory.categories import at_peak, phase_and_region_for, timeline
 from bench.measure.memory.measure import measure_memory
 from bench.measure.memory.storages import StorageMeter
-from bench.store.record import CreatedBytes, Memory
+from bench.store.measurements.memory import CreatedBytes, Memory
 from bench.train.step import build_step
 
 KIB = 1024

@@ -29,7 +29,8 @@ from bench.measure.memory.compiled import measure_compiled_memory, peak_without
 from bench.measure.memory.predict import predict_memory
 from bench.measure.trace.recorder import trace_step
 from bench.report.tables.costs import cost_table
-from bench.store.record import Memory, Record
+from bench.store.measurements.memory import Memory
+from bench.store.record import Record
 from bench.train.rules import bp_compiled
 from bench.train.step import TrainingStep, build_step
 from sid_core import BeliefNetwork, Pipeline, cascade, linear_trunk, published_step, streamed_step

@@ -21,7 +21,7 @@ from torch import Tensor
 from bench.analysis.latency import summarise as summarise_samples
 from bench.config.check import make_cell
 from bench.measure.latency.measure import measure_latency, sample_latency
-from bench.store.record import Latency
+from bench.store.measurements.latency import Latency
 from bench.store.sample import Sample
 from bench.train.rules.bp import train_end_to_end
 from bench.train.step import build_step

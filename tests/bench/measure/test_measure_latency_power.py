@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bench.config.check import make_cell
 from bench.measure.latency.measure import measure_latency
-from bench.store.record import Latency
+from bench.store.measurements.latency import Latency
 from bench.train.step import TrainingStep, build_step, flush_denormals
 
 RUNS = 10

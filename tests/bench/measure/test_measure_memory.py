@@ -10,7 +10,7 @@ from torch import Tensor
 from bench.config.cell import Cell
 from bench.config.check import make_cell
 from bench.measure.memory.measure import measure_memory
-from bench.store.record import Memory
+from bench.store.measurements.memory import Memory
 from bench.train.step import TrainingStep, build_step
 
 MIB = 2**20

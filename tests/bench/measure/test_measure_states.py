@@ -16,7 +16,8 @@ from bench.execute.executor import ExecutorSettings
 from bench.execute.fork_executor import ForkServerExecutor
 from bench.machine.allocators import malloc_variables
 from bench.machine.malloc import kept_memory
-from bench.store.record import Record, StepUsage, TimedProcess
+from bench.store.measurements.latency import StepUsage, TimedProcess
+from bench.store.record import Record
 
 BLOCKS = np.full((20, 4), 0.01)
 USUAL = Ratio(1.0, 0.99, 1.01)

@@ -24,7 +24,7 @@ from bench.measure.memory.predict import predict_memory
 from bench.measure.memory.storages import StorageMeter
 from bench.measure.memory.threads import follow_threads, lend_modes
 from bench.measure.trace.step_trace import trace_memory
-from bench.store.record import Memory
+from bench.store.measurements.memory import Memory
 from bench.train.step import TrainingStep, build_step
 
 RULES = Path(thread_rules.__file__)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.config.check import make_cell
 from bench.measure.trace.recorder import Span, TraceRecorder, merge_traces, trace_step
-from bench.store.record import Trace
+from bench.store.measurements.trace import Trace
 from bench.train.step import TrainingStep, build_step
 from sid_core.phases import enter
 from sid_core.steps.closed_form import has_closed_form

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import bench.cli.app
 from bench.config.check import make_cell
 from bench.measure.memory.predict import predict_memory
-from bench.store.record import Memory
+from bench.store.measurements.memory import Memory
 
 GRID: dict[str, Any] = {
     "method": ["bp", "sid-streamed"],

@@ -16,7 +16,7 @@ from bench.config.check import make_cell
 from bench.measure.memory.measure import measure_memory
 from bench.measure.memory.persistent import head_bytes
 from bench.plan.grid import shape_of
-from bench.store.record import Memory
+from bench.store.measurements.memory import Memory
 from bench.train.step import build_step
 
 UNITS = """

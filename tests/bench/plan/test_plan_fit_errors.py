@@ -22,7 +22,7 @@ from bench.plan.fit.errors import Experience, PredictionError
 from bench.plan.fit.shipped import shipped, to_table
 from bench.plan.grid import at_batch, memory_cells, shape_of
 from bench.plan.tasks import Failure, predict
-from bench.store.record import Memory
+from bench.store.measurements.memory import Memory
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = sorted((ROOT / "results" / "reference").glob("*.jsonl"))

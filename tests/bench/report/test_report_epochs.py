@@ -20,7 +20,8 @@ from bench.report.figures.wrong_labels import draw_wrong_labels
 from bench.report.sections.accuracy import draw_accuracies
 from bench.report.tables.cells import in_order
 from bench.report.tables.memory import growth_table
-from bench.store.record import Beliefs, Record, WrongLabels
+from bench.store.measurements.accuracy import Beliefs, WrongLabels
+from bench.store.record import Record
 
 
 def trained(accuracy: float, by_epoch: tuple[float, ...] = (), **axes: Any) -> Record:

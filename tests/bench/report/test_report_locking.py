@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from record_builder import in_a_row, made_trace
 
 from bench.analysis.locking import ModuleWait, step_seconds, waiting_share, waits_by_module
-from bench.store.record import Trace
+from bench.store.measurements.trace import Trace
 
 
 def waits(trace: dict[str, Any]) -> list[ModuleWait]:

@@ -16,7 +16,8 @@ from bench.analysis.leaderboard import Board, BoardRow, Setting, StepTime, board
 from bench.analysis.leaderboard import TestAccuracy as AccuracyInSetting
 from bench.analysis.places import place_of_sid
 from bench.report import write_report
-from bench.store.record import Record, TimedProcess
+from bench.store.measurements.latency import TimedProcess
+from bench.store.record import Record
 
 STAGES = {"network": "pipeline-conv", "modules": 5, "threads": 1}
 CLEAN = Setting(0.0, "last", "clean")

@@ -15,7 +15,8 @@ from bench.report.figures.figure import Figure
 from bench.report.figures.schedule import draw_schedules
 from bench.report.figures.style import look_of
 from bench.report.tables.locking import locking_table
-from bench.store.record import Record, Trace
+from bench.store.measurements.trace import Trace
+from bench.store.record import Record
 
 BP = in_a_row(("f", 0.001), ("f1", 0.001), ("f2", 0.001), ("b2", 0.002), ("b1", 0.002), ("b", 0.001), ("s", 0.002))
 STREAMED = in_a_row(("f1", 0.001), ("b1", 0.002), ("f2", 0.001), ("b2", 0.002), ("s", 0.002))

@@ -14,7 +14,8 @@ from bench.report.figures.style import look_of
 from bench.report.figures.timeline import draw_timelines
 from bench.report.inputs import Inputs
 from bench.report.sections.why import why
-from bench.store.record import CreatedBytes, Record
+from bench.store.measurements.memory import CreatedBytes
+from bench.store.record import Record
 
 MIB = 2**20
 

@@ -15,7 +15,7 @@ from bench.config.check import changed, make_cell
 from bench.measure.memory.measure import measure_memory
 from bench.measure.memory.predict import predict_memory
 from bench.plan.grid import shape_of
-from bench.store.record import Memory
+from bench.store.measurements.memory import Memory
 from bench.train.step import TrainingStep, build_step
 from sid_core import Pipeline, recomputed
 

@@ -29,7 +29,7 @@ from bench.measure.memory.measure import measure_memory
 from bench.measure.memory.predict import predict_memory
 from bench.plan.grid import memory_cells, shape_of
 from bench.plan.tasks import Failure, predict
-from bench.store.record import Accuracy
+from bench.store.measurements.accuracy import Accuracy
 from bench.train.datasets.splits import Splits, load_splits
 from bench.train.noise import corrupt_labels, transition_matrix
 from bench.train.rules.bp_elr import Targets, train_with_early_learning
