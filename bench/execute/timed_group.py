@@ -29,10 +29,10 @@ from bench.measure.latency.measure import sample_steps
 from bench.measure.latency.shares import measure_shares
 from bench.measure.trace.recorder import trace_step
 from bench.store.sample import Sample
-from bench.train.compiled import all_compiled, without_stored_code
+from bench.train.compiled import without_stored_code
 from bench.train.datasets.splits import Splits
 from bench.train.step import TrainingStep
-from sid_core.steps.compiled import forget_compiled
+from sid_core.steps.compiled import forget_compiled, without_compilation
 
 
 def time_group(request: Request, dataset: Splits, watch: SettingsWatch) -> Answer:
@@ -213,7 +213,7 @@ class _Group:
 
     def _timed(self) -> AbstractContextManager[object]:
         """The context of all that is timed: it is an error if anything is compiled in it."""
-        return all_compiled() if any(map(is_compiled, self._cells)) else nullcontext()
+        return without_compilation() if any(map(is_compiled, self._cells)) else nullcontext()
 
     def _places_in_memory(self) -> list[int]:
         return [parameter.data_ptr() for parameter in self._baseline.network.parameters()]

@@ -16,7 +16,7 @@ from bench.config.methods import is_compiled, load_method, rule_of
 from bench.config.plugins import resolve
 from bench.config.split_sizes import known_samples
 from bench.train.auxiliary import build_auxiliary
-from bench.train.compiled import all_compiled, compile_modules, set_up_compiler
+from bench.train.compiled import compile_modules, set_up_compiler
 from bench.train.data_facts import DataFacts
 from bench.train.datasets.pixels import PixelScale
 from bench.train.micro_batches import in_micro_batches
@@ -25,6 +25,7 @@ from bench.train.noise import transition_matrix
 from sid_core import BeliefNetwork, Objective, recomputed
 from sid_core.objective import DEFAULT_SMOOTHING
 from sid_core.phases import enter
+from sid_core.steps.compiled import without_compilation
 
 _SGD_MOMENTUM = 0.9
 
@@ -148,7 +149,7 @@ class TrainingStep:
 
     def timed(self) -> AbstractContextManager[object]:
         """The context of steps that are timed: it is an error if anything has to be compiled in it."""
-        return all_compiled() if self.is_compiled else nullcontext()
+        return without_compilation() if self.is_compiled else nullcontext()
 
     def baseline(self) -> Self:
         """Plain BP's step on the same network.

@@ -8,7 +8,8 @@ Sizes are constants of a graph. Parts that cannot be compiled as one graph raise
 is compiled here runs uncompiled elsewhere.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -21,10 +22,17 @@ from sid_core.objective import Direction, Objective, log_smoothed_label, reverse
 from sid_core.phases import enter
 from sid_core.steps.closed_form import autocast_dtype, layers_of
 
+_SHAPES_ONLY = frozenset({nn.Flatten, nn.Identity})
+_ONE_PRODUCT = frozenset({nn.Linear, nn.Conv2d})
+
 
 def run_compiled(part: nn.Module, *inputs: Tensor) -> Any:
-    """``part(*inputs)``, compiled: parts that differ in nothing but the contents of their tensors share a graph."""
-    return _compiled_call()(part, *inputs)
+    """``part(*inputs)``, compiled: parts that differ in nothing but the contents of their tensors share a graph.
+
+    A part that is a single product has nothing to fuse, and runs as it is: the call of a graph that autograd follows
+    costs more than it gains.
+    """
+    return part(*inputs) if _is_one_product(part) else _compiled_call()(part, *inputs)
 
 
 def accumulate_compiled(
@@ -97,6 +105,22 @@ def forget_compiled() -> None:
     torch.compiler.reset()
 
 
+@contextmanager
+def without_compilation() -> Iterator[None]:
+    """A context in which a step raises ``RuntimeError`` instead of compiling anything, here or by ``torch.compile``."""
+    _forbidden.append(True)
+    try:
+        with torch.compiler.set_stance("fail_on_recompile"):
+            yield
+    finally:
+        _forbidden.pop()
+
+
+def _is_one_product(part: nn.Module) -> bool:
+    kinds = [type(one) for one in part.modules() if type(one) is not nn.Sequential]
+    return _SHAPES_ONLY.union(_ONE_PRODUCT).issuperset(kinds) and sum(kind in _ONE_PRODUCT for kind in kinds) <= 1
+
+
 def _call(part: nn.Module, *inputs: Tensor) -> Any:
     return part(*inputs)
 
@@ -120,6 +144,7 @@ class _Kind(NamedTuple):
 
 
 _graphs: dict[Hashable, Callable[..., Sequence[Tensor]]] = {}
+_forbidden: list[bool] = []  # one entry per context of :func:`without_compilation` that is active
 
 
 def _graph_for(kind: _Kind, inputs: Sequence[Tensor], parameters: Sequence[Tensor]) -> Callable[..., Sequence[Tensor]]:
@@ -131,6 +156,8 @@ def _graph_for(kind: _Kind, inputs: Sequence[Tensor], parameters: Sequence[Tenso
     key = kind, *[(parameter.shape, parameter.stride(), parameter.dtype) for parameter in parameters]
     graph = _graphs.get(key)
     if graph is None:
+        if _forbidden:
+            raise RuntimeError(f"there is no graph of a module for a batch of shape {tuple(kind.shape)}")
         from torch._inductor import compile as compile_graph
         from torch.fx.experimental.proxy_tensor import make_fx
 
