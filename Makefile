@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: bench test gate baseline history study pages lint clean-venv
+.PHONY: bench test gate baseline history study fits pages lint clean-venv
 
 bench: .venv/installed
 	$(BIN)/sid-bench run default --out results/default.jsonl
@@ -42,6 +42,13 @@ JOBS ?= 2
 study: .venv/installed
 	for suite in $(STUDY); do \
 		$(BIN)/sid-bench run $$suite --jobs $(JOBS) --data-root '$(DATA)' --out results/reference/$$suite.jsonl || exit 1; done
+
+# The largest batches of ResNet-50 and ViT-B/16 that fit a GPU, as predicted: a quarter of an hour.
+fits: .venv/installed
+	for network in resnet50 vit_b_16; do \
+		$(BIN)/sid-bench fit $$network --budget 16GiB,24GiB,80GiB --image-size 224 --batch-size 256 --modules 8 \
+			--set device=cuda --figure reports/reference/fit-$$network.svg --json > results/reference/fit-$$network.json \
+			|| exit 1; done
 
 # Pages, README's tables and sentences, and the findings, from the reference records.
 pages: .venv/installed

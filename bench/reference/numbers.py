@@ -1,5 +1,6 @@
 """Numbers of the reference records as text, for the templates of README and of the findings."""
 
+import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -121,6 +122,13 @@ class Numbers:
         """Return the version of PyTorch that a suite was measured with."""
         return self._same(suite, "torch")
 
+    def largest_batches(self, network: str, rule: str) -> dict[str, int]:
+        """Return the largest batch of a rule for each budget, from ``fit-NETWORK.json``."""
+        rows = [row for row in _fits(self.folder / f"fit-{network}.json")["rows"] if row["rule"] == rule]
+        if len(rows) != 1:
+            raise ConfigError(f"fit-{network}: {len(rows)} rows of {rule}; legal: one")
+        return {one["budget"]: one["largest_batch"] for one in rows[0]["budgets"]}
+
     def board(self, suite: str, network: str) -> str:
         """Return the leaderboard of a network as a Markdown table."""
         return board_markdown(self._board(suite, network))
@@ -210,6 +218,12 @@ def _wanted(axes: dict[str, Any]) -> dict[str, Any]:
 def _records(file: Path) -> Sequence[Record]:
     _, records, _ = read_files([file])
     return list(records)
+
+
+@cache
+def _fits(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content
 
 
 @cache

@@ -50,3 +50,17 @@ def accuracy_table(
         for name, axes in methods.items()
     ]
     return markdown_table(("method", *(heading for heading, _, _ in columns)), rows)
+
+
+def fits_table(numbers: Numbers, network: str, rules: Mapping[str, str]) -> str:
+    """Return a table of the largest batches, a column per budget.
+
+    Args:
+        numbers: of the records.
+        network: a file ``fit-NETWORK.json`` that ``sid-bench fit NETWORK --json`` has printed.
+        rules: the rule of each line, by the text that names it.
+    """
+    fits = {name: numbers.largest_batches(network, rule) for name, rule in rules.items()}
+    budgets = list(next(iter(fits.values())))
+    lines = [(name, *(f"{largest[budget]:,}" for budget in budgets)) for name, largest in fits.items()]
+    return markdown_table(("method", *(budget.replace("GiB", " GiB") for budget in budgets)), lines)

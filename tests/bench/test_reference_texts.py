@@ -1,5 +1,6 @@
 """What is published of the reference records: numbers as text, README's generated parts, the findings, the pages."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from bench.reference.__main__ import write_texts
 from bench.reference.claims import CLAIM_GROUPS
 from bench.reference.numbers import Numbers
 from bench.reference.pages import suites_in, write_page
-from bench.reference.tables import accuracy_table, costs_table
+from bench.reference.tables import accuracy_table, costs_table, fits_table
 from bench.reference.texts import rendered, with_blocks
 from bench.store.record import Record
 
@@ -127,6 +128,39 @@ def test_a_table_has_a_line_per_method(tmp_path: Path) -> None:
         "| BP | 100 % | 1.00 [0.98, 1.02] |",
         "| SID | 0.5 % | 0.88 [0.85, 0.90] |",
     ]
+
+
+def test_largest_batches_stand_in_a_column_per_budget(tmp_path: Path) -> None:
+    row = {
+        "rule": "bp",
+        "budgets": [{"budget": "16GiB", "largest_batch": 1389}, {"budget": "80GiB", "largest_batch": 7384}],
+    }
+    (tmp_path / "fit-made.json").write_text(json.dumps({"rows": [row]}))
+    assert fits_table(Numbers(tmp_path), "made", {"BP": "bp"}).splitlines() == [
+        "| method | 16 GiB | 80 GiB |",
+        "| --- | --- | --- |",
+        "| BP | 1,389 | 7,384 |",
+    ]
+    with pytest.raises(ConfigError, match="fit-made: 0 rows of dgl; legal: one"):
+        Numbers(tmp_path).largest_batches("made", "dgl")
+
+
+def test_a_board_has_a_line_per_method_and_says_where_sid_stands(tmp_path: Path) -> None:
+    numbers = numbers_of(
+        tmp_path,
+        costs("bp", 200, (1.0, 0.98, 1.02)),
+        costs("sid-published", 220, (1.5, 1.4, 1.6)),
+        costs("sid-streamed", 50, (0.876, 0.851, 0.904)),
+    )
+    assert [line.split(" | ")[0] for line in numbers.board("made", "cascade-linear").splitlines()[2:]] == [
+        "| sid-streamed",
+        "| bp",
+        "| sid-published",
+    ]
+    assert "| 0.88 [0.85, 0.90] |" in numbers.board("made", "cascade-linear")
+    assert "sid-streamed is 1st of 3 by activation bytes, 25.0 %" in numbers.place("made", "cascade-linear")
+    with pytest.raises(ConfigError, match="made: 0 leaderboards of pipeline-conv; legal: one"):
+        numbers.board("made", "pipeline-conv")
 
 
 def test_a_block_is_replaced_and_the_rest_stays() -> None:
