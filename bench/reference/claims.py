@@ -33,14 +33,9 @@ CLAIM_GROUPS = MappingProxyType(
         ),
         "time": ClaimGroup(
             ("default", "modes", "rivals"),
-            (
-                "time-as-published",
-                "time-streamed",
-                "time-by-autograd",
-                "compiled-time",
-                "compiled-time-against-compiled",
-            ),
+            ("time-as-published", "time-streamed", "time-by-autograd"),
         ),
+        "compiled": ClaimGroup(("rivals",), ("compiled-time", "compiled-time-against-compiled")),
         "ranks": ClaimGroup(("modes", "parallel"), ("update-locking", "parallel-training")),
         "accuracy": ClaimGroup(
             ("default", "noise"), ("matches-bp", "beats-bp", "monotone-divergence", "monotone-accuracy")

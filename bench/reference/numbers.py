@@ -140,9 +140,9 @@ class Numbers:
             raise ConfigError(f"{suite}: SID has no place on the leaderboard of {network}")
         return place
 
-    def verdicts(self, group: str) -> str:
-        """Return a table of the verdicts on a group of :data:`bench.reference.claims.CLAIM_GROUPS`."""
-        return claims_markdown(self._rows(group))
+    def verdicts(self, *groups: str) -> str:
+        """Return a table of the verdicts on groups of :data:`bench.reference.claims.CLAIM_GROUPS`."""
+        return claims_markdown([row for group in groups for row in self._rows(group)])
 
     def verdicts_in_brief(self) -> str:
         """Return a table of the verdicts on all groups, without what decides them."""
