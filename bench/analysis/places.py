@@ -14,8 +14,8 @@ Read = Callable[[BoardRow], float | None]
 def place_of_sid(board: Board) -> str | None:
     """Return a sentence with the places of one method of SID, by the estimates; None without SID or other methods.
 
-    Of SID's methods it is the one with the most numbers, of equals the one that holds the fewest bytes. Methods with
-    equal numbers share a place.
+    Of SID's methods it is the one with the most numbers, of equals the one that holds the fewest bytes. Methods whose
+    numbers are equal as they are shown share a place.
     """
     candidates = [row for row in board.rows if is_of_sid(row.method)]
     if not candidates:
@@ -42,10 +42,11 @@ def _clause(board: Board, own: BoardRow, read: Read, what: str, text: Callable[[
     numbers = {row.title: number for row in board.rows if (number := read(row)) is not None}
     if own.title not in numbers or len(numbers) < _FEWEST_ROWS:
         return
-    place = 1 + sum(number < numbers[own.title] for number in numbers.values())
+    shown = text(numbers[own.title])
+    place = 1 + sum(number < numbers[own.title] and text(number) != shown for number in numbers.values())
     first = min(numbers, key=lambda title: numbers[title])
     best = "" if place == 1 else f" (first: {first}, {text(numbers[first])})"
-    yield f"{_ordinal(place)} of {len(numbers)} {what}, {text(numbers[own.title])}{best}"
+    yield f"{_ordinal(place)} of {len(numbers)} {what}, {shown}{best}"
 
 
 def _time(row: BoardRow) -> float | None:

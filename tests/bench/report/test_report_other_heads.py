@@ -198,3 +198,10 @@ def test_places_need_sid() -> None:
     eleventh = [*rows, *(made_row(f"more {number}", "dgl", 0.1, None, None) for number in range(6))]
     eleventh.append(made_row("sid-streamed", "sid-streamed", 2.0, None, None))
     assert "11th of 11 by activation bytes" in (place_of_sid(Board("net", "", "", [], eleventh)) or "")
+
+
+def test_numbers_that_look_equal_share_a_place() -> None:
+    rows = [made_row(f"other {size}", "dgl", size, None, None) for size in (0.31001, 0.3104, 0.4)]
+    rows.append(made_row("sid-streamed", "sid-streamed", 0.31002, None, None))
+    said = place_of_sid(Board("net", "pipeline", "cell", [], rows))
+    assert said == "Of the methods on this cell, sid-streamed is 1st of 4 by activation bytes, 31.0 %."
