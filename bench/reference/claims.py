@@ -12,10 +12,12 @@ class ClaimGroup:
     Attributes:
         suites: whose records decide, together.
         names: of the claims, in order.
+        in_readme: README gives the verdicts as well.
     """
 
     suites: Sequence[str]
     names: Sequence[str]
+    in_readme: bool = True
 
 
 CLAIM_GROUPS = MappingProxyType(
@@ -41,9 +43,28 @@ CLAIM_GROUPS = MappingProxyType(
             ("default", "noise"), ("matches-bp", "beats-bp", "monotone-divergence", "monotone-accuracy")
         ),
         "noise": ClaimGroup(("default", "noise"), ("robust-to-noise",)),
+        "human": ClaimGroup(("human-noise",), ("robust-to-noise",), in_readme=False),
         "predictions": ClaimGroup(("default",), ("unchanged-inference-bytes", "unchanged-inference-time")),
         "heads": ClaimGroup(
             ("rule-or-head",), ("rule-not-heads", "heads-not-rule", "beliefs-as-inputs", "plain-heads")
+        ),
+        "peers": ClaimGroup(
+            ("peers",),
+            (
+                "sid-target-memory",
+                "infopro-memory",
+                "infopro-time",
+                "auglocal-memory",
+                "mono-forward-memory",
+                "noprop-memory",
+                "dgl-accuracy",
+                "predsim-accuracy",
+                "infopro-accuracy",
+                "auglocal-accuracy",
+                "noprop-accuracy",
+                "dfa-accuracy",
+            ),
+            in_readme=False,
         ),
     }
 )

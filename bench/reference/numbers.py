@@ -145,12 +145,13 @@ class Numbers:
         return claims_markdown([row for group in groups for row in self._rows(group)])
 
     def verdicts_in_brief(self) -> str:
-        """Return a table of the verdicts on all groups, without what decides them."""
-        return claims_markdown([row for group in CLAIM_GROUPS for row in self._rows(group)], brief=True)
+        """Return a table of the verdicts that README gives, without what decides them."""
+        groups = [name for name, group in CLAIM_GROUPS.items() if group.in_readme]
+        return claims_markdown([row for group in groups for row in self._rows(group)], brief=True)
 
     def verdict(self, claim: str) -> ClaimRow:
-        """Return the verdict on a claim of a group."""
-        (group,) = (name for name, group in CLAIM_GROUPS.items() if claim in group.names)
+        """Return the verdict on a claim of a group that README gives."""
+        (group,) = (name for name, group in CLAIM_GROUPS.items() if claim in group.names and group.in_readme)
         return next(row for row in self._rows(group) if row.name == claim)
 
     def must_be(self, claim: str, verdict: str) -> str:

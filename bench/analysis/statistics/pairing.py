@@ -13,7 +13,7 @@ from typing import Any
 from bench.analysis.locking import locked_share
 from bench.config.axes import axes, unpaired, values_of
 from bench.config.cell import Cell, Pass
-from bench.config.check import OBJECTIVE_AXES
+from bench.config.cell_rules import OBJECTIVE_AXES
 from bench.config.label import words_of
 from bench.config.methods import known_method
 from bench.store.record import Record

@@ -10,7 +10,7 @@ from torch import nn
 
 from bench.config.axes import values_of
 from bench.config.cell import Cell
-from bench.config.check import refuse_sides
+from bench.config.cell_rules import refuse_sides
 from bench.config.networks import Network, Shape, load_network
 from bench.errors import ConfigError
 from bench.train.networks.cuts import balanced_cut, even_cut
