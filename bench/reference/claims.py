@@ -43,7 +43,7 @@ CLAIM_GROUPS = MappingProxyType(
             ("default", "noise"), ("matches-bp", "beats-bp", "monotone-divergence", "monotone-accuracy")
         ),
         "noise": ClaimGroup(("default", "noise"), ("robust-to-noise",)),
-        "human": ClaimGroup(("human-noise",), ("robust-to-noise",), in_readme=False),
+        "human": ClaimGroup(("human-noise",), ("robust-to-labels-of-people",)),
         "predictions": ClaimGroup(("default",), ("unchanged-inference-bytes", "unchanged-inference-time")),
         "heads": ClaimGroup(
             ("rule-or-head",), ("rule-not-heads", "heads-not-rule", "beliefs-as-inputs", "plain-heads")

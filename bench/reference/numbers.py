@@ -165,6 +165,16 @@ class Numbers:
             raise ConfigError(f"a text says that the claim {claim} is {verdict}; by the records it is {found}")
         return ""
 
+    def must_hold(self, condition: bool, text: str) -> str:
+        """Return nothing, if what ``text`` says is so.
+
+        Raises:
+            ConfigError: it is not.
+        """
+        if not condition:
+            raise ConfigError(f"a text says {text!r}, and the records do not")
+        return ""
+
     def _rows(self, group: str) -> list[ClaimRow]:
         held = CLAIM_GROUPS[group]
         rows = _claims(tuple(self.folder / f"{suite}.jsonl" for suite in held.suites))

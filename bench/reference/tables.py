@@ -52,6 +52,11 @@ def accuracy_table(
     return markdown_table(("method", *(heading for heading, _, _ in columns)), rows)
 
 
+def most_accurate(numbers: Numbers, suite: str, cell: Mapping[str, Any], methods: Methods, epoch: str = "last") -> str:
+    """Return the text that names the method with the highest mean accuracy, of those of :func:`accuracy_table`."""
+    return max(methods, key=lambda name: float(numbers.accuracy(suite, epoch, **{**cell, **methods[name]})))
+
+
 def fits_table(numbers: Numbers, network: str, rules: Mapping[str, str]) -> str:
     """Return a table of the largest batches, a column per budget.
 

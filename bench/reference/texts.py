@@ -9,7 +9,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from bench.errors import ConfigError
 from bench.reference.numbers import Numbers
-from bench.reference.tables import accuracy_table, costs_table, fits_table
+from bench.reference.tables import accuracy_table, costs_table, fits_table, most_accurate
 
 _WIDTH = 120
 _WRAPPED = re.compile(r"- |\w|\*|\[|`")  # how a paragraph or an item of a list begins
@@ -23,9 +23,8 @@ def rendered(template: str, numbers: Numbers) -> str:
         ConfigError: the template names records that are not there.
     """
     environment = Environment(loader=FunctionLoader(_source), undefined=StrictUndefined, autoescape=False)  # noqa: S701
-    environment.globals.update(
-        numbers=numbers, costs_table=costs_table, accuracy_table=accuracy_table, fits_table=fits_table
-    )
+    tables = (accuracy_table, costs_table, fits_table, most_accurate)
+    environment.globals.update(numbers=numbers, **{table.__name__: table for table in tables})
     return _wrapped(environment.get_template(template).render()).rstrip("\n") + "\n"
 
 

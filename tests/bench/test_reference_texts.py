@@ -16,7 +16,7 @@ from bench.reference.__main__ import write_texts
 from bench.reference.claims import CLAIM_GROUPS
 from bench.reference.numbers import Numbers
 from bench.reference.pages import suites_in, write_page
-from bench.reference.tables import accuracy_table, costs_table, fits_table
+from bench.reference.tables import accuracy_table, costs_table, fits_table, most_accurate
 from bench.reference.texts import rendered, with_blocks
 from bench.store.record import Record
 
@@ -76,6 +76,11 @@ def test_accuracies_are_means_over_seeds(tmp_path: Path) -> None:
     columns = [("last", "last", {"alpha": 0.5}), ("chosen", "chosen", {})]
     table = accuracy_table(numbers, "made", {}, {"SID": {"method": "sid-streamed"}}, columns)
     assert table.splitlines()[2:] == ["| SID | 37.5 | 37.5 |"]
+    both = {"SID": {"method": "sid-streamed"}, "BP": {"method": "bp"}}
+    assert most_accurate(numbers, "made", {}, both) == "BP"
+    assert numbers.must_hold(condition=True, text="BP is best") == ""
+    with pytest.raises(ConfigError, match="a text says 'SID is best', and the records do not"):
+        numbers.must_hold(condition=False, text="SID is best")
 
 
 @pytest.mark.parametrize(
