@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.analysis.noise import noise_name
+from bench.analysis.noise import noise_name, strongest_kind
 from bench.analysis.panels import data_text
 from bench.config.axes import axes
 
@@ -55,8 +55,9 @@ class SummaryCell:
     @property
     def accuracies_of_one_kind(self) -> pd.DataFrame:
         """The accuracies without noise, and those with the kind of noise that has the highest rate."""
-        noisy = self.accuracies[self.accuracies["noise_kind"] != "none"].sort_values("noise_rate", kind="stable")
-        return self.accuracies[self.accuracies["noise_kind"].isin(["none", *noisy["noise_kind"].tail(1)])]
+        if self.accuracies.empty:
+            return self.accuracies
+        return self.accuracies[self.accuracies["noise_kind"].isin(["none", strongest_kind(self.accuracies)])]
 
 
 def noise_rates(cells: Iterable[SummaryCell]) -> list[float]:

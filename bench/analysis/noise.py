@@ -1,6 +1,8 @@
-"""Label noise in words."""
+"""Label noise in words, and the kind that stands for others."""
 
 from collections.abc import Collection
+
+import pandas as pd
 
 from bench.config.noise_sources import KINDS_WITH_SOURCE
 
@@ -33,6 +35,16 @@ def noise_name(rate: float, kinds: Collection[str]) -> str:
     if source is None:
         return f"noise {rate:g}"
     return f"{source} noise" if rate == 1 else f"{source} noise {rate:g}"
+
+
+def strongest_kind(rows: pd.DataFrame) -> str:
+    """Return the kind of noise with the highest rate, of equals that of people, else the last; ``none`` without noise.
+
+    Args:
+        rows: with the columns ``noise_kind`` and ``noise_rate``, and 1 or more rows.
+    """
+    kinds: list[str] = rows.loc[rows["noise_rate"] == rows["noise_rate"].max(), "noise_kind"].tolist()
+    return next((kind for kind in kinds if kind.partition(" ")[0] == "human"), kinds[-1])
 
 
 def _source_of(kinds: Collection[str]) -> str | None:

@@ -12,7 +12,7 @@ from bench.analysis.answer.records import MARGINS, Page, measured, reason
 from bench.analysis.answer.texts import other_words, subject_text, support
 from bench.analysis.differences import EPOCHS, SHARES, Epoch
 from bench.analysis.headline import most_measured
-from bench.analysis.noise import noise_name
+from bench.analysis.noise import noise_name, strongest_kind
 from bench.analysis.numbers import points
 from bench.analysis.statistics.comparison import Comparison
 from bench.analysis.statistics.estimate import Estimate
@@ -112,7 +112,7 @@ def _on_conditions(page: Page, rows: pd.DataFrame, found: Found) -> dict[_Condit
     if not on_cell:
         return {}
     noise = page.rows({record for _, record in on_cell}).set_index("id")[["noise_kind", "noise_rate"]]
-    strongest = noise.sort_values("noise_rate", kind="stable").iloc[-1]["noise_kind"]
+    strongest = strongest_kind(noise)
     noise = noise[noise["noise_kind"].isin(["none", strongest])]
     ends = sorted({float(noise["noise_rate"].min()), float(noise["noise_rate"].max())})
     return {
