@@ -10,7 +10,7 @@ from bench.analysis.differences import EPOCHS, SHARES, Difference, Epoch, compar
 from bench.analysis.headline import SummaryCell, noise_names, summary_cells
 from bench.analysis.instruments import BY_ALLOCATOR
 from bench.analysis.numbers import exponential
-from bench.analysis.other_heads import time_over, training_text, with_other_heads
+from bench.analysis.other_heads import time_over, with_other_heads
 from bench.analysis.series import ordered_series
 from bench.analysis.statistics.comparison import Comparison
 
@@ -145,14 +145,21 @@ def boards(frame: pd.DataFrame) -> list[Board]:
         for cell in summary_cells(part)
     ]
     rates = noise_names(cell for cell, _ in cells)
-    compared = [(_Compared(cell, rates), [_Compared(one, rates) for one in others]) for cell, others in cells]
-    every = [each for part, others in compared for each in (part, *others)]
+    compared = [
+        (_Compared(cell, rates), [(_Compared(one, rates), training) for one, training in others])
+        for cell, others in cells
+    ]
+    every = [each for part, others in compared for each in (part, *(other for other, _ in others))]
     differences = iter(judged_together([one for each in every for one in each.comparisons]))
     found: list[Board] = []
     previous: SummaryCell | None = None
     for part, others in compared:
         rows = list(part.rows(differences))
-        added = [(other.cell, row) for other in others for row in other.rows(differences)]
+        added = [
+            (other.cell, replace(row, training=training))
+            for other, training in others
+            for row in other.rows(differences)
+        ]
         if previous is not None and _is_plain_bp_of(part.cell, previous):
             found[-1] = _with_plain_bp(found[-1], rows, part.cell)
             continue
@@ -303,7 +310,6 @@ def _with_other_heads(board: Board, added: list[tuple[SummaryCell, BoardRow]], c
             activation_ratio=_quotient(row.activation_bytes, activations),
             total_ratio=_quotient(row.total_bytes, total),
             time=None if beside.empty else _time_across(other, row.name, beside.iloc[0]),
-            training=training_text(other.first, cell.first),
             has_other_heads=True,
         )
         for other, row in added

@@ -8,6 +8,7 @@ With several threads BP's own step differs by up to 1.9 times between processes,
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -21,15 +22,17 @@ from bench.config.label import words_of
 
 # How a method is trained, in which the settings of its authors may differ from those of the board.
 _TRAINING = ("optimizer", "learning_rate", "weight_decay", "schedule")
+_Training = tuple[Any, ...]
 # Not compared: the heads and their width, the training, and what the records of one cell vary.
 _FREE = frozenset({"head", "hidden", "seed", "noise_kind", "noise_rate", "noise_source", "passes", *_TRAINING})
 
 
-def with_other_heads(part: pd.DataFrame, cell: SummaryCell) -> Iterator[SummaryCell]:
+def with_other_heads(part: pd.DataFrame, cell: SummaryCell) -> Iterator[tuple[SummaryCell, str | None]]:
     """Yield the cells that differ from ``cell`` in the heads, and perhaps in how they are trained.
 
-    Their baseline is that of ``cell``. Accuracies belong to them where those of ``cell`` have as many epochs and
-    samples, on data with the same noise.
+    With each comes how it is trained, such as ``learning rate 0.0005, schedule cosine``; None where that is as on
+    ``cell``, whose costs and accuracies may differ in it themselves. Their baseline is that of ``cell``. Accuracies
+    belong to them where those of ``cell`` have as many epochs and samples, on data with the same noise.
 
     Args:
         part: the records of the network.
@@ -46,19 +49,33 @@ def with_other_heads(part: pd.DataFrame, cell: SummaryCell) -> Iterator[SummaryC
     if not trained.empty:
         of_training = [name for name in bearing_on(["accuracy"]) if _is_paired(name, axes()[name])]
         trained = trained[_are_equal(trained, cell.accuracies.iloc[0], of_training)]
-    keys = ["head", *_TRAINING]
-    found = {tuple(key) for rows in (costs, trained) for key in rows[keys].drop_duplicates().to_numpy().tolist()}
-    for key in sorted(found):
-        same = pd.Series(key, keys)
-        own, accuracies = (rows[(rows[keys] == same).all(axis=1)] for rows in (costs, trained))
-        yield SummaryCell(own, accuracies, cell.baseline)
+    usual_of_costs = {_training_of(rows.iloc[0]) for rows in (cell.costs, cell.accuracies) if not rows.empty}
+    usual_of_accuracies = {_training_of(rows.iloc[0]) for rows in (cell.accuracies,) if not rows.empty}
+    parts = _by_head_and_training(costs, usual_of_costs), _by_head_and_training(trained, usual_of_accuracies)
+    for key in sorted({*parts[0], *parts[1]}, key=repr):
+        own, accuracies = (of_key.get(key, rows.iloc[:0]) for of_key, rows in zip(parts, (costs, trained), strict=True))
+        _, training = key
+        text = (
+            None
+            if training is None
+            else ", ".join(words_of(dict(zip(_TRAINING, training, strict=True)), _TRAINING, ()))
+        )
+        yield SummaryCell(own, accuracies, cell.baseline), text
 
 
-def training_text(row: pd.Series, board: pd.Series) -> str | None:
-    """Return how ``row`` is trained where that is not as ``board`` is, such as ``learning rate 0.0005, cosine``."""
-    if all(row[name] == board[name] for name in _TRAINING):
-        return None
-    return ", ".join(words_of({name: row[name] for name in _TRAINING}, _TRAINING, ()))
+def _by_head_and_training(
+    rows: pd.DataFrame, usual: set[_Training]
+) -> dict[tuple[str, _Training | None], pd.DataFrame]:
+    """Return ``rows`` by their head and how they are trained, which is None where it is one of ``usual``."""
+    keys = [
+        (head, None if tuple(training) in usual else tuple(training))
+        for head, *training in rows[["head", *_TRAINING]].to_numpy().tolist()
+    ]
+    return {key: rows[[other == key for other in keys]] for key in dict.fromkeys(keys)}
+
+
+def _training_of(row: pd.Series) -> _Training:
+    return tuple(row[name] for name in _TRAINING)
 
 
 def time_over(row: pd.Series, bp: pd.Series) -> Estimate | None:

@@ -52,6 +52,10 @@ class Numbers:
         share = 100 * own.peak_activation_bytes / bp.peak_activation_bytes
         return f"{share:.0f} %" if share >= 1 else f"{share:.1f} %"
 
+    def total_bytes(self, suite: str, **axes: Any) -> int:
+        """Return the bytes of the step, those of weights, gradients, optimizer and batch included."""
+        return _memory(self._one(suite, "memory", axes)).peak_total_bytes
+
     def time(self, suite: str, **axes: Any) -> str:
         """Return the step time over that of BP, such as ``0.87``."""
         return f"{_latency(self._one(suite, 'latency', axes)).ratio_to_bp:.2f}"

@@ -14,5 +14,7 @@ def board_markdown(board: ShownBoard) -> str:
 def _text(entry: Entry) -> str:
     if not entry.number:
         return NOT_MEASURED
-    text = " ".join(filter(None, [entry.number, entry.detail, entry.verdict and f"({entry.verdict})"]))
+    separator = " " if entry.detail.startswith("[") else ", "  # an interval, or something else
+    text = separator.join(filter(None, [entry.number, entry.detail]))
+    text = text if entry.verdict is None else f"{text} ({entry.verdict})"
     return text if entry.doubt is None else f"{text}, noisy: {entry.doubt}"

@@ -113,6 +113,19 @@ def test_what_authors_train_with_has_a_row_that_says_so() -> None:
     assert {"predsim head pooled", "predsim head pooled, learning rate 0.0005, schedule cosine"} < titles
 
 
+@pytest.mark.parametrize("of_costs", ["constant", "cosine"])
+def test_costs_and_accuracies_of_other_heads_share_a_row_as_those_of_the_board_do(of_costs: str) -> None:
+    """Bytes and times do not depend on the schedule, which accuracies have to have."""
+    records = [trained(name, 0.8, seed, schedule="cosine") for name in ("bp", "sid-streamed") for seed in range(3)]
+    records += [trained("dgl", 0.9, seed, schedule="cosine", head="mlp-sr") for seed in range(3)]
+    board = board_of(BP, timed("dgl", 400, SECONDS, SECONDS, head="mlp-sr", schedule=of_costs), *records)
+    assert [one.title for one in board.rows] == ["dgl head mlp-sr", "bp", "sid-streamed"]
+    found = row(board, "dgl head mlp-sr")
+    assert found.activation_ratio == 0.4
+    assert found.time is not None
+    assert found.accuracies[CLEAN].share == pytest.approx(0.9)
+
+
 def test_other_sizes_data_and_epochs_are_not_on_the_board() -> None:
     records = [trained("bp", 0.7, seed) for seed in range(4)]
     others = [
