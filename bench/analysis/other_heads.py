@@ -49,18 +49,18 @@ def with_other_heads(part: pd.DataFrame, cell: SummaryCell) -> Iterator[tuple[Su
     if not trained.empty:
         of_training = [name for name in bearing_on(["accuracy"]) if _is_paired(name, axes()[name])]
         trained = trained[_are_equal(trained, cell.accuracies.iloc[0], of_training)]
-    usual_of_costs = {_training_of(rows.iloc[0]) for rows in (cell.costs, cell.accuracies) if not rows.empty}
-    usual_of_accuracies = {_training_of(rows.iloc[0]) for rows in (cell.accuracies,) if not rows.empty}
-    parts = _by_head_and_training(costs, usual_of_costs), _by_head_and_training(trained, usual_of_accuracies)
-    for key in sorted({*parts[0], *parts[1]}, key=repr):
-        own, accuracies = (of_key.get(key, rows.iloc[:0]) for of_key, rows in zip(parts, (costs, trained), strict=True))
-        _, training = key
-        text = (
-            None
-            if training is None
-            else ", ".join(words_of(dict(zip(_TRAINING, training, strict=True)), _TRAINING, ()))
-        )
-        yield SummaryCell(own, accuracies, cell.baseline), text
+    of_accuracies = {_training_of(row) for _, row in cell.accuracies.head(1).iterrows()}
+    of_either = of_accuracies | {_training_of(row) for _, row in cell.costs.head(1).iterrows()}
+    own_costs, own_accuracies = _by_head_and_training(costs, of_either), _by_head_and_training(trained, of_accuracies)
+    for key in sorted({*own_costs, *own_accuracies}, key=repr):
+        own, accuracies = own_costs.get(key, costs.iloc[:0]), own_accuracies.get(key, trained.iloc[:0])
+        yield SummaryCell(own, accuracies, cell.baseline), _training_text(key[1])
+
+
+def _training_text(training: _Training | None) -> str | None:
+    if training is None:
+        return None
+    return ", ".join(words_of(dict(zip(_TRAINING, training, strict=True)), _TRAINING, ()))
 
 
 def _by_head_and_training(

@@ -22,8 +22,9 @@ from sid_core.objective import Direction, Objective, log_smoothed_label, reverse
 from sid_core.phases import enter
 from sid_core.steps.closed_form import autocast_dtype, layers_of
 
-_SHAPES_ONLY = frozenset({nn.Flatten, nn.Identity})
+_WITHOUT_PRODUCT = frozenset({nn.Sequential, nn.Flatten, nn.Identity})
 _ONE_PRODUCT = frozenset({nn.Linear, nn.Conv2d})
+_SIMPLE = _WITHOUT_PRODUCT | _ONE_PRODUCT
 
 
 def run_compiled(part: nn.Module, *inputs: Tensor) -> Any:
@@ -117,8 +118,12 @@ def without_compilation() -> Iterator[None]:
 
 
 def _is_one_product(part: nn.Module) -> bool:
-    kinds = [type(one) for one in part.modules() if type(one) is not nn.Sequential]
-    return _SHAPES_ONLY.union(_ONE_PRODUCT).issuperset(kinds) and sum(kind in _ONE_PRODUCT for kind in kinds) <= 1
+    products = 0
+    for one in part.modules():  # as few as it takes: this runs in every step
+        products += type(one) in _ONE_PRODUCT
+        if products > 1 or type(one) not in _SIMPLE:
+            return False
+    return True
 
 
 def _call(part: nn.Module, *inputs: Tensor) -> Any:
