@@ -68,14 +68,16 @@ class Numbers:
         return _with_interval(latency.ratio_to_bp, latency.ratio_ci95)
 
     def on_ranks(self, method: str, micro_batches: int | None = None) -> tuple[str, str]:
-        """Return the time of a method on two ranks over that on one, with its 95 % interval, and the schedule's bound.
+        """Return the time of a method on two ranks over that on one, and the schedule's bound.
 
+        The time has its 95 % interval if it was measured in several runs: one within a run leaves out how runs differ.
         The bound is what the times of the modules on one rank allow.
         """
         ranks = self._one("parallel", "latency", {"method": method, "micro_batches": micro_batches}).ranks
         if ranks is None or ranks.ratio_to_one_rank is None:
             raise ConfigError(f"parallel: {method} was not timed on several ranks")
-        time = _with_interval(ranks.ratio_to_one_rank, ranks.ratio_to_one_rank_ci95)
+        has_runs = len(ranks.one_rank_blocks_by_process or []) > 1
+        time = _with_interval(ranks.ratio_to_one_rank, ranks.ratio_to_one_rank_ci95 if has_runs else None)
         return time, "none" if ranks.bound is None else f"{ranks.bound:.2f}"
 
     def best_schedule(self) -> str:

@@ -18,6 +18,7 @@ from bench.reference.numbers import Numbers
 from bench.reference.pages import suites_in, write_page
 from bench.reference.tables import accuracy_table, costs_table, fits_table, most_accurate
 from bench.reference.texts import rendered, with_blocks
+from bench.store.measurements.ranks import Ranks
 from bench.store.record import Record
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +60,25 @@ def test_an_interval_of_one_process_is_refused(tmp_path: Path) -> None:
     numbers = numbers_of(tmp_path, make_record(cell, 50, (1.0, 0.9, 1.1)))
     with pytest.raises(ConfigError, match="was timed in one process"):
         numbers.time_interval("made", method="sid-streamed")
+
+
+@pytest.mark.parametrize(("runs", "time"), [(None, "0.56"), ([2], "0.56"), ([1, 1], "0.56 [0.54, 0.58]")])
+def test_a_time_on_ranks_has_an_interval_over_several_runs(tmp_path: Path, runs: list[int] | None, time: str) -> None:
+    record = make_record(
+        {"method": "sid-parallel", "passes": ["latency"], "ranks": 2, "modules": 4}, None, (1, 0.9, 1.1)
+    )
+    ranks = Ranks(
+        modules=[2, 2],
+        ratio_to_one_rank=0.56,
+        ratio_to_one_rank_ci95=(0.54, 0.58),
+        bound=0.51,
+        busy_share=None,
+        peak_activation_bytes=None,
+        peak_total_bytes=None,
+        one_rank_blocks_by_process=runs,
+    )
+    numbers = numbers_of(tmp_path, record.model_copy(update={"ranks": ranks}), suite="parallel")
+    assert numbers.on_ranks("sid-parallel") == (time, "0.51")
 
 
 def test_accuracies_are_means_over_seeds(tmp_path: Path) -> None:
