@@ -44,7 +44,7 @@ def test_every_link_to_a_definition_on_the_page_has_its_target(report: tuple[Pat
     assert links <= set(re.findall(r'<dt id="([^"]+)"', page))
 
 
-@pytest.mark.parametrize("suite", ["gpu224", "human-noise", "rivals", "rule-or-head"])
+@pytest.mark.parametrize("suite", ["default", "gpu224", "modes", "parallel", "peers", "rivals", "rule-or-head"])
 def test_the_committed_records_cover_the_suite(suite: str) -> None:
     records: dict[str, Record] = read_records(ROOT / "results" / "reference" / f"{suite}.jsonl").latest
     measured = {_today(record.cell) for record in records.values()}

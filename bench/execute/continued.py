@@ -8,6 +8,7 @@ from bench.config.cell import Cell
 from bench.config.label import label
 from bench.execute.messages import Answer
 from bench.execute.unfinished import UnfinishedCell
+from bench.machine.doctor.cuda import cuda_uuids
 from bench.machine.environment import machine_environment
 from bench.store.journal import Entry, Journal
 
@@ -31,7 +32,7 @@ def continue_cells(cells: Iterable[Cell], suite: str, journal: Journal) -> tuple
         entries = journal.entries.get(cell.id, [])
         if entries:
             try:
-                differing = next(filter(None, map(_difference, entries)), None)
+                differing = next(filter(None, (_difference(cell, entry) for entry in entries)), None)
                 if differing is None:
                     for entry in entries:
                         _add(one, entry)
@@ -54,9 +55,18 @@ def _add(one: UnfinishedCell, entry: Entry) -> None:
     one.keep(answer)
 
 
-def _difference(entry: Entry) -> str | None:
+def _difference(cell: Cell, entry: Entry) -> str | None:
     """What differs from this installation and this machine, as text; None if nothing does."""
     here, there = machine_environment(), entry["environment"]
+    if "gpu_uuid" in there:
+        here["gpu_uuid"] = _gpu_uuid(cell.device)
+    same = [name for name in (*_SAME, "gpu_uuid") if name in here]
     return next(
-        (f"{name} was {there.get(name)} and is {here[name]}" for name in _SAME if there.get(name) != here[name]), None
+        (f"{name} was {there.get(name)} and is {here[name]}" for name in same if there.get(name) != here[name]), None
     )
+
+
+def _gpu_uuid(device: str) -> str | None:
+    """The UUID of ``cuda`` or ``cuda:N``; None where there is no such GPU."""
+    uuids, index = cuda_uuids(), int(device.partition(":")[2] or 0)
+    return uuids[index] if index < len(uuids) else None

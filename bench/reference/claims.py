@@ -38,12 +38,15 @@ CLAIM_GROUPS = MappingProxyType(
             ("time-as-published", "time-streamed", "time-by-autograd"),
         ),
         "compiled": ClaimGroup(("rivals",), ("compiled-time", "compiled-time-against-compiled")),
-        "ranks": ClaimGroup(("modes", "parallel"), ("update-locking", "parallel-training")),
+        "ranks": ClaimGroup(
+            ("modes", "parallel"), ("update-locking-as-published", "update-locking", "parallel-training")
+        ),
         "accuracy": ClaimGroup(
-            ("default", "noise"), ("matches-bp", "beats-bp", "monotone-divergence", "monotone-accuracy")
+            ("default", "noise", "peers", "photographs", "rule-or-head"),
+            ("matches-bp", "beats-bp", "monotone-divergence", "monotone-accuracy"),
         ),
         "noise": ClaimGroup(("default", "noise"), ("robust-to-noise",)),
-        "human": ClaimGroup(("human-noise",), ("robust-to-labels-of-people",)),
+        "human": ClaimGroup(("human-noise", "photographs"), ("robust-to-labels-of-people",)),
         "predictions": ClaimGroup(("default",), ("unchanged-inference-bytes", "unchanged-inference-time")),
         "heads": ClaimGroup(
             ("rule-or-head",), ("rule-not-heads", "heads-not-rule", "beliefs-as-inputs", "plain-heads")

@@ -14,6 +14,7 @@ from bench.config.axes import value_of
 from bench.config.cell import Cell
 from bench.config.check import make_cell
 from bench.config.methods import load_method
+from bench.config.sweep import load_sweep
 from bench.errors import ConfigError
 from bench.reference.claims import CLAIM_GROUPS
 from bench.report.boards import board_markdown
@@ -114,6 +115,25 @@ class Numbers:
     def seeds(self, suite: str, **axes: Any) -> int:
         """Return over how many seeds a cell was trained."""
         return len({record.cell.seed for record in self._found(suite, "accuracy", axes)})
+
+    def learned(self, suite: str, **axes: Any) -> str:
+        """Return the share of wrong training labels that the last weights predict, in per cent, such as ``97``.
+
+        It is the mean over seeds.
+        """
+        found = [
+            record.accuracy.wrong_labels_last.learned_share
+            for record in self._found(suite, "accuracy", axes)
+            if record.accuracy is not None and record.accuracy.wrong_labels_last is not None
+        ]
+        if not found:
+            raise ConfigError(f"{suite}: {axes} has no wrong labels")
+        return f"{100 * math.fsum(found) / len(found):.0f}"
+
+    def measured_cells(self, suite: str) -> str:
+        """Return how many cells of a suite have a record, such as ``43 of 71``."""
+        wanted = {cell.id for cell in load_sweep(suite).cells}
+        return f"{len(wanted & {record.id for record in self.records(suite)})} of {len(wanted)}"
 
     def minutes(self, suite: str) -> int:
         """Return how many minutes the cells took, one after the other."""

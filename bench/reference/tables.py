@@ -35,6 +35,8 @@ def accuracy_table(
     cell: Mapping[str, Any],
     methods: Methods,
     columns: Sequence[tuple[str, str, Mapping[str, Any]]],
+    with_seeds: bool = False,
+    with_learned: bool = False,
 ) -> str:
     """Return a table of mean test accuracies in per cent.
 
@@ -44,12 +46,19 @@ def accuracy_table(
         cell: the axes that all numbers share.
         methods: the axes of each method, by the text that names it.
         columns: of each its heading, its epoch (as :meth:`Numbers.accuracy` has them) and its axes.
+        with_seeds: a column says over how many seeds, of the first of ``columns``.
+        with_learned: a column has :meth:`Numbers.learned`, of the first of ``columns``.
     """
-    rows = [
-        (name, *(numbers.accuracy(suite, epoch, **{**cell, **axes, **more}) for _, epoch, more in columns))
-        for name, axes in methods.items()
-    ]
-    return markdown_table(("method", *(heading for heading, _, _ in columns)), rows)
+    headings = ["method", *(heading for heading, _, _ in columns)]
+    headings += [*(["learnt"] if with_learned else []), *(["seeds"] if with_seeds else [])]
+    rows = []
+    for name, axes in methods.items():
+        row = [name, *(numbers.accuracy(suite, epoch, **{**cell, **axes, **more}) for _, epoch, more in columns)]
+        first = {**cell, **axes, **columns[0][2]}
+        row += [numbers.learned(suite, **first)] if with_learned else []
+        row += [str(numbers.seeds(suite, **first))] if with_seeds else []
+        rows.append(row)
+    return markdown_table(headings, rows)
 
 
 def most_accurate(numbers: Numbers, suite: str, cell: Mapping[str, Any], methods: Methods, epoch: str = "last") -> str:

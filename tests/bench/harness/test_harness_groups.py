@@ -244,14 +244,15 @@ def test_a_sweep_that_was_interrupted_goes_on_with_the_next_process(results: Pat
     assert not results.with_name(f"{results.name}.unfinished").exists()
 
 
+class Notes(Watcher):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
 def test_what_other_code_has_measured_is_not_continued(results: Path) -> None:
-    class Notes(Watcher):
-        def __init__(self) -> None:
-            self.texts: list[str] = []
-
-        def note(self, text: str) -> None:
-            self.texts.append(text)
-
     cells = [cell_of(method) for method in GROUP]
     with pytest.raises(KeyboardInterrupt):
         sweep_of(Interrupted(1, {"commit": "an-older-one"}), cells, results)
@@ -261,6 +262,24 @@ def test_what_other_code_has_measured_is_not_continued(results: Path) -> None:
     assert machine.processes == [(GROUP, 2, 0), (GROUP, 2, 1)]
     assert len(notes.texts) == 3
     assert all("commit was an-older-one and is" in text for text in notes.texts)
+
+
+@pytest.mark.parametrize(
+    ("device", "earlier", "goes_on"),
+    [("cuda", "a", True), ("cuda:1", "b", True), ("cuda", "b", False), ("cuda:1", "a", False), ("cuda:2", "a", False)],
+)
+def test_what_another_gpu_has_measured_is_not_continued(
+    results: Path, monkeypatch: pytest.MonkeyPatch, device: str, earlier: str, goes_on: bool
+) -> None:
+    monkeypatch.setattr("bench.execute.continued.cuda_uuids", lambda: ["a", "b"])
+    cells = [cell_of(method, device=device) for method in GROUP]
+    with pytest.raises(KeyboardInterrupt):
+        sweep_of(Interrupted(1, {"gpu_uuid": earlier}), cells, results)
+    machine, notes = Interrupted(100), Notes()
+    with Store(results) as store:
+        run_sweep(Sweep("suite", "", tuple(cells)), store, machine, notes)
+    assert [process for _, _, process in machine.processes] == ([1] if goes_on else [0, 1])
+    assert any(f"gpu_uuid was {earlier} and is" in text for text in notes.texts) is not goes_on
 
 
 def test_a_journal_that_was_cut_or_is_not_ours_is_read_as_far_as_it_goes(results: Path) -> None:
