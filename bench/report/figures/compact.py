@@ -11,13 +11,16 @@ _MARKS = re.compile(
 _PATH = re.compile(r' d="([^"]*)"')
 _TEXT = re.compile(r"<text.*?</text>")
 _AFTER = re.compile(r"([:;,]) ")
+_MITER = re.compile(r"(?<=[\";])stroke-linejoin:miter;?")
+_UNSEEN = re.compile(r'<path d="M[^"]*z"(?: clip-path="[^"]*")? style="fill:none"/>')  # the background of axes
 _NUMBER = re.compile(r"-?\d+\.\d+")
 
 
 def compacted(svg: str, grid: str) -> str:
     """Return ``svg`` without groups that say nothing, without spaces that separate nothing, and with shorter paths.
 
-    The points of paths are rounded to tenths of a point. Neighbouring lines of the grid are one path, which is not
+    The points of paths are rounded to tenths of a point. What has neither a colour nor a line goes, and so does the form
+    of corners, since lines are too thin for it to be seen. Neighbouring lines of the grid are one path, which is not
     clipped. What the paths of neighbouring marks of a series have in common is said once.
 
     Args:
@@ -25,7 +28,8 @@ def compacted(svg: str, grid: str) -> str:
         grid: colour of the lines of the grid, ``#rrggbb``.
     """
     svg = _PATH.sub(lambda found: f' d="{_shorter_path(found[1])}"', svg)
-    svg = _STYLE.sub(lambda found: _AFTER.sub(r"\1", found[0]), svg)
+    svg = _STYLE.sub(lambda found: _MITER.sub("", _AFTER.sub(r"\1", found[0])).replace(';"', '"'), svg)
+    svg = _UNSEEN.sub("", svg)
     svg = re.sub(rf' clip-path="[^"]*"( style="fill:none;stroke:{grid}[;"])', r"\1", svg)
     path = r'<path d="[^"]*"'
     of_grid = rf'{path} (style="fill:none;stroke:{grid}[^"]*"/>)(?:(?:<text[^>]*>[^<]*</text>)*{path} \1)+'

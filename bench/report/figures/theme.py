@@ -1,6 +1,6 @@
 """Colours of drawings as CSS variables, and their values on a dark page.
 
-A drawing uses light colours. In its SVG, ``#0072b2`` becomes ``var(--c-0072b2, #0072b2)``: the page overrides the
+A drawing uses light colours. In its SVG, ``#0072b2`` becomes ``var(--c-0072b2,#0072b2)``: the page overrides the
 variable where the reader prefers a dark page, and outside a page the colour is what was drawn.
 """
 
@@ -18,12 +18,12 @@ _COLOUR = re.compile(r"(?<=[:\s\"])#([0-9a-f]{6})\b")
 
 def with_variables(svg: str) -> str:
     """Return ``svg`` with each colour as a CSS variable that has the colour as its fallback."""
-    return _COLOUR.sub(lambda found: f"var(--c-{found[1]}, #{found[1]})", svg)
+    return _COLOUR.sub(lambda found: f"var(--c-{found[1]},#{found[1]})", svg)
 
 
 def without_variables(svg: str) -> str:
     """Return ``svg`` with plain colours in place of the variables of :func:`with_variables`."""
-    return re.sub(r"var\(--c-[0-9a-f]{6}, (#[0-9a-f]{6})\)", r"\1", svg)
+    return re.sub(r"var\(--c-[0-9a-f]{6},(#[0-9a-f]{6})\)", r"\1", svg)
 
 
 def dark_variables(svgs: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ function svgOfView(view) {
   const title = document.createElementNS("http://www.w3.org/2000/svg", "title");
   title.textContent = view.querySelector(".finding")?.textContent ?? "";
   copied.prepend(title);
-  return new XMLSerializer().serializeToString(copied).replace(/var\(--c-[0-9a-f]{6}, (#[0-9a-f]{6})\)/g, "$1");
+  return new XMLSerializer().serializeToString(copied).replace(/var\(--c-[0-9a-f]{6},(#[0-9a-f]{6})\)/g, "$1");
 }
 
 /**

@@ -28,6 +28,15 @@ def test_other_lines_stay_apart_and_clipped() -> None:
     assert compacted(f"<g>{line}{line}</g>", GRID) == line + line
 
 
+def test_what_cannot_be_seen_is_left_out() -> None:
+    unseen = '<path d="M 0 0 L 9 0 L 9 9 z" style="fill: none"/>'
+    seen = '<path d="M 0 0 L 9 0 z" style="fill: none; stroke: #cccccc; stroke-linejoin: miter; stroke-width: 0.8"/>'
+    last = '<path d="M 0 0" style="stroke: #ffffff; stroke-linejoin: miter"/>'
+    assert compacted(unseen + seen + last, GRID) == (
+        '<path d="M0 0L9 0z" style="fill:none;stroke:#cccccc;stroke-width:0.8"/><path d="M0 0" style="stroke:#ffffff"/>'
+    )
+
+
 def test_groups_with_an_attribute_are_kept() -> None:
     assert compacted('<g><g id="a"><g><g id="b"/></g></g></g>', GRID) == '<g id="a"><g id="b"/></g>'
 
