@@ -68,6 +68,13 @@ class Numbers:
             raise ConfigError(f"{suite}: {axes} was timed in one process, whose interval leaves out other processes")
         return _with_interval(latency.ratio_to_bp, latency.ratio_ci95)
 
+    def locked(self, suite: str, **axes: Any) -> str:
+        """Return the mean share of a step in which a module waits for its gradient, such as ``42 %``."""
+        shares = _latency(self._one(suite, "latency", axes)).locked_shares
+        if not shares:
+            raise ConfigError(f"{suite}: {axes} has no steps in whose trace modules are separate")
+        return f"{100 * math.fsum(shares) / len(shares):.0f} %"
+
     def on_ranks(self, method: str, micro_batches: int | None = None) -> tuple[str, str]:
         """Return the time of a method on two ranks over that on one, and the schedule's bound.
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from record_builder import made_data, make_record
 
+from bench.config.sweep import load_sweep
 from bench.errors import ConfigError
 from bench.reference.__main__ import write_texts
 from bench.reference.claims import CLAIM_GROUPS
@@ -18,6 +19,7 @@ from bench.reference.numbers import Numbers
 from bench.reference.pages import suites_in, write_page
 from bench.reference.tables import accuracy_table, costs_table, fits_table, most_accurate
 from bench.reference.texts import rendered, with_blocks
+from bench.store.measurements.accuracy import WrongLabels
 from bench.store.measurements.ranks import Ranks
 from bench.store.record import Record
 
@@ -28,6 +30,7 @@ DATED = re.compile(r"page made [-0-9T:+]+")
 
 
 def numbers_of(folder: Path, *records: Record, suite: str = "made") -> Numbers:
+    folder.mkdir(exist_ok=True)
     (folder / f"{suite}.jsonl").write_text("".join(f"{record.line()}\n" for record in records), encoding="utf-8")
     return Numbers(folder)
 
@@ -101,6 +104,56 @@ def test_accuracies_are_means_over_seeds(tmp_path: Path) -> None:
     assert numbers.must_hold(condition=True, text="BP is best") == ""
     with pytest.raises(ConfigError, match="a text says 'SID is best', and the records do not"):
         numbers.must_hold(condition=False, text="SID is best")
+
+
+def learned(shares: list[float]) -> list[Record]:
+    """Records of SID whose seeds have learnt these shares of 10 wrong labels."""
+    records = []
+    for seed, share in enumerate(shares):
+        axes = {"method": "sid-streamed", "passes": ["accuracy"], "seed": seed, "noise_rate": 0.4}
+        record = make_record(axes, accuracy=0.5, data=made_data(8, "a", 400))
+        wrong = WrongLabels(images=10, learned_share=share, corrected_share=1 - share, other_share=0)
+        assert record.accuracy is not None
+        accuracy = record.accuracy.model_copy(update={"wrong_labels_last": wrong})
+        records.append(record.model_copy(update={"accuracy": accuracy}))
+    return records
+
+
+def test_a_table_of_accuracies_says_what_was_learnt_and_over_how_many_seeds(tmp_path: Path) -> None:
+    numbers = numbers_of(tmp_path, *learned([0.25, 0.5]))
+    assert numbers.learned("made", method="sid-streamed") == "38"
+    methods = {"SID": {"method": "sid-streamed"}}
+    columns = [("last", "last", {"noise_rate": 0.4})]
+    table = accuracy_table(numbers, "made", {}, methods, columns, with_seeds=True, with_learned=True)
+    assert table.splitlines() == [
+        "| method | last | learnt | seeds |",
+        "| --- | --- | --- | --- |",
+        "| SID | 50.0 | 38 | 2 |",
+    ]
+
+
+def test_what_was_learnt_of_no_wrong_label_is_refused(tmp_path: Path) -> None:
+    record = make_record({"method": "bp", "passes": ["accuracy"]}, accuracy=0.5, data=made_data(8, "a", 400))
+    with pytest.raises(ConfigError, match="made: {'method': 'bp'} has no wrong labels"):
+        numbers_of(tmp_path, record).learned("made", method="bp")
+
+
+def test_a_locked_share_is_the_mean_over_processes(tmp_path: Path) -> None:
+    record = costs("bp", 100, (1.0, 0.9, 1.1))
+    assert record.latency is not None
+    with pytest.raises(ConfigError, match="made: {'method': 'bp'} has no steps in whose trace modules are separate"):
+        numbers_of(tmp_path, record).locked("made", method="bp")
+    latency = record.latency.model_copy(update={"locked_shares": [0.4, 0.43]})
+    numbers = numbers_of(tmp_path / "other", record.model_copy(update={"latency": latency}))
+    assert numbers.locked("made", method="bp") == "42 %"
+
+
+def test_the_cells_that_were_measured_are_those_of_the_suite(tmp_path: Path) -> None:
+    cells = load_sweep("smoke").cells
+    of_suite = make_record(cells[0].model_dump())
+    assert of_suite.id == cells[0].id
+    other = make_record({"method": "bp", "passes": ["memory"], "seed": 99})
+    assert numbers_of(tmp_path, of_suite, other, suite="smoke").measured_cells("smoke") == f"1 of {len(cells)}"
 
 
 @pytest.mark.parametrize(
