@@ -1,16 +1,22 @@
 # Each target sets up what it needs; a second run installs nothing and measures nothing that is stored.
 PYTHON ?= python3
 BIN := .venv/bin
+# How many cells run at once, of those that nothing is timed in.
+JOBS ?= 2
 
-.PHONY: bench test gate baseline history study fits pages lint clean-venv
+.PHONY: bench test test-long gate baseline history study fits pages lint clean-venv
 
 bench: .venv/installed
-	$(BIN)/sid-bench run default --out results/default.jsonl
+	$(BIN)/sid-bench run default --jobs $(JOBS) --out results/default.jsonl
 	$(BIN)/sid-bench report results/default.jsonl --out reports/default.html
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal --ignore tests/benchmarks
 	$(BIN)/python -m pytest tests/benchmarks
+
+# The tests that take longest, each some seconds or more: half of the time of all tests.
+test-long: .venv/installed-dev
+	$(BIN)/python -m pytest -m long --long --numprocesses auto --maxprocesses 8 --dist worksteal --ignore tests/benchmarks
 
 # Exact bytes and latency ratios against results/gate/baseline.jsonl; with BASE=COMMIT, times against that commit.
 gate: .venv/installed
@@ -34,10 +40,9 @@ history: .venv/installed-dev
 	$(BIN)/python -m bench.asv $(if $(N),--last $(N)) $(if $(MACHINE),--machine $(MACHINE)) $(if $(BENCH),--bench '$(BENCH)')
 
 # The reference records: every suite, one after the other, on an idle machine. What is stored is not measured again. DATA holds
-# what torchvision.datasets.MNIST reads, cifar10-jpeg/ and cifar10n-human.csv; JOBS is how many untimed cells run at once.
+# what torchvision.datasets.MNIST reads, cifar10-jpeg/ and cifar10n-human.csv.
 STUDY := default modes memory backbones parallel rivals peers rule-or-head noise noise-pipeline human-noise study
 DATA ?= data
-JOBS ?= 2
 
 study: .venv/installed
 	for suite in $(STUDY); do \

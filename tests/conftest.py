@@ -23,6 +23,7 @@ def frozen_objects() -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also run the tests that make test leaves to make test-long")
     parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")
     parser.addoption("--gate", action="store_true", help="tests/benchmarks: judge bytes and times by the baseline")
 
@@ -34,8 +35,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--slow"):
-        skip = pytest.mark.skip(reason="slow: run with --slow")
-        for item in items:
-            if "slow" in item.keywords:
-                item.add_marker(skip)
+    for mark in ("long", "slow"):
+        if not config.getoption(f"--{mark}"):
+            skip = pytest.mark.skip(reason=f"{mark}: run with --{mark}")
+            for item in items:
+                if mark in item.keywords:
+                    item.add_marker(skip)

@@ -26,6 +26,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @each_page
+@pytest.mark.long
 def test_its_commands_run(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     everything = request.config.getoption("--slow")
     is_shared = not everything and ({}, ["run", "smoke"]) in commands(page)
@@ -71,6 +72,7 @@ def test_the_example_of_a_pipeline_runs() -> None:
     assert all(parameter.grad is not None for parameter in names["network"].parameters())
 
 
+@pytest.mark.long
 def test_the_example_of_several_ranks_runs_under_torchrun(tmp_path: Path) -> None:
     (example,) = blocks(ROOT / "docs" / "ranks.md", "python")
     assert len([line for line in example.splitlines() if line]) <= 25

@@ -20,6 +20,7 @@ REFERENCES = sorted((ROOT / "results" / "reference").glob("*.jsonl"))
     [["list"], ["run", "default", "--dry-run"], ["run", "gate", "--dry-run"], ["plan", "--help"]],
     ids=str,
 )
+@pytest.mark.long
 def test_commands_that_compute_nothing_do_not_load_torch(arguments: list[str]) -> None:
     ended = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "bench", *arguments],

@@ -31,6 +31,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder, subprocess.run(command, capture_output=True, text=True, timeout=200, check=True).stdout
 
 
+@pytest.mark.long
 def test_the_summary_is_what_the_committed_records_give(report: tuple[Path, str]) -> None:
     folder, _ = report
     assert (folder / "summary.md").read_text() == (ROOT / "reports" / "reference" / "summary.md").read_text()

@@ -114,14 +114,14 @@ class Numbers:
         }
         found = [
             getattr(record.accuracy, fields[epoch])
-            for record in self._found(suite, "accuracy", axes)
+            for record in self._seeds(suite, axes)
             if record.accuracy is not None
         ]
         return f"{100 * math.fsum(found) / len(found):.1f}"
 
     def seeds(self, suite: str, **axes: Any) -> int:
         """Return over how many seeds a cell was trained."""
-        return len({record.cell.seed for record in self._found(suite, "accuracy", axes)})
+        return len(self._seeds(suite, axes))
 
     def learned(self, suite: str, **axes: Any) -> str:
         """Return the share of wrong training labels that the last weights predict, in per cent, such as ``97``.
@@ -130,7 +130,7 @@ class Numbers:
         """
         found = [
             record.accuracy.wrong_labels_last.learned_share
-            for record in self._found(suite, "accuracy", axes)
+            for record in self._seeds(suite, axes)
             if record.accuracy is not None and record.accuracy.wrong_labels_last is not None
         ]
         if not found:
@@ -235,6 +235,14 @@ class Numbers:
         ]
         if not found:
             raise ConfigError(f"{suite}: there is no record of {axes} with the pass {kind}")
+        return found
+
+    def _seeds(self, suite: str, axes: dict[str, Any]) -> list[Record]:
+        """Return the records of one cell that was trained with several seeds."""
+        found = self._found(suite, "accuracy", axes)
+        cells = {_today(record.cell).model_copy(update={"seed": 0}) for record in found}
+        if len(cells) > 1:
+            raise ConfigError(f"{suite}: {len(cells)} cells of {axes} differ in more than their seed; legal: one")
         return found
 
     def _one(self, suite: str, kind: str, axes: dict[str, Any]) -> Record:

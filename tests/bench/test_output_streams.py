@@ -65,12 +65,14 @@ def test_a_reader_that_goes_away_ends_a_command_quietly(folder: Path, command: s
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "doctor --json"])
+@pytest.mark.long
 def test_a_full_disk_is_an_error_in_one_line(folder: Path, command: str) -> None:
     ended = shell(f"sid-bench {command} > /dev/full", folder)
     assert ended.returncode == 2
     assert ended.stderr == b"error: cannot write standard output: No space left on device\n"
 
 
+@pytest.mark.long
 def test_files_are_written_all_the_same(folder: Path) -> None:
     ended = shell("sid-bench plan mine.toml --out plan.csv > /dev/full", folder)
     assert ended.returncode == 2

@@ -41,6 +41,7 @@ def reference_page(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
     return page
 
 
+@pytest.mark.long
 def test_the_answers_are_in_the_first_screen(browser: Browser, reference_page: Path) -> None:
     with opened(browser, reference_page, width=1400) as page:
         cards = page.locator(".answer")

@@ -103,6 +103,7 @@ def page_file(results: Path) -> Path:
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (900, "light"), (1600, "dark")])
+@pytest.mark.long
 def test_it_opens_offline_without_requests_and_is_readable(
     browser: Browser, page_file: Path, width: int, scheme: str
 ) -> None:

@@ -11,6 +11,7 @@ BENCH = "memory.Cascade.track_activation_bytes"
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.long
 def test_two_commits_that_differ_in_bytes_give_different_bytes(tmp_path: Path) -> None:
     project = Project(tmp_path)
     planting = [line for line in documented_commands() if "planted" in line and not line.startswith(".venv/bin/asv")][

@@ -88,6 +88,7 @@ def largest_errors(_rank: int, drawn: list[tuple[Case, bool]]) -> list[tuple[flo
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.long
 def test_gradients_and_loss_are_those_of_published(ranks: int, tmp_path: Path) -> None:
     """Half of the cases have modules of another kind."""
 

@@ -19,8 +19,8 @@ _NUMBER = re.compile(r"-?\d+\.\d+")
 def compacted(svg: str, grid: str) -> str:
     """Return ``svg`` without groups that say nothing, without spaces that separate nothing, and with shorter paths.
 
-    The points of paths are rounded to tenths of a point. What has neither a colour nor a line goes, and so does the form
-    of corners, since lines are too thin for it to be seen. Neighbouring lines of the grid are one path, which is not
+    The points of paths are rounded to tenths of a point. What has neither a colour nor a line goes. So does the form of
+    corners, since lines are too thin for it to be seen. Neighbouring lines of the grid are one path, which is not
     clipped. What the paths of neighbouring marks of a series have in common is said once.
 
     Args:

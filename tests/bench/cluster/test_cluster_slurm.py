@@ -73,6 +73,7 @@ def sleepy(folder: Path, seconds: float) -> dict[str, str]:
     )
 
 
+@pytest.mark.long
 def test_a_sweep_has_the_records_of_a_local_run_although_jobs_are_killed(
     slurm: Slurm, start: Start, tmp_path: Path, results: Path, measuring_cli: RunCli
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_sweep_has_the_records_of_a_local_run_although_jobs_are_killed(
     assert not results.with_name(f"{results.name}.tasks").exists()
 
 
+@pytest.mark.long
 def test_ranks_that_srun_starts_have_the_records_of_ranks_on_one_host(
     slurm: Slurm, launcher: Launcher, tmp_path: Path, results: Path, measuring_cli: RunCli
 ) -> None:

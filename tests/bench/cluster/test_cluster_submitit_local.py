@@ -19,6 +19,7 @@ from harness_tools import (
 pytest.importorskip("submitit")
 
 
+@pytest.mark.long
 def test_a_killed_driver_an_interrupted_one_and_a_third_have_one_record_of_each_cell(
     launcher: Launcher, tmp_path: Path
 ) -> None:

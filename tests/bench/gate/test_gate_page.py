@@ -42,6 +42,7 @@ def test_its_targets_call_the_command(words: list[str], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [words for words in LINES if "pytest" in words], ids=" ".join)
+@pytest.mark.long
 def test_its_commands_of_pytest_are_legal(words: list[str]) -> None:
     ended = subprocess.run(
         [sys.executable, *words[1:], "--collect-only", "--quiet"],

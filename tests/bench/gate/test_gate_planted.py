@@ -36,6 +36,7 @@ def gate(code: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.long
 def test_one_per_cent_of_bytes_more_closes_the_gate(tmp_path: Path) -> None:
     code = copy_of_the_code(tmp_path / "code")
     (held,) = {

@@ -74,6 +74,7 @@ def rank_errors() -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("failure", ["is killed", "exits", "hangs"])
 @pytest.mark.parametrize("wait", ["all_reduce", "recv", "send", "gather_object", "new_group"])
+@pytest.mark.long
 def test_waiting_for_a_rank_that_fails_is_caused_by_another_rank(
     rank_errors: dict[str, dict[str, Any]], wait: str, failure: str
 ) -> None:

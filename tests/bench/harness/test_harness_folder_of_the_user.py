@@ -80,6 +80,7 @@ def expected_bytes() -> int:
 
 
 @pytest.mark.parametrize("start", ["script", "empty entry"], indirect=True)
+@pytest.mark.long
 def test_a_sweep_is_measured_in_a_folder_full_of_such_files(folder: Path, start: str, expected_bytes: int) -> None:
     run = start_in(folder, start, "run", "tiny.toml", "--out", "r.jsonl")
     assert run.returncode == 0, run.stderr
@@ -92,6 +93,7 @@ def test_a_sweep_is_measured_in_a_folder_full_of_such_files(folder: Path, start:
 
 
 @pytest.mark.parametrize("start", [pytest.param("script", marks=pytest.mark.slow), "module"], indirect=True)
+@pytest.mark.long
 def test_a_plan_is_made_in_a_folder_full_of_such_files(folder: Path, start: str, expected_bytes: int) -> None:
     plan = start_in(folder, start, "plan", "tiny.toml", "--jobs", "1", "--out", "plan.csv")
     assert plan.returncode == 0, plan.stderr

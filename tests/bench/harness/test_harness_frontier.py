@@ -168,6 +168,7 @@ def test_a_cell_without_a_pass_of_the_failed_cell_is_not_beyond_it() -> None:
         ("sid-streamed", "cascade-conv"),
     ],
 )
+@pytest.mark.long
 def test_the_memory_of_every_method_grows_in_every_size(method: str, network: str) -> None:
     """The assumption of the rule, measured: total bytes, activations included, never shrink as a size grows."""
     import torch

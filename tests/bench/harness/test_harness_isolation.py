@@ -115,6 +115,7 @@ def bad_sweep(plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         kill(pid)
 
 
+@pytest.mark.long
 def test_every_cell_has_one_record_in_the_order_of_the_sweep(bad_sweep: BadSweep) -> None:
     assert bad_sweep.order == [*METHODS, "bp"]
 

@@ -199,6 +199,7 @@ def on_this_host(tmp_path_factory: pytest.TempPathFactory, server: ForkServer) -
 
 
 @pytest.mark.parametrize("method", ["sid-parallel", "sid-pipelined"])
+@pytest.mark.long
 def test_a_job_gives_the_bytes_and_accuracies_of_ranks_on_one_host(
     job: Job, on_this_host: dict[str, Record], method: str
 ) -> None:

@@ -67,6 +67,7 @@ def results_by_id(results: Path) -> dict[str, dict[str, Any]]:
     return {record.id: record.model_dump(exclude=left_out) for record in records}
 
 
+@pytest.mark.long
 def test_cells_beside_each_other_measure_what_they_measure_alone_to_the_bit(
     measuring_cli: RunCli, tmp_path: Path
 ) -> None:
@@ -109,6 +110,7 @@ def with_methods(folder: Path, **methods: str) -> dict[str, str]:
     return bench_environment(plugins, TIMES=str(times), MEET="1")
 
 
+@pytest.mark.long
 def test_untimed_cells_run_together_and_no_timed_cell_beside_any(tmp_path: Path, results: Path) -> None:
     """One of the untimed cells crashes twice, which is nothing to the others."""
     environment = with_methods(tmp_path, meets=MEETS, crashes=CRASHES)
@@ -188,6 +190,7 @@ def end_of(launcher: Launcher, *arguments: object, cwd: Path) -> tuple[int, str,
     return run.returncode, output, errors
 
 
+@pytest.mark.long
 def test_an_interrupt_ends_all_jobs_and_keeps_what_is_stored(litter: Path, results: Path, launcher: Launcher) -> None:
     run = launcher.start("run", litter, "--out", results, "--jobs", 2, cwd=results.parent)
     assert wait_until(lambda: run.poll() is not None or count_lines(results) >= 1)

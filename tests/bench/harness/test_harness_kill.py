@@ -208,6 +208,7 @@ def cells_and_groups(cells: int, groups: int) -> list[dict[str, object]]:
 
 
 @pytest.mark.usefixtures("litter")
+@pytest.mark.long
 def test_a_sweep_survives_kills_of_itself_its_server_and_its_cells(
     tmp_path: Path, results: Path, launcher: Launcher
 ) -> None:

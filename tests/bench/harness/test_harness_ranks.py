@@ -78,6 +78,7 @@ def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
 
 
 @pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.long
 def test_the_failure_of_one_rank_ends_the_cell_and_the_message_names_the_rank(
     failures: dict[str, dict[str, Any]], failure: str
 ) -> None:
@@ -108,6 +109,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory, server: ForkServer) -> li
     return list(sound_records(folder / "results.jsonl"))
 
 
+@pytest.mark.long
 def test_a_record_has_the_bytes_of_each_rank_and_the_memory_of_the_largest(measured: list[Record]) -> None:
     assert len(measured) == 10
     for record in measured:
@@ -213,6 +215,7 @@ def timed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
 
 
 @pytest.mark.parametrize("method", ["bp-1f1b", "short-runs", "sid-parallel"])
+@pytest.mark.long
 def test_the_latency_pass_compares_several_ranks_with_one(timed: dict[str, Record], method: str) -> None:
     record = timed[method]
     assert record.status == "ok", record.message

@@ -353,6 +353,7 @@ print(torch.get_num_threads(), int((tiny * 1).count_nonzero()), torch_environmen
 
 
 @pytest.mark.parametrize(("flush", "printed"), [("flush_denormals()", "2 0 True"), ("", "2 1000000 False")])
+@pytest.mark.long
 def test_denormals_are_flushed_in_every_thread_and_the_environment_records_it(flush: str, printed: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", DENORMALS.replace("FLUSH", flush)],

@@ -139,6 +139,7 @@ def test_a_live_thread_with_an_openmp_pool_is_told_by_the_switches_of_bp() -> No
 
 
 @needs_two_cpus
+@pytest.mark.long
 def test_without_such_a_thread_bp_does_not_sleep() -> None:
     switches, _, reason = run(STEPS % False, cpus=2).partition("|")
     assert float(switches) <= MOST_SWITCHES

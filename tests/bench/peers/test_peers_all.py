@@ -41,6 +41,7 @@ def cells_of(method: str, **axes: Any) -> Iterator[Cell]:
 
 @pytest.mark.parametrize("method", RULES)
 @pytest.mark.parametrize("axes", [{}, {"optimizer": "sgd"}, {"precision": "bfloat16"}], ids=str)
+@pytest.mark.long
 def test_a_peer_is_planned_to_the_byte(method: str, axes: dict[str, Any]) -> None:
     if load_method(method).not_planned is not None:
         pytest.skip("its row says why it cannot be planned")
@@ -57,6 +58,7 @@ def test_a_peer_is_planned_to_the_byte(method: str, axes: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("method", RULES)
+@pytest.mark.long
 def test_a_peer_learns_and_runs_every_pass(method: str) -> None:
     cell = next(cells_of(method, dataset="digits", image_size=None, batch_size=32, train_samples=150, epochs=4))
     data = load_splits(cell, None)

@@ -66,6 +66,7 @@ def measured(cell: dict[str, Any], batch_size: int) -> tuple[Memory, int]:
     return measure_memory(step, images, labels, ask_allocator=False), head_bytes(step)
 
 
+@pytest.mark.long
 def test_the_largest_batch_fits_when_it_runs_and_one_more_sample_does_not(own: str) -> None:
     budget = 1_000_000
     rules = "bp-microbatch,sid-streamed-in-turn,dgl"
@@ -98,6 +99,7 @@ def test_bytes_by_kind_are_those_of_a_step_that_runs(own: str) -> None:
         assert heads > 0
 
 
+@pytest.mark.long
 def test_every_setting_of_the_usual_rules_has_a_row_and_refusals_their_reason() -> None:
     pipeline = found(*SMALL, "--budget", "1GiB", "--batch-size", 16)
     names = [row["rule"] for row in pipeline["rows"]]
@@ -115,6 +117,7 @@ def test_every_setting_of_the_usual_rules_has_a_row_and_refusals_their_reason() 
     assert "legal: cascade" in reasons["sid-vectorised"]
 
 
+@pytest.mark.long
 def test_a_cascade_can_run_its_trunk_again() -> None:
     sizes = ("--image-size", 6, "--set", "depth=2", "--modules", 2, "--set", "hidden=7", "--batch-size", 4)
     fits = found("cascade-linear", "--budget", "1GiB", *sizes, "--methods", "sid-streamed,sid-vectorised,bp-plain")
@@ -137,6 +140,7 @@ def test_an_axis_that_is_given_is_not_varied_and_modules_are_columns_of_their_ow
     ]
 
 
+@pytest.mark.long
 def test_several_budgets_are_columns_and_bars(tmp_path: Path) -> None:
     budgets = "100kB,1MB,1GB"
     files = [tmp_path / name for name in ("fits.md", "fits.csv", "fits.svg")]
@@ -170,6 +174,7 @@ def test_several_budgets_are_columns_and_bars(tmp_path: Path) -> None:
     assert texts["title"] == "Largest batch of pipeline-linear whose training step fits 100kB, 1MB, 1GB"
 
 
+@pytest.mark.long
 def test_a_figure_may_be_a_bitmap_and_has_to_have_something_to_show(tmp_path: Path) -> None:
     arguments = (*SMALL, "--batch-size", 16, "--methods", "sid-published", *ALONE)
     assert fit(*arguments, "--budget", "1MB", "--figure", tmp_path / "fits.png").exit_code == 0
@@ -181,6 +186,7 @@ def test_a_figure_may_be_a_bitmap_and_has_to_have_something_to_show(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("budget", "code", "word"), [("1GiB", 0, "yes"), ("2kB", 1, "no"), ("2kB,1GiB", 0, "1GiB")])
+@pytest.mark.long
 def test_the_exit_code_says_whether_something_fits(budget: str, code: int, word: str) -> None:
     ended = fit(*SMALL, "--budget", budget, "--batch-size", 16, "--methods", "sid-published", *ALONE)
     assert ended.exit_code == code, ended.output
@@ -188,6 +194,7 @@ def test_the_exit_code_says_whether_something_fits(budget: str, code: int, word:
     assert line.split()[1] == word
 
 
+@pytest.mark.long
 def test_a_backbone_stands_for_its_pipeline() -> None:
     fits = found(
         "vit-tiny",

@@ -223,6 +223,7 @@ def test_bytes_of_the_reference_results_on_the_cpu_are_predicted_exactly() -> No
         assert memory.peak_total_bytes == one.exact_bytes
 
 
+@pytest.mark.long
 def test_a_gpu_adds_context_and_workspaces_to_the_prediction() -> None:
     arguments = ["fit", "pipeline-resnet18", "--budget", "2GiB", "--image-size", "32", "--batch-size", "8", "--json"]
     arguments += ["--methods", "sid-streamed", "--modules", "8", "--set", "recompute=none", "--set", "micro_batches=1"]
@@ -243,6 +244,7 @@ def test_a_gpu_adds_context_and_workspaces_to_the_prediction() -> None:
     assert cuda["budgets"][0]["largest_batch"] < cpu["budgets"][0]["largest_batch"]
 
 
+@pytest.mark.long
 def test_records_of_mine_and_what_is_measured_here_stand_beside_the_prediction(
     tmp_path: Path, cli: RunCli, use_executor: UseExecutor, executor: Executor
 ) -> None:

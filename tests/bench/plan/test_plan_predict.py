@@ -98,12 +98,14 @@ def small_cells(draw: st.DrawFn) -> Cell:
 
 @settings(max_examples=30, deadline=None)
 @given(cell=small_cells(), round_to=st.sampled_from([1, 512]))
+@pytest.mark.long
 def test_every_cell_is_predicted_to_the_byte(cell: Cell, round_to: int) -> None:
     assert predicted(cell, round_to) == measured(cell, round_to)
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("network", ["cascade-linear", pytest.param("cascade-conv", marks=pytest.mark.slow)])
+@pytest.mark.long
 def test_a_cell_in_bfloat16_is_predicted_to_the_byte(method: str, network: str) -> None:
     cell = tiny(method, network=network, precision="bfloat16", batch_size=9)
     found = predicted(cell)

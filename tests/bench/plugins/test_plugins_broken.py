@@ -46,6 +46,7 @@ def test_the_others_are_listed_and_the_broken_one_says_why(site: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS.values())
+@pytest.mark.long
 def test_a_cell_that_names_it_is_refused_before_anything_runs(site: Path, kind: str) -> None:
     ended = sid_bench(site, "run", "smoke", "--set", f"{kind}=broken")
     assert ended.returncode == 2

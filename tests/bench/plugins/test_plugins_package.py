@@ -195,6 +195,7 @@ def test_records_are_read_where_the_package_is_missing(results: Path) -> None:
     assert with_axis.id == with_axis.cell.id
 
 
+@pytest.mark.long
 def test_each_is_planned_to_the_byte(package: Path, results: Path, tmp_path: Path) -> None:
     chosen = ["--set", "method=bp,cooled", "--set", "temperature=1.0,2.0"]
     sid_bench(package, tmp_path, "plan", *CELL, *chosen, "--out", "plan.csv")
@@ -216,6 +217,7 @@ def test_each_is_reported(package: Path, results: Path, tmp_path: Path) -> None:
         assert text in page
 
 
+@pytest.mark.long
 def test_a_method_with_every_hook_and_a_head_of_its_own_is_run_and_planned(package: Path, tmp_path: Path) -> None:
     chosen = ["--set", "method=reconstructing,bp", "--set", "latency_seconds=0.05"]
     passes = ["--set", "passes=memory,latency,accuracy,inference"]

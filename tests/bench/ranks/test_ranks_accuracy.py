@@ -91,6 +91,7 @@ def on_one_rank() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", EXACT)
+@pytest.mark.long
 def test_a_pipeline_has_the_weights_and_the_record_of_one_rank_bit_for_bit(
     on_ranks: dict[str, Any], on_one_rank: dict[str, Any], name: str
 ) -> None:

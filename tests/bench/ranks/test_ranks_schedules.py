@@ -37,6 +37,7 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.parametrize("run", RUNS)
+@pytest.mark.long
 def test_two_steps_give_the_gradients_and_weights_of_one_rank(found: list[dict[str, Any]], run: str) -> None:
     for rank in found:
         assert rank[run]["gradients"] < 1e-12
@@ -59,6 +60,7 @@ def test_the_rank_of_the_last_stage_knows_the_loss(found: list[dict[str, Any]], 
 
 
 @pytest.mark.parametrize("method", SCHEDULES)
+@pytest.mark.long
 def test_under_autocast_two_steps_give_the_gradients_of_one_rank_to_eight_bits(
     found: list[dict[str, Any]], method: str
 ) -> None:

@@ -66,6 +66,7 @@ def any_record(draw: st.DrawFn) -> Record:
 
 @settings(deadline=None, derandomize=True, max_examples=12)
 @given(st.lists(any_record(), min_size=1, max_size=8, unique_by=lambda record: record.id))
+@pytest.mark.long
 def test_any_records_give_a_page(tmp_path_factory: pytest.TempPathFactory, records: list[Record]) -> None:
     folder = tmp_path_factory.mktemp("any")
     page_of(records, folder)
@@ -73,6 +74,7 @@ def test_any_records_give_a_page(tmp_path_factory: pytest.TempPathFactory, recor
 
 
 @pytest.mark.parametrize("accuracy", [5 / 9, 1 / 3, 0.1, 1.0])
+@pytest.mark.long
 def test_seeds_with_equal_accuracies_are_drawn(accuracy: float, tmp_path: Path) -> None:
     """The mean of equal numbers can differ from them by rounding, which must not give a negative error bar."""
     cells = [
@@ -119,6 +121,7 @@ def test_a_method_without_bps_memory_has_no_ratio_in_the_summary(tmp_path: Path)
     assert "not measured" in page
 
 
+@pytest.mark.long
 def test_figures_do_not_depend_on_the_users_configuration(made_file: Path, tmp_path: Path) -> None:
     (tmp_path / "matplotlibrc").write_text("font.size: 30\nlines.linewidth: 9\ntext.usetex: True\naxes.grid: False\n")
     configured = os.environ | {"MATPLOTLIBRC": str(tmp_path / "matplotlibrc"), "MPLBACKEND": "tkagg", "DISPLAY": ""}

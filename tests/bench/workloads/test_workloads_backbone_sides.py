@@ -49,6 +49,7 @@ def least_side(text: str) -> int:
 @pytest.mark.parametrize("name", SHRUNK)
 @settings(max_examples=3, deadline=None)
 @given(height=st.integers(1, 130), width=st.integers(1, 130))
+@pytest.mark.long
 def test_images_are_refused_that_shrink_to_nothing_and_no_others(name: str, height: int, width: int) -> None:
     backbone = BACKBONES[name]
     text = backbone.refuse_sides(height, width)
@@ -62,6 +63,7 @@ def test_images_are_refused_that_shrink_to_nothing_and_no_others(name: str, heig
 
 @pytest.mark.parametrize("name", SHRUNK)
 @pytest.mark.parametrize("longer", [64, 65, 150])
+@pytest.mark.long
 def test_the_least_legal_side_is_legal_and_one_pixel_fewer_is_not(name: str, longer: int) -> None:
     backbone = BACKBONES[name]
     refused = [side for side in range(1, longer + 1) if backbone.refuse_sides(side, longer) is not None]

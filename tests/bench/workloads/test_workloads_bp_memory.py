@@ -116,6 +116,7 @@ def test_selective_checkpointing_gives_the_gradients_of_bp(axes: dict[str, Any])
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.long
 def test_selective_checkpointing_needs_bytes_between_bp_and_checkpoints(precision: str) -> None:
     methods = ("bp-checkpoint", "bp-selective", "bp")
     sizes = {"depth": 12, "modules": 12, "width": 64, "hidden": 96, "batch_size": 32}

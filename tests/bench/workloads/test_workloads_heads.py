@@ -104,6 +104,7 @@ def test_heads_that_run_again_give_the_same_gradients_and_statistics(head: str) 
 
 @pytest.mark.parametrize("head", head_names())
 @pytest.mark.parametrize("method", ["bp", "bp-plain", "deep-supervision", "sid-streamed-in-turn", "sid-pipelined"])
+@pytest.mark.long
 def test_every_rule_takes_every_head_and_its_bytes_are_planned(head: str, method: str) -> None:
     if method == "sid-pipelined":
         assert make(head, method=method, ranks=3).head == head

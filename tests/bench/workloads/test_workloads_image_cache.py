@@ -251,6 +251,7 @@ def _load_often(root: str, folder: str) -> bytes:
     return only
 
 
+@pytest.mark.long
 def test_processes_beside_each_other_see_whole_images(tmp_path: Path, kept: Path) -> None:
     root = write_folder(tmp_path / "photos", train=10)
     with multiprocessing.get_context("spawn").Pool(3) as pool:
