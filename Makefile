@@ -14,7 +14,7 @@ test: .venv/installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal --ignore tests/benchmarks
 	$(BIN)/python -m pytest tests/benchmarks
 
-# The tests that take longest, each some seconds or more: half of the time of all tests.
+# The tests that take longest, each some seconds or more.
 test-long: .venv/installed-dev
 	$(BIN)/python -m pytest -m long --long --numprocesses auto --maxprocesses 8 --dist worksteal --ignore tests/benchmarks
 
