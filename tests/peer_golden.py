@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent / "golden" / "peers"
 
 # The tolerance of weights after several steps in float64. What was recorded is float32, whose rounding grows from step
 # to step: to 5e-5 of a weight where it was recorded, and to a hundredth on some processors.
-OF_STEPS = 1e-4
+OF_STEPS = 5e-5
 
 
 class PeerGolden:
