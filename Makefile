@@ -1,22 +1,20 @@
 # Each target sets up what it needs; a second run installs nothing and measures nothing that is stored.
 PYTHON ?= python3
 BIN := .venv/bin
-# How many cells run at once, of those that nothing is timed in.
-JOBS ?= 2
 
 .PHONY: bench test test-long gate baseline history study fits pages lint clean-venv
 
 bench: .venv/installed
-	$(BIN)/sid-bench run default --jobs $(JOBS) --out results/default.jsonl
+	$(BIN)/sid-bench run default --out results/default.jsonl
 	$(BIN)/sid-bench report results/default.jsonl --out reports/default.html
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal --ignore tests/benchmarks
-	$(BIN)/python -m pytest tests/benchmarks
 
-# The tests that take longest, each some seconds or more.
+# The tests that take longest, each ten seconds or more, and then the benchmarks with nothing beside them.
 test-long: .venv/installed-dev
 	$(BIN)/python -m pytest -m long --long --numprocesses auto --maxprocesses 8 --dist worksteal --ignore tests/benchmarks
+	$(BIN)/python -m pytest tests/benchmarks
 
 # Exact bytes and latency ratios against results/gate/baseline.jsonl; with BASE=COMMIT, times against that commit.
 gate: .venv/installed
@@ -46,7 +44,7 @@ DATA ?= data
 
 study: .venv/installed
 	for suite in $(STUDY); do \
-		$(BIN)/sid-bench run $$suite --jobs $(JOBS) --data-root '$(DATA)' --out results/reference/$$suite.jsonl || exit 1; done
+		$(BIN)/sid-bench run $$suite --data-root '$(DATA)' --out results/reference/$$suite.jsonl || exit 1; done
 
 # The largest batches of ResNet-50 and ViT-B/16 that fit a GPU, as predicted: a quarter of an hour.
 fits: .venv/installed

@@ -121,12 +121,14 @@ def test_it_lists_what_comes_with_it(environment: Path, tmp_path: Path) -> None:
         assert name in shown
 
 
+@pytest.mark.long
 def test_it_measures_in_an_empty_folder(environment: Path, tmp_path: Path) -> None:
     choice = ("--set", "method=bp,sid-streamed", "--set", "passes=memory,accuracy", "--set", "epochs=1")
     sid_bench(environment, tmp_path, "run", "smoke", *choice)
     assert '"status":"ok"' in (tmp_path / "results" / "smoke.jsonl").read_text()
 
 
+@pytest.mark.long
 def test_it_reports_stored_records_in_an_empty_folder(environment: Path, tmp_path: Path) -> None:
     shown = sid_bench(environment, tmp_path, "report", str(ROOT / "results" / "reference" / "noise-pipeline.jsonl"))
     page = tmp_path / "reports" / "noise-pipeline.html"

@@ -93,6 +93,7 @@ def test_the_example_of_several_ranks_runs_under_torchrun(tmp_path: Path) -> Non
     assert len({loss for *_, loss in said}) == 1
 
 
+@pytest.mark.long
 def test_the_row_of_a_package_is_a_method(tmp_path: Path) -> None:
     page = ROOT / "docs" / "methods.md"
     write_files(page, tmp_path)

@@ -44,7 +44,7 @@ from bench.cli.options import (
 )
 from bench.cli.progress import describe
 from bench.execute.executors import LOCAL
-from bench.execute.jobs import check_jobs
+from bench.execute.jobs import check_jobs, usual_jobs
 from bench.machine.system import this_system
 from bench.store.text_file import refuse_overlaps
 
@@ -64,14 +64,15 @@ def run(
     threads: Threads = None,
     ranks: Ranks = None,
     jobs: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=1,
             metavar="N",
             help="Cells that run at the same time, of those that are not timed, on one rank and on the CPU; each needs "
-            "its threads set, as by --threads 1. Timed cells come after them, one at a time.",
+            "its threads set, as by --threads 1. Timed cells come after them, one at a time. [default: the CPUs that "
+            "may be used, divided by the threads of a cell, at most 8; 1 where threads are not set]",
         ),
-    ] = 1,
+    ] = None,
     pin: Pin = False,
     executor: Executor = LOCAL,
     cluster: Cluster = None,
@@ -102,9 +103,9 @@ def run(
         retries=retries,
         retry_failed=retry_failed,
         frontier=not no_frontier,
-        jobs=jobs,
+        jobs=jobs or (usual_jobs(sweep.cells, this_system()) if executor == LOCAL else 1),
         executor=executor,
-        cluster=cluster_of(executor, cluster, cluster_set or [], jobs),
+        cluster=cluster_of(executor, cluster, cluster_set or [], jobs or 1),
     )
     place = job_place(executor, sweep)
     follows = place is not None and place.rank > 0
@@ -114,7 +115,7 @@ def run(
         if not follows:
             print_cells(sweep)
         return
-    warning = check_jobs(sweep.cells, jobs, pin, this_system())
+    warning = check_jobs(sweep.cells, settings.jobs, pin, this_system())
     path = out_file or Path("results") / f"{sweep.name}.jsonl"
     refuse_overlaps([("--out", path)], [*sweep.files, *([] if cluster is None else [cluster])])
     with interruptible(path):

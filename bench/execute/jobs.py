@@ -14,10 +14,29 @@ from bench.machine.system import System
 
 _Result = TypeVar("_Result")
 
+_MOST_USUAL_JOBS = 8  # each loads torch, and has only a share of the memory
+
 
 def can_run_beside_others(cell: Cell) -> bool:
     """Whether ``cell`` is not timed, has one rank, and runs on the CPU: its result depends on nothing beside it."""
     return not is_timed(cell) and cell.ranks == 1 and cell.device == "cpu"
+
+
+def usual_jobs(cells: Sequence[Cell], system: System) -> int:
+    """Return how many cells of a sweep run at the same time unless the user says otherwise.
+
+    It is one for each set of CPUs that a cell's threads need, and at most 8. It is 1 where a cell does not say how many
+    threads it has (:func:`check_jobs`).
+
+    Args:
+        cells: of the sweep.
+        system: the machine.
+    """
+    threads = [cell.threads for cell in cells if can_run_beside_others(cell)]
+    known = [number for number in threads if number is not None]
+    if not known or len(known) < len(threads):
+        return 1
+    return max(1, min(_MOST_USUAL_JOBS, (system.core_count or 1) // max(known)))
 
 
 def check_jobs(cells: Sequence[Cell], jobs: int, pin: bool, system: System) -> str | None:

@@ -58,6 +58,7 @@ def shell(line: str, folder: Path, code: str = COMMAND, **environment: str) -> s
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_reader_that_goes_away_ends_a_command_quietly(folder: Path, command: str) -> None:
     ended = shell(f"sid-bench {command} | true", folder)
@@ -115,6 +116,7 @@ ENCODINGS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("environment", ENCODINGS, ids=lambda names: " ".join(names))
 def test_text_that_the_encoding_lacks_is_written_as_escapes(folder: Path, environment: dict[str, str]) -> None:
     ended = shell("sid-bench run mine.toml --out 'é 🙂.jsonl'", folder, SWEEP, **environment)
@@ -129,6 +131,7 @@ def test_an_error_with_text_that_the_encoding_lacks_is_told(folder: Path) -> Non
     assert b"Traceback" not in ended.stderr
 
 
+@pytest.mark.long
 def test_a_page_on_standard_output_is_alone_there(folder: Path) -> None:
     ended = shell("sid-bench report mine.jsonl --out /dev/stdout > page.html", folder)
     assert ended.returncode == 0
@@ -138,6 +141,7 @@ def test_a_page_on_standard_output_is_alone_there(folder: Path) -> None:
     assert page.rstrip().endswith("</html>")
 
 
+@pytest.mark.long
 def test_a_pipe_that_is_full_and_does_not_block_is_waited_for(folder: Path) -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)

@@ -28,6 +28,7 @@ def run_on_a_terminal(arguments: list[str]) -> tuple[int, str]:
     return os.waitstatus_to_exitcode(status), output.decode(errors="replace")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="needs pseudo-terminals")
 def test_the_bar_shows_the_current_cell_finished_cells_and_failures(tmp_path: Path) -> None:
     out = str(tmp_path / "out.jsonl")

@@ -208,6 +208,7 @@ def test_a_cascade_takes_modules_of_any_kind() -> None:
     assert network(small_images()).shape == (6, 5)
 
 
+@pytest.mark.long
 def test_the_core_imports_nothing_from_the_bench() -> None:
     code = "import sys, sid_core, sid_core.steps.closed_form; print(sorted(name.split('.')[0] for name in sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

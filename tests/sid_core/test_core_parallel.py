@@ -317,6 +317,7 @@ def lose_rank_1(rank: int, way: str) -> str:
     return "nothing was noticed"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["killed", "hangs"])
 def test_a_lost_rank_ends_the_step_on_every_other_rank(way: str, tmp_path: Path) -> None:
     first, lost, last = run_ranks(3, lose_rank_1, tmp_path, way, timeout_seconds=3, patience_seconds=9)

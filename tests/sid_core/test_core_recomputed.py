@@ -46,6 +46,7 @@ def prepared(case: Case) -> tuple[BeliefNetwork, Tensor, Tensor]:
     return network, images, labels
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=120)
 @given(cases)
 def test_every_rule_gives_the_gradients_and_the_buffers_of_the_network(case: Case) -> None:

@@ -173,6 +173,7 @@ def _drawn(cells: Sequence[list[Record]], generator: np.random.Generator, factor
     return sides
 
 
+@pytest.mark.long
 def test_on_measured_processes_unchanged_code_is_silent_and_ten_per_cent_are_found() -> None:
     """Processes of seven runs of the suite default, whose blocks are fewer than the gate's, are dealt to two runs."""
     every = sorted(

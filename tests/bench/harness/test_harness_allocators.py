@@ -109,6 +109,7 @@ except Exception as error:
     assert str(answer.message).startswith(reason.format(find_library("jemalloc")))
 
 
+@pytest.mark.long
 @needs_one
 def test_each_cell_runs_with_its_allocator_and_its_record_names_it(
     measuring_cli: RunCli, tmp_path: Path, results: Path

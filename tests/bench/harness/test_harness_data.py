@@ -56,6 +56,7 @@ def test_a_folder_with_any_name_is_measured_stored_read_and_found_again(
     assert "0 cells measured, 1 stored before" in only.stdout
 
 
+@pytest.mark.long
 def test_bytes_that_are_not_utf8_reach_a_run_through_its_arguments(tmp_path: Path) -> None:
     write_folder(tmp_path / os.fsdecode(b"bad\xff"), train=4)
     results = tmp_path / "results.jsonl"

@@ -46,7 +46,7 @@ from bench.errors import BenchError
 from bench.execute.executor import ExecutorSettings, Share
 from bench.execute.fork_client import ForkServer
 from bench.execute.fork_executor import ForkServerExecutor
-from bench.execute.jobs import can_run_beside_others, check_jobs
+from bench.execute.jobs import can_run_beside_others, check_jobs, usual_jobs
 from bench.execute.messages import Answer, Limits, Request
 from bench.execute.run import run_sweep
 from bench.execute.watcher import Watcher
@@ -373,6 +373,22 @@ def test_jobs_are_checked_before_anything_runs() -> None:
         check_jobs([one, unset], 2, False, TWO_CPUS)
     assert check_jobs([timed], 3, False, TWO_CPUS) == (
         "--jobs 3 changes nothing: every cell is timed, on several ranks or on a GPU"
+    )
+
+
+def test_by_default_each_cpu_has_a_cell_that_nothing_is_timed_in() -> None:
+    one, two, unset = cell_with(threads=1), cell_with(threads=2), cell_with()
+    timed = cell_with(passes=["latency"], threads=1)
+    assert usual_jobs([one, timed], TWO_CPUS) == 2
+    assert usual_jobs([one, two], TWO_CPUS) == 1, "as many as the cells with most threads leave room for"
+    assert usual_jobs([two], System(cpus=range(7))) == 3
+    assert usual_jobs([one], System(cpus=range(64))) == 8
+    assert usual_jobs([cell_with(threads=4)], TWO_CPUS) == 1
+    assert usual_jobs([one, unset], TWO_CPUS) == 1, "sums depend on the number of threads"
+    assert usual_jobs([timed], TWO_CPUS) == 1
+    assert all(
+        check_jobs(cells, usual_jobs(cells, TWO_CPUS), True, TWO_CPUS) is None
+        for cells in ([one, timed], [one, two], [one, unset], [timed])
     )
 
 

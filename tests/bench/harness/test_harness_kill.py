@@ -82,6 +82,7 @@ def test_sigterm_during_a_cell_ends_the_run_and_keeps_finished_cells(
     assert ids_in(results) == ids_of(sweep)[:1]
 
 
+@pytest.mark.long
 def test_killing_the_fork_server_fails_one_cell_which_retry_failed_measures_again(
     tmp_path: Path, results: Path, launcher: Launcher, measuring_cli: RunCli
 ) -> None:

@@ -21,6 +21,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_the_suite_of_the_documentation_is_measured_and_reported(
     measuring_cli: RunCli, photos: Path, results: Path, tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ from bench.store.file import read_records
 NAMES = [b"two\nlines", b"'quo\"ted'", b"$HOME `id` %s %", "🙂 é".encode(), b"<b>&amp;", b"-dash", b"{{x}}"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES, ids=repr)
 def test_run_resume_and_report_take_any_name(cli: RunCli, script: Script, tmp_path: Path, name: bytes) -> None:
     script(lambda _: OK)
@@ -73,6 +74,7 @@ for arguments in (["run", "bad\\udcff.toml"],) * 2 + (["report", "--quiet", "res
 """
 
 
+@pytest.mark.long
 def test_suites_and_results_whose_names_are_not_utf_8_are_run_and_reported(tmp_path: Path) -> None:
     write_sweep(tmp_path / os.fsdecode(b"bad\xff.toml"), method=["bp", "sid-streamed"], dataset="random")
     root = Path(__file__).parents[3]

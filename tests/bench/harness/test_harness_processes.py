@@ -26,6 +26,7 @@ def test_a_latency_in_three_processes_keeps_the_blocks_of_all(executor: ForkServ
     assert record.timing is not None
 
 
+@pytest.mark.long
 def test_every_process_says_how_long_modules_are_locked(executor: ForkServerExecutor) -> None:
     cell = TIMED | {"depth": 4, "modules": 4, "processes": 3}
     latency = measure_cell(make_cell(cell), executor).latency

@@ -239,6 +239,7 @@ def test_ctrl_c_ends_the_repetition_and_says_how_to_go_on(
     assert "run 2 of 2: 2 cells measured" in cli(*arguments).stdout
 
 
+@pytest.mark.long
 def test_a_killed_repetition_goes_on_where_it_stopped(
     tmp_path: Path, launcher: Launcher, measuring_cli: RunCli
 ) -> None:

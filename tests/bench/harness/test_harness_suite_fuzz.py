@@ -57,6 +57,7 @@ def check(path: Path, seed: int) -> None:
     assert message == "" or str(path) in message, message
 
 
+@pytest.mark.long
 def test_a_damaged_suite_is_a_sweep_or_an_error(tmp_path: Path) -> None:
     for seed in range(300):
         check(tmp_path / "mine.toml", seed)

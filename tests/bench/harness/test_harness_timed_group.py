@@ -71,6 +71,7 @@ def test_a_method_that_disturbs_others_has_processes_of_its_own(
     assert (findings[name] is not None) == (name == "sets")
 
 
+@pytest.mark.long
 def test_a_method_that_cannot_be_loaded_leaves_the_others_alone(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("def step(network, images, labels, objective):\n    return None\n")
     own = f"{tmp_path / 'broken.py'}:step"

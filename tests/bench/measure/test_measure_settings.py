@@ -57,6 +57,7 @@ def test_smaller_chunks_need_less_memory_and_give_the_same_gradients() -> None:
         assert_same_gradients(a_cell("sid-vectorised", chunk=chunk), a_cell("sid-published", alpha=0.5))
 
 
+@pytest.mark.long
 def test_more_micro_batches_need_less_memory_and_give_the_same_gradients() -> None:
     peaks = [peak(a_cell("bp-microbatch", micro_batches=parts)) for parts in (12, None, 2, 1)]
     assert all(smaller < larger for smaller, larger in pairwise(peaks))

@@ -131,6 +131,7 @@ STEPS = """
 """
 
 
+@pytest.mark.long
 @needs_two_cpus
 def test_a_live_thread_with_an_openmp_pool_is_told_by_the_switches_of_bp() -> None:
     switches, _, reason = run(STEPS % True, cpus=2).partition("|")

@@ -125,6 +125,7 @@ def test_budgets_that_are_too_small_or_above_the_limit(suite: Path, tmp_path: Pa
         assert (row["peak_total_bytes"], row["next_peak_total_bytes"]) == expected
 
 
+@pytest.mark.long
 def test_the_figure_has_a_text_alternative(tmp_path: Path) -> None:
     suite = write_suite(tmp_path, modules=["depth", 1], hidden=[8, 16])
     ended = plan(suite, "--budget", "3MB", "--figure", tmp_path / "figures" / "plan.svg", "--out", tmp_path / "p.csv")
@@ -209,6 +210,7 @@ finally:
 """
 
 
+@pytest.mark.long
 def test_a_method_that_cannot_be_planned_has_a_message_and_the_plan_goes_on(suite: Path, tmp_path: Path) -> None:
     (tmp_path / "reading_rule.py").write_text(RULE, encoding="utf-8")
     metadata = tmp_path / "reading-1.0.dist-info"

@@ -82,6 +82,7 @@ def test_the_largest_batch_fits_when_it_runs_and_one_more_sample_does_not(own: s
         assert answer["fits"] == (largest >= 6)
 
 
+@pytest.mark.long
 def test_bytes_by_kind_are_those_of_a_step_that_runs(own: str) -> None:
     fits = found(own, "--budget", "1GiB", "--image-size", 8, "--batch-size", 6, "--methods", "bp-plain,infopro", *ALONE)
     for row in fits["rows"]:
@@ -131,6 +132,7 @@ def test_a_cascade_can_run_its_trunk_again() -> None:
     assert "micro_batches = 8 for batch_size = 4" in refused["sid-streamed", "micro_batches=8"]
 
 
+@pytest.mark.long
 def test_an_axis_that_is_given_is_not_varied_and_modules_are_columns_of_their_own() -> None:
     arguments = (*SMALL, "--budget", "1GiB", "--batch-size", 32, "--methods", "bp", "--modules", "2,4")
     fits = found(*arguments, "--set", "micro_batches=16", "--set", "recompute=none")

@@ -113,6 +113,7 @@ def test_a_cell_in_bfloat16_is_predicted_to_the_byte(method: str, network: str) 
     assert found != predicted(tiny(method, network=network, batch_size=9))
 
 
+@pytest.mark.long
 def test_small_cells_of_the_memory_suite_are_predicted_to_the_byte() -> None:
     cells = [cell for cell in load_sweep("memory", ["batch_size=32"]).cells if cell.depth <= 4]
     assert {cell.method for cell in cells} == {cell.method for cell in load_sweep("memory").cells}

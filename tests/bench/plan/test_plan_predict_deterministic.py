@@ -36,6 +36,7 @@ def predicted_and_measured(cell: Cell) -> tuple[dict[str, Any], dict[str, Any]]:
     return planned.model_dump(exclude=NOT_PREDICTED), memory.model_dump(exclude=NOT_PREDICTED)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("deterministic")
 @pytest.mark.parametrize("method", ["infopro", "infopro-contrast"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -85,6 +85,7 @@ def test_small_cells_of_the_suite_are_predicted_to_the_byte(tmp_path: Path) -> N
     assert differences(cells, 2, tmp_path) == []
 
 
+@pytest.mark.long
 def test_other_cells_are_predicted_to_the_byte(tmp_path: Path) -> None:
     assert differences(others(3), 3, tmp_path) == []
 

@@ -34,6 +34,7 @@ def sid_bench(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.long
 def test_the_others_are_listed_and_the_broken_one_says_why(site: Path) -> None:
     ended = sid_bench(site, "list")
     assert ended.returncode == 0, ended.stderr

@@ -152,6 +152,7 @@ CELL = [
 ]
 
 
+@pytest.mark.long
 def test_each_is_listed_with_where_it_comes_from(package: Path, tmp_path: Path) -> None:
     listed = sid_bench(package, tmp_path, "list")
     for name, summary in (
@@ -210,6 +211,7 @@ def test_each_is_planned_to_the_byte(package: Path, results: Path, tmp_path: Pat
     assert "cooled" in budget
 
 
+@pytest.mark.long
 def test_each_is_reported(package: Path, results: Path, tmp_path: Path) -> None:
     sid_bench(package, tmp_path, "report", results, "--out", "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")

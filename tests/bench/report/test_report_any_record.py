@@ -87,6 +87,7 @@ def test_seeds_with_equal_accuracies_are_drawn(accuracy: float, tmp_path: Path) 
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [r"a$\foo$b $x_1$", "50 % {} _^ a <b> & 'c'"])
 def test_names_of_data_sets_are_drawn_as_they_are(name: str, tmp_path: Path) -> None:
     cells: list[dict[str, Any]] = [

@@ -71,6 +71,7 @@ def test_text_from_records_is_escaped(tmp_path: Path) -> None:
     assert "&lt;script&gt;" in page
 
 
+@pytest.mark.long
 def test_method_names_with_markup_are_escaped_in_figures(made_records: list[Record], tmp_path: Path) -> None:
     records = []
     for record in made_records:

@@ -129,6 +129,7 @@ with begun(slow, read_inputs([Path(sys.argv[1])])) as make:
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("ends", "is_group"),
     [(signal.SIGINT, True), (signal.SIGINT, False), (signal.SIGKILL, False)],

@@ -35,6 +35,7 @@ def by_part(case: str, *categories: str) -> dict[str, int]:
     return dict(found)
 
 
+@pytest.mark.long
 @each_case
 def test_the_breakdown_sums_to_the_peak_of_an_undisturbed_memory_pass(case: str) -> None:
     step, images, labels = made_step(case)

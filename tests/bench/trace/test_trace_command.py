@@ -180,6 +180,7 @@ def test_a_folder_that_is_a_file_and_outputs_that_are_inputs_are_refused(tmp_pat
     assert file.read_text() == "x"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM], ids=str)
 def test_an_interrupted_trace_ends_with_its_process_and_writes_nothing(number: int, tmp_path: Path) -> None:
     started = tmp_path / "started"

@@ -117,6 +117,7 @@ def test_a_backbone_as_a_trunk_is_the_pipelines_with_a_mean_and_a_linear_layer(n
     assert cascade.trunk(images).shape == (of.batch_size, 5)
 
 
+@pytest.mark.long
 @each_trunk
 @pytest.mark.parametrize("method", ["sid-streamed", "sid-streamed-recompute", "sid-vectorised"])
 def test_a_backbone_as_a_trunk_gets_the_published_gradients(network: str, method: str) -> None:
@@ -131,6 +132,7 @@ def test_a_backbone_as_a_trunk_gets_the_published_gradients(network: str, method
     assert float((found[0] - found[1]).abs().max()) <= 1e-12 * float(found[1].abs().max())
 
 
+@pytest.mark.long
 @each_trunk
 def test_where_the_backbone_is_the_trunk_sid_saves_nothing_unless_it_is_run_again(network: str) -> None:
     def peak(method: str) -> int:
@@ -164,6 +166,7 @@ IN_PARTS = [
 
 
 # One image, and a batch that micro-batches do not divide; the others run with --slow.
+@pytest.mark.long
 @pytest.mark.parametrize(
     "batch_size", [1, pytest.param(3, marks=pytest.mark.slow), pytest.param(8, marks=pytest.mark.slow), 9]
 )
@@ -285,6 +288,7 @@ def test_a_batch_of_one_value_a_channel_is_refused_where_batch_norm_would_see_it
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("side", [1, 8, 9, 31, 65, 96])
 @pytest.mark.parametrize("network", ["pipeline-resnet18", "cascade-mobilenet_v2", "pipeline-vgg11_bn"])
 def test_a_single_image_is_refused_exactly_where_the_last_map_is_one_pixel(network: str, side: int) -> None:
@@ -303,6 +307,7 @@ def test_a_single_image_is_refused_exactly_where_the_last_map_is_one_pixel(netwo
         cell(network, image_size=side, batch_size=1)
 
 
+@pytest.mark.long
 def test_the_largest_batch_is_looked_for_from_the_smallest_legal_one_on() -> None:
     (line,) = lines_of(memory_cells([cell("pipeline-resnet18", method="bp-microbatch", batch_size=64)]))
     assert line.batch_size == 8

@@ -132,6 +132,7 @@ def test_a_loss_at_every_module_with_cuts_between_them_is_sid_at_alpha_one(netwo
     assert_same_gradients(streamed, by_hand)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["bp-bootstrap", "bp-gce"])
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -74,6 +74,7 @@ def test_the_usual_head_changes_neither_ids_nor_weights() -> None:
     assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("head", "network"), TAKEN)
 def test_every_head_is_trained_by_sid_as_published(head: str, network: str) -> None:
     cell = make(head, network)

@@ -342,6 +342,7 @@ def test_what_a_killed_process_left_is_removed_in_time(tmp_path: Path, kept: Pat
     assert not old.exists()
 
 
+@pytest.mark.long
 def test_a_run_uses_what_the_check_of_its_data_has_kept(tmp_path: Path) -> None:
     write_folder(tmp_path / "photos", train=12, test=4)
     command = [sys.executable, "-m", "bench", "run", "--set", "dataset=image-folder:photos", "--set", "passes=accuracy"]

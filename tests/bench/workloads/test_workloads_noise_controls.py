@@ -221,6 +221,7 @@ def test_a_network_that_gives_each_class_its_noise_gives_the_true_matrix() -> No
     torch.testing.assert_close(log_estimate(logits).exp(), matrix)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     ("network", "axes"),

@@ -115,6 +115,7 @@ def test_every_classification_model_of_torchvision_is_a_backbone() -> None:
     assert set(models.list_models(models)) == set(NAMES)
 
 
+@pytest.mark.long
 @one_model_per_family
 def test_units_and_head_give_torchvisions_logits(name: str) -> None:
     side = large_side(name)
@@ -124,6 +125,7 @@ def test_units_and_head_give_torchvisions_logits(name: str) -> None:
     assert_same_logits(name, model, side)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", HAVE_SMALL_IMAGES)
 def test_units_and_head_give_the_logits_of_the_small_variant(name: str) -> None:
     with no_initial_weights():
@@ -156,6 +158,7 @@ def test_a_model_has_the_units_that_the_table_says(name: str) -> None:
     assert len(units) == BACKBONES[name].units
 
 
+@pytest.mark.long
 @one_model_per_family
 def test_no_unit_writes_into_its_input_or_hands_it_on(name: str) -> None:
     inputs, outputs, writes = on_meta_tensors(name)
@@ -179,6 +182,7 @@ def test_large_images_of_three_channels_get_torchvisions_parameters(name: str) -
     assert shapes(units) == shapes(own)
 
 
+@pytest.mark.long
 @each_family
 def test_units_keep_no_more_for_the_backward_pass_than_the_model(name: str) -> None:
     side = legal_side(name, 16)
@@ -202,6 +206,7 @@ def test_units_keep_no_more_for_the_backward_pass_than_the_model(name: str) -> N
     assert 0 < kept_bytes(lambda features: head(run(units, features))) <= kept_bytes(model)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", HAVE_SMALL_IMAGES)
 def test_small_images_of_one_channel_leave_features(name: str) -> None:
     with torch.device("meta"):
@@ -211,6 +216,7 @@ def test_small_images_of_one_channel_leave_features(name: str) -> None:
     assert features.numel() > 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     [

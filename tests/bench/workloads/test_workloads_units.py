@@ -15,6 +15,7 @@ def sizes_of(backbone: str, shape: tuple[int, int, int]) -> list[UnitSizes]:
     return unit_sizes(build_units(backbone, shape), shape)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backbone", ["conv", "resnet18", "vgg11", "vit-tiny", "densenet121", "swin_t"])
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 8, 8)])
 def test_a_backbone_has_its_units_and_their_sizes(backbone: str, shape: tuple[int, int, int]) -> None:
@@ -70,6 +71,7 @@ def test_a_seed_gives_the_weights_of_the_committed_records(
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "backbone",
     [
