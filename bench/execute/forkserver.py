@@ -32,7 +32,14 @@ FAILED = 3
 _LONGEST_SELECT_SECONDS = 3600
 _CHUNK_BYTES = 1 << 16
 # Imported before the first fork, so that no cell pays for it: every optimizer imports torch._dynamo, for a second.
-_PRELOADED = ("bench.execute.worker", "torch._dynamo", "torch.optim.adam", "torch.optim.sgd", "torch.utils.checkpoint")
+_PRELOADED = (
+    "bench.execute.worker",
+    "bench.train.datasets.load",
+    "torch._dynamo",
+    "torch.optim.adam",
+    "torch.optim.sgd",
+    "torch.utils.checkpoint",
+)
 
 
 def serve(requests: BinaryIO, replies: BinaryIO, preload: Sequence[str]) -> None:

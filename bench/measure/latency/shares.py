@@ -11,7 +11,7 @@ from bench.store.measurements.latency import Shares
 from bench.train.step import TrainingStep
 from sid_core.phases import Phase
 
-_STEPS = 9  # odd, so that a median is one of them
+_STEPS = 5  # odd, so that a median is one of them
 
 
 def measure_shares(step: TrainingStep, images: Tensor, labels: Tensor) -> Shares:

@@ -23,7 +23,7 @@ from bench.train.step import TrainingStep
 from sid_core import BeliefNetwork
 from sid_core.phases import Phase
 
-_STEPS = 5  # odd, so that a median is one of them
+_STEPS = 3  # odd, so that a median is one of them
 _MOST_SPANS = 1000  # limits the length of a record; a figure could not show more spans
 _DIGITS = 7  # decimals of seconds
 
