@@ -51,7 +51,10 @@ def claims(
     print_rows(
         out,
         ("claim", "verdict", "comparisons", "effect [interval]", "sample", "margin", "controls"),
-        [(row.name, row.verdict, row.answers, row.effect, row.sample, row.margin, row.control_text) for row in rows],
+        [
+            (row.name, row.verdict_text, row.answers, row.effect, row.sample, row.margin, row.control_text)
+            for row in rows
+        ],
     )
     for row in rows:
-        out.print(f"\n{row.name}: {row.sentence}\n  {row.verdict}: {row.reason}", markup=False, highlight=False)
+        out.print(f"\n{row.name}: {row.sentence}\n  {row.verdict_text}: {row.reason}", markup=False, highlight=False)

@@ -191,6 +191,13 @@ def made_data(side: int, fingerprint: str = "", test_samples: int = 0) -> dict[s
     return {"classes": 10, "shape": [1, side, side], "fingerprint": fingerprint, **samples}
 
 
+def made_trained(method: str, seed: int, right: float, images: int = 100, **fields: Any) -> Record:
+    """Builds a record of three modules that predicts the first images correctly."""
+    cell = {"method": method, "passes": ["accuracy"], "depth": 3, "modules": 3, "seed": seed, **fields.pop("cell", {})}
+    fields = {"data": made_data(8, "a", images), **fields}
+    return make_record(cell, correct=np.arange(images) < round(right * images), **fields)
+
+
 def made_inference(own: int, plain: int, ratio: float, **values: Any) -> dict[str, Any]:
     """Builds the inference pass of a record, from total bytes of both networks and the ratio of their times."""
     return {

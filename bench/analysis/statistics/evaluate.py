@@ -1,7 +1,7 @@
 """Verdicts of claims: every comparison that a claim needs, corrected within its family, and what follows."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -38,36 +38,65 @@ class ClaimResult:
     parts: tuple[Part, ...]
 
 
+@dataclass(frozen=True)
+class Asked:
+    """One comparison of a claim, as it was found.
+
+    Attributes:
+        control: the name of the control that it belongs to; None for the claim's own comparison.
+        comparison: what is to be judged.
+        found: what it is made of.
+    """
+
+    control: str | None
+    comparison: Comparison
+    found: Found
+
+    def without(self, seed: int) -> "Asked":
+        """Return the comparison without the records of a seed; itself where it has none, or none but those."""
+        if self.found.without is None or seed not in self.found.seeds or len(self.found.seeds) == 1:
+            return self
+        return replace(self, comparison=replace(self.comparison, outcome=self.found.without(seed)))
+
+
 def evaluate(claims: Sequence[Claim], provider: Provider) -> list[ClaimResult]:
     """Return the verdict of each claim, in order; the comparisons of claims of one family are corrected together."""
-    asked = [list(_comparisons(claim, provider)) for claim in claims]
+    return results_of(claims, [ask(claim, provider) for claim in claims])
+
+
+def ask(claim: Claim, provider: Provider) -> list[Asked]:
+    """Return the claim's own comparisons and those with its controls, which need every cell of the claim's own."""
+    return list(_comparisons(claim, provider))
+
+
+def results_of(claims: Sequence[Claim], asked: Sequence[Sequence[Asked]]) -> list[ClaimResult]:
+    """Return :func:`evaluate` of the comparisons of each claim, 1 or more."""
     judged: dict[int, list[Judged]] = {}
     for family in dict.fromkeys(claim.family for claim in claims):
         members = [index for index, claim in enumerate(claims) if claim.family == family]
-        verdicts = iter(judge([comparison for index in members for _, comparison in asked[index]]))
+        verdicts = iter(judge([one.comparison for index in members for one in asked[index]]))
         for index in members:
             judged[index] = [next(verdicts) for _ in asked[index]]
     results = []
     for index, claim in enumerate(claims):
-        parts = [Part(control, one) for (control, _), one in zip(asked[index], judged[index], strict=True)]
+        parts = [Part(one.control, verdict) for one, verdict in zip(asked[index], judged[index], strict=True)]
         results.append(ClaimResult(claim, *conclude(parts), tuple(parts)))
     return results
 
 
-def _comparisons(claim: Claim, provider: Provider) -> Iterator[tuple[str | None, Comparison]]:
-    """Yield the claim's own comparisons and those with its controls, which need every cell of the claim's own."""
+def _comparisons(claim: Claim, provider: Provider) -> Iterator[Asked]:
     for values in product(*claim.each.values()):
         setting = dict(zip(claim.each, values, strict=True))
         cells: dict[str, set[str]] = {}
         for name in claim.statistics:
             own = _find(claim, claim.against, name, setting, provider, set())
             cells[name] = {one.cell for one in own if not isinstance(one.outcome, NotMeasured)}
-            yield from ((None, _comparison(claim, claim.against, name, found)) for found in own)
+            yield from (Asked(None, _comparison(claim, claim.against, name, found), found) for found in own)
         for control in claim.controls:
             for name in control.statistics or claim.statistics:
                 needed = cells[name] if name in cells else set().union(*cells.values())
                 for found in _find(claim, control.against, name, setting, provider, needed):
-                    yield control.name, _comparison(claim, control.against, name, found)
+                    yield Asked(control.name, _comparison(claim, control.against, name, found), found)
 
 
 def _find(

@@ -54,11 +54,17 @@ class Pairs:
         self._has_one_network = not any(axes()[name].paired for name in self._against)
         self._of_method = method_axes().union(self._against) - HOW_MEASURED
 
-    def two(self, measure: OfTwo, own: Sequence[Entry]) -> Outcome | None:
-        """Return the outcome for the records of one cell; None if it has no counterpart."""
-        others = self._others(own[0])
-        if not others:
-            return None
+    def others(self, first: Entry) -> list[Entry]:
+        """Return the records of the second method in the cell of ``first``."""
+        wanted = second_values(first.values, self._against)
+        return [
+            entry
+            for entry in selected(self._find(first, wanted), self._where)
+            if all(entry.values[name] == wanted[name] for name in self._against.keys() & HOW_MEASURED)
+        ]
+
+    def two(self, measure: OfTwo, own: Sequence[Entry], others: Sequence[Entry]) -> Outcome:
+        """Return the outcome for the records of one cell, and those of the second method in it, 1 or more each."""
         sides = [_Side(*side) for side in zip(self._names, (own, others), measure.why_not, strict=True)]
         return self._outcome(sides, measure.of_one_machine, lambda used: measure.compare(used[0], used[1]))
 
@@ -70,7 +76,7 @@ class Pairs:
         cells = own[0].values, second_values(own[0].values, self._against)
         references = [self._key(own[0], second_values(cell, timed.beside)) for cell in cells]
         is_reference = [self._key(own[0], cell) == key for cell, key in zip(cells, references, strict=True)]
-        others = own if is_reference[1] else self._others(own[0])
+        others = own if is_reference[1] else self.others(own[0])
         if not others:
             return None
         if references[0] != references[1]:
@@ -97,15 +103,6 @@ class Pairs:
             reasons += [f"{side.name}: {reason}" for reason in left_out]
         problem = why_not_together(self._pass, used, self._has_one_network, of_one_machine)
         return with_note(compare(used), reasons) if problem is None else NotMeasured(problem)
-
-    def _others(self, first: Entry) -> list[Entry]:
-        """Return the records of the second method in the cell of ``first``."""
-        wanted = second_values(first.values, self._against)
-        return [
-            entry
-            for entry in selected(self._find(first, wanted), self._where)
-            if all(entry.values[name] == wanted[name] for name in self._against.keys() & HOW_MEASURED)
-        ]
 
     def _find(self, like: Entry, values: Values) -> list[Entry]:
         """Return the records of the cell with ``values``, on the axes of ``like``."""

@@ -1,6 +1,6 @@
 """What claims are tested with: something that finds the comparisons of two selections of cells."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -32,11 +32,15 @@ class Found(NamedTuple):
         cell: describes it without the axes of its methods.
         outcome: of the first method compared with the second.
         records: the ids of the first method's records in the cell.
+        seeds: those of a comparison of trained networks, of both methods; empty for others.
+        without: returns the outcome without the records of a seed; those of a method that has no other seed stay.
     """
 
     cell: str
     outcome: Outcome
     records: tuple[str, ...] = ()
+    seeds: frozenset[int] = frozenset()
+    without: Callable[[int], Outcome] | None = None
 
 
 class Provider(Protocol):

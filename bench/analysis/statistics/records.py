@@ -1,8 +1,9 @@
 """Comparisons from records: which cells a request is about, which records stand for them, and their outcome."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache, partial
 
-from bench.analysis.statistics.comparison import NotMeasured
+from bench.analysis.statistics.comparison import NotMeasured, Outcome
 from bench.analysis.statistics.index import Index
 from bench.analysis.statistics.measures import OF_ONE, OF_TWO, TIMED, OfOne
 from bench.analysis.statistics.pairing import (
@@ -63,16 +64,11 @@ class RecordProvider:
             ]
             return found or NotMeasured(f"no record of {method_text(request.method)} has two modules")
         pairs = Pairs(self._index, request, measured_in)
-        if name in TIMED:
-            outcomes = [pairs.times(TIMED[name], of_cell) for of_cell in cells.values()]
-        else:
-            outcomes = [pairs.two(OF_TWO[name], of_cell) for of_cell in cells.values()]
+        of_cells = [_of_cell(pairs, name, text, of_cell) for text, of_cell in cells.items()]
         second = method_text(request.against or {})
-        return [
-            Found(text, outcome, _ids(of_cell))
-            for (text, of_cell), outcome in zip(cells.items(), outcomes, strict=True)
-            if outcome is not None
-        ] or NotMeasured(f"there is no record of {second} in a cell of {method_text(request.method)}")
+        return [one for one in of_cells if one is not None] or NotMeasured(
+            f"there is no record of {second} in a cell of {method_text(request.method)}"
+        )
 
     def _of_method(self, selection: Values) -> list[Entry]:
         """Return the records of the method that ``selection`` names."""
@@ -101,7 +97,39 @@ def _cells(own: Sequence[Entry], request: Request, measured_in: Pass) -> dict[st
     return cells
 
 
+def _of_cell(pairs: Pairs, name: str, text: str, own: Sequence[Entry]) -> Found | None:
+    """Return what was measured in one cell; None if it has no counterpart."""
+    if name in TIMED:
+        outcome = pairs.times(TIMED[name], own)
+        return None if outcome is None else Found(text, outcome, _ids(own))
+    measure, others = OF_TWO[name], pairs.others(own[0])
+    if not others:
+        return None
+    found = Found(text, pairs.two(measure, own, others), _ids(own))
+    if measure.measured_in != "accuracy":
+        return found
+
+    def without(seed: int) -> Outcome:
+        return pairs.two(measure, _without(seed, own), _without(seed, others))
+
+    return found._replace(seeds=_seeds([*own, *others]), without=without)
+
+
 def _of_modules(measure: OfOne, request: Request, text: str, own: Sequence[Entry]) -> list[Found]:
+    @cache
+    def outcomes_without(seed: int) -> dict[str, Outcome]:
+        return {one.cell: one.outcome for one in _modules(measure, request, text, _without(seed, own))}
+
+    def without(cell: str, seed: int) -> Outcome:
+        return outcomes_without(seed).get(cell) or NotMeasured(f"nothing is left without seed {seed}")
+
+    seeds = _seeds(own)
+    return [
+        one._replace(seeds=seeds, without=partial(without, one.cell)) for one in _modules(measure, request, text, own)
+    ]
+
+
+def _modules(measure: OfOne, request: Request, text: str, own: Sequence[Entry]) -> list[Found]:
     usable, reasons = usable_entries(own, measure.why_not)
     if not usable:
         return [Found(text, NotMeasured(f"{method_text(request.method)}: {reasons[0]}"), _ids(own))]
@@ -116,3 +144,12 @@ def _of_modules(measure: OfOne, request: Request, text: str, own: Sequence[Entry
 
 def _ids(entries: Sequence[Entry]) -> tuple[str, ...]:
     return tuple(entry.record.id for entry in entries)
+
+
+def _seeds(entries: Sequence[Entry]) -> frozenset[int]:
+    return frozenset(entry.seed for entry in entries)
+
+
+def _without(seed: int, entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Return the records of other seeds; all of them if there is no other seed."""
+    return [entry for entry in entries if entry.seed != seed] or entries

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from bench.analysis.statistics.claim import Claim
 from bench.analysis.statistics.claim_file import load_claims
-from bench.analysis.statistics.evaluate import ClaimResult, evaluate
+from bench.analysis.statistics.evaluate import ClaimResult, ask, results_of
 from bench.analysis.statistics.provider import Provider
 from bench.analysis.statistics.reason import Conclusion, tally
 from bench.analysis.statistics.records import RecordProvider
 from bench.analysis.statistics.sentence import effect, sample
 from bench.analysis.statistics.verdict import Answer
+from bench.analysis.statistics.without_seed import conclusions_without_a_seed, text_without_a_seed
 from bench.store.record import Record
 
 # The answers of a control's comparisons in the order in which they count, and what each says of the claim.
@@ -48,6 +49,8 @@ class ClaimRow:
         source: where it is claimed.
         expect: what the first method has to be.
         verdict: the conclusion.
+        without_a_seed: what it is without the records of one seed, where it differs; empty if it never does, and for
+            claims that are not on trained networks.
         first: the method of the claim.
         second: what the deciding comparison compares it with.
         statistic: the quantity of that comparison.
@@ -68,6 +71,7 @@ class ClaimRow:
     source: str
     expect: str
     verdict: Conclusion
+    without_a_seed: str
     first: str
     second: str
     statistic: str
@@ -80,6 +84,11 @@ class ClaimRow:
     controls: tuple[ControlRow, ...]
     reason: str
     records: tuple[str, ...]
+
+    @property
+    def verdict_text(self) -> str:
+        """The verdict, and whether it rests on one seed: ``refuted (undecided without seed 2)``."""
+        return f"{self.verdict} ({self.without_a_seed})" if self.without_a_seed else self.verdict
 
     @property
     def control_text(self) -> str:
@@ -103,10 +112,14 @@ def claim_rows(records: Iterable[Record], claims: Sequence[Claim] | None = None)
 
 def claim_rows_of(provider: Provider, claims: Sequence[Claim] | None = None) -> list[ClaimRow]:
     """Return :func:`claim_rows` of what ``provider`` finds."""
-    return [_row(result) for result in evaluate(claims or load_claims(), provider)]
+    judged = claims or load_claims()
+    asked = [ask(claim, provider) for claim in judged]
+    results = results_of(judged, asked)
+    without = conclusions_without_a_seed(judged, asked, [result.conclusion for result in results])
+    return [_row(result, text_without_a_seed(one)) for result, one in zip(results, without, strict=True)]
 
 
-def _row(result: ClaimResult) -> ClaimRow:
+def _row(result: ClaimResult, without_a_seed: str) -> ClaimRow:
     claim, judged = result.claim, result.deciding.judged
     comparison = judged.comparison
     return ClaimRow(
@@ -115,6 +128,7 @@ def _row(result: ClaimResult) -> ClaimRow:
         source=claim.source,
         expect=claim.expect,
         verdict=result.conclusion,
+        without_a_seed=without_a_seed,
         first=comparison.first,
         second=comparison.second,
         statistic=comparison.statistic.name,

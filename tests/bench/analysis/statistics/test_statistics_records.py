@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from record_builder import in_a_row, made_data, made_ranks, make_record
+from record_builder import in_a_row, made_data, made_ranks, made_trained, make_record
 
 from bench.analysis.statistics.comparison import Exact, NotMeasured, Outcome
 from bench.analysis.statistics.estimate import Estimate
@@ -59,13 +59,6 @@ def timed(method: str, *processes: float, **fields: Any) -> Record:
         [(0.01 * ratio * shift, 0.01, 0.01, 0.01 * ratio * shift) for shift in (0.99, 1.0, 1.01)] for ratio in processes
     ]
     return make_record(cell, latency=(processes[0], processes[0], processes[0]), blocks=blocks, **fields)
-
-
-def trained(method: str, seed: int, right: float, images: int = 100, **fields: Any) -> Record:
-    """A record that predicts the first images correctly."""
-    cell = {"method": method, **TRAINING, "seed": seed} | fields.pop("cell", {})
-    fields = {"data": made_data(8, "a", images), **fields}
-    return make_record(cell, correct=np.arange(images) < round(right * images), **fields)
 
 
 def test_every_statistic_has_one_measure() -> None:
@@ -228,7 +221,9 @@ def test_the_locked_share_is_that_of_the_trace() -> None:
 
 
 def test_accuracies_are_paired_by_seed_and_image() -> None:
-    records = [trained("sid-streamed", seed, 0.9) for seed in range(4)] + [trained("bp", seed, 0.8) for seed in (1, 2)]
+    records = [made_trained("sid-streamed", seed, 0.9) for seed in range(4)] + [
+        made_trained("bp", seed, 0.8) for seed in (1, 2)
+    ]
     for statistic in ("accuracy_last", "accuracy_chosen", "accuracy_last_against_chosen"):
         one = estimate(statistic, records)
         assert one.value == pytest.approx(0.1)
@@ -238,7 +233,7 @@ def test_accuracies_are_paired_by_seed_and_image() -> None:
 
 def test_the_last_epoch_can_be_compared_with_the_chosen_one() -> None:
     records = [
-        trained(method, seed, 0.7, correct_chosen=np.arange(100) < 95)
+        made_trained(method, seed, 0.7, correct_chosen=np.arange(100) < 95)
         for method in ("bp", "sid-streamed")
         for seed in range(3)
     ]
@@ -278,15 +273,17 @@ def test_old_records_with_noise_have_no_chosen_epoch() -> None:
 
 
 def test_accuracies_on_other_data_do_not_compare() -> None:
-    records = [trained("sid-streamed", 0, 0.9), trained("bp", 0, 0.8, data=made_data(8, "b", 100))]
+    records = [made_trained("sid-streamed", 0, 0.9), made_trained("bp", 0, 0.8, data=made_data(8, "b", 100))]
     assert reason("accuracy_last", records) == "the data differ between records"
-    assert reason("accuracy_last", [trained("sid-streamed", 0, 0.9), trained("bp", 1, 0.8)]) == (
+    assert reason("accuracy_last", [made_trained("sid-streamed", 0, 0.9), made_trained("bp", 1, 0.8)]) == (
         "there are no two records of one seed"
     )
 
 
 def test_test_sets_of_unknown_data_must_be_equally_large() -> None:
-    records = [trained(method, 0, 0.5, images, data=None) for method, images in (("bp", 100), ("sid-streamed", 50))]
+    records = [
+        made_trained(method, 0, 0.5, images, data=None) for method, images in (("bp", 100), ("sid-streamed", 50))
+    ]
     assert reason("accuracy_last", records) == "the test sets of the two differ: 50 and 100 images"
 
 
@@ -369,9 +366,9 @@ def test_why_there_is_no_cell() -> None:
 
 
 def test_a_comparison_names_the_records_of_the_first_method() -> None:
-    sid = [trained("sid-streamed", seed, 0.9) for seed in (0, 1)]
-    other = trained("sid-streamed", 0, 0.9, cell={"depth": 5, "modules": 5})
-    bp = [trained("bp", seed, 0.8) for seed in (0, 1)]
+    sid = [made_trained("sid-streamed", seed, 0.9) for seed in (0, 1)]
+    other = made_trained("sid-streamed", 0, 0.9, cell={"depth": 5, "modules": 5})
+    bp = [made_trained("bp", seed, 0.8) for seed in (0, 1)]
     (found,) = find("accuracy_last", [*sid, other, *bp])
     assert set(found.records) == {record.id for record in sid}
     of_modules = find("accuracy_by_module", [*sid, other], against=None)
