@@ -82,7 +82,9 @@ def bytes_over_bp(**axes: Any) -> str:
 def time_over_bp(**axes: Any) -> str:
     latency = one("backbones", **axes).latency
     assert latency is not None
-    return f"{latency.ratio_to_bp:.2f}"
+    assert latency.ratio_ci95 is not None
+    low, high = latency.ratio_ci95
+    return f"{latency.ratio_to_bp:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def test_what_it_says_of_resnet_is_what_the_records_give() -> None:

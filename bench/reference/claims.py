@@ -23,7 +23,7 @@ class ClaimGroup:
 CLAIM_GROUPS = MappingProxyType(
     {
         "memory": ClaimGroup(
-            ("default", "backbones"),
+            ("default", "memory", "backbones"),
             (
                 "memory-as-published",
                 "memory-streamed",
@@ -34,7 +34,7 @@ CLAIM_GROUPS = MappingProxyType(
             ),
         ),
         "time": ClaimGroup(
-            ("default", "modes", "rivals"),
+            ("default", "modes", "rivals", "backbones"),
             ("time-as-published", "time-streamed", "time-by-autograd"),
         ),
         "compiled": ClaimGroup(("rivals",), ("compiled-time", "compiled-time-against-compiled")),

@@ -1,10 +1,12 @@
 """The reference pages: one report per results file."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from bench.report import write_report
 
-_WITH_FIGURES = "default"  # its figures are files of their own, and its answers are README's
+_IN_README = "default"  # README shows its answers and one of its figures
+_FIGURE = "memory-depth.svg"
 
 
 def suites_in(folder: Path) -> list[str]:
@@ -17,14 +19,16 @@ def write_page(records: Path, pages: Path, suite: str) -> None:
 
     Args:
         records: the folder of ``SUITE.jsonl``.
-        pages: the folder of ``SUITE.html``, and of figures and ``summary.md`` of the suite ``default``.
+        pages: the folder of ``SUITE.html``, and of README's figure and ``summary.md`` of the suite ``default``.
         suite: its name.
 
     Raises:
         StoreError: a file cannot be read or written.
     """
     source, target = records / f"{suite}.jsonl", pages / f"{suite}.html"
-    if suite == _WITH_FIGURES:
-        write_report([source], target, pages, pages / "summary.md")
-    else:
+    if suite != _IN_README:
         write_report([source], target)
+        return
+    with TemporaryDirectory() as figures:
+        write_report([source], target, Path(figures), pages / "summary.md")
+        (pages / _FIGURE).write_bytes((Path(figures) / _FIGURE).read_bytes())

@@ -102,11 +102,12 @@ def test_outside_of_linux_all_is_made_here(inputs: Inputs, monkeypatch: pytest.M
 
 
 def test_an_error_in_a_section_ends_the_others(inputs: Inputs) -> None:
+    others = set(psutil.Process().children())  # of tests that ran before in this process
     start = time.monotonic()
     with pytest.raises(ValueError, match="planted"):
         made(inputs, fails, sleeps)
     assert time.monotonic() - start < 30
-    assert psutil.Process().children() == []
+    assert set(psutil.Process().children()) <= others
 
 
 _PROGRAM = """
