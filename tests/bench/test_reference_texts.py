@@ -174,6 +174,7 @@ def test_a_number_that_no_record_or_several_give_is_refused(tmp_path: Path, axes
 def test_a_text_that_rests_on_another_verdict_is_refused(tmp_path: Path) -> None:
     records = [costs("bp", 100, (1.0, 0.9, 1.1)), costs("sid-streamed", 10, (1.0, 0.9, 1.1))]
     numbers_of(tmp_path, *records, suite="default")
+    numbers_of(tmp_path, *records, suite="memory")
     numbers = numbers_of(tmp_path, *records, suite="backbones")
     assert numbers.must_be("memory-streamed", "supported") == ""
     with pytest.raises(ConfigError, match="memory-streamed is refuted; by the records it is supported"):
