@@ -50,7 +50,7 @@ class ClaimRow:
         expect: what the first method has to be.
         verdict: the conclusion.
         without_a_seed: what it is without the records of one seed, where it differs; empty if it never does, and for
-            claims that are not on trained networks.
+            claims that are not on trained networks; None where that was not judged.
         first: the method of the claim.
         second: what the deciding comparison compares it with.
         statistic: the quantity of that comparison.
@@ -71,7 +71,7 @@ class ClaimRow:
     source: str
     expect: str
     verdict: Conclusion
-    without_a_seed: str
+    without_a_seed: str | None
     first: str
     second: str
     statistic: str
@@ -110,16 +110,26 @@ def claim_rows(records: Iterable[Record], claims: Sequence[Claim] | None = None)
     return claim_rows_of(RecordProvider(records), claims)
 
 
-def claim_rows_of(provider: Provider, claims: Sequence[Claim] | None = None) -> list[ClaimRow]:
-    """Return :func:`claim_rows` of what ``provider`` finds."""
+def claim_rows_of(
+    provider: Provider, claims: Sequence[Claim] | None = None, most_without_a_seed: int | None = None
+) -> list[ClaimRow]:
+    """Return :func:`claim_rows` of what ``provider`` finds.
+
+    Args:
+        provider: of the records.
+        claims: those that come with the package if left out.
+        most_without_a_seed: see :func:`bench.analysis.statistics.without_seed.conclusions_without_a_seed`.
+    """
     judged = claims or load_claims()
     asked = [ask(claim, provider) for claim in judged]
     results = results_of(judged, asked)
-    without = conclusions_without_a_seed(judged, asked, [result.conclusion for result in results])
+    without = conclusions_without_a_seed(judged, asked, [result.conclusion for result in results], most_without_a_seed)
+    if without is None:
+        return [_row(result, None) for result in results]
     return [_row(result, text_without_a_seed(one)) for result, one in zip(results, without, strict=True)]
 
 
-def _row(result: ClaimResult, without_a_seed: str) -> ClaimRow:
+def _row(result: ClaimResult, without_a_seed: str | None) -> ClaimRow:
     claim, judged = result.claim, result.deciding.judged
     comparison = judged.comparison
     return ClaimRow(

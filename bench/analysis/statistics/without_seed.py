@@ -9,8 +9,11 @@ from bench.analysis.statistics.reason import Conclusion
 
 
 def conclusions_without_a_seed(
-    claims: Sequence[Claim], asked: Sequence[Sequence[Asked]], conclusions: Sequence[Conclusion]
-) -> list[dict[int, Conclusion]]:
+    claims: Sequence[Claim],
+    asked: Sequence[Sequence[Asked]],
+    conclusions: Sequence[Conclusion],
+    most: int | None = None,
+) -> list[dict[int, Conclusion]] | None:
     """Return the conclusion of each claim without a seed, by the seed, where it differs from that with every seed.
 
     Records stay where a method has no other seed: it has no interval anyway, and without it a cell would not count.
@@ -20,10 +23,15 @@ def conclusions_without_a_seed(
         claims: 0 or more.
         asked: the comparisons of each.
         conclusions: of each, with every seed.
+        most: the largest number of comparisons to judge, a comparison counted once for each seed of its family. Where
+            there are more, None is returned.
     """
     seeds_by_family: defaultdict[str, set[int]] = defaultdict(set)
     for claim, comparisons in zip(claims, asked, strict=True):
         seeds_by_family[claim.family].update(*(one.found.seeds for one in comparisons if len(one.found.seeds) > 1))
+    judged = sum(len(one) * len(seeds_by_family[claim.family]) for claim, one in zip(claims, asked, strict=True))
+    if most is not None and judged > most:
+        return None
     changed: list[dict[int, Conclusion]] = [{} for _ in claims]
     for family, seeds in seeds_by_family.items():
         members = [place for place, claim in enumerate(claims) if claim.family == family]

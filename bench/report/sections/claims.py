@@ -37,10 +37,12 @@ class ClaimsContent:
     Attributes:
         tested: the claims with a verdict.
         unmeasured: those of which a comparison is missing and none decides.
+        leaves_seeds_out: whether claims were judged again without each seed.
     """
 
     tested: tuple[ClaimEntry, ...]
     unmeasured: tuple[ClaimEntry, ...]
+    leaves_seeds_out: bool
 
 
 def claims(inputs: Inputs) -> ClaimsContent | None:
@@ -49,7 +51,8 @@ def claims(inputs: Inputs) -> ClaimsContent | None:
     tested = tuple(entry for entry in entries if entry.row.verdict != _UNMEASURED)
     if not tested:
         return None
-    return ClaimsContent(tested, tuple(entry for entry in entries if entry.row.verdict == _UNMEASURED))
+    unmeasured = tuple(entry for entry in entries if entry.row.verdict == _UNMEASURED)
+    return ClaimsContent(tested, unmeasured, all(entry.row.without_a_seed is not None for entry in entries))
 
 
 def _entry(row: ClaimRow) -> ClaimEntry:

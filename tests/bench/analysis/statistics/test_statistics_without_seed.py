@@ -53,12 +53,14 @@ def test_verdicts_that_change_are_those_of_the_records_that_are_left(shares: lis
     ]
     asked = [ask(one, RecordProvider(records)) for one in CLAIMS]
     conclusions = [result.conclusion for result in results_of(CLAIMS, asked)]
-    found = dict(zip(NAMES, conclusions_without_a_seed(CLAIMS, asked, conclusions), strict=True))
+    changed = conclusions_without_a_seed(CLAIMS, asked, conclusions)
+    assert changed is not None
+    found = dict(zip(NAMES, changed, strict=True))
     known = dict(zip(NAMES, conclusions, strict=True))
     for seed in range(len(shares)):
         left = verdicts_with([record for record in records if record.cell.seed != seed])
         assert {name: found[name].get(seed, known[name]) for name in NAMES} == left
-    assert all(seed in range(len(shares)) for changed in found.values() for seed in changed)
+    assert all(seed in range(len(shares)) for of_claim in found.values() for seed in of_claim)
 
 
 def test_a_verdict_that_rests_on_one_seed_says_so() -> None:
@@ -83,3 +85,12 @@ def test_seeds_are_named_by_what_they_change() -> None:
     assert text_without_a_seed({2: "undecided", 0: "undecided", 1: "supported", 9: "undecided"}) == (
         "undecided without one of the seeds 0, 2 and 9, supported without seed 1"
     )
+
+
+def test_more_comparisons_than_asked_for_are_not_judged() -> None:
+    records = [made_trained(method, seed, 0.9) for method in ("sid-streamed", "bp") for seed in range(3)]
+    provider = RecordProvider(records)
+    for most, without in ((2, None), (3, "")):  # one comparison, three seeds
+        (row,) = claim_rows_of(provider, [claim("few")], most)
+        assert row.without_a_seed == without
+        assert row.verdict_text == row.verdict
