@@ -75,6 +75,7 @@ def test_measured_runs_without_a_common_cell() -> None:
     assert "have no cell in common" in result.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("plant", "quantities", "method"),
     [

@@ -189,6 +189,7 @@ def test_ctrl_c_cancels_the_jobs_and_a_killed_driver_leaves_them_to_the_next(
     assert len({record.id for record in records}) == len(records) == 6
 
 
+@pytest.mark.long
 def test_what_a_task_asks_of_the_cluster_reaches_it(slurm: Slurm, start: Start, tmp_path: Path, results: Path) -> None:
     """Tasks whose cells are timed have the node alone; Slurm's refusal of a partition ends the run with its reason."""
     slurm.set_node("DRAIN")
@@ -225,6 +226,7 @@ def test_what_a_task_asks_of_the_cluster_reaches_it(slurm: Slurm, start: Start, 
     assert not results.with_name(f"{results.name}.tasks").exists()
 
 
+@pytest.mark.long
 def test_a_setup_that_fails_ends_the_run_with_what_the_task_has_printed(
     slurm: Slurm, start: Start, tmp_path: Path, results: Path
 ) -> None:

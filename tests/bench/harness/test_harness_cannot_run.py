@@ -91,6 +91,7 @@ def without_temporary_folder(tmp_path: Path) -> dict[str, str]:
     return environment
 
 
+@pytest.mark.long
 def test_a_sweep_without_a_temporary_folder_which_torch_needs_ends_with_the_reason(
     tmp_path: Path, without_temporary_folder: dict[str, str]
 ) -> None:

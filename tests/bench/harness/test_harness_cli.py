@@ -194,6 +194,7 @@ def test_a_sweep_file_is_run_by_its_path(finished_run: FinishedRun) -> None:
     assert "2 cells measured, 2 ok, 0 stored before" in finished_run.output
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", [["--cell-timeout=0.01"], ["--memory-limit=1MiB"]])
 def test_limits_that_every_cell_exceeds_make_records(
     measuring_cli: RunCli, sweep: Path, results: Path, options: list[str]

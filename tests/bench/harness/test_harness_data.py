@@ -32,6 +32,7 @@ def run_arguments(results: Path, root: Path, *sets: str) -> list[object]:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_a_folder_with_any_name_is_measured_stored_read_and_found_again(
     measuring_cli: RunCli, results: Path, tmp_path: Path, name: bytes

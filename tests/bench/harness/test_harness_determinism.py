@@ -206,6 +206,7 @@ def test_a_cell_that_is_run_twice_gives_the_same_memory_and_accuracy(
         assert first.accuracy.model_dump() == second.accuracy.model_dump()
 
 
+@pytest.mark.long
 def test_all_methods_and_seeds_see_the_same_raw_data(
     finished_run: FinishedRun, measuring_cli: RunCli, tmp_path: Path
 ) -> None:

@@ -192,6 +192,7 @@ def test_methods_of_another_package_are_listed(plugins: Path, tmp_path: Path) ->
     assert set(METHODS) | {"bp", "sid-streamed"} <= set(listed)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("source", "complaint"),
     [

@@ -53,6 +53,7 @@ def own(network, images, labels, objective):
 """
 
 
+@pytest.mark.long
 def test_a_crash_in_the_second_process_is_recorded_and_the_sweep_goes_on(
     measuring_cli: RunCli, tmp_path: Path, results: Path
 ) -> None:

@@ -64,6 +64,7 @@ def busy_sweep(tmp_path: Path) -> Path:
     return write_sweep(tmp_path / "busy.toml", method="bp", dataset="random", **axes)
 
 
+@pytest.mark.long
 @linux
 @needs_binding
 @pytest.mark.parametrize("count", [1, 2])
@@ -104,6 +105,7 @@ def test_a_cell_has_the_same_id_with_and_without_pin(measuring_cli: RunCli, swee
     assert record.environment["threads"] == 1, "OMP_NUM_THREADS still counts where threads is not set"
 
 
+@pytest.mark.long
 @linux
 @needs_binding
 def test_a_pinned_cell_has_at_most_one_thread_per_cpu(tmp_path: Path) -> None:

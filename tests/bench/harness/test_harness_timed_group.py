@@ -59,6 +59,7 @@ def test_methods_that_fail_leave_the_others_of_their_group_their_common_process(
     assert latency.shares is not None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "body"), [("sets", SETS), ("leaves", LEAVES)])
 def test_a_method_that_disturbs_others_has_processes_of_its_own(
     measuring_cli: RunCli, tmp_path: Path, name: str, body: str

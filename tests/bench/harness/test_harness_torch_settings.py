@@ -100,6 +100,7 @@ def test_a_change_that_a_step_takes_back_is_no_change(executor: ForkServerExecut
     assert finding(run(tmp_path, executor, in_step=change)) is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["bp", "sid-published", "bp-checkpoint", "sid-vectorised"])
 def test_no_built_in_method_changes_a_setting(method: str, executor: ForkServerExecutor) -> None:
     axes = {"method": method, "dataset": "random", "depth": 2, "passes": ["memory", "latency"], "precision": "bfloat16"}

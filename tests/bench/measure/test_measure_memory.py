@@ -57,6 +57,7 @@ def test_peak_activations_have_the_expected_size(method: str, depth: int, mib: f
     assert activation_mib(method, depth) == pytest.approx(mib, abs=0.01)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["sid-streamed", "sid-streamed-autograd"])
 def test_streamed_memory_is_constant_in_depth_and_below_checkpointing_at_64(method: str) -> None:
     at_4, at_16, at_64 = (activation_mib(method, depth) for depth in (4, 16, 64))

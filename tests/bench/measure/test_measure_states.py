@@ -157,6 +157,7 @@ def measured(executor: ForkServerExecutor, threads: int, processes: int) -> Reco
     return record
 
 
+@pytest.mark.long
 def test_a_record_says_what_each_process_used_and_how_its_allocator_was_set(executor: ForkServerExecutor) -> None:
     record = measured(executor, threads=2, processes=2)
     assert record.latency is not None
@@ -173,6 +174,7 @@ def test_a_record_says_what_each_process_used_and_how_its_allocator_was_set(exec
     assert record.environment["malloc_variables"] == malloc_variables({**os.environ, **kept_memory()})
 
 
+@pytest.mark.long
 def test_settings_of_the_user_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MALLOC_ARENA_MAX", "3")
     with ForkServerExecutor(ExecutorSettings()) as executor:

@@ -101,6 +101,7 @@ def batch(seed: int) -> tuple[Tensor, Tensor]:
     return images, torch.randint(10, (5,), generator=generator)
 
 
+@pytest.mark.long
 @settings(max_examples=12, deadline=None)
 @given(network=st.sampled_from(NETWORKS), seed=st.integers(0, 2**31), recompute=st.booleans())
 def test_gradients_are_those_of_the_papers_rule(network: str, seed: int, recompute: bool) -> None:

@@ -59,6 +59,7 @@ def bytes_of(row: dict[str, str], **changes: int) -> Memory:
     return predict_memory(make_cell(axes), (1, 8, 8), 10)
 
 
+@pytest.mark.long
 def test_each_distinct_cell_has_a_row_with_its_bytes(suite: Path, tmp_path: Path) -> None:
     ended = plan(suite, "--out", tmp_path / "new" / "plan.csv")
     assert ended.exit_code == 0, ended.output

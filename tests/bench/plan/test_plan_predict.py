@@ -258,6 +258,7 @@ print(memory.peak_total_bytes, next(line.split()[1] for line in status if line.s
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["bp", pytest.param("sid-streamed", marks=pytest.mark.slow)])
 def test_a_cell_of_a_hundred_gigabytes_is_planned_with_one_gigabyte(method: str) -> None:
     ended = subprocess.run(

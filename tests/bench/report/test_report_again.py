@@ -97,6 +97,7 @@ def test_drift_of_bp_is_on_the_page_and_at_the_end_of_the_terminal(tmp_path: Pat
     assert CliRunner().invoke(app, [*command, "--quiet"]).stderr == ""
 
 
+@pytest.mark.long
 def test_without_drift_there_is_no_section(made_file: Path, tmp_path: Path) -> None:
     write_report([made_file], tmp_path / "page.html")
     assert 'id="drift"' not in (tmp_path / "page.html").read_text()

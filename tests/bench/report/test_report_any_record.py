@@ -100,6 +100,7 @@ def test_names_of_data_sets_are_drawn_as_they_are(name: str, tmp_path: Path) -> 
     assert f"image-folder:{drawn}" in page.replace("&#39;", "'")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("status", ["oom", "crashed", "timeout", "skipped"])
 def test_the_command_reports_records_without_a_result(status: str, tmp_path: Path) -> None:
     (tmp_path / "failed.jsonl").write_text(make_record({}, status=status, message="why").line() + "\n")

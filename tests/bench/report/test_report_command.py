@@ -99,6 +99,7 @@ def test_open_shows_the_page_in_the_browser_that_the_user_names(tmp_path: Path) 
     assert (tmp_path / "opened").read_text().strip() == (tmp_path / "a page.html").as_uri()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("results")
 def test_a_page_on_standard_output_stays_alone_and_whole(tmp_path: Path) -> None:
     """Standard output is a regular file here, which has a folder that raw samples could be written to."""

@@ -126,6 +126,7 @@ def test_a_page_that_cannot_be_written_is_an_error(small_file: Path, tmp_path: P
         write_report([small_file], tmp_path / "file" / "page.html")
 
 
+@pytest.mark.long
 def test_the_same_records_give_the_same_page_and_figures(made_file: Path, folder: Path, tmp_path: Path) -> None:
     write_report([made_file], tmp_path / "page.html", tmp_path / "figures")
     first = sorted((folder / "figures").iterdir())

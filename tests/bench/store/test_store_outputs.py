@@ -118,6 +118,7 @@ def test_a_figure_never_replaces_the_records(records: Path, tmp_path: Path) -> N
     assert files_in(tmp_path) == before
 
 
+@pytest.mark.long
 def test_two_outputs_are_never_one_file(records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").symlink_to(tmp_path)

@@ -34,6 +34,7 @@ def trace(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["trace", *map(str, arguments)])
 
 
+@pytest.mark.long
 def test_it_writes_every_file_and_a_table_that_sums_to_the_peak(measuring_cli: RunCli, tmp_path: Path) -> None:
     ended = measuring_cli("trace", "--set", "method=bp", *TINY, "--out", tmp_path / "step")
     assert ended.exit_code == 0, ended.output

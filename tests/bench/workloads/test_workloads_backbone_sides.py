@@ -97,6 +97,7 @@ def test_patches_tile_legal_images(name: str, shape: tuple[int, int]) -> None:
         assert "multiples of 4 up to 64" in str(backbone.refuse_sides(larger, larger))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("side", [*range(218, 226), 444, 445, 448, 449])
 def test_maxvit_takes_the_sides_that_torchvision_takes(side: int) -> None:
     backbone = BACKBONES["maxvit_t"]

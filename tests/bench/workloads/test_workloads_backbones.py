@@ -194,6 +194,7 @@ def test_bp_in_parts_gives_bps_gradients(method: str, batch_size: int, axes: dic
         assert float((parameter.grad - twin.grad).abs().max()) <= 1e-12 * scale
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("network", "method"),
     [
@@ -210,6 +211,7 @@ def test_a_step_is_planned_to_the_byte(network: str, method: str) -> None:
     assert predicted.model_dump(exclude={"timeline"}) == measured.model_dump(exclude={"timeline"})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("network", ["pipeline-resnet18", pytest.param("pipeline-vit-tiny", marks=pytest.mark.slow)])
 def test_a_step_in_bfloat16_is_planned_to_the_byte(network: str) -> None:
     of = cell(network, method="sid-streamed", modules=3, batch_size=2, image_size=16, precision="bfloat16")

@@ -86,6 +86,7 @@ def test_gradients_that_another_method_has_left_are_not_used() -> None:
         assert torch.equal(parameter, twin)
 
 
+@pytest.mark.long
 @each_network
 def test_an_update_in_the_backward_pass_needs_fewer_bytes_in_all(axes: dict[str, Any]) -> None:
     own, of_bp = bytes_of("bp-step-in-backward", **axes), bytes_of("bp", **axes)

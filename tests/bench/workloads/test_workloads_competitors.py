@@ -52,6 +52,7 @@ def test_bp_plain_is_the_backbone_with_its_last_head() -> None:
     assert all(parameter.grad is not None for parameter in last.parameters())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_bp_plain_is_planned_to_the_byte_and_holds_less_than_bp(precision: str) -> None:
     def memory(method: str) -> dict[str, Any]:

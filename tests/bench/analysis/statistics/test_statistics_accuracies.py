@@ -53,6 +53,7 @@ WORLDS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("seeds", "images"), [(5, 360), (20, 360), (20, 1000)])
 @pytest.mark.parametrize("world", WORLDS)
 def test_intervals_cover_the_truth(world: str, seeds: int, images: int) -> None:
