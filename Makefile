@@ -53,7 +53,7 @@ fits: .venv/installed
 			--set device=cuda --figure reports/reference/fit-$$network.svg --json > results/reference/fit-$$network.json \
 			|| exit 1; done
 
-# Pages, README's tables and sentences, and the findings, from the reference records.
+# Pages, README's tables and sentences, the findings and the verdicts, from the reference records.
 pages: .venv/installed
 	$(BIN)/python -m bench.reference
 

@@ -183,7 +183,7 @@ def test_a_text_that_rests_on_another_verdict_is_refused(tmp_path: Path) -> None
     assert "| supported | 1 of 1 hold | -90.0 % |" in numbers.verdicts("memory")
 
 
-def test_readme_and_findings_give_verdicts_on_the_same_claims(tmp_path: Path) -> None:
+def test_readme_and_the_verdicts_are_on_the_same_claims(tmp_path: Path) -> None:
     records = [costs("bp", 100, (1.0, 0.9, 1.1)), costs("sid-streamed", 10, (1.0, 0.9, 1.1))]
     for suite in {suite for group in CLAIM_GROUPS.values() for suite in group.suites}:
         numbers = numbers_of(tmp_path, *records, suite=suite)
@@ -262,11 +262,11 @@ def test_prose_is_wrapped_and_tables_are_not() -> None:
     assert all(line.startswith(("- ", "  ")) for line in text.strip().splitlines())
 
 
-def test_readme_and_findings_are_what_the_records_give(tmp_path: Path) -> None:
+def test_readme_findings_and_verdicts_are_what_the_records_give(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     shutil.copy(ROOT / "README.md", tmp_path)
     write_texts(tmp_path, RECORDS)
-    for name in ("README.md", "docs/findings.md"):
+    for name in ("README.md", "docs/findings.md", "docs/verdicts.md"):
         assert (tmp_path / name).read_text(encoding="utf-8") == (ROOT / name).read_text(encoding="utf-8")
 
 
