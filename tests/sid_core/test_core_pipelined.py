@@ -105,6 +105,7 @@ def train(
         (3, "convolutional", "Adam", 5, 2, {}, False),
     ],
 )
+@pytest.mark.long
 def test_weights_are_those_of_a_sequential_run_bit_for_bit(
     ranks: int,
     name: str,

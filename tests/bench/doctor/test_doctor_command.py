@@ -76,6 +76,7 @@ def test_threads_that_exchange_data_slowly_are_a_warning(monkeypatch: pytest.Mon
     assert "--threads 1" in checks["data exchange"]["advice"]
 
 
+@pytest.mark.long
 def test_the_command_checks_this_machine() -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "4096"}
     command = [sys.executable, "-m", "bench", "doctor", "--json", "--strict"]

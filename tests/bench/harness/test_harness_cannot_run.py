@@ -50,6 +50,7 @@ def measure(server: ForkServer, seed: int) -> str:
         ("import os; os.kill(os.getpid(), 9)", "it ended with code -9"),
     ],
 )
+@pytest.mark.long
 def test_a_sweep_with_a_broken_torch_ends_at_once_and_records_nothing(tmp_path: Path, torch: str, reason: str) -> None:
     site = tmp_path / "site"
     site.mkdir()

@@ -221,6 +221,7 @@ assert not loaded, loaded
 """
 
 
+@pytest.mark.long
 def test_the_process_of_the_sweep_never_loads_torch() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", PARENT_WITHOUT_TORCH],

@@ -54,6 +54,7 @@ def cell_values(draw: st.DrawFn) -> dict[str, Any]:
 
 @given(cell_values(), cell_values())
 @settings(max_examples=300, deadline=None)
+@pytest.mark.long
 def test_two_cells_are_equal_exactly_if_their_ids_are(first: dict[str, Any], second: dict[str, Any]) -> None:
     one, other = make_cell(first), make_cell(second)
     assert (one == other) == (one.id == other.id)
@@ -160,6 +161,7 @@ def test_modules_left_out_are_the_depth() -> None:
     assert make_cell({"depth": 6}) == make_cell({"depth": 6, "modules": 6})
 
 
+@pytest.mark.long
 def test_ids_do_not_depend_on_the_process_or_its_hash_seed() -> None:
     code = (
         "from bench.config.label import label\n"
@@ -187,6 +189,7 @@ def test_the_id_of_a_cell_is_that_of_stored_results() -> None:
     assert make_cell(TINY | {"method": "bp"}).id == "bd484f9325ea3c71"
 
 
+@pytest.mark.long
 def test_a_cell_that_is_run_twice_gives_the_same_memory_and_accuracy(
     finished_run: FinishedRun, measuring_cli: RunCli, tmp_path: Path
 ) -> None:

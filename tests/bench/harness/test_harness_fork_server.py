@@ -11,6 +11,7 @@ from bench.execute.fork_client import ForkServer
 from bench.execute.fork_executor import ForkServerExecutor
 
 
+@pytest.mark.long
 def test_one_server_serves_checks_and_measurements(executor: ForkServerExecutor, server: ForkServer) -> None:
     cell = tiny_record().cell
     check = executor.check(cell)

@@ -218,6 +218,7 @@ def test_a_record_of_a_cell_that_was_killed_has_no_timing() -> None:
     assert record.id == tiny_record().id
 
 
+@pytest.mark.long
 def test_a_loss_that_is_not_a_number_makes_a_legal_record(measuring_cli: RunCli, tmp_path: Path, results: Path) -> None:
     passes = ["memory", "accuracy"]
     sweep = write_sweep(

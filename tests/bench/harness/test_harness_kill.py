@@ -67,6 +67,7 @@ def test_a_run_locks_its_file_while_torch_loads_and_ends_on_ctrl_c(
     assert ids_in(results) == []
 
 
+@pytest.mark.long
 def test_sigterm_during_a_cell_ends_the_run_and_keeps_finished_cells(
     tmp_path: Path, results: Path, launcher: Launcher
 ) -> None:

@@ -14,6 +14,7 @@ from bench.execute.fork_executor import ForkServerExecutor
 TIMED = TINY | {"method": "bp", "dataset": "random", "depth": 1, "passes": ["memory", "latency"]}
 
 
+@pytest.mark.long
 def test_a_latency_in_three_processes_keeps_the_blocks_of_all(executor: ForkServerExecutor) -> None:
     record = measure_cell(make_cell(TIMED | {"processes": 3}), executor)
     assert (record.status, record.message) == ("ok", None)

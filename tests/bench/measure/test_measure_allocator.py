@@ -60,6 +60,7 @@ def ask(method: str, network: str, depth: int) -> Allocator:
 
 @pytest.mark.parametrize("network", ["cascade-linear", "cascade-conv"])
 @pytest.mark.parametrize("method", ["bp", "bp-checkpoint", "sid-published", "sid-streamed-autograd", "sid-streamed"])
+@pytest.mark.long
 def test_both_instruments_agree_apart_from_workspaces(method: str, network: str) -> None:
     allocator = ask(method, network, 8)
     assert allocator.source == "cpu-profiler"

@@ -67,6 +67,7 @@ def build(method: str, *, compiled: bool, precision: str = "float32") -> tuple[T
         ),
     ],
 )
+@pytest.mark.long
 def test_a_compiled_step_gives_the_same_results(
     method: str, precision: str, graphs: list[torch.fx.GraphModule]
 ) -> None:

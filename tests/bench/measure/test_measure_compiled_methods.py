@@ -221,6 +221,7 @@ def test_a_step_is_traced_without_compilation(method: str, graphs: Graphs) -> No
     assert set(trace.phase) == set("fbs")
 
 
+@pytest.mark.long
 def test_the_first_process_measures_the_time_to_compile(graphs: Graphs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.execute.worker.flush_denormals", lambda: None)  # meant for a separate process
     cells = tuple(a_cell(name, latency_seconds=0.01) for name in ("bp", "sid-streamed", *METHODS))

@@ -53,6 +53,7 @@ def activation_mib(method: str, depth: int) -> float:
         ("bp-checkpoint", 64, 3.52),
     ],
 )
+@pytest.mark.long
 def test_peak_activations_have_the_expected_size(method: str, depth: int, mib: float) -> None:
     assert activation_mib(method, depth) == pytest.approx(mib, abs=0.01)
 

@@ -27,6 +27,7 @@ def verdict(blocks: Blocks, is_baseline: bool = False) -> str | None:
 
 @pytest.mark.parametrize(("count", "runs"), [(10, 400), (30, 100)])
 @pytest.mark.parametrize("machine", WELL_BEHAVED)
+@pytest.mark.long
 def test_a_steady_machine_is_rarely_called_noisy(machine: str, count: int, runs: int) -> None:
     alarms = alarms_for_bp = 0
     for seed in range(runs):
@@ -82,6 +83,7 @@ def runs_of(machine: Machine, seed: int, processes: int, blocks: int) -> list[Bl
 
 @pytest.mark.parametrize("blocks", [2, 4])
 @pytest.mark.parametrize("machine", WELL_BEHAVED)
+@pytest.mark.long
 def test_five_processes_of_few_blocks_on_a_steady_machine_are_rarely_called_noisy(machine: str, blocks: int) -> None:
     alarms = alarms_for_bp = 0
     for seed in range(200):

@@ -46,6 +46,7 @@ def report(*arguments: object) -> Any:
         (["results/b.jsonl", "results/./b.jsonl"], [1], "b"),
     ],
 )
+@pytest.mark.long
 def test_patterns_are_expanded_in_order_and_each_file_is_read_once(
     results: Path, given: list[str], depths: list[int], page: str
 ) -> None:

@@ -77,6 +77,7 @@ def test_run_and_report_use_the_later_line(tmp_path: Path, created: str) -> None
         (a_crash("no time"), a_success("none either"), "ok"),
     ],
 )
+@pytest.mark.long
 def test_among_files_the_time_decides_and_then_the_order(
     tmp_path: Path, first: Record, second: Record, expected: str
 ) -> None:

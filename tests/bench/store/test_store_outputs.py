@@ -81,6 +81,7 @@ def files_in(folder: Path) -> dict[Path, bytes]:
         ),
     ],
 )
+@pytest.mark.long
 def test_a_report_never_replaces_the_records_it_reads(
     records: Path, tmp_path: Path, option: str, spelling: Spelling
 ) -> None:
