@@ -33,6 +33,7 @@ CLAIM_GROUPS = MappingProxyType(
                 "scalable-memory",
             ),
         ),
+        "micro-batches": ClaimGroup(("rivals",), ("memory-against-micro-batches",)),
         "time": ClaimGroup(
             ("default", "modes", "rivals", "backbones"),
             ("time-as-published", "time-streamed", "time-by-autograd"),
