@@ -126,7 +126,7 @@ def test_what_the_docs_say_of_repeated_runs_is_what_the_records_give() -> None:
     assert found.clean is not None
     said = " ".join((ROOT / "docs" / "repeating.md").read_text(encoding="utf-8").split())
     clean = found.clean
-    assert f"{100 * clean.coverage:.1f} % of {clean.intervals} clean intervals hold the grand median" in said
+    assert f"{100 * clean.coverage:.1f} % of {clean.intervals} clean intervals contain the grand median" in said
     assert f"{100 * clean.beyond:.1f} % of {clean.pairs} pairs of clean runs differ" in said
     assert f"Of {found.records} latencies, {found.noisy} were noisy" in said
     # The aims, by the limit that honest intervals are judged by.

@@ -29,7 +29,7 @@ class Decision:
 
     Attributes:
         changes: all comparisons: of status and bytes, then of times.
-        alarms: those of them that close the gate.
+        alarms: those of them that make the gate fail.
         notes: what a person should know.
         times_from_baseline: whether times were compared with the baseline's own.
         unjudged: what could not be compared with anything, such as ``times``, with the reason; empty if all was.

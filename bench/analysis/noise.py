@@ -38,7 +38,7 @@ def noise_name(rate: float, kinds: Collection[str]) -> str:
 
 
 def strongest_kind(rows: pd.DataFrame) -> str:
-    """Return the kind of noise with the highest rate, of equals that of people, else the last; ``none`` without noise.
+    """Return the kind of noise with the highest rate, of equals the human one, else the last; ``none`` without noise.
 
     Args:
         rows: with the columns ``noise_kind`` and ``noise_rate``, and 1 or more rows.

@@ -108,7 +108,9 @@ def data_text(row: pd.Series | Mapping[Hashable, Any]) -> str:
 
 def modules_text(row: pd.Series) -> str:
     """Return the number of modules, and the cut if it is not even."""
-    return f"{row['modules']} {'module' if row['modules'] == 1 else 'modules'}" + ("" if row["cut"] == "even" else f", {row['cut']} cut")
+    return f"{row['modules']} {'module' if row['modules'] == 1 else 'modules'}" + (
+        "" if row["cut"] == "even" else f", {row['cut']} cut"
+    )
 
 
 def cell_titles(rows: pd.DataFrame) -> list[str]:

@@ -12,7 +12,7 @@ from bench.store.text_file import write_text
 
 
 def main() -> None:
-    """Write the pages, README's generated parts, the findings and the verdicts of a checkout, in the folder that it is."""
+    """Write the pages, README's generated parts, the findings and the verdicts, in the checkout where it runs."""
     options = _options()
     root: Path = options.root
     records, pages = root / "results" / "reference", root / "reports" / "reference"

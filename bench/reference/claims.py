@@ -20,10 +20,12 @@ class ClaimGroup:
     in_readme: bool = True
 
 
+_COSTS = ("default", "default-cuda", "modes", "memory", "backbones", "rivals", "gpu224", "photographs", "peers")
+
 CLAIM_GROUPS = MappingProxyType(
     {
         "memory": ClaimGroup(
-            ("default", "memory", "backbones"),
+            _COSTS,
             (
                 "memory-as-published",
                 "memory-streamed",
@@ -35,7 +37,7 @@ CLAIM_GROUPS = MappingProxyType(
         ),
         "micro-batches": ClaimGroup(("rivals",), ("memory-against-micro-batches",)),
         "time": ClaimGroup(
-            ("default", "modes", "rivals", "backbones"),
+            _COSTS,
             ("time-as-published", "time-streamed", "time-by-autograd"),
         ),
         "compiled": ClaimGroup(("rivals",), ("compiled-time", "compiled-time-against-compiled")),

@@ -57,12 +57,8 @@ class Numbers:
         """Return the bytes of the step, those of weights, gradients, optimizer and batch included."""
         return _memory(self._one(suite, "memory", axes)).peak_total_bytes
 
-    def time(self, suite: str, **axes: Any) -> str:
-        """Return the step time over that of BP, such as ``0.87``."""
-        return f"{_latency(self._one(suite, 'latency', axes)).ratio_to_bp:.2f}"
-
     def time_interval(self, suite: str, **axes: Any) -> str:
-        """Return :meth:`time` with its 95 % interval over processes, such as ``0.87 [0.85, 0.90]``."""
+        """Return the step time over that of BP with its 95 % interval over processes, as ``0.87 [0.85, 0.90]``."""
         latency = _latency(self._one(suite, "latency", axes))
         if latency.ratio_ci95 is None or len(latency.blocks_by_process) == 1:
             raise ConfigError(f"{suite}: {axes} was timed in one process, whose interval leaves out other processes")
@@ -176,6 +172,12 @@ class Numbers:
     def verdicts(self, *groups: str) -> str:
         """Return a table of the verdicts on groups of :data:`bench.reference.claims.CLAIM_GROUPS`."""
         return claims_markdown([row for group in groups for row in self._rows(group)])
+
+    def deciding(self, *groups: str) -> str:
+        """Return the sentence that names the suites whose records decide on groups."""
+        suites = dict.fromkeys(suite for group in groups for suite in CLAIM_GROUPS[group].suites)
+        *others, last = (f"`{suite}`" for suite in suites)
+        return f"Records of {', '.join(others) + ' and ' if others else ''}{last} decide."
 
     def verdicts_in_brief(self) -> str:
         """Return a table of the verdicts that README gives, without what decides them."""

@@ -50,7 +50,7 @@ def accuracy_table(
         with_learned: a column has :meth:`Numbers.learned`, of the first of ``columns``.
     """
     headings = ["method", *(heading for heading, _, _ in columns)]
-    headings += [*(["learnt"] if with_learned else []), *(["seeds"] if with_seeds else [])]
+    headings += [*(["memorised"] if with_learned else []), *(["seeds"] if with_seeds else [])]
     rows = []
     for name, axes in methods.items():
         row = [name, *(numbers.accuracy(suite, epoch, **{**cell, **axes, **more}) for _, epoch, more in columns)]

@@ -18,8 +18,8 @@ def headline(decision: Decision) -> str:
     others = len(decision.changes) - times
     what = f"{counted(others, 'comparison')} of bytes and status, {times} of times"
     if decision.is_open:
-        return f"The gate is open: no alarm in {what}."
-    return f"The gate is closed: {counted(len(decision.alarms), 'alarm')} in {what}."
+        return f"The gate passed: no alarm in {what}."
+    return f"The gate failed: {counted(len(decision.alarms), 'alarm')} in {what}."
 
 
 def said(decision: Decision) -> list[str]:

@@ -54,7 +54,7 @@ def test_costs_are_those_of_the_usual_settings_over_bp(tmp_path: Path) -> None:
     assert numbers.activations("made", method="sid-streamed", micro_batches=2) == "10 %"
     assert numbers.activations("made", method="bp-checkpoint") == "50 %"
     assert numbers.activations("made", method="bp-microbatch") == "30 %"
-    assert numbers.time("made", method="bp-microbatch") == "1.10"
+    assert numbers.time_interval("made", method="bp-microbatch") == "1.10 [1.00, 1.20]"
     assert numbers.time_interval("made", method="sid-streamed") == "0.88 [0.85, 0.90]"
 
 
@@ -126,7 +126,7 @@ def test_a_table_of_accuracies_says_what_was_learnt_and_over_how_many_seeds(tmp_
     columns = [("last", "last", {"noise_rate": 0.4})]
     table = accuracy_table(numbers, "made", {}, methods, columns, with_seeds=True, with_learned=True)
     assert table.splitlines() == [
-        "| method | last | learnt | seeds |",
+        "| method | last | memorised | seeds |",
         "| --- | --- | --- | --- |",
         "| SID | 50.0 | 38 | 2 |",
     ]
@@ -168,14 +168,13 @@ def test_a_number_that_no_record_or_several_give_is_refused(tmp_path: Path, axes
         tmp_path, *(costs("bp", 200, (1.0, 0.9, 1.1), batch_size=batch_size) for batch_size in (32, 64))
     )
     with pytest.raises(ConfigError, match=re.escape(f"made: {said}")):
-        numbers.time("made", **axes)
+        numbers.time_interval("made", **axes)
 
 
 def test_a_text_that_rests_on_another_verdict_is_refused(tmp_path: Path) -> None:
     records = [costs("bp", 100, (1.0, 0.9, 1.1)), costs("sid-streamed", 10, (1.0, 0.9, 1.1))]
-    numbers_of(tmp_path, *records, suite="default")
-    numbers_of(tmp_path, *records, suite="memory")
-    numbers = numbers_of(tmp_path, *records, suite="backbones")
+    for suite in CLAIM_GROUPS["memory"].suites:
+        numbers = numbers_of(tmp_path, *records, suite=suite)
     assert numbers.must_be("memory-streamed", "supported") == ""
     with pytest.raises(ConfigError, match="memory-streamed is refuted; by the records it is supported"):
         numbers.must_be("memory-streamed", "refuted")

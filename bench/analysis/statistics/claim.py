@@ -40,6 +40,11 @@ def _selection(values: Any) -> Any:
     return values
 
 
+def _alternatives(values: Any) -> Any:
+    """Return a list of selections; of one selection, a list of it."""
+    return [values] if isinstance(values, Mapping) else values
+
+
 def _choices(values: Any) -> Any:
     """Check axes with a list of values each."""
     if isinstance(values, Mapping):
@@ -59,6 +64,7 @@ def _statistic(name: Any) -> Any:
 
 Selection = Annotated[Mapping[str, Any], BeforeValidator(_selection)]
 Choices = Annotated[Mapping[str, list[Any]], BeforeValidator(_choices)]
+Alternatives = Annotated[tuple[Selection, ...], Field(min_length=1), BeforeValidator(_alternatives)]
 Statistics = Annotated[tuple[Annotated[str, BeforeValidator(_statistic)], ...], Field(min_length=1)]
 Text = Annotated[str, Field(min_length=1)]
 
@@ -68,14 +74,15 @@ class Control(BaseModel):
 
     Attributes:
         name: what explains the effect if the claim does not hold against it.
-        against: axes of the second method; those that it does not name are as in the claim.
+        against: axes of the second method; those that it does not name are as in the claim. Several selections are
+            several ways to run one control: of each cell, the first that was measured counts.
         statistics: in place of the claim's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Text
-    against: Selection
+    against: Alternatives
     statistics: Statistics | None = None
 
 

@@ -76,5 +76,5 @@ def _legal(place: str) -> str:
         "where": "axes, with a list of values each",
         "each": "axes, with a list of values each",
         "method": "axes with one value each, method among them",
-        "against": "axes with one value each, method among them",
+        "against": "axes with one value each, method among them; for a control, also a list of such",
     }.get(key, "a text that is not empty" if key in ("name", "sentence", "source", "family") else "a table of keys")

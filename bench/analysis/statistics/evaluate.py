@@ -1,11 +1,11 @@
 """Verdicts of claims: every comparison that a claim needs, corrected within its family, and what follows."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from bench.analysis.statistics.claim import Claim
+from bench.analysis.statistics.claim import Claim, Control
 from bench.analysis.statistics.comparison import Comparison, NotMeasured
 from bench.analysis.statistics.pairing import method_text
 from bench.analysis.statistics.provider import Found, Provider, Request
@@ -95,8 +95,25 @@ def _comparisons(claim: Claim, provider: Provider) -> Iterator[Asked]:
         for control in claim.controls:
             for name in control.statistics or claim.statistics:
                 needed = cells[name] if name in cells else set().union(*cells.values())
-                for found in _find(claim, control.against, name, setting, provider, needed):
-                    yield Asked(control.name, _comparison(claim, control.against, name, found), found)
+                for against, found in _first_measured(claim, control, name, setting, provider, needed):
+                    yield Asked(control.name, _comparison(claim, against, name, found), found)
+
+
+def _first_measured(
+    claim: Claim, control: Control, name: str, setting: Mapping[str, Any], provider: Provider, cells: set[str]
+) -> Iterable[tuple[Mapping[str, Any], Found]]:
+    """Return of each cell what is found for the first alternative of a control that was measured there, or else for the
+    first of all.
+    """
+    chosen: dict[str, tuple[Mapping[str, Any], Found]] = {}
+    for against in control.against:
+        for found in _find(claim, against, name, setting, provider, cells):
+            earlier = chosen.get(found.cell)
+            if earlier is None or (
+                isinstance(earlier[1].outcome, NotMeasured) and not isinstance(found.outcome, NotMeasured)
+            ):
+                chosen[found.cell] = (against, found)
+    return chosen.values()
 
 
 def _find(

@@ -1,6 +1,6 @@
 """Early-learning regularisation, ELR (Liu, Niles-Weed, Razavian, Fernandez-Granda, NeurIPS 2020, arXiv 2007.00151).
 
-Networks learn clean labels before they learn wrong ones by heart. So each training image ``i`` has a target ``t_i``, a
+Networks learn clean labels before they memorise wrong ones. So each training image ``i`` has a target ``t_i``, a
 moving average of the predictions ``p_i`` of the epochs so far, and the loss keeps the prediction near it::
 
     L = (1/n) sum_i CE(p_i, y_i) + (lambda/n) sum_i log(1 - <p_i, t_i>)

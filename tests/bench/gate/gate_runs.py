@@ -74,7 +74,7 @@ def row(name: str, run: Run) -> tuple[object, ...]:
     largest = f"{max(changes, key=abs):+.1f} %" if changes else "none"
     bytes_compared = sum(change["quantity"].endswith("bytes") for change in run["changes"])
     again = "yes" if any("second measurement" in line for line in run["said"]) else "no"
-    gate = "open" if run["is_open"] else "closed"
+    gate = "passed" if run["is_open"] else "failed"
     return name, gate, alarms or "none", bytes_compared, len(times), again, largest, round(run["seconds"])
 
 
@@ -94,7 +94,9 @@ def with_sections(page: str) -> str:
         runs = read(stem)
         table = markdown_table(COLUMNS, [row(str(run["run"]), run) for run in runs]) if runs else "No run is committed."
         if stem == "planted-runs" and FIGURE.exists():
-            table += "\n\n![Change of each time in the code with 10 % planted](../reports/reference/gate-planted.svg)"
+            table += (
+                "\n\n![Change of each time in the code with a slowdown of 10 %](../reports/reference/gate-planted.svg)"
+            )
         pattern = rf"(?<=<!-- {stem} -->\n).*?(?=\n<!-- end -->)"
         page = re.sub(pattern, lambda _, table=table: f"\n{table}\n", page, flags=re.DOTALL)
     return page
@@ -104,7 +106,7 @@ def drawn() -> str:
     """The figure of the planted time, from the committed records."""
     sides = [read_records(FOLDER / f"{name}.jsonl").latest.values() for name in ("baseline", "planted")]
     compared = compare(*sides, THRESHOLDS)
-    return changes_document(compared.changes, THRESHOLDS.time, ("the baseline", "the code with 10 % planted"))
+    return changes_document(compared.changes, THRESHOLDS.time, ("the baseline", "the code with a slowdown of 10 %"))
 
 
 def clean(times: int) -> int:

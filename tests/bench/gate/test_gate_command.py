@@ -102,7 +102,7 @@ def test_unchanged_code_on_the_machine_of_the_baseline_is_measured_once(machine:
     ended = gate()
     assert ended.exit_code == 0, ended.output
     assert machine.measured == ["head"]
-    assert "The gate is open" in ended.stdout
+    assert "The gate passed" in ended.stdout
     assert "it is a test" in ended.stdout
 
 

@@ -63,7 +63,7 @@ def test_any_other_number_of_bytes_is_an_alarm(method: str, more: int) -> None:
     assert all(alarm.cell.startswith(f"{method},") for alarm in decision.alarms)
     (shown,) = (row[2] for row in alarm_rows(decision) if row[0] == "activation bytes")
     assert shown == f"1,000 to {1000 + more:,} ({more / 10:+.2f} %)"
-    assert "closed: 2 alarms" in headline(decision)
+    assert "failed: 2 alarms" in headline(decision)
 
 
 @pytest.mark.parametrize("method", METHODS[:3])

@@ -156,6 +156,29 @@ def test_a_control_without_any_record_counts_once_for_each_cell() -> None:
     assert result.reason.endswith("is not measured: every run crashed.")
 
 
+def test_of_several_ways_to_run_a_control_the_first_that_was_measured_in_a_cell_counts() -> None:
+    measured = {
+        "bp": {"digits": points(3), "mnist": points(3), "shapes": points(3)},
+        "dgl": {"digits": points(2), "mnist": NotMeasured("it crashed")},
+        "bp-plain": {"digits": points(-9), "mnist": points(1)},
+    }
+
+    def answer(request: Request) -> Sequence[Found]:
+        assert request.against is not None
+        return [Found(cell, outcome) for cell, outcome in measured[request.against["method"]].items()]
+
+    result = concluded(answer, controls=[{"name": "c", "against": [{"method": "dgl"}, {"method": "bp-plain"}]}])
+    found = {
+        part.judged.comparison.cell: (part.judged.comparison.second, part.judged.comparison.outcome)
+        for part in result.parts
+        if part.control == "c"
+    }
+    assert found["digits"] == ("dgl", points(2))
+    assert found["mnist"] == ("bp-plain", points(1))
+    assert found["shapes"][0] == "dgl"
+    assert isinstance(found["shapes"][1], NotMeasured)
+
+
 def test_a_control_may_have_a_statistic_of_its_own() -> None:
     provider = MadeUp(lambda _: [Found("digits", points(3))])
     early = {"name": "early stopping", "against": {"method": "bp"}, "statistics": ["accuracy_last_against_chosen"]}
