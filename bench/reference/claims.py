@@ -48,7 +48,8 @@ CLAIM_GROUPS = MappingProxyType(
             ("default", "noise", "peers", "photographs", "rule-or-head"),
             ("matches-bp", "beats-bp", "monotone-divergence", "monotone-accuracy"),
         ),
-        "noise": ClaimGroup(("default", "noise"), ("robust-to-noise",)),
+        "depth": ClaimGroup(("study",), ("monotone-depth", "scalable-accuracy")),
+        "noise": ClaimGroup(("default", "noise", "study"), ("robust-to-noise",)),
         "human": ClaimGroup(("human-noise", "photographs"), ("robust-to-labels-of-people",)),
         "predictions": ClaimGroup(("default",), ("unchanged-inference-bytes", "unchanged-inference-time")),
         "heads": ClaimGroup(

@@ -133,10 +133,11 @@ class Numbers:
             raise ConfigError(f"{suite}: {axes} has no wrong labels")
         return f"{100 * math.fsum(found) / len(found):.0f}"
 
-    def measured_cells(self, suite: str) -> str:
-        """Return how many cells of a suite have a record, such as ``43 of 71``."""
+    def so_far(self, suite: str) -> str:
+        """Return how many cells of a suite have a record, such as ``; 43 of 71 cells so far``; nothing if all have."""
         wanted = {cell.id for cell in load_sweep(suite).cells}
-        return f"{len(wanted & {record.id for record in self.records(suite)})} of {len(wanted)}"
+        measured = len(wanted & {record.id for record in self.records(suite)})
+        return "" if measured == len(wanted) else f"; {measured:,} of {len(wanted):,} cells so far"
 
     def minutes(self, suite: str) -> int:
         """Return how many minutes the cells took, one after the other."""
