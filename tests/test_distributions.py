@@ -89,7 +89,7 @@ def test_the_source_distribution_holds_the_repository_and_nothing_else(built: Pa
         names = {member.name.partition("/")[2] for member in archive if member.isfile()}
     held = {name for name in names - GENERATED if not name.startswith("sid_bench.egg-info/")}
     assert held == tracked() - LEFT_OUT
-    assert file.stat().st_size < 16 * MEBIBYTE
+    assert file.stat().st_size < 32 * MEBIBYTE  # records hold the prediction of each test image, of up to twenty seeds
 
 
 def test_the_wheel_holds_the_packages_and_nothing_else(built: Path) -> None:
