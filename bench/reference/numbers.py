@@ -152,12 +152,25 @@ class Numbers:
         """Return the version of PyTorch that a suite was measured with."""
         return self._same(suite, "torch")
 
+    def fits(self, network: str) -> list[dict[str, Any]]:
+        """Return the rows that ``sid-bench fit --json`` has printed.
+
+        They are in ``fit-NETWORK.json``, and in ``fit-NETWORK-combined.json`` those of checkpoints in micro-batches.
+        """
+        files = [self.folder / f"fit-{network}{of}.json" for of in ("", "-combined")]
+        return [row for file in files if file.exists() for row in _fits(file)["rows"]]
+
     def largest_batches(self, network: str, rule: str) -> dict[str, int]:
-        """Return the largest batch of a rule for each budget, from ``fit-NETWORK.json``."""
-        rows = [row for row in _fits(self.folder / f"fit-{network}.json")["rows"] if row["rule"] == rule]
+        """Return the largest batch of a rule for each budget; see :meth:`fits`."""
+        rows = [row for row in self.fits(network) if row["rule"] == rule]
         if len(rows) != 1:
             raise ConfigError(f"fit-{network}: {len(rows)} rows of {rule}; legal: one")
         return {one["budget"]: one["largest_batch"] for one in rows[0]["budgets"]}
+
+    def plan_error(self, network: str) -> float:
+        """Return by which share a planned number of bytes was at most off, of the cells that were measured like it."""
+        errors = [row["prediction_error"] for row in self.fits(network)]
+        return max(float(error["share"]) for error in errors if error is not None)
 
     def board(self, suite: str, network: str) -> str:
         """Return the leaderboard of a network as a Markdown table."""

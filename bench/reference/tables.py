@@ -66,15 +66,19 @@ def most_accurate(numbers: Numbers, suite: str, cell: Mapping[str, Any], methods
     return max(methods, key=lambda name: float(numbers.accuracy(suite, epoch, **{**cell, **methods[name]})))
 
 
-def fits_table(numbers: Numbers, network: str, rules: Mapping[str, str]) -> str:
-    """Return a table of the largest batches, a column per budget.
+def fits_table(numbers: Numbers, networks: Mapping[str, str], rules: Mapping[str, str]) -> str:
+    """Return a table of the largest batches, a column per network and budget.
 
     Args:
         numbers: of the records.
-        network: a file ``fit-NETWORK.json`` that ``sid-bench fit NETWORK --json`` has printed.
+        networks: by the text that names each, the name in a file ``fit-NAME.json`` that ``sid-bench fit NAME --json``
+            has printed.
         rules: the rule of each line, by the text that names it.
     """
-    fits = {name: numbers.largest_batches(network, rule) for name, rule in rules.items()}
-    budgets = list(next(iter(fits.values())))
-    lines = [(name, *(f"{largest[budget]:,}" for budget in budgets)) for name, largest in fits.items()]
-    return markdown_table(("method", *(budget.replace("GiB", " GiB") for budget in budgets)), lines)
+    headings, columns = ["method"], [list(rules)]
+    for title, network in networks.items():
+        fits = [numbers.largest_batches(network, rule) for rule in rules.values()]
+        for budget in fits[0]:
+            headings.append(f"{title}, {budget.replace('GiB', ' GiB')}")
+            columns.append([f"{largest[budget]:,}" for largest in fits])
+    return markdown_table(headings, list(zip(*columns, strict=True)))

@@ -215,10 +215,10 @@ def test_largest_batches_stand_in_a_column_per_budget(tmp_path: Path) -> None:
         "budgets": [{"budget": "16GiB", "largest_batch": 1389}, {"budget": "80GiB", "largest_batch": 7384}],
     }
     (tmp_path / "fit-made.json").write_text(json.dumps({"rows": [row]}))
-    assert fits_table(Numbers(tmp_path), "made", {"BP": "bp"}).splitlines() == [
-        "| method | 16 GiB | 80 GiB |",
-        "| --- | --- | --- |",
-        "| BP | 1,389 | 7,384 |",
+    assert fits_table(Numbers(tmp_path), {"A": "made", "B": "made"}, {"BP": "bp"}).splitlines() == [
+        "| method | A, 16 GiB | A, 80 GiB | B, 16 GiB | B, 80 GiB |",
+        "| --- | --- | --- | --- | --- |",
+        "| BP | 1,389 | 7,384 | 1,389 | 7,384 |",
     ]
     with pytest.raises(ConfigError, match="fit-made: 0 rows of dgl; legal: one"):
         Numbers(tmp_path).largest_batches("made", "dgl")
