@@ -30,8 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Property tests that do not say how many examples they try take a third of hypothesis's usual number."""
-    settings.register_profile("quick", max_examples=35)
-    settings.load_profile("default" if config.getoption("--slow") else "quick")
+    settings.register_profile("quick", max_examples=35, deadline=None)
+    settings.register_profile("thorough", deadline=None)
+    settings.load_profile("thorough" if config.getoption("--slow") else "quick")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -136,6 +136,18 @@ class Claim(BaseModel):
             if (statistic.reference is None) == (self.against is None):
                 legal = "axes of a second method" if statistic.reference is None else "none"
                 raise ValueError(f"against = {self.against} for statistic {name!r}; legal: {legal}")
-            if self.expect == "equivalent" and self.margin == 0 and not statistic.exact:
+        for name in self._all_statistics():
+            if self.expect == "equivalent" and self.margin == 0 and not STATISTICS[name].exact:
                 raise ValueError(f"margin = 0 for equivalence in {name!r}; legal: a number above 0")
+        for control in self.controls:
+            for name in control.statistics or self.statistics:
+                if STATISTICS[name].reference is not None:
+                    raise ValueError(
+                        f"control {control.name!r} has the statistic {name!r}, which compares modules of one method; "
+                        "legal: statistics of two methods"
+                    )
         return self
+
+    def _all_statistics(self) -> list[str]:
+        """Return the names of the claim's statistics, and of those that its controls have in place of them."""
+        return [*self.statistics, *(name for control in self.controls for name in control.statistics or ())]

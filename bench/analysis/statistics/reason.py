@@ -73,8 +73,14 @@ def tally(parts: Sequence[Part]) -> str:
 
 
 def _least(parts: Sequence[Part]) -> Part:
-    """Return the part with the smallest gain."""
-    return min(parts, key=lambda part: part.judged.comparison.gain or 0.0)
+    """Return the part with the smallest gain; of questions about equivalence, that with the largest difference."""
+    return min(parts, key=_favour)
+
+
+def _favour(part: Part) -> float:
+    comparison = part.judged.comparison
+    gain = comparison.gain or 0.0
+    return -abs(gain) if comparison.question == "equivalent" else gain
 
 
 def _quote(part: Part) -> str:

@@ -9,8 +9,10 @@ worse by the margin or more. Holm's correction takes the p-values of the questio
 - the answer to a question and the interval never contradict each other, and
 - the probability of any false answer ``yes`` in a family is at most 5 %.
 
-A verdict can say more than the answer: a comparison that asks whether a method is better may find it equivalent. That
-part has the confidence of its own interval, which is 95 % or more. Comparisons of exact numbers are certain, and those
+A comparison that asks whether a method is better may find it equivalent, which is another hypothesis than the one that
+Holm's correction is about. It does so by the strictest interval of the family only (Bonferroni), which is then the one
+that is printed. So the probability that any comparison of a family of such questions is called equivalent, though its
+difference is the margin or more, is at most 5 %, too. Comparisons of exact numbers are certain, and those
 without an interval say nothing; neither counts in the correction.
 """
 
@@ -85,8 +87,13 @@ def _p_value(comparison: Comparison) -> float | None:
 
 
 def _from_test(comparison: Comparison, confidence: float, p_value: float, p_adjusted: float, family: int) -> Judged:
-    interval = comparison.outcome.interval(confidence) if isinstance(comparison.outcome, Estimate) else None
+    estimate = comparison.outcome
+    interval = estimate.interval(confidence) if isinstance(estimate, Estimate) else None
     verdict, answer = _read(comparison, interval)
+    if verdict == "equivalent" and comparison.question == "better" and isinstance(estimate, Estimate):
+        confidence = 1 - LEVEL / family
+        interval = estimate.interval(confidence)
+        verdict, answer = _read(comparison, interval)
     return Judged(comparison, verdict, answer, interval, confidence, p_value, p_adjusted, family)
 
 

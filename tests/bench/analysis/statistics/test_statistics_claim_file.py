@@ -103,6 +103,11 @@ def test_a_legal_file_is_read(tmp_path: Path) -> None:
         ("[4, 16]", '["4"]', "depth = '4'; legal"),
         ('name = "checkpoints"', 'nmae = "checkpoints"', "controls"),
         ('name = "checkpoints"', 'name = "c"\nstatistics = ["x"]', "unknown statistic 'x'"),
+        (
+            'name = "checkpoints"',
+            'name = "c"\nstatistics = ["accuracy_by_module"]',
+            "control 'c' has the statistic 'accuracy_by_module', which compares modules of one method",
+        ),
         ('source = "here"', 'source = "here"\nstrange = 1', "strange"),
         ('expect = "better"', 'expect = "best"', "expect = 'best'; legal: better, equivalent, no worse"),
         ("margin = 3\n", "", "margin is missing; legal: a number of 0 or more"),

@@ -196,6 +196,15 @@ def test_a_control_must_have_been_measured_in_the_cells_of_its_own_statistic() -
     assert result.conclusion == "supported"
 
 
+@pytest.mark.parametrize(("first", "second", "quoted"), [(30, 101, "digits"), (130, 90, "digits"), (99, 60, "mnist")])
+def test_of_bytes_that_are_equivalent_the_most_different_ones_are_quoted(first: int, second: int, quoted: str) -> None:
+    found = [Found("digits", Exact(first, 100)), Found("mnist", Exact(second, 100))]
+    fields = {"statistics": ["activation_bytes"], "expect": "equivalent", "margin": 300, "controls": []}
+    result = concluded(lambda _: found, **fields)
+    assert result.conclusion == "supported"
+    assert result.deciding.judged.comparison.cell == quoted
+
+
 def test_answers_are_counted() -> None:
     results = [
         concluded(by_method(bp=bp, bp_label_smoothing=smoothed))

@@ -105,6 +105,18 @@ def test_no_false_yes_among_questions_of_all_kinds() -> None:
     assert false / 500 <= 0.06
 
 
+def test_families_of_differences_beyond_the_margin_are_rarely_called_equivalent() -> None:
+    """Differences so clear that Holm's correction tests the least of them at a mild level."""
+    generator = np.random.default_rng(0)
+    margin = math.log1p(0.03)
+    false = 0
+    for _ in range(300):
+        errors = 0.001 * generator.standard_normal(30)
+        family = [comparison(Estimate(-1.001 * margin + error, 0.001, math.inf)) for error in errors]
+        false += any(judged.verdict == "equivalent" for judged in judge(family))
+    assert false / 300 <= 0.06
+
+
 estimates = st.builds(Estimate, st.floats(-0.2, 0.2), st.floats(1e-3, 0.1), st.integers(1, 30))
 comparisons = st.lists(st.builds(comparison, estimates, st.sampled_from(QUESTIONS), st.floats(0.1, 10)), min_size=1)
 

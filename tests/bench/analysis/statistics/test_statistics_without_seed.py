@@ -94,3 +94,9 @@ def test_more_comparisons_than_asked_for_are_not_judged() -> None:
         (row,) = claim_rows_of(provider, [claim("few")], most)
         assert row.without_a_seed == without
         assert row.verdict_text == row.verdict
+
+
+def test_the_only_seed_in_common_stays() -> None:
+    records = [made_trained("sid-streamed", seed, 0.9) for seed in range(5)] + [made_trained("bp", 2, 0.8)]
+    (row,) = claim_rows_of(RecordProvider(records), [claim("one-seed")])
+    assert (row.verdict, row.without_a_seed) == ("undecided", "")
