@@ -1,7 +1,7 @@
 """Are the methods as accurate?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -12,7 +12,7 @@ from bench.analysis.answer.records import MARGINS, Page, measured, reason
 from bench.analysis.answer.texts import other_words, subject_text, support
 from bench.analysis.differences import EPOCHS, SHARES, Epoch
 from bench.analysis.headline import most_measured
-from bench.analysis.noise import noise_name, strongest_kind
+from bench.analysis.noise import noise_name, strongest_kinds
 from bench.analysis.numbers import points
 from bench.analysis.statistics.comparison import Comparison
 from bench.analysis.statistics.estimate import Estimate
@@ -32,7 +32,11 @@ class _Condition:
 
     rate: float
     epoch: Epoch
-    kind: str = field(compare=False)
+    kind: str
+
+    def of(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows with this noise."""
+        return rows[(rows["noise_rate"] == self.rate) & rows["noise_kind"].isin(["none", self.kind])]
 
     def __str__(self) -> str:
         return f"{noise_name(self.rate, [self.kind]) if self.rate else 'clean labels'}, {self.epoch} epoch"
@@ -104,7 +108,7 @@ def _cell(page: Page, found: Found) -> pd.DataFrame:
 
 
 def _on_conditions(page: Page, rows: pd.DataFrame, found: Found) -> dict[_Condition, Comparison]:
-    """Return the comparisons on the cell at the lowest and the highest rate, of one kind of noise."""
+    """Return the comparisons on the cell at the lowest and the highest rate, with the kinds of noise that have that."""
     ids = set(rows["id"]) if len(rows) else set()
     on_cell = {
         (epoch, one.records[0]): one for epoch in EPOCHS for one in measured(found[epoch]) if ids & set(one.records)
@@ -112,15 +116,16 @@ def _on_conditions(page: Page, rows: pd.DataFrame, found: Found) -> dict[_Condit
     if not on_cell:
         return {}
     noise = page.rows({record for _, record in on_cell}).set_index("id")[["noise_kind", "noise_rate"]]
-    strongest = strongest_kind(noise)
-    noise = noise[noise["noise_kind"].isin(["none", strongest])]
+    strongest = strongest_kinds(noise)
+    noise = noise[noise["noise_kind"].isin(["none", *strongest])]
     ends = sorted({float(noise["noise_rate"].min()), float(noise["noise_rate"].max())})
     return {
-        _Condition(rate, epoch, strongest): comparison
+        _Condition(rate, epoch, kind): comparison
         for rate in ends
+        for kind in dict.fromkeys(noise.loc[noise["noise_rate"] == rate, "noise_kind"])
         for epoch in EPOCHS
         for (when, record), comparison in on_cell.items()
-        if when == epoch and record in noise.index and noise.loc[record, "noise_rate"] == rate
+        if when == epoch and record in noise.index and tuple(noise.loc[record]) == (kind, rate)
     }
 
 
@@ -142,7 +147,7 @@ def _most_accurate(
     for method, entries in page.methods.items():
         held = rows[rows["id"].isin([entry.record.id for entry in entries])]
         if method != subject and not method.is_baseline and not held.empty:
-            shares = [held.loc[held["noise_rate"] == on.rate, SHARES[on.epoch]].astype(float).mean() for on in own]
+            shares = [on.of(held)[SHARES[on.epoch]].astype(float).mean() for on in own]
             means[method] = sum(shares) / len(shares)
     known = {method: mean for method, mean in means.items() if mean == mean}  # without those that lack one
     return max(known, key=lambda method: (known[method], method.name)) if known else None
@@ -179,7 +184,7 @@ def _both(page: Page, rows: pd.DataFrame, condition: _Condition, comparison: Com
     """Return both accuracies, means over the seeds that both have."""
     share = SHARES[condition.epoch]
     own = page.rows(comparison.records).set_index("seed")[share].astype(float)
-    of_bp = rows[rows["is_baseline"] & (rows["noise_rate"] == condition.rate)].set_index("seed")[share].astype(float)
+    of_bp = condition.of(rows[rows["is_baseline"]]).set_index("seed")[share].astype(float)
     common = sorted(set(own.dropna().index) & set(of_bp.dropna().index))
     if not common:
         return ""
@@ -188,12 +193,11 @@ def _both(page: Page, rows: pd.DataFrame, condition: _Condition, comparison: Com
 
 def _under_other_conditions(with_bp: Mapping[_Condition, Judged], deciding: _Condition) -> str:
     rest = [f"{on} {_difference(one)}, {one.verdict}" for on, one in with_bp.items() if on != deciding]
-    rates = {on.rate: on.kind for on in with_bp}
     rest += [
-        f"{on} not measured"
-        for rate, kind in sorted(rates.items())
+        f"{missing} not measured"
+        for on in dict.fromkeys(replace(on, epoch=EPOCHS[0]) for on in with_bp)
         for epoch in EPOCHS
-        if (on := _Condition(rate, epoch, kind)) not in with_bp
+        if (missing := replace(on, epoch=epoch)) not in with_bp
     ]
     return f"Minus BP, besides: {'; '.join(rest)}." if rest else ""
 

@@ -39,9 +39,9 @@ class Page:
         return pd.Series(range(len(self.frame)), index=self.frame["id"] if len(self.frame) else [])
 
     def rows(self, ids: Iterable[str]) -> pd.DataFrame:
-        """Return the rows of the records with ``ids``."""
+        """Return the rows of the records with ``ids``, in the order of the frame."""
         known = [self._places[one] for one in ids if one in self._places.index]
-        return self.frame.iloc[known]
+        return self.frame.iloc[sorted(known)]
 
     def _ok(self, ids: Iterable[str]) -> tuple[str, ...]:
         return tuple(one for one in ids if one in self._places.index)

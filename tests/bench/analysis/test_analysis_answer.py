@@ -184,6 +184,20 @@ def test_the_least_favourable_of_noise_rates_and_epochs_decides_and_all_are_show
     assert "noise 0.2" not in answer.besides[0]
 
 
+def test_every_kind_of_noise_with_the_highest_rate_counts() -> None:
+    records = [
+        record
+        for kind, bp, sid in (("pairflip", 0.6, 0.7), ("symmetric-inclusive", 0.9, 0.8))
+        for method, share in (("bp", bp), ("sid-streamed", sid))
+        for record in trained(method, share, noise_rate=0.4, noise_kind=kind)
+    ]
+    for ordered in (records, records[::-1]):
+        answer = answers(ordered)["accuracy"]
+        assert (answer.verdict, answer.number) == ("worse", "-10.0")
+        assert "with symmetric-inclusive noise 0.4, last epoch, 80.2 and 90.2 %" in answer.sentence
+        assert "pairflip noise 0.4, last epoch +10.0 [" in answer.besides[0]
+
+
 def test_an_epoch_that_old_records_lack_is_named() -> None:
     records = [
         make_record({"method": method, "noise_rate": 0.4, "seed": seed, "passes": ["accuracy"]}, accuracy=accuracy)
