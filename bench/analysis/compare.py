@@ -11,10 +11,11 @@ worse in any cell is at most 5 % for each quantity.
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bench.analysis.common_passes import Passes, in_order, passes_by_cell, turned
 from bench.analysis.machines import machine_of
 from bench.analysis.statistics.comparison import Comparison, Exact, NotMeasured, Outcome
 from bench.analysis.statistics.estimate import Estimate, independent_difference
@@ -39,6 +40,8 @@ from bench.config.check import is_baseline
 from bench.config.methods import BASELINE, FIXED_WORK
 from bench.store.record import Record
 
+Held = Mapping[Key, Passes]  # what a side holds of each cell
+TwoLists = tuple[list[str], list[str]]  # of the first side and of the second side
 Word = Literal["better", "worse", "same", "inconclusive", "not measured"]
 
 QUANTITIES = (
@@ -121,11 +124,14 @@ class Compared:
         changes: in the order of the quantities, then of the cells in the second set.
         left_out: the cells that only the first and that only the second set holds, as text.
         notes: what a person should know, such as different machines.
+        passes_left_out: the cells that both sets hold, but some passes of which only the first or only the second set
+            holds, as text with these passes.
     """
 
     changes: list[Change]
-    left_out: tuple[list[str], list[str]]
+    left_out: TwoLists
     notes: list[str] = field(default_factory=list)
+    passes_left_out: TwoLists = field(default_factory=lambda: ([], []))
 
     def count(self, word: Word) -> int:
         """The number of changes with this word."""
@@ -133,8 +139,9 @@ class Compared:
 
     @property
     def only_in(self) -> tuple[int, int]:
-        """The number of cells that only the first and that only the second set holds."""
-        return len(self.left_out[0]), len(self.left_out[1])
+        """The number of cells that only the first and that only the second set holds, wholly or in some passes."""
+        first, second = (len(self.left_out[at]) + len(self.passes_left_out[at]) for at in (0, 1))
+        return first, second
 
     @property
     def has_regressed(self) -> bool:
@@ -162,19 +169,35 @@ def compare(
     thresholds = thresholds or Thresholds()
     sides = [[entry_of(record) for record in records] for records in (first, second)]
     free = _free_axes(sides, by)
-    changes = _statuses(sides, free)
+    held = [passes_by_cell(side, lambda entry: _key(entry, None, free)) for side in sides]
+    changes = _statuses(held, free)
     for quantity in QUANTITIES:
         found = list(_comparisons(sides, quantity, thresholds.of(quantity), free, names))
         judged = iter(judge([one for one in found if isinstance(one, Comparison)]))
         changes += [_change(next(judged), quantity) if isinstance(one, Comparison) else one for one in found]
-    return Compared(changes, _left_out(sides, free), _notes(sides))
+    left_out, passes_left_out = _left_out(held, free)
+    return Compared(changes, left_out, _notes(sides), passes_left_out)
 
 
-def _left_out(sides: Sequence[Sequence[Entry]], free: frozenset[str]) -> tuple[list[str], list[str]]:
-    """Return the cells that only one of the sides holds, as text."""
-    cells = [{_key(entry, None, free): cell_text(entry.values, _names(None, free)) for entry in side} for side in sides]
-    first, second = ([cells[at][key] for key in cells[at].keys() - cells[1 - at].keys()] for at in (0, 1))
-    return sorted(first), sorted(second)
+def _left_out(held: Sequence[Held], free: frozenset[str]) -> tuple[TwoLists, TwoLists]:
+    """Return what only one of the sides holds, as text: cells, and cells with those of their passes."""
+    cells: TwoLists = [], []
+    passes: TwoLists = [], []
+    for at, (own, other) in enumerate((held, held[::-1])):
+        for key, of_cell in own.items():
+            alone = in_order(of_cell.keys() - other.get(key, {}).keys())
+            if key not in other:
+                cells[at].append(_text(of_cell, free))
+            elif alone:
+                passes[at].append(f"{_text(of_cell, free)} ({', '.join(alone)})")
+    for texts in (*cells, *passes):
+        texts.sort()
+    return cells, passes
+
+
+def _text(of_cell: Passes, free: frozenset[str]) -> str:
+    """The cell as text."""
+    return cell_text(next(iter(of_cell.values()))[0].values, _names(None, free))
 
 
 def _free_axes(sides: Sequence[Sequence[Entry]], by: str | None) -> frozenset[str]:
@@ -304,20 +327,19 @@ def _bytes(exact: Exact) -> str:
     return f"{exact.second:,.0f} to {exact.first:,.0f} ({100 * (exact.first / exact.second - 1):+.2f} %)"
 
 
-def _statuses(sides: Sequence[Sequence[Entry]], free: frozenset[str]) -> list[Change]:
-    """Cells that are measured on one side and failed on the other."""
-    before, after = ({_key(entry, None, free): entry for entry in side} for side in sides)
+def _statuses(held: Sequence[Held], free: frozenset[str]) -> list[Change]:
+    """Cells of which a pass is measured on one side and failed on the other."""
+    before, after = held
     changes = []
-    for key, entry in after.items():
-        if key not in before:
-            continue
-        old, new = before[key].record, entry.record
-        if (old.status == "ok") == (new.status == "ok") or "skipped" in (old.status, new.status):
-            continue
-        word: Word = "worse" if old.status == "ok" else "better"
-        why = (new if old.status == "ok" else old).message or "no reason is known"
-        cell = cell_text(entry.values, _names(None, free))
-        changes.append(Change(cell, STATUS, word, f"{old.status} to {new.status}", "1 record", f"{cell}: {why}"))
+    for key, of_cell in after.items():
+        for one in turned(before.get(key, {}), of_cell):
+            has_failed = one.old.status == "ok"
+            why = (one.new if has_failed else one.old).message or "no reason is known"
+            is_whole = len(one.passes) == len(before[key].keys() | of_cell.keys())
+            which = "" if is_whole else f" ({', '.join(one.passes)})"
+            cell, shown = _text(of_cell, free), f"{one.old.status} to {one.new.status}{which}"
+            word: Word = "worse" if has_failed else "better"
+            changes.append(Change(cell, STATUS, word, shown, "1 record", f"{cell}{which}: {why}"))
     return changes
 
 

@@ -18,9 +18,10 @@ def headline(compared: Compared, names: Names) -> str:
     """Return how many changes there are of each kind, as one line."""
     counts = [(word, compared.count(word)) for word in ("worse", "better", "same", "inconclusive", "not measured")]
     text = ", ".join(f"{count} {word}" for word, count in counts if count) or "nothing to compare"
-    left = " and ".join(
-        f"{counted(count, 'cell')} only in {name}" for name, count in zip(names, compared.only_in, strict=True) if count
-    )
+    sides = list(zip(names, compared.left_out, compared.passes_left_out, strict=True))
+    only = [f"{counted(len(cells), 'cell')} only in {name}" for name, cells, _ in sides if cells]
+    only += [f"passes of {counted(len(cells), 'cell')} only in {name}" for name, _, cells in sides if cells]
+    left = " and ".join(only)
     return f"{names[1]} compared with {names[0]}: {text}" + (f"; {left}" if left else "")
 
 
@@ -69,6 +70,8 @@ def to_json(compared: Compared, names: Names) -> str:
             "has_regressed": compared.has_regressed,
             "only_in_first": compared.only_in[0],
             "only_in_second": compared.only_in[1],
+            "passes_only_in_first": compared.passes_left_out[0],
+            "passes_only_in_second": compared.passes_left_out[1],
             "notes": compared.notes,
             "changes": [asdict(change) for change in compared.changes],
         },

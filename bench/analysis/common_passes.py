@@ -1,0 +1,91 @@
+"""Which passes both sides of a comparison hold of a cell, and which of them failed on one side only.
+
+A cell may have several records that differ in what was measured (``passes``), how often and for how long. So what a
+side holds is told pass by pass, and a record of one pass says nothing of another.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.analysis.statistics.pairing import HOW_MEASURED, Entry, Key
+from bench.config.cell import PASSES, Pass
+from bench.store.record import Record
+
+Passes = Mapping[Pass, Sequence[Entry]]  # the records of one cell, by pass
+
+_HOW = sorted(HOW_MEASURED - {"seed"})
+
+
+@dataclass(frozen=True)
+class Turned:
+    """Passes of a cell that one side measured and that failed on the other.
+
+    Attributes:
+        old: the record of the first side.
+        new: that of the second side.
+        passes: those that both records have in common, in order.
+    """
+
+    old: Record
+    new: Record
+    passes: list[Pass]
+
+
+def passes_by_cell(side: Iterable[Entry], key: Callable[[Entry], Key]) -> dict[Key, dict[Pass, list[Entry]]]:
+    """Return the records of each cell, by pass.
+
+    Args:
+        side: the records of one side.
+        key: what is equal for records of one cell.
+    """
+    found: dict[Key, dict[Pass, list[Entry]]] = {}
+    for entry in side:
+        of_cell = found.setdefault(key(entry), {})
+        for measured_in in entry.record.cell.passes:
+            of_cell.setdefault(measured_in, []).append(entry)
+    return found
+
+
+def turned(before: Passes, after: Passes) -> list[Turned]:
+    """Return the passes of a cell that are ok on one side and failed on the other; a skipped record is neither.
+
+    Args:
+        before: what the first side holds of the cell.
+        after: what the second side holds of it.
+    """
+    found: dict[tuple[str, str], Turned] = {}
+    for measured_in in in_order(before.keys() & after.keys()):
+        for old, new in _pairs(before[measured_in], after[measured_in]):
+            statuses = old.status, new.status
+            if (old.status == "ok") != (new.status == "ok") and "skipped" not in statuses:
+                found.setdefault((old.id, new.id), Turned(old, new, [])).passes.append(measured_in)
+    return list(found.values())
+
+
+def in_order(passes: Iterable[Pass]) -> list[Pass]:
+    """Return ``passes`` in the order of :data:`bench.config.cell.PASSES`."""
+    return sorted(passes, key=PASSES.index)
+
+
+def _pairs(first: Sequence[Entry], second: Sequence[Entry]) -> Iterator[tuple[Record, Record]]:
+    """Yield the records that were measured alike; if there are none, what either side has reached in any record."""
+    sides = [_by_how(side) for side in (first, second)]
+    alike = [how for how in sides[0] if how in sides[1]]
+    for how in alike:
+        yield _furthest(sides[0][how]), _furthest(sides[1][how])
+    if not alike:
+        yield _furthest(first), _furthest(second)
+
+
+def _by_how(entries: Sequence[Entry]) -> dict[tuple[str, ...], list[Entry]]:
+    found: dict[tuple[str, ...], list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(tuple(entry.texts[name] for name in _HOW), []).append(entry)
+    return found
+
+
+def _furthest(entries: Sequence[Entry]) -> Record:
+    """Return the record that is ok, else one that failed, else one that was skipped."""
+    return min(
+        (entry.record for entry in entries), key=lambda record: (record.status != "ok", record.status == "skipped")
+    )
