@@ -263,8 +263,8 @@ def _comparisons(
     measure = _measure_of(quantity)
     before, after = (_by_key(side, measure.measured_in, free) for side in sides)
     for key, entries in after.items():
-        if key not in before or (quantity == "step_time" and is_baseline(entries[0].record.cell)):
-            continue  # BP beside itself says nothing of BP
+        if key not in before or _is_reference(quantity, entries[0]):
+            continue  # the reference beside itself says nothing of itself
         is_fixed_work = entries[0].values["method"] == FIXED_WORK
         if is_fixed_work and quantity != "step_time":
             continue  # it is there to be timed
@@ -277,6 +277,13 @@ def _comparisons(
         if is_fixed_work and isinstance(outcome, Estimate):
             outcome = outcome.mirrored()  # the work over BP has fallen where BP takes longer
         yield Comparison(names[1], names[0], STATISTICS[quantity], outcome, margin, cell=cell)
+
+
+def _is_reference(quantity: str, entry: Entry) -> bool:
+    """Whether the cell is what times are compared with: plain BP in steps, a network of one module in predictions."""
+    if quantity == "step_time":
+        return is_baseline(entry.record.cell)
+    return quantity == "inference_time" and entry.values["modules"] == 1
 
 
 def _hold_the_same(measured_in: Pass, first: Sequence[Entry], second: Sequence[Entry]) -> bool:
