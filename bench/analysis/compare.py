@@ -263,10 +263,14 @@ def _comparisons(
     measure = _measure_of(quantity)
     before, after = (_by_key(side, measure.measured_in, free) for side in sides)
     for key, entries in after.items():
-        if key not in before or _is_reference(quantity, entries[0]):
+        if key not in before:
+            continue
+        pair = before[key][0], entries[0]
+        if all(_is_reference(quantity, entry) for entry in pair):
             continue  # the reference beside itself says nothing of itself
-        is_fixed_work = entries[0].values["method"] == FIXED_WORK
-        if is_fixed_work and quantity != "step_time":
+        works = [entry.values["method"] == FIXED_WORK for entry in pair]
+        is_fixed_work = all(works)
+        if any(works) and quantity != "step_time":
             continue  # it is there to be timed
         values = canonical({**entries[0].values, "method": BASELINE}) if is_fixed_work else entries[0].values
         cell = cell_text(values, _names(measure.measured_in, free))
