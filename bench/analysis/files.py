@@ -18,11 +18,7 @@ def read_files(files: Sequence[Path]) -> tuple[list[Contents], list[Record], lis
         StoreError: a file cannot be read or is not a results file, or there is no record.
     """
     contents = [read_records(file) for file in files]
-    warnings = [
-        f"Line {content.lines} of {file}, the last one, is incomplete and was left out."
-        for file, content in zip(files, contents, strict=True)
-        if content.damaged_tail
-    ]
+    warnings = [text for pair in zip(files, contents, strict=True) for text in tail_warnings(*pair)]
     latest = latest_records(*(content.records for content in contents))
     superseded = sum(len(content.records) for content in contents) - len(latest)
     if not latest:
@@ -33,3 +29,15 @@ def read_files(files: Sequence[Path]) -> tuple[list[Contents], list[Record], lis
             "and of several files the one that was created latest."
         )
     return contents, list(latest.values()), warnings
+
+
+def tail_warnings(file: Path, content: Contents) -> list[str]:
+    """Return a warning if the last line of a file is incomplete, so that its record is missing; else nothing.
+
+    Args:
+        file: the name of the file.
+        content: what it holds.
+    """
+    if not content.damaged_tail:
+        return []
+    return [f"Line {content.lines} of {file}, the last one, is incomplete and was left out."]

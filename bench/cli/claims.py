@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.console import err, out
+from bench.cli.console import out, warn
 from bench.cli.results_files import results_files
 from bench.cli.table import print_rows
 from bench.store.text_file import refuse_overlaps, write_text
@@ -41,8 +41,7 @@ def claims(
         refuse_overlaps([("--markdown", markdown)], [*paths, *filter(None, [claims_file])])
     _, records, warnings = read_files(paths)
     rows = claim_rows(records, asked)
-    for warning in warnings:
-        err.print(f"warning: {warning}", markup=False, highlight=False)
+    warn(warnings)
     if markdown is not None:
         write_text(markdown, f"{claims_markdown(rows)}\n")
     if as_json:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.console import EXIT_FAULT, err, out
+from bench.cli.console import EXIT_FAULT, err, out, warn
 from bench.cli.results_files import results_files
 from bench.cli.table import print_rows
 from bench.config.axes import axes
@@ -182,12 +182,15 @@ def _sides(
 
 def _read(source: str) -> tuple[Path, "list[Record]"]:
     """The file, and the records that count of those in it, or of one suite in it."""
+    from bench.analysis.files import tail_warnings
     from bench.store.file import read_records
 
     path, colon, suite = source.rpartition(":")
     if not colon or Path(source).exists():
         path, suite = source, ""
-    records = list(read_records(Path(path)).latest.values())
+    content = read_records(Path(path))
+    warn(tail_warnings(Path(path), content))
+    records = list(content.latest.values())
     chosen = [record for record in records if not suite or record.suite == suite]
     if not chosen:
         there = ", ".join(sorted({record.suite for record in records})) or "none, the file is empty"

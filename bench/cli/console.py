@@ -1,6 +1,6 @@
 """Where the commands print, and how they turn an error into a message and an exit code."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import ParamSpec
 
@@ -36,3 +36,9 @@ def friendly(command: Callable[P, None]) -> Callable[P, None]:
 def print_error(message: str) -> None:
     """Print ``message`` to standard error as the reason why the command failed."""
     err.print(f"error: {message}", markup=False, highlight=False, style="red")
+
+
+def warn(warnings: Iterable[str]) -> None:
+    """Print each of ``warnings`` to standard error."""
+    for warning in warnings:
+        err.print(f"warning: {warning}", markup=False, highlight=False)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import track
 
-from bench.cli.console import EXIT_FAULT, err, out
+from bench.cli.console import EXIT_FAULT, err, out, warn
 from bench.cli.options import DataRoot, Overrides, parse_bytes, with_axis
 from bench.cli.results_files import results_files
 from bench.cli.table import print_rows
@@ -111,13 +111,16 @@ def fit(
     candidates = find_candidates(chosen, chosen_methods(methods), given, data_root)
     for refusal in candidates.refused:
         err.print(f"left out: {refusal.what}: {refusal.reason}", markup=False, highlight=False)
+    from bench.analysis.files import tail_warnings
     from bench.analysis.measured import measured_of
     from bench.plan.fit.document import notes, table_rows, to_csv_text, to_json, to_markdown
     from bench.plan.fit.fitting import Budget, find_fits  # pandas takes a second to load
     from bench.plan.fit.shipped import shipped
     from bench.store.file import read_records
 
-    measured = [one for file in files for one in measured_of(read_records(file).latest.values())]
+    contents = [read_records(file) for file in files]
+    warn([text for pair in zip(files, contents, strict=True) for text in tail_warnings(*pair)])
+    measured = [one for content in contents for one in measured_of(content.latest.values())]
     if measure:
         from bench.cli.fit_measure import Effort, measure_here
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cli.browser import open_page
-from bench.cli.console import err, out
+from bench.cli.console import err, out, warn
 from bench.cli.report_progress import progress_of_report
 from bench.cli.results_files import results_files
 from bench.errors import ConfigError
@@ -64,8 +64,7 @@ def report(
         # In parts, so that a terminal of 80 columns shows them whole: costs, then each rate of label noise.
         for columns in _parts(list(written.summary.columns)):
             _print_table(console, written.summary[columns])
-        for warning in warnings:
-            err.print(f"warning: {warning}", markup=False, highlight=False)
+        warn(warnings)
     console.print(str(path.resolve()), markup=False, highlight=False)
     if open_ and (reason := open_page(path)) is not None:
         err.print(f"the page was not opened: {reason}", markup=False, highlight=False)
