@@ -14,7 +14,7 @@ from bench.cli.console import EXIT_FAULT, err, out, warn
 from bench.cli.results_files import results_files
 from bench.cli.table import print_rows
 from bench.config.axes import axes
-from bench.config.sweep import parse_override
+from bench.config.sweep import parse_override, value_text
 from bench.errors import ConfigError, unknown
 from bench.store.text_file import refuse_overlaps, write_text
 
@@ -168,14 +168,15 @@ def _sides(
     axis, values = parse_override(by, "--by")
     if axis not in axes() or len(values) != 2:
         raise ConfigError(f"--by {by!r}; legal: an axis with two values, as in --by threads=1,2")
+    values = [tuple(value) if isinstance(value, list) else value for value in values]
     file, records = _read(sources[0])
     from bench.analysis.statistics.pairing import entry_of
 
     chosen = [[record for record in records if entry_of(record).values[axis] == value] for value in values]
     for value, side in zip(values, chosen, strict=True):
         if not side:
-            there = sorted({str(entry_of(record).values[axis]) for record in records})
-            raise ConfigError(f"--by {axis}: no record has the value {value}; legal: {', '.join(there)}")
+            there = sorted({value_text(entry_of(record).values[axis]) for record in records})
+            raise ConfigError(f"--by {axis}: no record has the value {value_text(value)}; legal: {', '.join(there)}")
     words = axes()[axis].words
     return (words(values[0]), words(values[1])), (chosen[0], chosen[1]), axis, [file]
 

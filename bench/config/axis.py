@@ -54,5 +54,7 @@ class Axis:
     text: Callable[[Any], str] | None = None
 
     def words(self, value: Any) -> str:
-        """``value`` with the axis's name, as a person reads it."""
-        return self.text(value) if self.text is not None else f"{self.name.replace('_', ' ')} {value}"
+        """``value`` with the axis's name, as a person reads it; None is an axis that is unset."""
+        if self.text is None or value is None:
+            return f"{self.name.replace('_', ' ')} {value}"
+        return self.text(value)

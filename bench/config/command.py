@@ -9,7 +9,7 @@ from bench.config.axes import values_of
 from bench.config.cell import Cell
 from bench.config.label import usual_values
 from bench.config.methods import known_method
-from bench.config.sweep import parse_override
+from bench.config.sweep import parse_override, value_text
 from bench.errors import ConfigError
 
 # What ``sid-bench run`` measures without a suite differs from the defaults of a cell in these.
@@ -49,14 +49,9 @@ def command_of(
 def _option(name: str, value: Any) -> str | None:
     """Return ``value`` as ``--set`` takes it; None if it reads as something else there."""
     wanted: Any = list(value) if isinstance(value, tuple) else value
-    text = ("," if name == "passes" else ":").join(map(_text, wanted)) if isinstance(wanted, list) else _text(wanted)
-    option = f"{name}={text}"
+    option = f"{name}={value_text(value)}"
     try:
         read = parse_override(option)
     except ConfigError:
         return None
     return option if read == (name, [wanted]) and type(read[1][0]) is type(wanted) else None
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -177,10 +177,13 @@ def _narrow(sweep: Sweep, kept: Iterable[tuple[str, Sequence[Any]]], offered: Se
 
 
 def _narrowed(grid: Axes, kept: Iterable[tuple[str, Sequence[Any]]]) -> Axes:
-    """``grid`` without values that no cell to keep can have, so that these need not be legal; texts may become any."""
+    """``grid`` without values that no cell to keep can have, so that these need not be legal; texts may become any.
+
+    Any value may become None in a cell that does not read it.
+    """
     narrowed = dict(grid)
     for axis, values in kept:
-        if axis in narrowed:
+        if axis in narrowed and None not in values:
             may_be_text = axes()[axis].expression
             narrowed[axis] = [
                 value for value in narrowed[axis] if value in values or (may_be_text and isinstance(value, str))
@@ -192,11 +195,11 @@ def _having(cells: tuple[Cell, ...], axis: str, values: Sequence[Any], offered: 
     """The cells that have one of ``values`` in ``axis``; each of them has to be there."""
     for value in values:
         if not any(_has(cell, axis, value) for cell in cells):
-            there = {str(value_of(cell, axis)) for cell in cells}
-            there |= {str(value) for grid in offered for value in grid.get(axis, ())}
+            there = {value_text(value_of(cell, axis)) for cell in cells}
+            there |= {value_text(value) for grid in offered for value in grid.get(axis, ())}
             raise ConfigError(
-                f"--only {axis}={value}: no cell of the sweep has it, or none with what else is kept; legal: "
-                f"{', '.join(sorted(there))}"
+                f"--only {axis}={value_text(value)}: no cell of the sweep has it, or none with what else is kept; "
+                f"legal: {', '.join(sorted(there))}"
             )
     return tuple(cell for cell in cells if any(_has(cell, axis, value) for value in values))
 
@@ -234,7 +237,7 @@ def _read(path: Path) -> str:
 
 
 def parse_override(override: str, option: str = "--set") -> tuple[str, list[Any]]:
-    """The axis and its values in ``AXIS=VALUE,VALUE``, as they follow ``option``.
+    """The axis and its values in ``AXIS=VALUE,VALUE``, as they follow ``option``; ``None`` is an axis that is unset.
 
     Raises:
         ConfigError: the text is something else, or there is no such axis.
@@ -246,8 +249,15 @@ def parse_override(override: str, option: str = "--set") -> tuple[str, list[Any]
     return axis, _as_list(axis, [_parse_value(value.strip()) for value in values.split(",")])
 
 
+def value_text(value: Any) -> str:
+    """``value`` as :func:`parse_override` reads it: numbers of a list are joined by colons, ``passes`` by commas."""
+    if isinstance(value, list | tuple):
+        return (":" if all(isinstance(part, int | float) for part in value) else ",").join(map(value_text, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _parse_value(text: str) -> Any:
-    """A number or a truth value where it reads as one, several numbers where colons join them, else the text."""
+    """A number, a truth value or None where it reads as one, several numbers where colons join them, else the text."""
     if re.fullmatch(r"[-+.\d:eE]+", text) and ":" in text:
         return [_parse_value(part) for part in text.split(":")]
     for number in (int, float):
@@ -255,7 +265,7 @@ def _parse_value(text: str) -> Any:
             return number(text)
         except ValueError:
             continue
-    return {"true": True, "false": False}.get(text, escaped(text))
+    return {"true": True, "false": False, "None": None}.get(text, escaped(text))
 
 
 def _as_list(axis: str, value: Any) -> list[Any]:

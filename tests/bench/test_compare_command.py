@@ -145,6 +145,22 @@ def test_values_of_an_axis_within_one_file(write: Write) -> None:
     assert json.loads(result.stdout)["second"] == "threads 2"
 
 
+def test_a_value_that_is_unset_or_has_parts_can_be_named(write: Write) -> None:
+    unset, set_ = timed(1.2, method="bp"), timed(1.5, 1, method="bp", micro_batches=2)
+    shared = timed(1.2, 2, method="bp-budget", activation_memory_budget=0.5)
+    file = write("a.jsonl", unset, set_, shared, timed(1.2, alpha=[0.3, 0.7]), timed(1.2, 1, alpha=0.5))
+    by_share = json.loads(compare(file, "--by", "activation_memory_budget=None,0.5", "--json").stdout)
+    assert (by_share["first"], by_share["second"]) == ("activation memory budget None", "activation budget 0.5")
+    by_parts = compare(file, "--by", "micro_batches=None,2", "--json")
+    assert (by_parts.exit_code, words(by_parts)["step_time"]) == (1, "worse")
+    assert words(compare(file, "--by", "alpha=0.3:0.7,0.5", "--json"))["activation_bytes"] == "same"
+    for axis, legal in (("micro_batches", "2, None"), ("alpha", "0.3:0.7, 0.5, None"), ("compile", "false")):
+        refused = compare(file, "--by", f"{axis}={legal.split(', ')[0]},0.9")
+        assert f"no record has the value 0.9; legal: {legal}\n" in refused.stderr
+        for value in legal.split(", "):  # what is legal can be given, and the other value is refused
+            assert "no record has the value 0.9;" in compare(file, "--by", f"{axis}={value},0.9").stderr
+
+
 def test_methods_within_one_file_may_differ_in_axes_of_their_own(write: Write) -> None:
     of_bp = [
         record.model_copy(update={"cell": cell, "id": cell.id})

@@ -12,7 +12,7 @@ from bench.config.alpha import alpha_by_module, alpha_text
 from bench.config.cell import Cell
 from bench.config.check import make_cell
 from bench.config.label import label
-from bench.config.sweep import load_sweep, suite_names
+from bench.config.sweep import load_sweep, parse_override, suite_names, value_text
 from bench.errors import ConfigError
 
 OVERRIDES: dict[str, tuple[str, list[object]]] = {
@@ -207,6 +207,46 @@ def test_an_override_need_only_be_legal_for_the_cells_that_are_kept(two_grids: s
 def test_only_refuses_values_that_no_cell_has(two_grids: str, only: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_sweep(two_grids, only=[only])
+
+
+def test_none_names_an_axis_that_is_unset(two_grids: str) -> None:
+    assert {cell.micro_batches for cell in load_sweep(two_grids, only=["micro_batches=None"]).cells} == {None}
+    assert {cell.method for cell in load_sweep(two_grids, only=["alpha=None"]).cells} == {"bp"}
+    both = load_sweep(two_grids, only=["micro_batches=None,8"]).cells
+    assert len(both) == 17
+    unset = load_sweep(two_grids, ["threads=None,2"]).cells
+    assert {cell.threads for cell in unset} == {None, 2}
+
+
+def test_values_that_read_as_unset_elsewhere_are_kept_until_the_cells_are_made(tmp_path: Path) -> None:
+    cells = {"method": ["bp", "sid-streamed"], "alpha": [0.3, 0.5], "depth": 4, "modules": 2}
+    kept = load_sweep(str(write_sweep(tmp_path / "sweep.toml", cells)), only=["alpha=None"]).cells
+    assert [cell.method for cell in kept] == ["bp"]
+
+
+def test_a_refusal_names_values_as_options_take_them(tmp_path: Path) -> None:
+    cells = {
+        "method": ["bp", "sid-streamed"],
+        "alpha": [[0.3, 0.7]],
+        "depth": 4,
+        "modules": 2,
+        "compile": [True, False],
+    }
+    sweep = str(write_sweep(tmp_path / "sweep.toml", cells))
+    for axis, legal in (("alpha", "0.3:0.7"), ("compile", "false, true"), ("threads", "None")):
+        with pytest.raises(ConfigError, match=f"legal: {legal}$"):
+            load_sweep(sweep, only=[f"{axis}=0.123"])
+        for value in legal.split(", "):
+            assert load_sweep(sweep, only=[f"{axis}={value}"]).cells
+
+
+@pytest.mark.parametrize(
+    ("axis", "value"),
+    [("alpha", (0.3, 0.7)), ("alpha", 1e-7), ("compile", True), ("threads", None), ("passes", ("memory", "latency"))],
+)
+def test_the_text_of_a_value_is_read_as_that_value(axis: str, value: object) -> None:
+    read = parse_override(f"{axis}={value_text(value)}")[1][0]
+    assert (tuple(read) if isinstance(read, list) else read) == value
 
 
 def test_without_a_suite_every_method_that_takes_the_axes_has_a_cell() -> None:
