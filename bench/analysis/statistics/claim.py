@@ -57,7 +57,7 @@ def _choices(values: Any) -> Any:
 
 
 def _statistic(name: Any) -> Any:
-    if name not in STATISTICS:
+    if isinstance(name, str) and name not in STATISTICS:  # what is no text is refused by its type
         raise ValueError(unknown("statistic", name, STATISTICS))
     return name
 
@@ -114,7 +114,7 @@ class Claim(BaseModel):
     family: Text
     expect: Question
     statistics: Statistics
-    margin: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    margin: Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
     method: Selection
     against: Selection | None = None
     where: Choices = Field(default_factory=dict)
