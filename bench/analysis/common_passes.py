@@ -8,10 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.analysis.statistics.pairing import HOW_MEASURED, Entry, Key
+from bench.analysis.words import counted
 from bench.config.cell import PASSES, Pass
+from bench.config.methods import BASELINE, FIXED_WORK
 from bench.store.record import Record
 
 Passes = Mapping[Pass, Sequence[Entry]]  # the records of one cell, by pass
+
+NOTHING_IN_COMMON = "have no cell in common"  # follows the names of both sides
 
 _HOW = sorted(HOW_MEASURED - {"seed"})
 
@@ -60,6 +64,27 @@ def turned(before: Passes, after: Passes) -> list[Turned]:
             if (old.status == "ok") != (new.status == "ok") and "skipped" not in statuses:
                 found.setdefault((old.id, new.id), Turned(old, new, [])).passes.append(measured_in)
     return list(found.values())
+
+
+def in_common_text(first: Mapping[Key, Passes], second: Mapping[Key, Passes]) -> str:
+    """Return what both sides have in common although nothing of it can be compared, to follow their names.
+
+    Args:
+        first: what the first side holds of each cell.
+        second: what the second side holds of each.
+    """
+    common = [key for key in second if key in first]
+    if not common:
+        return NOTHING_IN_COMMON
+    cells = f"have {counted(len(common), 'cell')} in common, {'which' if len(common) == 1 else 'none of which'} "
+    has = "has no" if len(common) == 1 else "has a"
+    shared = [(key, one) for key in common for one in second[key] if one in first[key]]
+    if not shared:
+        return f"{cells}{has} pass that both measured"
+    methods = {second[key][one][0].values["method"] for key, one in shared}
+    reasons = ["BP's step time is the reference"] if BASELINE in methods else []
+    reasons += ["fixed work is there to be timed only"] if FIXED_WORK in methods else []
+    return f"{cells}{has} quantity to compare" + (f", because {' and '.join(reasons)}" if reasons else "")
 
 
 def in_order(passes: Iterable[Pass]) -> list[Pass]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bench.analysis.common_passes import Passes, in_order, passes_by_cell, turned
+from bench.analysis.common_passes import NOTHING_IN_COMMON, Passes, in_common_text, in_order, passes_by_cell, turned
 from bench.analysis.machines import machine_of
 from bench.analysis.statistics.comparison import Comparison, Exact, NotMeasured, Outcome
 from bench.analysis.statistics.estimate import Estimate, independent_difference
@@ -126,12 +126,14 @@ class Compared:
         notes: what a person should know, such as different machines.
         passes_left_out: the cells that both sets hold, but some passes of which only the first or only the second set
             holds, as text with these passes.
+        in_common: what the two have in common, to follow them in a sentence, where there is no change.
     """
 
     changes: list[Change]
     left_out: TwoLists
     notes: list[str] = field(default_factory=list)
     passes_left_out: TwoLists = field(default_factory=lambda: ([], []))
+    in_common: str = NOTHING_IN_COMMON
 
     def count(self, word: Word) -> int:
         """The number of changes with this word."""
@@ -142,6 +144,11 @@ class Compared:
         """The number of cells that only the first and that only the second set holds, wholly or in some passes."""
         first, second = (len(self.left_out[at]) + len(self.passes_left_out[at]) for at in (0, 1))
         return first, second
+
+    @property
+    def shares_cells(self) -> bool:
+        """Whether both sets hold a cell, whatever can be compared of it."""
+        return self.in_common != NOTHING_IN_COMMON
 
     @property
     def has_regressed(self) -> bool:
@@ -176,7 +183,7 @@ def compare(
         judged = iter(judge([one for one in found if isinstance(one, Comparison)]))
         changes += [_change(next(judged), quantity) if isinstance(one, Comparison) else one for one in found]
     left_out, passes_left_out = _left_out(held, free)
-    return Compared(changes, left_out, _notes(sides), passes_left_out)
+    return Compared(changes, left_out, _notes(sides), passes_left_out, in_common_text(*held))
 
 
 def _left_out(held: Sequence[Held], free: frozenset[str]) -> tuple[TwoLists, TwoLists]:

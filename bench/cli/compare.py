@@ -67,7 +67,7 @@ def compare(
 
     Bytes are compared exactly, times as ratios to what was timed beside them, accuracies paired by seed and image.
 
-    Exit codes: 0 nothing became worse; 1 something did; 2 refused, or the two have no cell in common.
+    Exit codes: 0 nothing became worse; 1 something did; 2 refused, or the two have nothing to compare.
     """
     from bench.analysis.compare import compare as compare_records  # SciPy takes a moment to load
     from bench.report.comparison import short_names, to_json, to_markdown
@@ -101,7 +101,7 @@ def compare(
     else:
         _print(compared, names, show_all)
     if not compared.changes:
-        err.print(f"{names[0]} and {names[1]} have no cell in common", markup=False, highlight=False)
+        err.print(f"{names[0]} and {names[1]} {compared.in_common}", markup=False, highlight=False)
         raise typer.Exit(_NOTHING)
     if compared.has_regressed:
         raise typer.Exit(EXIT_FAULT)
@@ -129,7 +129,11 @@ def _compare_pairs(
         write_text(markdown, pairs_to_markdown(rows))
     print_rows(out, PAIR_COLUMNS, rows)
     if not any(one.changes for _, one in compared):
-        err.print("no two of them have a cell in common", markup=False, highlight=False)
+        reasons = dict.fromkeys(
+            f"{names[0]} and {names[1]} {one.in_common}" for names, one in compared if one.shares_cells
+        )
+        for reason in reasons or ["no two of them have a cell in common"]:
+            err.print(reason, markup=False, highlight=False)
         raise typer.Exit(_NOTHING)
     if any(one.has_regressed for _, one in compared):
         raise typer.Exit(EXIT_FAULT)

@@ -64,7 +64,7 @@ def _sentence(compared: Compared) -> str:
     """Return how many comparisons became worse, and how many decide nothing."""
     worse, total = compared.count("worse"), len(compared.changes)
     if not total:
-        return "The two have no cell in common."
+        return f"The two {compared.in_common}."
     undecided: list[Word] = ["inconclusive", "not measured"]
     counts = [(compared.count(word), word) for word in undecided if compared.count(word)]
     rest = " and ".join(f"{count:,} {'is' if count == 1 else 'are'} {word}" for count, word in counts)

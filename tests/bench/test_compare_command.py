@@ -1,5 +1,6 @@
 """``compare``: what became better or worse between two results files, and how the command ends."""
 
+import html
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from bench.cli.app import app
 from bench.config.check import make_cell
+from bench.config.methods import FIXED_WORK
 from bench.store.record import Record
 
 TIMED = {"dataset": "random", "depth": 2, "modules": 2, "passes": ["memory", "latency"], "processes": 5}
@@ -136,6 +138,36 @@ def test_runs_without_a_common_cell(write: Write) -> None:
     assert result.exit_code == 2
     assert "have no cell in common" in result.stderr
     assert "1 cell only in" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ([{"method": "bp"}], [{"method": "bp"}],
+         "have 1 cell in common, which has no quantity to compare, because BP's step time is the reference"),
+        ([{"method": "bp"}, {"method": "bp", "depth": 4}], [{"method": "bp"}, {"method": "bp", "depth": 4}],
+         "have 2 cells in common, none of which has a quantity to compare, because BP's step time is the reference"),
+        ([{"method": FIXED_WORK, "passes": ["memory"]}], [{"method": FIXED_WORK, "passes": ["memory"]}],
+         "have 1 cell in common, which has no quantity to compare, because fixed work is there to be timed only"),
+        ([{"method": "bp"}], [{"method": "bp", "passes": ["memory"]}],
+         "have 1 cell in common, which has no pass that both measured"),
+        ([{"method": "bp"}], [{"method": "bp", "depth": 4}], "have no cell in common"),
+    ],
+)  # fmt: skip
+def test_runs_with_nothing_to_compare_say_what_they_have_in_common(
+    write: Write, tmp_path: Path, before: list[Any], after: list[Any], said: str
+) -> None:
+    made = [[make_record(TIMED | {"passes": ["latency"]} | one, 1000) for one in side] for side in (before, after)]
+    files = write("a.jsonl", *made[0]), write("b.jsonl", *made[1])
+    page = tmp_path / "page.html"
+    result = compare(*files, "--html", page)
+    assert result.exit_code == 2
+    assert f"{files[0]} and {files[1]} {said}\n" in result.stderr
+    assert f"The two {said}." in html.unescape(page.read_text(encoding="utf-8"))
+    of_pairs = compare("--pairs", *files)
+    assert of_pairs.exit_code == 2
+    is_none = said == "have no cell in common"
+    assert ("no two of them have a cell in common" if is_none else f"a.jsonl and b.jsonl {said}\n") in of_pairs.stderr
 
 
 def test_values_of_an_axis_within_one_file(write: Write) -> None:
