@@ -21,7 +21,7 @@ _HOW = sorted(HOW_MEASURED - {"seed"})
 
 
 @dataclass(frozen=True)
-class Turned:
+class StatusChange:
     """Passes of a cell that one side measured and that failed on the other.
 
     Attributes:
@@ -50,19 +50,19 @@ def passes_by_cell(side: Iterable[Entry], key: Callable[[Entry], Key]) -> dict[K
     return found
 
 
-def turned(before: Passes, after: Passes) -> list[Turned]:
+def status_changes(before: Passes, after: Passes) -> list[StatusChange]:
     """Return the passes of a cell that are ok on one side and failed on the other; a skipped record is neither.
 
     Args:
         before: what the first side holds of the cell.
         after: what the second side holds of it.
     """
-    found: dict[tuple[str, str], Turned] = {}
+    found: dict[tuple[str, str], StatusChange] = {}
     for measured_in in in_order(before.keys() & after.keys()):
         for old, new in _pairs(before[measured_in], after[measured_in]):
             statuses = old.status, new.status
             if (old.status == "ok") != (new.status == "ok") and "skipped" not in statuses:
-                found.setdefault((old.id, new.id), Turned(old, new, [])).passes.append(measured_in)
+                found.setdefault((old.id, new.id), StatusChange(old, new, [])).passes.append(measured_in)
     return list(found.values())
 
 

@@ -15,7 +15,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bench.analysis.common_passes import NOTHING_IN_COMMON, Passes, in_common_text, in_order, passes_by_cell, turned
+from bench.analysis.common_passes import (
+    NOTHING_IN_COMMON,
+    Passes,
+    in_common_text,
+    in_order,
+    passes_by_cell,
+    status_changes,
+)
 from bench.analysis.machines import machine_of
 from bench.analysis.statistics.comparison import Comparison, Exact, NotMeasured, Outcome
 from bench.analysis.statistics.estimate import Estimate, independent_difference
@@ -350,7 +357,7 @@ def _statuses(held: Sequence[Held], free: frozenset[str]) -> list[Change]:
     before, after = held
     changes = []
     for key, of_cell in after.items():
-        for one in turned(before.get(key, {}), of_cell):
+        for one in status_changes(before.get(key, {}), of_cell):
             has_failed = one.old.status == "ok"
             why = (one.new if has_failed else one.old).message or "no reason is known"
             is_whole = len(one.passes) == len(before[key].keys() | of_cell.keys())
