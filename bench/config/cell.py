@@ -62,7 +62,9 @@ def _only(value: Any) -> str:
     return str(value)
 
 
-Size = Annotated[int, Field(ge=1, strict=True)]
+# A results file holds integers of 64 bits.
+TOO_LARGE = 2**63
+Size = Annotated[int, Field(ge=1, lt=TOO_LARGE, strict=True)]
 Number = Annotated[float, Field(allow_inf_nan=False, strict=True), AfterValidator(_plain_zero)]
 Alpha = Annotated[float | tuple[float, ...] | None, BeforeValidator(_legal_alpha)]
 
@@ -192,7 +194,7 @@ class Cell(BaseModel):
         10, description="an integer of 1 or more: epochs of the accuracy pass"
     )
     train_samples: Annotated[
-        Annotated[int, Field(ge=2, strict=True)] | None,
+        Annotated[int, Field(ge=2, lt=TOO_LARGE, strict=True)] | None,
         Axis(bears_on=_ACCURACY, process_memory=True, requirement=True, text=lambda count: f"{count} samples"),
     ] = Field(None, description="an integer of 2 or more: at most so many training samples")
     noise_kind: Annotated[NoiseKind, Axis(bears_on=_ACCURACY, requirement=True, text=_only)] = Field(
@@ -219,14 +221,14 @@ class Cell(BaseModel):
         None, description="an integer of 1 or more: for random; 1 or 3 for image-folder"
     )
     classes: Annotated[
-        Annotated[int, Field(ge=2, strict=True)] | None, Axis(panel=True, size=True, requirement=True)
+        Annotated[int, Field(ge=2, lt=TOO_LARGE, strict=True)] | None, Axis(panel=True, size=True, requirement=True)
     ] = Field(None, description="an integer of 2 or more: for random")
     latency_seconds: Annotated[
         Annotated[Number, Field(gt=0)], Axis(bears_on=_TIMED, paired=False, text=lambda seconds: f"{seconds:g} s")
     ] = Field(2.0, description="a number above 0: how long a pass that times samples, warm-up apart")
-    seed: Annotated[Annotated[int, Field(ge=0, lt=2**63, strict=True)], Axis(bears_on=_TRAINING, shown="always")] = (
-        Field(0, description="an integer of 0 or more: of the weights, the data order, the split and the noise")
-    )
+    seed: Annotated[
+        Annotated[int, Field(ge=0, lt=TOO_LARGE, strict=True)], Axis(bears_on=_TRAINING, shown="always")
+    ] = Field(0, description="an integer of 0 or more: of the weights, the data order, the split and the noise")
     device: Annotated[
         Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")],
         Axis(panel=True, bears_on=_COMPUTING, process_memory=True, requirement=True, text=_only),

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from bench.config.alpha import alpha_by_module
 from bench.config.axes import added_axes, axes, unpaired, value_of
 from bench.config.axis import Axis
-from bench.config.cell import Cell
+from bench.config.cell import TOO_LARGE, Cell
 from bench.config.cell_rules import RULES, Changes
 from bench.config.file_names import escaped
 from bench.config.methods import BASELINE, load_method
@@ -33,6 +33,7 @@ OPTIMIZER_PRESETS: dict[str, dict[str, Any]] = {
 }
 # A network of somebody's own is described at this shape where only the data can tell.
 _ANY_SHAPE = ((3, 224, 224), 10)
+_64_BITS = "integers of 64 bits, below 2**63"
 
 
 def make_cell(values: Mapping[str, Any]) -> Cell:
@@ -156,9 +157,21 @@ def _build(values: Changes) -> Cell:
 
 def _checked(axis: Axis, value: Any) -> Any:
     try:
-        return TypeAdapter(axis.type).validate_python(value)
+        checked = TypeAdapter(axis.type).validate_python(value)
     except ValidationError:
         raise ConfigError(f"{axis.name} = {value!r}; legal: {axis.description}") from None
+    if not _fits_64_bits(checked):
+        raise ConfigError(f"{axis.name} = {value!r}; legal: {axis.description}; {_64_BITS}")
+    return checked
+
+
+def _fits_64_bits(value: Any) -> bool:
+    """Whether a results file can hold each integer in ``value``."""
+    if isinstance(value, dict):
+        return all(map(_fits_64_bits, value.values()))
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(map(_fits_64_bits, value))
+    return not isinstance(value, int) or -TOO_LARGE <= value < TOO_LARGE
 
 
 def describe_error(error: ValidationError) -> str:
@@ -171,6 +184,8 @@ def describe_error(error: ValidationError) -> str:
         else:
             description = Cell.model_fields[field].description if field in Cell.model_fields else None
             line = f"{field} = {problem['input']!r}; legal: {description or problem['msg']}"
+            if problem.get("ctx", {}).get("lt") == TOO_LARGE:
+                line += f"; {_64_BITS}"
         if line not in lines:
             lines.append(line)
     return "; ".join(lines)

@@ -1,12 +1,16 @@
 """Wrong commands are refused before anything runs, with field, value and legal values, and no file is changed."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import RunCli
 from harness_tools import run_bench, write_sweep
+from pydantic import ValidationError
 
-from bench.config.cell import PASSES, Cell
+from bench.config import check
+from bench.config.axis import Axis
+from bench.config.cell import BUILT_IN_AXES, PASSES, TOO_LARGE, Cell
 from bench.config.check import make_cell
 from bench.config.networks import network_names
 from bench.config.sweep import load_sweep, suite_names
@@ -64,6 +68,8 @@ def assert_refused(cli: RunCli, arguments: list[object], results: Path, fragment
         (["noise_rate=0.4", "noise_kind=symetric"], ("noise_kind = 'symetric'", "symmetric-exclusive")),
         (["depth=0"], ("depth = 0", "legal: an integer of 1 or more")),
         (["depth=deep"], ("depth = 'deep'", "legal: an integer of 1 or more")),
+        (["batch_size=9223372036854775808"], ("batch_size = 9223372036854775808", "of 1 or more", "below 2**63")),
+        (["seed=99999999999999999999"], ("seed = 99999999999999999999", "of 0 or more", "below 2**63")),
         (["seed=-1"], ("seed = -1", "legal: an integer of 0 or more")),
         (["learning_rate=0"], ("learning_rate = 0", "legal: a number above 0")),
         (["learning_rate=inf"], ("learning_rate = inf", "legal: a number above 0")),
@@ -113,6 +119,26 @@ def test_an_override_that_is_not_legal_is_refused(
     base = write_sweep(tmp_path / "base.toml", method=methods, depth=4, modules="depth", passes=list(PASSES))
     assert_refused(cli, [base, *(part for text in overrides for part in ("--set", text))], results, fragments)
     assert asked == []
+
+
+@pytest.mark.parametrize("name", Cell.model_fields)
+def test_no_cell_holds_an_integer_that_a_results_file_cannot(name: str) -> None:
+    try:
+        cell = Cell.model_validate({name: TOO_LARGE})
+    except ValidationError:
+        return
+    assert isinstance(getattr(cell, name), float)
+    assert name not in ("batch_size", "threads", "train_samples", "classes", "seed")
+
+
+@pytest.mark.parametrize(("kind", "value"), [(int, TOO_LARGE), (list[int], [1, -TOO_LARGE - 1]), (Any, {"a": 2**64})])
+def test_an_axis_of_another_package_holds_none_either(kind: Any, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    added = {"patience": Axis(name="patience", type=kind, description="how long to wait", later=True)}
+    monkeypatch.setattr(check, "added_axes", lambda: added)
+    monkeypatch.setattr(check, "axes", lambda: BUILT_IN_AXES | added)
+    assert make_cell({"patience": 2**63 - 1} if kind is int else {}).id
+    with pytest.raises(ConfigError, match=r"patience = .*; legal: how long to wait; .*below 2\*\*63"):
+        make_cell({"patience": value})
 
 
 def test_an_unknown_suite_is_refused(cli: RunCli, results: Path) -> None:
