@@ -3,7 +3,9 @@
 An existing file is replaced at once or not at all, and never if it is an input of the command or holds records.
 """
 
+import codecs
 import errno
+import json
 import os
 import secrets
 import stat
@@ -138,10 +140,21 @@ def _identity(path: Path) -> object:
 
 
 def _holds_records(path: Path) -> bool:
+    """Whether the first line that is not blank is a record, whole or cut short."""
     if is_special(path):
         return False
     try:
         with path.open("rb") as file:
-            return file.read(len(FIRST_KEY)) == FIRST_KEY
+            first = next((line for line in file if line.strip()), b"")
     except OSError:
         return False
+    first = first.removeprefix(codecs.BOM_UTF8).lstrip()
+    if first.startswith(FIRST_KEY):
+        return True
+    if not first.startswith(b"{"):
+        return False
+    try:
+        parsed = json.loads(first)
+    except (ValueError, RecursionError):  # not JSON, or too deep nesting, which no reader of records takes
+        return False
+    return isinstance(parsed.get("schema"), int)

@@ -1,6 +1,7 @@
 """Outputs of a command never replace its inputs, each other, or records, and are written at once or not at all."""
 
 import errno
+import json
 import os
 import stat
 import subprocess
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from bench.cli.app import app
 from bench.errors import StoreError
+from bench.store.file import read_records
 from bench.store.text_file import refuse_overlaps, write_text
 
 GRID = '[[grid]]\nmethod = "bp"\ndataset = "random"\ndepth = 2\nmodules = 2\npasses = ["memory"]\n'
@@ -138,6 +140,39 @@ def test_other_records_are_never_replaced_either(records: Path, tmp_path: Path) 
     before = files_in(tmp_path)
     assert_refused(["report", records, "--out", other], "records would be lost")
     assert files_in(tmp_path) == before
+
+
+def in_another_order(content: bytes) -> bytes:
+    """The records with ``schema`` as their last key, and spaces between keys."""
+    return "".join(f"{json.dumps(dict(reversed(json.loads(line).items())))}\n" for line in content.splitlines()).encode()
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param(lambda content: b"\xef\xbb\xbf" + content, id="byte order mark"),
+        pytest.param(lambda content: b"\n \r\n" + content, id="blank lines"),
+        pytest.param(lambda content: b"  " + content, id="indented"),
+        pytest.param(in_another_order, id="other order"),
+    ],
+)
+def test_records_that_an_editor_has_changed_are_never_replaced(
+    records: Path, edit: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    records.write_bytes(edit(records.read_bytes()))
+    before = records.read_bytes()
+    assert len(read_records(records).records) == 2
+    other = tmp_path / "other.jsonl"
+    other.write_text(make_record({}, memory=1000).line())
+    assert_refused(["claims", other, "--markdown", records], "records would be lost")
+    assert records.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"{", b"{}", b'{"a": 1}\n', b"[1]", b"{" * 100_000, b"\xef\xbb\xbf# A\n"])
+def test_a_file_without_records_is_replaced(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "page.md").write_bytes(content)
+    write_text(tmp_path / "page.md", "new")
+    assert (tmp_path / "page.md").read_text() == "new"
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
@@ -288,6 +323,7 @@ def test_a_full_device_is_an_error(device: str) -> None:
 
 WRITE_TO_STDOUT = """
 import pathlib
+from bench.store.file import read_records
 from bench.store.text_file import write_text
 
 print("before")
