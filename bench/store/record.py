@@ -7,13 +7,14 @@ value that was not measured is None (``null``), never 0.
 import math
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from bench.config.cell import BUILT_IN_AXES, Cell
 from bench.config.networks import Layout
 from bench.machine.system import printable
+from bench.store.correct import Correct
 from bench.store.measurements.accuracy import Accuracy
-from bench.store.measurements.base import Frozen
+from bench.store.measurements.base import Frozen, Size
 from bench.store.measurements.inference import Inference
 from bench.store.measurements.latency import Latency
 from bench.store.measurements.memory import Memory
@@ -37,11 +38,11 @@ class Data(Frozen):
     matrix that the label noise comes from, None where it comes from none.
     """
 
-    classes: int
-    shape: tuple[int, int, int]
-    train_samples: int
-    validation_samples: int
-    test_samples: Annotated[int, Field(ge=0)]
+    classes: Size
+    shape: tuple[Size, Size, Size]
+    train_samples: Size
+    validation_samples: Size
+    test_samples: Size
     fingerprint: str
     noise_fingerprint: str | None = None
 
@@ -78,7 +79,7 @@ class Record(Frozen):
     cell: Cell
     data: Data | None
     layout: Layout | None
-    parameters: int | None
+    parameters: Size | None
     memory: Memory | None
     latency: Latency | None
     accuracy: Accuracy | None
@@ -110,6 +111,18 @@ class Record(Frozen):
             if missing:
                 raise ValueError(f"it lacks {', '.join(missing)}")
         return cell
+
+    @model_validator(mode="after")
+    def _predicts_each_test_image(self) -> Self:
+        if self.accuracy is None or self.data is None:
+            return self
+        for name in ("correct_last", "correct_at_best_validation"):
+            correct: Correct | None = getattr(self.accuracy, name)
+            if correct is not None and correct.images != self.data.test_samples:
+                raise ValueError(
+                    f"accuracy.{name}.images = {correct.images}; legal: data.test_samples, {self.data.test_samples}"
+                )
+        return self
 
     @classmethod
     def parse(cls, content: dict[str, Any]) -> Self:

@@ -6,6 +6,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Size = Annotated[int, Field(ge=0)]  # bytes, or a count
+Amount = Annotated[float, Field(ge=0)]  # seconds, or a ratio of two sizes or times
 Phases = Annotated[str, Field(pattern="^[fbsw]*$")]
 
 

@@ -1,6 +1,6 @@
 """Costs of a prediction."""
 
-from bench.store.measurements.base import Frozen
+from bench.store.measurements.base import Amount, Frozen, Size
 from bench.store.measurements.latency import TimedProcess
 
 
@@ -27,18 +27,18 @@ class Inference(Frozen):
         processes: one entry per process, with the plain network in the place of BP.
     """
 
-    peak_activation_bytes: int
-    peak_total_bytes: int
-    plain_peak_activation_bytes: int
-    plain_peak_total_bytes: int
-    median_seconds: float
-    plain_median_seconds: float
-    ratio_to_plain: float
-    ratio_ci95: tuple[float, float]
-    samples_per_second: float
+    peak_activation_bytes: Size
+    peak_total_bytes: Size
+    plain_peak_activation_bytes: Size
+    plain_peak_total_bytes: Size
+    median_seconds: Amount
+    plain_median_seconds: Amount
+    ratio_to_plain: Amount
+    ratio_ci95: tuple[Amount, Amount]
+    samples_per_second: Amount
     noisy_because: str | None
-    loops: int
-    warm_up_predictions: int
-    blocks_by_process: list[int]
-    blocks_seconds: list[tuple[float, float, float, float]]
+    loops: Size
+    warm_up_predictions: Size
+    blocks_by_process: list[Size]
+    blocks_seconds: list[tuple[Amount, Amount, Amount, Amount]]
     processes: list[TimedProcess] | None

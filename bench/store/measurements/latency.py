@@ -1,6 +1,6 @@
 """Times of a step."""
 
-from bench.store.measurements.base import Frozen, Share
+from bench.store.measurements.base import Amount, Frozen, Share, Size
 
 
 class Shares(Frozen):
@@ -10,9 +10,9 @@ class Shares(Frozen):
     counts as forward. The work of threads that the step has started counts for the phase in which the step waits.
     """
 
-    forward_seconds: float
-    backward_seconds: float | None
-    optimizer_seconds: float
+    forward_seconds: Amount
+    backward_seconds: Amount | None
+    optimizer_seconds: Amount
 
 
 class StepUsage(Frozen):
@@ -22,9 +22,9 @@ class StepUsage(Frozen):
     for each other asleep instead of spinning.
     """
 
-    minor_faults: float
-    voluntary_switches: float
-    involuntary_switches: float
+    minor_faults: Amount
+    voluntary_switches: Amount
+    involuntary_switches: Amount
 
 
 class TimedProcess(Frozen):
@@ -41,12 +41,12 @@ class TimedProcess(Frozen):
             thread reads what another has written; None likewise, and in records that lack it.
     """
 
-    median_seconds: float
-    bp_median_seconds: float
+    median_seconds: Amount
+    bp_median_seconds: Amount
     usage: StepUsage | None
     bp_usage: StepUsage | None
-    parallel_efficiency: list[float] | None
-    exchange_speed: list[float] | None = None
+    parallel_efficiency: list[Amount] | None
+    exchange_speed: list[Amount] | None = None
 
 
 class Latency(Frozen):
@@ -62,19 +62,19 @@ class Latency(Frozen):
     where a trace does not tell the modules apart.
     """
 
-    median_seconds: float
-    iqr_seconds: float
-    bp_median_seconds: float
-    bp_iqr_seconds: float
-    ratio_to_bp: float
-    ratio_ci95: tuple[float, float]
-    samples_per_second: float
+    median_seconds: Amount
+    iqr_seconds: Amount
+    bp_median_seconds: Amount
+    bp_iqr_seconds: Amount
+    ratio_to_bp: Amount
+    ratio_ci95: tuple[Amount, Amount]
+    samples_per_second: Amount
     noisy_because: str | None
     shares: Shares | None
-    loops: int
-    warm_up_steps: int
-    blocks_by_process: list[int]
-    blocks_seconds: list[tuple[float, float, float, float]]
+    loops: Size
+    warm_up_steps: Size
+    blocks_by_process: list[Size]
+    blocks_seconds: list[tuple[Amount, Amount, Amount, Amount]]
     processes: list[TimedProcess] | None
     compile_seconds: float | None = None
     locked_shares: list[Share] | None = None

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from bench.store.measurements.base import Frozen, Phases, require_one_length
+from bench.store.measurements.base import Frozen, Phases, Size, require_one_length
 
 
 class CreatedBytes(Frozen):
@@ -14,10 +14,10 @@ class CreatedBytes(Frozen):
     other storages are temporary. Storages of the trunk are those that its operators created, forward and backward.
     """
 
-    activation_trunk: int
-    activation_modules: int
-    temporary_trunk: int
-    temporary_modules: int
+    activation_trunk: Size
+    activation_modules: Size
+    temporary_trunk: Size
+    temporary_modules: Size
 
 
 class Timeline(Frozen):
@@ -32,13 +32,13 @@ class Timeline(Frozen):
         activation_trunk: bytes at each point; likewise the other categories of :class:`CreatedBytes`.
     """
 
-    operators: int
-    at: list[int]
+    operators: Size
+    at: list[Size]
     phase: Phases
-    activation_trunk: list[int]
-    activation_modules: list[int]
-    temporary_trunk: list[int]
-    temporary_modules: list[int]
+    activation_trunk: list[Size]
+    activation_modules: list[Size]
+    temporary_trunk: list[Size]
+    temporary_modules: list[Size]
 
     @model_validator(mode="after")
     def _has_columnsrequire_one_length(self) -> Self:
@@ -63,12 +63,12 @@ class Allocator(Frozen):
     """
 
     source: Literal["cpu-profiler", "cuda-caching-allocator"]
-    peak_bytes: int
-    between_operators_bytes: int
-    workspace_bytes: int
+    peak_bytes: Size
+    between_operators_bytes: Size
+    workspace_bytes: Size
     disagreement: float
-    reserved_bytes: int | None
-    device_bytes: int | None
+    reserved_bytes: Size | None
+    device_bytes: Size | None
 
 
 class Memory(Frozen):
@@ -84,16 +84,16 @@ class Memory(Frozen):
         bp_peak_total_bytes: likewise.
     """
 
-    peak_activation_bytes: int
-    peak_total_bytes: int
-    parameter_bytes: int
-    buffer_bytes: int
-    gradient_bytes: int
-    optimizer_bytes: int
-    input_bytes: int
+    peak_activation_bytes: Size
+    peak_total_bytes: Size
+    parameter_bytes: Size
+    buffer_bytes: Size
+    gradient_bytes: Size
+    optimizer_bytes: Size
+    input_bytes: Size
     at_peak: CreatedBytes | None
     timeline: Timeline | None
     allocator: Allocator | None
     instrument: Literal["exact", "allocator"] = "exact"
-    bp_peak_activation_bytes: int | None = None
-    bp_peak_total_bytes: int | None = None
+    bp_peak_activation_bytes: Size | None = None
+    bp_peak_total_bytes: Size | None = None

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from bench.store.measurements.base import Frozen, Share, require_one_length
+from bench.store.measurements.base import Amount, Frozen, Share, Size, require_one_length
 
 
 class Ranks(Frozen):
@@ -24,15 +24,15 @@ class Ranks(Frozen):
         peak_total_bytes: None without the memory pass.
     """
 
-    modules: list[int]
-    ratio_to_one_rank: float | None
-    ratio_to_one_rank_ci95: tuple[float, float] | None
-    bound: float | None
+    modules: list[Size]
+    ratio_to_one_rank: Amount | None
+    ratio_to_one_rank_ci95: tuple[Amount, Amount] | None
+    bound: Amount | None
     busy_share: list[Share] | None
-    peak_activation_bytes: list[int] | None
-    peak_total_bytes: list[int] | None
-    one_rank_blocks_by_process: list[int] | None = None
-    one_rank_blocks_seconds: list[tuple[float, float, float, float]] | None = None
+    peak_activation_bytes: list[Size] | None
+    peak_total_bytes: list[Size] | None
+    one_rank_blocks_by_process: list[Size] | None = None
+    one_rank_blocks_seconds: list[tuple[Amount, Amount, Amount, Amount]] | None = None
 
     @model_validator(mode="after")
     def _has_a_value_per_rank(self) -> Self:

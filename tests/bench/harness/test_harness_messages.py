@@ -25,7 +25,7 @@ FULL = make_record(
     step_shares=(0.1, None, 0.3),
     trace=in_a_row(("f1", 0.25), ("b1", 0.5)),
     ranks=made_ranks([1, 1], bound=0.5),
-    data=made_data(8),
+    data=made_data(8, test_samples=2),
     layout="cascade",
     parameters=7,
 )
