@@ -38,11 +38,21 @@ def command_of(
     for name, value in values.items():
         if value is None or (name not in named and value == usual.get(name)):
             continue
-        options = [_option(name, one) for one in (several or {}).get(name, [value])]
+        options = [_option_of(name, one) for one in (several or {}).get(name, [value])]
         if None in options:
             return None
         words += ["--set", f"{name}={','.join(str(option).partition('=')[2] for option in options)}"]
     return shlex.join(words if results is None else [*words, "--out", results])
+
+
+def _option_of(name: str, value: Any) -> str | None:
+    """Return ``value`` as ``--set`` takes it; None for a table and a list in a list, too, which it cannot say."""
+    known = tuple(value) if isinstance(value, list) else value
+    try:
+        hash(known)
+    except TypeError:
+        return None
+    return _option(name, known)
 
 
 @lru_cache(maxsize=4096, typed=True)

@@ -4,6 +4,7 @@ import json
 import shlex
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -14,6 +15,9 @@ from typer.testing import CliRunner
 
 from bench.analysis.frame import records_frame
 from bench.cli.app import app
+from bench.config import sweep
+from bench.config.axis import Axis
+from bench.config.cell import BUILT_IN_AXES, Cell
 from bench.config.check import make_cell
 from bench.config.command import command_of
 from bench.config.sweep import load_sweep, parse_override, suite_names
@@ -189,6 +193,22 @@ def test_the_command_of_a_cell_of_ones_own_suite_measures_that_cell_alone(tmp_pa
         command = command_of(cell, "one.jsonl")
         assert command is not None
         assert cells_of(command) == [cell.id]
+
+
+@pytest.mark.parametrize("value", [[3, 4], [[1], [2, 3]], {"a": [1]}, [{"a": 1}], [], {}])
+def test_no_command_says_what_an_unknown_axis_holds(value: Any) -> None:
+    """The package that added the axis is not installed."""
+    cell = make_cell({"dataset": "random", "passes": ["memory"]})
+    stored = Record.parse(make_record({}).model_dump(by_alias=True) | {"cell": cell.model_dump() | {"layers": value}})
+    assert command_of(stored.cell) is None
+
+
+def test_a_command_says_a_list_of_a_known_axis(monkeypatch: pytest.MonkeyPatch) -> None:
+    added = MappingProxyType(BUILT_IN_AXES | {"patience": Axis(name="patience", later=True)})
+    monkeypatch.setattr(sweep, "axes", lambda: added)
+    cell = Cell.model_validate({"patience": [3, 4]})
+    assert "--set patience=3:4" in str(command_of(cell))
+    assert command_of(Cell.model_validate({"patience": [[3], [4]]})) is None
 
 
 @settings(max_examples=50, deadline=None)
