@@ -8,7 +8,7 @@ import typer
 from rich.progress import track
 
 from bench.cli.console import EXIT_FAULT, err, out, warn
-from bench.cli.options import DataRoot, Overrides, parse_bytes, with_axis
+from bench.cli.options import LONGEST_SECONDS, DataRoot, Overrides, parse_bytes, with_axis
 from bench.cli.results_files import results_files
 from bench.cli.table import print_rows
 from bench.config.plugins import file_of
@@ -59,7 +59,13 @@ def fit(
         bool, typer.Option("--measure", help="Measure here first: bytes at a small and a large batch, and times.")
     ] = False,
     measure_seconds: Annotated[
-        float, typer.Option(min=1, metavar="S", help="With --measure: about how long all measurements may take.")
+        float,
+        typer.Option(
+            min=1,
+            max=LONGEST_SECONDS,
+            metavar="S",
+            help="With --measure: about how long all measurements may take.",
+        ),
     ] = 300,
     measure_memory: Annotated[
         str, typer.Option(metavar="BYTES", help="With --measure: what a step may need, by its prediction.")

@@ -35,10 +35,13 @@ DataRoot = Annotated[
 ]
 Processes = Annotated[int | None, typer.Option(min=1, help="Fresh processes for each latency, as --set processes=N.")]
 Download = Annotated[bool, typer.Option("--download", help="Download missing data sets into --data-root.")]
+LONGEST_SECONDS = 1e9  # of options, about 30 years: infinity is no time that a process can wait for
 CellTimeout = Annotated[
     float,
     typer.Option(
-        min=0.001, help="Seconds until the process of a cell is killed; one that times N cells has N times as long."
+        min=0.001,
+        max=LONGEST_SECONDS,
+        help="Seconds until the process of a cell is killed; one that times N cells has N times as long.",
     ),
 ]
 MemoryLimit = Annotated[

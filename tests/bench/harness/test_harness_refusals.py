@@ -220,6 +220,8 @@ def test_a_memory_limit_that_is_not_legal_is_refused(cli: RunCli, sweep: Path, r
         "-1",
         "soon",
         "nan",
+        "inf",
+        "1e308",
     ],
 )
 def test_a_cell_timeout_that_is_not_legal_is_refused(

@@ -247,6 +247,7 @@ def test_a_backbone_stands_for_its_pipeline() -> None:
         (["resnet18", "--budget", "1GiB", "--results", "none.jsonl"], "cannot read none.jsonl"),
         (["resnet18", "--budget", "1GiB", "--measure-out", "x.jsonl"], "--measure-out x.jsonl without --measure"),
         (["resnet18", "--budget", "1GiB", "--measure-memory", "2"], "--measure-memory '2'; legal: a number above 0"),
+        (["resnet18", "--budget", "1GiB", "--measure", "--measure-seconds", "inf"], "value for '--measure-seconds'"),
         (["image.py:x", "--budget", "1GiB", "--set", "dataset=image-folder"], "there is no file"),
         (["resnet18", "--budget", "1GiB", "--set", "dataset=image-folder"], "cannot be planned: the number of classes"),
         (["resnet18", "--budget", "1GiB", "--csv", "x", "--markdown", "x"], "would replace"),
