@@ -9,7 +9,7 @@ from bench.config.cell import Cell
 from bench.config.check import make_cell
 from bench.config.label import label
 from bench.config.methods import load_method
-from bench.config.sweep import load_sweep, parse_override, suite_names
+from bench.config.sweep import load_sweep, parse_overrides, suite_names
 from bench.errors import ConfigError
 from bench.store.file import read_records
 from bench.store.record import Record
@@ -69,7 +69,7 @@ def choose_cell(text: str | None, overrides: Sequence[str], only: Sequence[str])
     cell = (
         _with_id(cells, id_.removeprefix("cell="), str(name)) if marked else _the_only(cells, str(name), f"{name}#ID")
     )
-    replaced = dict(map(_one_value, overrides))
+    replaced = {axis: _one_value(axis, values) for axis, values in parse_overrides(overrides).items()}
     return ChosenCell(_as_today(cell, replaced), files, None if replaced else records.get(cell.id))
 
 
@@ -102,8 +102,7 @@ def _listed(cells: Sequence[Cell]) -> str:
     return "; ".join(f"{cell.id} {label(cell)}" for cell in cells[:_SHOWN]) + more or "none, it is empty"
 
 
-def _one_value(override: str) -> tuple[str, Any]:
-    axis, values = parse_override(override)
+def _one_value(axis: str, values: Sequence[Any]) -> Any:
     if len(values) != 1:
-        raise ConfigError(f"--set {override} with an id; legal: one value")
-    return axis, values[0]
+        raise ConfigError(f"--set {axis}={','.join(map(str, values))} with an id; legal: one value")
+    return values[0]

@@ -12,7 +12,7 @@ from bench.cli.options import LONGEST_SECONDS, DataRoot, Overrides, parse_bytes,
 from bench.cli.results_files import results_files
 from bench.cli.table import print_rows
 from bench.config.plugins import file_of
-from bench.config.sweep import parse_override
+from bench.config.sweep import parse_overrides
 from bench.errors import ConfigError
 from bench.store.text_file import refuse_overlaps, write_bytes, write_text
 
@@ -107,7 +107,7 @@ def fit(
 
     given = with_axis(with_axis(overrides or [], "image_size", image_size), "batch_size", batch_size)
     if modules is not None:
-        if any(parse_override(text)[0] == "modules" for text in given):
+        if "modules" in parse_overrides(given):
             raise ConfigError(f"--modules {modules} beside --set modules; legal: one of them")
         given = [*given, f"modules={modules}"]
     chosen = network_name(network)

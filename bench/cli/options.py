@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from bench.config.sweep import parse_override
+from bench.config.sweep import parse_overrides
 from bench.errors import ConfigError
 from bench.execute.cluster.settings import ClusterSettings, load_cluster
 from bench.execute.executors import EXECUTORS, executor_row
@@ -99,10 +99,12 @@ def with_axis(overrides: list[str], axis: str, value: int | None) -> list[str]:
     """
     if value is None:
         return overrides
-    for overridden, values in map(parse_override, overrides):
-        if overridden == axis and values != [value]:
-            given = ",".join(map(str, values))
-            raise ConfigError(f"--{axis.replace('_', '-')} {value} and --set {axis}={given} differ; give one of them")
+    values = parse_overrides(overrides).get(axis)
+    if values == [value]:
+        return overrides
+    if values is not None:
+        given = ",".join(map(str, values))
+        raise ConfigError(f"--{axis.replace('_', '-')} {value} and --set {axis}={given} differ; give one of them")
     return [*overrides, f"{axis}={value}"]
 
 

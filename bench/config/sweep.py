@@ -75,9 +75,10 @@ def load_sweep(suite: str | None, overrides: Iterable[str] = (), only: Iterable[
         only: texts ``AXIS=VALUE,VALUE``; of the cells, each keeps those that have one of the values.
 
     Raises:
-        ConfigError: no such suite or file, the file is not legal, or a cell is not; or no cell is kept.
+        ConfigError: no such suite or file, the file is not legal, or a cell is not; no cell is kept; or ``overrides``
+            give an axis twice.
     """
-    replaced = dict(parse_override(override) for override in overrides)
+    replaced = parse_overrides(overrides)
     kept = [parse_override(text, "--only") for text in only]
     if suite is None:
         return _narrow(_every_method(replaced), kept, [replaced])
@@ -254,6 +255,21 @@ def value_text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return (":" if all(isinstance(part, int | float) for part in value) else ",").join(map(value_text, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def parse_overrides(overrides: Iterable[str]) -> dict[str, list[Any]]:
+    """The values by axis of texts ``AXIS=VALUE,VALUE`` that follow ``--set``.
+
+    Raises:
+        ConfigError: a text is something else, there is no such axis, or two texts are about one axis.
+    """
+    found: dict[str, list[Any]] = {}
+    for override in overrides:
+        axis, values = parse_override(override)
+        if axis in found:
+            raise ConfigError(f"--set {override}: {axis} is given twice; legal: --set {axis}=VALUE,VALUE")
+        found[axis] = values
+    return found
 
 
 def _parse_value(text: str) -> Any:

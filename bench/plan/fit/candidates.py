@@ -9,7 +9,7 @@ from bench.config.cell import Cell
 from bench.config.methods import load_method, method_names, peer_names
 from bench.config.networks import describe, load_network, network_names
 from bench.config.plugins import is_reference
-from bench.config.sweep import load_sweep, parse_override
+from bench.config.sweep import load_sweep, parse_overrides
 from bench.errors import ConfigError, unknown
 from bench.plan.grid import memory_cells, shape_of
 
@@ -114,7 +114,7 @@ def find_candidates(
     Raises:
         ConfigError: no rule takes what ``overrides`` say; or they name the network, the method or several devices.
     """
-    given = dict(map(parse_override, overrides))
+    given = parse_overrides(overrides)
     for name, option in (("network", "NETWORK"), ("method", "--methods")):
         if name in given:
             raise ConfigError(f"--set {name}={','.join(map(str, given[name]))} beside {option}; legal: {option} alone")

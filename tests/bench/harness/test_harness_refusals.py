@@ -101,6 +101,8 @@ def assert_refused(cli: RunCli, arguments: list[object], results: Path, fragment
             ["method=bp-label-smoothing", "alpha=0.3:0.5:0.5:0.5"],
             ("alpha = [0.3, 0.5, 0.5, 0.5] for method 'bp-label-smoothing'", "legal: one number in (0, 1]"),
         ),
+        (["depth=4", "depth=8"], ("--set depth=8: depth is given twice", "legal: --set depth=VALUE,VALUE")),
+        (["batch-size=4", "epochs=1", "batch_size=4"], ("--set batch_size=4: batch_size is given twice",)),
         (["depth"], ("--set 'depth' is not AXIS=VALUE", "--set depth=8,16")),
         (["depth="], ("--set 'depth=' is not AXIS=VALUE",)),
         (["=3"], ("unknown axis ''",)),
