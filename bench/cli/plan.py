@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import track
 
-from bench.cli.console import err, out
+from bench.cli.console import EXIT_FAULT, err, out
 from bench.cli.measure import print_left_out
 from bench.cli.options import DataRoot, Only, Overrides, Suite, parse_bytes
 from bench.cli.plan_table import print_rows
@@ -40,6 +40,8 @@ def plan(
 
     Every cell is planned, whatever its passes, and once for all that memory does not depend on, as seeds and noise. A
     method that needs the contents of a tensor cannot be planned; its cells say so.
+
+    Exit codes: 0 done; 1 done, but no cell could be planned; 2 refused or failed.
     """
     limit = parse_bytes("--budget", budget) if budget is not None else None
     if figure is not None and (limit is None or figure.suffix != ".svg"):
@@ -66,3 +68,5 @@ def plan(
         from bench.plan.figure import largest_batch_svg  # pandas and seaborn take a second to load
 
         write_text(figure, largest_batch_svg(rows, str(budget)))
+    if all(row["message"] is not None for row in rows):
+        raise typer.Exit(EXIT_FAULT)

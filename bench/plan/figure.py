@@ -33,13 +33,15 @@ def largest_batch_svg(rows: Sequence[Row], budget: str) -> str:
         budget: the memory budget as text, such as ``2GiB``.
 
     Raises:
-        ConfigError: no batch of any row fits the budget.
+        ConfigError: no row could be planned, or no batch of any row fits the budget.
     """
     frame = pd.DataFrame(rows)
     frame["y"] = pd.to_numeric(frame["largest_batch"].replace(f"> {BATCH_LIMIT}", BATCH_LIMIT), errors="coerce")
     frame = frame[frame["y"].notna()]
     if frame.empty:
-        raise ConfigError(f"--figure has nothing to draw: no batch fits --budget {budget}")
+        planned = any(row["message"] is None for row in rows)
+        reason = f"no batch fits --budget {budget}" if planned else "no cell could be planned"
+        raise ConfigError(f"--figure has nothing to draw: {reason}")
     frame = frame.assign(series=series_names(frame), layers=frame["depth"] / frame["modules"])
     fields = [name for name in panel_axes() if name in frame]
     varying = [name for name in fields if name not in ("network", "dataset", "hidden") and frame[name].nunique() > 1]

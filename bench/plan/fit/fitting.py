@@ -118,7 +118,7 @@ def find_fits(
         data_root: the directory of data sets from files.
 
     Raises:
-        BenchError: no cell can be planned; the message says why the first cannot.
+        BenchError: no cell can be planned; the message names the network, and says why the last cell cannot.
     """
     kind = kind_of(candidates.device)
     round_to = CUDA_ROUNDS_TO if kind == "cuda" else 1
@@ -128,7 +128,7 @@ def find_fits(
     allowance = allowance_of(kind, measured, errors.values())
     limits = {cell: tuple(allowance.limit(budget.bytes, errors[cell]) for budget in budgets) for cell in cells}
     answers = plan_all(cells, round_to, limits, jobs, follow, data_root)
-    names = _names(cells)
+    network, names = cells[0].network, _names(cells)
     rows, refused = [], list(candidates.refused)
     for cell, answer in answers.items():
         if isinstance(answer, Failure):
@@ -138,8 +138,7 @@ def find_fits(
         fits = tuple(needed <= budget.bytes for budget in budgets)
         rows.append(Fit(cell, names[cell], answer, needed, fits, errors[cell], known.time(cell)))
     if not rows:
-        raise BenchError(refused[-1].reason)
-    network = cells[0].network
+        raise BenchError(f"network {network!r} cannot be planned: {refused[-1].what}: {refused[-1].reason}")
     return Fits(network, candidates.device, tuple(budgets), tuple(rows), tuple(refused), allowance)
 
 

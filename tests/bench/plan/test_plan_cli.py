@@ -176,6 +176,26 @@ def test_an_empty_figure_and_an_unwritable_file_are_errors(suite: Path, tmp_path
     assert f"cannot write {suite / 'plan.csv'}" in ended.stderr
 
 
+def test_a_plan_of_no_cell_ends_with_1_and_draws_nothing(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "from torch import nn\n\n\nclass Unit(nn.Module):\n    def forward(self, x):\n        raise ValueError('bad')\n\n\n"
+        "def units(shape):\n    return [nn.Flatten(), Unit()]\n"
+    )
+    asked = ("--set", f"network={tmp_path / 'own.py'}:units", "--set", "method=bp", "--jobs", 1)
+    ended = plan(*asked, "--out", tmp_path / "rows.csv")
+    assert ended.exit_code == 1, ended.output
+    assert "ValueError: bad" in ended.stderr
+    assert [row["message"] for row in read(tmp_path / "rows.csv")] == ["ValueError: bad"]
+    ended = plan(*asked, "--budget", "1GiB", "--figure", tmp_path / "plan.svg")
+    assert ended.exit_code == 2
+    assert "--figure has nothing to draw: no cell could be planned" in ended.stderr
+    fitted = CliRunner().invoke(bench.cli.app.app, ["fit", f"{tmp_path / 'own.py'}:units", "--budget", "1GiB"])
+    assert fitted.exit_code == 2
+    (error,) = (line for line in fitted.stderr.splitlines() if line.startswith("error: "))
+    assert error.startswith(f"error: network '{tmp_path / 'own.py'}:units' cannot be planned: ")
+    assert error.endswith("ValueError: bad")
+
+
 @pytest.mark.parametrize("option", ["--round-to", "--jobs"])
 def test_counts_must_be_at_least_one(suite: Path, option: str) -> None:
     assert plan(suite, option, 0).exit_code == 2
