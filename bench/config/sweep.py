@@ -90,14 +90,18 @@ def load_sweep(suite: str | None, overrides: Iterable[str] = (), only: Iterable[
     common = _common(suite, content)
     cells: dict[Cell, None] = {}  # keeps the order, and each cell once
     offered: list[Axes] = []
+    is_left = False  # a grid with values on every axis
     for number, grid in enumerate(grids, start=1):
         try:
             offered.append({axis: _as_list(axis, value) for axis, value in {**common, **grid}.items()} | replaced)
-            cells.update(dict.fromkeys(_expand(_narrowed(offered[-1], kept))))
+            narrowed = _narrowed(offered[-1], kept)
+            is_left = is_left or all(narrowed.values())
+            cells.update(dict.fromkeys(_expand(narrowed)))
         except ConfigError as error:
             raise ConfigError(f"{suite}, grid {number}: {error}") from None
-    if not cells and not kept:
-        raise ConfigError(f"{suite} has no cell: its 'depth/N' divides none of its depths")
+    if is_left and not cells:
+        kept_text = "" if not kept else " that --only keeps"
+        raise ConfigError(f"{suite} has no cell: its 'depth/N' divides none of its depths{kept_text}")
     texts = {name: content.get(name, "") for name in _TEXTS}
     sweep = Sweep(path.stem, cells=tuple(cells), suite_file=path, **texts)
     return _narrow(sweep, kept, offered)
@@ -145,7 +149,7 @@ def _every_method(replaced: Axes) -> Sweep:
     cells: dict[Cell, None] = {}
     left_out: list[tuple[str, str]] = []
     if "method" in grid:
-        cells.update(dict.fromkeys(_expand(grid)))
+        cells.update(dict.fromkeys(_some_cells(grid)))
     else:
         methods = sorted(method_names(), key=_place)
         for method in methods:
@@ -154,12 +158,19 @@ def _every_method(replaced: Axes) -> Sweep:
                     raise ConfigError(
                         f"method {method!r} needs a compiler, and time for it; legal: --set method={method}"
                     )
-                cells.update(dict.fromkeys(_expand({"method": [method], **grid})))
+                cells.update(dict.fromkeys(_some_cells({"method": [method], **grid})))
             except ConfigError as error:
                 left_out.append((method, str(error)))
         if not cells:
             raise ConfigError(left_out[0][1])
     return Sweep(EVERY_METHOD, "One cell per method.", tuple(cells), left_out=tuple(left_out))
+
+
+def _some_cells(grid: Axes) -> list[Cell]:
+    cells = list(_expand(grid))
+    if not cells:
+        raise ConfigError("no cell is left: 'depth/N' in --set modules divides none of the depths")
+    return cells
 
 
 def _place(method: str) -> tuple[int, str]:

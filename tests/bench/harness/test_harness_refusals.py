@@ -143,6 +143,25 @@ def test_an_axis_of_another_package_holds_none_either(kind: Any, value: Any, mon
         make_cell({"patience": value})
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("smoke", ["modules=depth/3"], ["method=bp"]), "smoke has no cell: its 'depth/N' divides none of its depths"),
+        (("smoke", ["modules=depth/3", "depth=6,4"], ["depth=4"]), "divides none of its depths that --only keeps"),
+        (("smoke", ["modules=depth/3", "depth=6,4"], ["depth=8"]), "--only depth=8: no cell of the sweep has it"),
+        ((None, ["modules=depth/3", "method=bp"], []), "'depth/N' in --set modules divides none of the depths"),
+        ((None, ["modules=depth/3"], []), "'depth/N' in --set modules divides none of the depths"),
+        ((None, ["modules=depth/3"], ["method=bp"]), "'depth/N' in --set modules divides none of the depths"),
+    ],
+)
+def test_where_a_divisor_leaves_no_cell_it_is_named(
+    arguments: tuple[str | None, list[str], list[str]], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_sweep(*arguments)
+    assert message in str(caught.value)
+
+
 def test_an_unknown_suite_is_refused(cli: RunCli, results: Path) -> None:
     fragments = ("unknown suite 'smok'", "did you mean smoke?", *suite_names(), ".toml")
     assert_refused(cli, ["smok"], results, fragments)
