@@ -24,6 +24,8 @@ from bench.store.migrate import migrate
 from bench.store.quick import quick_record
 from bench.store.record import FIRST_KEY, SCHEMA, Record
 
+_LONGEST_VALUE = 60  # characters of a value in a message
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -136,12 +138,23 @@ def _check(parsed: object, path: Path, number: int) -> Record:
     except (TypeError, AttributeError, ArithmeticError) as error:
         raise StoreError(f"{place} is not a legal record of schema {parsed['schema']}: {error}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise StoreError(f"{place} is not a legal record: {field}: {first['msg']}") from None
+        raise StoreError(f"{place} is not a legal record: {_problem(error)}") from None
     if record.id != record.cell.id:
         raise StoreError(f"{place} has id {record.id}, but the hash of its cell is {record.cell.id}: it was edited")
     return record
+
+
+def _problem(error: ValidationError) -> str:
+    """The field, the value and what is legal, of the first problem of ``error``."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "value_error":  # our own message, which names the value
+        return ": ".join(filter(None, [field, str(first["ctx"]["error"])]))
+    if first["type"] == "missing":
+        return f"{field}: {first['msg']}"
+    value = repr(first["input"])
+    shown = value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}..."
+    return f"{field} = {shown}: {first['msg']}"
 
 
 class Store:

@@ -66,7 +66,9 @@ def test_what_cannot_be_negative_is_refused_with_its_field(place: tuple[str | in
     if field in MAY_BE_NEGATIVE:
         read(tmp_path, parsed)
         return
-    with pytest.raises(StoreError, match=f"line 1 is not a legal record: {field}\\b.* greater than or equal to 0"):
+    with pytest.raises(
+        StoreError, match=f"line 1 is not a legal record: {field} = -5(.0)?: .* greater than or equal to 0"
+    ):
         read(tmp_path, parsed)
 
 
@@ -84,5 +86,32 @@ def test_predictions_of_another_number_of_images_than_the_data_have_are_refused(
     parsed["data"]["test_samples"] = images
     other = "at_best_validation" if when == "last" else "last"
     parsed["accuracy"][f"correct_{other}"] = None
-    with pytest.raises(StoreError, match=rf"accuracy\.correct_{when}\.images = 100; legal: data\.test_samples, {images}"):
+    with pytest.raises(
+        StoreError, match=rf"accuracy\.correct_{when}\.images = 100; legal: data\.test_samples, {images}"
+    ):
+        read(tmp_path, parsed)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("status", "fine", "legal record: status = 'fine': Input should be 'ok', "),
+        ("attempts", "x" * 100, f"legal record: attempts = '{'x' * 59}...: Input should be a valid integer"),
+        ("memory", [1] * 100, "legal record: memory = [1, 1, 1, "),
+        ("more", 3, "legal record: more = 3: Extra inputs are not permitted"),
+        ("cell", {"method": "bp"}, "legal record: cell: it lacks network, dataset, "),
+        ("environment", None, "legal record: environment = None: Input should be a valid dictionary"),
+    ],
+)
+def test_a_value_that_is_not_legal_is_named(field: str, value: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(StoreError) as caught:
+        read(tmp_path, content() | {field: value})
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+def test_a_field_that_is_missing_has_no_value(tmp_path: Path) -> None:
+    parsed = content()
+    del parsed["memory"]["buffer_bytes"]
+    with pytest.raises(StoreError, match=r"legal record: memory\.buffer_bytes: Field required$"):
         read(tmp_path, parsed)
