@@ -114,8 +114,8 @@ def test_runs_without_a_common_latency_are_refused(runs: list[list[Record]]) -> 
 
 
 def test_a_strange_interval_is_named() -> None:
-    strange = make_record({"passes": ["latency"]}, latency=(1.0, -0.5, 1.5))
-    with pytest.raises(BenchError, match=r"ratio 1.0 \[-0.5, 1.5\]"):
+    strange = make_record({"passes": ["latency"]}, latency=(1.0, 0.0, 1.5))
+    with pytest.raises(BenchError, match=r"ratio 1.0 \[0.0, 1.5\]"):
         repetition([[strange], [strange]])
 
 

@@ -178,7 +178,8 @@ def test_an_empty_figure_and_an_unwritable_file_are_errors(suite: Path, tmp_path
 
 def test_a_plan_of_no_cell_ends_with_1_and_draws_nothing(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(
-        "from torch import nn\n\n\nclass Unit(nn.Module):\n    def forward(self, x):\n        raise ValueError('bad')\n\n\n"
+        "from torch import nn\n\n\n"
+        "class Unit(nn.Module):\n    def forward(self, x):\n        raise ValueError('bad')\n\n\n"
         "def units(shape):\n    return [nn.Flatten(), Unit()]\n"
     )
     asked = ("--set", f"network={tmp_path / 'own.py'}:units", "--set", "method=bp", "--jobs", 1)

@@ -144,7 +144,9 @@ def test_other_records_are_never_replaced_either(records: Path, tmp_path: Path) 
 
 def in_another_order(content: bytes) -> bytes:
     """The records with ``schema`` as their last key, and spaces between keys."""
-    return "".join(f"{json.dumps(dict(reversed(json.loads(line).items())))}\n" for line in content.splitlines()).encode()
+    return "".join(
+        f"{json.dumps(dict(reversed(json.loads(line).items())))}\n" for line in content.splitlines()
+    ).encode()
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,9 @@ def test_records_that_an_editor_has_changed_are_never_replaced(
     assert records.read_bytes() == before
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", b"{", b"{}", b'{"a": 1}\n', b"[1]", b"{" * 100_000, b"\xef\xbb\xbf# A\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n\n", b"{", b"{}", b'{"a": 1}\n', b"[1]", b"{" * 100_000, b"\xef\xbb\xbf# A\n"]
+)
 def test_a_file_without_records_is_replaced(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "page.md").write_bytes(content)
     write_text(tmp_path / "page.md", "new")
