@@ -87,6 +87,7 @@ def test_files_are_written_all_the_same(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("output", "reason"), [("| true", b"Broken pipe"), ("--quiet > /dev/full", b"No space left on device")]
 )
+@pytest.mark.long
 def test_a_sweep_goes_on_without_its_progress(folder: Path, output: str, reason: bytes) -> None:
     ended = shell(f"sid-bench run mine.toml --out results.jsonl {output}", folder, SWEEP)
     assert ended.returncode == 0
@@ -102,6 +103,7 @@ def test_a_sweep_goes_on_where_nothing_can_be_written(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+@pytest.mark.long
 def test_streams_that_are_closed_do_not_matter(folder: Path, closed: str) -> None:
     """No file gets the number of a closed stream, or what is printed would go into it."""
     ended = shell(f"sid-bench run mine.toml --out results.jsonl {closed}", folder, SWEEP)

@@ -94,6 +94,7 @@ def test_the_answers_are_stacked_on_a_narrow_page(browser: Browser, reference_pa
             assert upper["width"] == lower["width"] <= 400
 
 
+@pytest.mark.long
 def test_the_link_of_an_answer_opens_its_cell(browser: Browser, reference_page: Path) -> None:
     with opened(browser, reference_page) as page:
         link = page.locator(".answer a").first
@@ -119,6 +120,7 @@ def test_verdicts_of_answers_are_beside_their_questions(browser: Browser, refere
                 assert question["width"] <= around["width"]
 
 
+@pytest.mark.long
 def test_leaderboards_show_all_their_rows(browser: Browser, reference_page: Path) -> None:
     with opened(browser, reference_page, width=1400) as page:
         heights = page.locator(".board").evaluate_all("all => all.map(e => [e.scrollHeight, e.clientHeight])")

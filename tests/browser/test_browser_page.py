@@ -119,6 +119,7 @@ def test_it_opens_offline_without_requests_and_is_readable(
 
 
 @pytest.mark.parametrize("width", [400, 1400])
+@pytest.mark.long
 def test_every_view_is_drawn_with_marks_and_a_finding(browser: Browser, page_file: Path, width: int) -> None:
     with opened(browser, page_file, width=width) as page:
         views = page.locator("[data-view]").evaluate_all(

@@ -164,6 +164,7 @@ def slow_second_rank(rank: int, folder: str, queue: int, count: int) -> int:
 
 
 @pytest.mark.parametrize("queue", [1, 4])
+@pytest.mark.long
 def test_a_rank_waits_for_the_next_when_its_queue_is_full(queue: int, tmp_path: Path) -> None:
     """Without a bound, the first rank would have begun the last batch."""
     _, furthest = run_ranks(2, slow_second_rank, tmp_path, str(tmp_path), queue, 40)

@@ -147,6 +147,7 @@ def assert_same_loss(ours: Tensor, reference: Tensor, tolerance: float) -> None:
 
 @settings(REPEATABLE, max_examples=80)
 @given(cases(), cheaper_steps)
+@pytest.mark.long
 def test_a_cheaper_step_gives_the_loss_and_gradients_of_published(case: Case, step: Any) -> None:
     network, images, labels = case.build()
     reference, *_ = case.build()

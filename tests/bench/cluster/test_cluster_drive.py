@@ -354,6 +354,7 @@ ENDS = st.builds(
     kill=st.integers(0, 6),
     cleans_up=st.booleans(),
 )
+@pytest.mark.long
 def test_every_cell_has_one_record_whatever_happens_to_tasks_and_drivers(
     ends: list[End], cells: int, per_task: int, kill: int, cleans_up: bool
 ) -> None:

@@ -67,6 +67,7 @@ def test_any_other_number_of_bytes_is_an_alarm(method: str, more: int) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS[:3])
+@pytest.mark.long
 def test_ten_per_cent_of_time_more_is_an_alarm_that_names_the_cell(method: str) -> None:
     for seed in range(20):
         head = run(2 * seed + 1, ratios={method: 1.2 * (1 + FOUND_PERCENT / 100)})

@@ -69,6 +69,7 @@ def test_a_sweep_with_a_broken_torch_ends_at_once_and_records_nothing(tmp_path: 
         ("import os; os.kill(os.getpid(), 9)", "can be started"),
     ],
 )
+@pytest.mark.long
 def test_a_plan_with_a_broken_torch_ends_with_the_reason(tmp_path: Path, torch: str, reason: str) -> None:
     site = tmp_path / "site"
     site.mkdir()

@@ -105,6 +105,7 @@ def dry_run(cli: RunCli, *arguments: object) -> list[str]:
 
 
 @pytest.mark.parametrize("suite", suite_names())
+@pytest.mark.long
 def test_dry_run_prints_one_line_per_cell_and_writes_nothing(
     cli: RunCli, results: Path, asked: list[tuple[str, Cell]], suite: str
 ) -> None:

@@ -22,13 +22,15 @@ NAMES = [b"bad\xff", b"two\nlines", '📷 é\'s "$HOME" `x`'.encode(), b"-rf *",
 
 
 def run_arguments(results: Path, root: Path, *sets: str) -> list[object]:
+    """Those of a tiny cell; ``sets`` replace its axes."""
+    by_axis = {each.partition("=")[0]: each for each in (*TINY, *sets)}
     return [
         "run",
         "--out",
         results,
         "--data-root",
         root,
-        *(part for each in (*TINY, *sets) for part in ("--set", each)),
+        *(part for each in by_axis.values() for part in ("--set", each)),
     ]
 
 
@@ -132,13 +134,13 @@ def test_a_last_batch_of_one_image_is_told_before_anything_is_measured(
     network = tmp_path / "nets.py"
     network.write_text("from torch import nn\n\nnormed = [nn.Flatten(), nn.BatchNorm1d(48), nn.Linear(48, 4)]\n")
     sets = ("dataset=image-folder:pets", "passes=accuracy", "depth=3", "modules=1")
-    arguments = run_arguments(results, tmp_path, *sets)
-    ended = measuring_cli(*arguments, "--set", f"network={network}:normed", "--set", "batch_size=7,5,3")
+    normed = (*sets, f"network={network}:normed")
+    ended = measuring_cli(*run_arguments(results, tmp_path, *normed, "batch_size=7,5,3"))
     assert ended.exit_code == 2
     assert "batch_size = 3 makes a last batch of 1 image of the 7 of an epoch, and network" in ended.stderr
     assert "legal: 2 or 4" not in ended.stderr, "2 leaves one, too"
     assert ended.stderr.rstrip().endswith("legal: 4")
     assert not results.exists()
-    assert measuring_cli(*arguments, "--set", f"network={network}:normed", "--set", "batch_size=7,5,4").exit_code == 0
-    other = measuring_cli(*arguments, "--set", "batch_size=3", "--set", "seed=1")
+    assert measuring_cli(*run_arguments(results, tmp_path, *normed, "batch_size=7,5,4")).exit_code == 0
+    other = measuring_cli(*run_arguments(results, tmp_path, *sets, "batch_size=3", "seed=1"))
     assert "1 cells measured, 1 ok" in other.stdout, "no BatchNorm"

@@ -187,6 +187,7 @@ def test_migration_does_not_change_its_argument_or_a_present_record() -> None:
         assert migrate(now) is now
 
 
+@pytest.mark.long
 def test_a_report_is_made_of_old_records(tmp_path: Path) -> None:
     summary = write_report([OLD_FILE], tmp_path / "old.html").summary
     assert set(summary["network"]) == {"cascade-linear", "cascade-conv"}

@@ -315,6 +315,7 @@ def test_one_missing_data_set_stops_the_cells_of_all(measuring_cli: RunCli, swee
 
 
 @pytest.mark.parametrize("arguments", [["run", "smok"], ["list", "colours"], ["run", "smoke", "--set", "depth=0"]])
+@pytest.mark.long
 def test_a_real_process_ends_with_code_2_and_one_message(tmp_path: Path, arguments: list[str]) -> None:
     ended = run_bench(*arguments, cwd=tmp_path)
     assert ended.returncode == 2

@@ -115,6 +115,7 @@ def test_both_steps_of_a_latency_are_compiled_before_the_first_block(graphs: lis
 
 
 @pytest.mark.parametrize("method", ["bp", "sid-streamed", "deep-supervision"])
+@pytest.mark.long
 def test_a_compiled_step_is_traced_without_recompilation(method: str, graphs: list[torch.fx.GraphModule]) -> None:
     step, images, labels = build(method, compiled=True)
     step(images, labels)

@@ -248,6 +248,7 @@ def test_what_the_pass_does_not_take_is_refused(axes: dict[str, Any], message: s
         make_cell({"passes": ["inference"], "dataset": "random", **axes})
 
 
+@pytest.mark.long
 def test_a_sweep_stores_the_pass_and_its_report_shows_it(measuring_cli: RunCli, tmp_path: Path) -> None:
     out, page = tmp_path / "out.jsonl", tmp_path / "page.html"
     axes = ["network=pipeline-conv", "modules=3", "batch_size=1", "image_size=8", "method=sid-streamed", "threads=1"]

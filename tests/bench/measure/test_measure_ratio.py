@@ -25,6 +25,7 @@ def share_inside(make: partial[Blocks]) -> float:
 @pytest.mark.parametrize("count", [10, 40])
 @pytest.mark.parametrize("heavy_tails", [False, True])
 @pytest.mark.parametrize("autocorrelation", [0.0, 0.3])
+@pytest.mark.long
 def test_the_interval_contains_the_true_ratio(count: int, heavy_tails: bool, autocorrelation: float) -> None:
     make = partial(steady, count=count, ratio=RATIO, heavy_tails=heavy_tails, autocorrelation=autocorrelation)
     assert share_inside(make) >= 0.93
@@ -63,6 +64,7 @@ def processes_of(
 @pytest.mark.parametrize("blocks", [2, 4, 20])
 @pytest.mark.parametrize("processes", [3, 5])
 @pytest.mark.parametrize("between", [0.0, 0.03])
+@pytest.mark.long
 def test_the_interval_covers_differences_between_processes(processes: int, between: float, blocks: int) -> None:
     inside = 0
     for seed in range(400):
@@ -74,6 +76,7 @@ def test_the_interval_covers_differences_between_processes(processes: int, betwe
 @pytest.mark.parametrize(
     ("ratio", "draws", "least", "most"), [(1.05, 400, 0.8, 1), (1 / 1.05, 400, 0.8, 1), (1.0, 2000, 0, 0.05)]
 )
+@pytest.mark.long
 def test_five_processes_of_four_blocks_find_five_per_cent_and_nothing_where_there_is_nothing(
     ratio: float, draws: int, least: float, most: float
 ) -> None:

@@ -95,6 +95,7 @@ def run(code: str, cpus: int) -> str:
 
 
 @needs_two_cpus
+@pytest.mark.long
 def test_two_threads_on_one_core_are_told_by_the_probe_and_by_the_doctor() -> None:
     code = """
         import statistics

@@ -170,6 +170,7 @@ def test_a_prediction_is_that_of_the_last_head() -> None:
 
 
 @pytest.mark.parametrize("depth", [4, 16])
+@pytest.mark.long
 def test_the_activations_held_do_not_grow_with_depth(depth: int) -> None:
     def peak(method: str, layers: int) -> int:
         sizes = {"depth": layers, "modules": layers, "width": 64, "batch_size": 128}

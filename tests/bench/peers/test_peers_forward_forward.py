@@ -211,6 +211,7 @@ def test_images_too_small_for_a_label_are_refused() -> None:
 
 
 @pytest.mark.parametrize("depth", [4, 16])
+@pytest.mark.long
 def test_the_activations_of_one_layer_are_held_at_a_time(depth: int) -> None:
     def peak(method: str, layers: int) -> int:
         sizes = {"depth": layers, "modules": layers, "width": 128, "batch_size": 128}

@@ -42,6 +42,7 @@ def batch(seed: int) -> tuple[Tensor, Tensor]:
 
 @settings(max_examples=15, deadline=None)
 @given(network=st.sampled_from(NETWORKS), seed=st.integers(0, 2**31))
+@pytest.mark.long
 def test_each_layer_learns_from_its_own_projection_alone(network: str, seed: int) -> None:
     ours, theirs = built(network, seed), built(network, seed)
     images, labels = batch(seed)

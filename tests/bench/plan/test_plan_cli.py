@@ -114,6 +114,7 @@ def test_the_largest_batch_fits_the_budget_and_one_more_sample_does_not(suite: P
 
 
 @pytest.mark.parametrize(("budget", "answer"), [("1kB", "none"), ("900TB", "> 16777216")])
+@pytest.mark.long
 def test_budgets_that_are_too_small_or_above_the_limit(suite: Path, tmp_path: Path, budget: str, answer: str) -> None:
     ended = plan(suite, "--set", "depth=2", "--budget", budget, "--out", tmp_path / "plan.csv")
     assert ended.exit_code == 0, ended.output

@@ -85,6 +85,7 @@ def test_the_error_is_the_largest_of_the_cells_that_differ_least() -> None:
     assert error.allocator_share == pytest.approx(0.05, abs=1e-4)
 
 
+@pytest.mark.long
 def test_settings_count_more_than_the_network_and_the_network_more_than_sizes() -> None:
     other_network = measured(cell(network="cascade-linear", depth=4, modules=2, recompute="modules"), 0.1)
     other_setting = measured(cell(micro_batches=2), 0.2)
@@ -204,6 +205,7 @@ def test_records_become_measurements_with_units_and_what_is_unknown_stays_so() -
     assert measured_of([failed, compiled, nothing]) == []
 
 
+@pytest.mark.long
 def test_the_table_that_comes_with_the_package_is_made_of_the_reference_results() -> None:
     text = to_table(REFERENCE)
     made = ROOT / "bench" / "plan" / "fit" / "measured.jsonl"

@@ -60,6 +60,7 @@ def test_a_compiled_cell_stays_compiled_so_that_the_plan_can_refuse_it() -> None
     assert [(cell.compile, cell.passes) for cell in memory_cells(cells)] == [(False, ("memory",)), (True, ("memory",))]
 
 
+@pytest.mark.long
 def test_suites_of_accuracy_have_memory_cells() -> None:
     cells = memory_cells(load_sweep("noise").cells)
     assert 0 < len(cells) < len(load_sweep("noise").cells) / 10

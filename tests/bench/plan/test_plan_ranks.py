@@ -79,6 +79,7 @@ def differences(cells: list[Cell], ranks: int, folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_small_cells_of_the_suite_are_predicted_to_the_byte(tmp_path: Path) -> None:
     cells = suite(2, **SMALL)
     assert {cell.method for cell in cells} == {cell.method for cell in suite(2)}
@@ -118,6 +119,7 @@ def test_a_row_has_the_bytes_of_each_rank_and_those_of_the_largest(cli: RunCli, 
     assert [row["ranks"] for row in rows_of(tmp_path / "plan.csv")] == ["1", "2"]
 
 
+@pytest.mark.long
 def test_a_budget_is_kept_by_every_rank(cli: RunCli, tmp_path: Path) -> None:
     """The batch of a schedule is a multiple of its micro-batches."""
     sizes = ["--set", "network=pipeline-linear", "--set", "depth=4", "--set", "width=32", "--set", "ranks=2"]

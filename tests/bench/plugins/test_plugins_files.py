@@ -113,6 +113,7 @@ OWN = [
         for method in METHODS
     ],
 )
+@pytest.mark.long
 def test_a_network_in_a_file_is_measured_and_planned_to_the_byte(
     networks: Path, attribute: str, axes: dict[str, Any], depth: int, modules: int, method: str
 ) -> None:

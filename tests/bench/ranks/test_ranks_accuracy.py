@@ -139,6 +139,7 @@ def without_gather(_rank: int) -> str:
     return "nothing was noticed"
 
 
+@pytest.mark.long
 def test_a_share_that_gathers_nothing_is_an_error(tmp_path: Path) -> None:
     for message in run_ranks(2, without_gather, tmp_path):
         assert "method 'sid-parallel' has no accuracy on several ranks" in message

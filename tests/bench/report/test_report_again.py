@@ -70,6 +70,7 @@ def test_a_crash_that_was_started_again_at_once_is_named_with_its_reason() -> No
 
 
 @pytest.mark.parametrize("records", [[], [FIRST], [FIRST, OTHER], [FIRST, FIRST]], ids=len)
+@pytest.mark.long
 def test_cells_that_were_measured_once_are_not_named(records: list[Record], tmp_path: Path) -> None:
     assert measured_again(records) == []
     if records:
@@ -83,6 +84,7 @@ def slow_in_the_second(method: str) -> Record:
     return make_record(cell, latency=(1.0, 0.9, 1.1), blocks=blocks)
 
 
+@pytest.mark.long
 def test_drift_of_bp_is_on_the_page_and_at_the_end_of_the_terminal(tmp_path: Path) -> None:
     records = [slow_in_the_second(method) for method in ("bp", "sid-streamed")]
     html = page_of(records, tmp_path)

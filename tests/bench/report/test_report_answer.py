@@ -96,6 +96,7 @@ def test_numbers_are_not_broken(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("suite", ["default", "modes", "backbones", "noise", "noise-pipeline", "parallel"])
+@pytest.mark.long
 def test_each_reference_page_answers_or_says_what_was_not_measured(suite: str) -> None:
     inputs = read_inputs([REFERENCE / f"{suite}.jsonl"])
     passes = {"memory": "memory", "time": "latency", "accuracy": "accuracy"}

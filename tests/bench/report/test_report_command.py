@@ -89,6 +89,7 @@ def test_open_says_that_there_is_no_display(results: Path) -> None:
 
 
 @pytest.mark.usefixtures("results")
+@pytest.mark.long
 def test_open_shows_the_page_in_the_browser_that_the_user_names(tmp_path: Path) -> None:
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" > "{tmp_path}/opened"\n')

@@ -76,6 +76,7 @@ def _boxes(figure: MatplotlibFigure) -> list[Bbox]:
 @pytest.mark.parametrize("kind", ["ends", "points"])
 @pytest.mark.parametrize("spread", SPREADS.values(), ids=SPREADS)
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+@pytest.mark.long
 def test_no_label_is_upon_another_or_leaves_the_drawing(canvas: Canvas, kind: str, spread: float, name: str) -> None:
     for count in COUNTS:
         with drawing():

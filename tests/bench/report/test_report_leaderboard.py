@@ -230,6 +230,7 @@ def test_names_of_methods_and_networks_are_escaped(tmp_path: Path) -> None:
     assert "<i>net" not in html
 
 
+@pytest.mark.long
 def test_of_many_networks_the_first_boards_are_shown_and_the_others_counted(tmp_path: Path) -> None:
     records = []
     for number in range(MOST_BOARDS + 3):

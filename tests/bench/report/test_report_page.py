@@ -178,6 +178,7 @@ def test_raw_samples_of_many_records_stand_beside_the_page(many: Path, tmp_path:
     assert records_in_page(tmp_path / "page of many.html") == stored
 
 
+@pytest.mark.long
 def test_the_raw_samples_replace_no_input(many: Path, tmp_path: Path) -> None:
     results = tmp_path / "page.raw.js"
     results.write_bytes(many.read_bytes())
@@ -189,6 +190,7 @@ def test_the_raw_samples_replace_no_input(many: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["page.raw.js"]
 
 
+@pytest.mark.long
 def test_the_table_of_many_records_needs_the_script(many: Path, small_file: Path, tmp_path: Path) -> None:
     write_report([many], tmp_path / "many.html")
     assert "needs JavaScript. The records are in many.jsonl." in shown_text(tmp_path / "many.html")

@@ -244,6 +244,7 @@ def test_noisy_times_take_no_part_in_finding_and_front() -> None:
     )
 
 
+@pytest.mark.long
 def test_at_most_twelve_cells_are_drawn_and_the_caption_counts_the_rest() -> None:
     records = [costs(method, 10, 1.0, depth=depth) for depth in range(2, 16) for method in ("bp", "sid-streamed")]
     frame = records_frame(records)

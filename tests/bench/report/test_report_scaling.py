@@ -117,6 +117,7 @@ def test_lines_without_both_ends_have_a_finding_on_the_last_place() -> None:
     )
 
 
+@pytest.mark.long
 def test_axes_take_turns_and_at_most_twelve_views_are_drawn() -> None:
     cell = {"method": "bp", "passes": ["memory"]}
     records = [

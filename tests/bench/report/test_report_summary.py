@@ -226,6 +226,7 @@ def run_of(accuracy: tuple[dict[str, Any], int]) -> tuple[Any, ...]:
         unique_by=run_of,
     ),
 )
+@pytest.mark.long
 def test_each_number_of_a_row_was_measured_on_the_cell_that_the_row_names(
     costs: list[dict[str, Any]], accuracies: list[tuple[dict[str, Any], int]]
 ) -> None:

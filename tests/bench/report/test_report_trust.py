@@ -212,6 +212,7 @@ def test_a_doctor_that_found_nothing_is_named_and_none_is_not(tmp_path: Path) ->
         ((None, None), ({"kernel": "6.1"}, {"kernel": "6.2"}), True),
     ],
 )
+@pytest.mark.long
 def test_times_of_different_machines_give_a_warning(
     tmp_path: Path, threads: tuple[int | None, ...], environments: tuple[dict[str, object], ...], warns: bool
 ) -> None:

@@ -151,6 +151,7 @@ def test_a_damaged_file_is_read_or_refused(tmp_path: Path) -> None:
         check_reading(tmp_path / "results.jsonl", seed)
 
 
+@pytest.mark.long
 def test_a_damaged_file_gives_a_page_or_is_refused(tmp_path: Path) -> None:
     for seed in range(12):
         check_report(tmp_path / "results.jsonl", seed)

@@ -106,6 +106,7 @@ def test_the_default_page_never_replaces_the_records(
     assert mine.read_bytes() == before
 
 
+@pytest.mark.long
 def test_a_figure_never_replaces_the_records(records: Path, tmp_path: Path) -> None:
     other = {"method": "sid-streamed", "depth": 8}
     lines = [make_record({"depth": depth}, memory=1000 * depth).line() for depth in (4, 8)]

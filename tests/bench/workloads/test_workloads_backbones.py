@@ -89,6 +89,7 @@ def test_weights_of_the_backbone_are_the_same_for_every_cut(network: str) -> Non
 
 
 @each_backbone
+@pytest.mark.long
 def test_streamed_trains_every_parameter_with_the_published_gradients(network: str) -> None:
     of = cell(network, modules=3, cut="balanced")
     images, labels = batch(of)
@@ -145,6 +146,7 @@ def test_where_the_backbone_is_the_trunk_sid_saves_nothing_unless_it_is_run_agai
     assert peak("bp-checkpoint-trunk") == pytest.approx(peak("sid-streamed-recompute"), rel=0.02)
 
 
+@pytest.mark.long
 def test_checkpoints_by_block_hold_the_same_wherever_stages_are_cut() -> None:
     def held(modules: int) -> int:
         of = cell("pipeline-resnet18", method="bp-checkpoint", modules=modules, image_size=32, batch_size=32)

@@ -126,6 +126,7 @@ def test_selective_checkpointing_needs_bytes_between_bp_and_checkpoints(precisio
 
 
 @pytest.mark.parametrize("axes", NETWORKS[2:], ids=str)
+@pytest.mark.long
 def test_selective_checkpointing_is_planned_to_the_byte(axes: dict[str, Any]) -> None:
     held, again = (bytes_of(method, **axes).peak_activation_bytes for method in ("bp-selective", "bp-checkpoint"))
     assert held >= again

@@ -114,6 +114,7 @@ def built(cell: Cell) -> tuple[TrainingStep, Tensor, Tensor]:
     [{}, {"optimizer": "sgd"}, {"precision": "bfloat16"}, {"micro_batches": 3}, {"recompute": "all"}],
     ids=str,
 )
+@pytest.mark.long
 def test_what_a_method_holds_is_measured_and_planned_to_the_byte(axes: dict[str, Any]) -> None:
     cell = tiny(**axes)
     measured = measure_memory(*built(cell), ask_allocator=False)

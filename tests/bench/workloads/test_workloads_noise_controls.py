@@ -372,6 +372,7 @@ def test_the_estimate_comes_from_the_network_that_bp_trains_and_its_epochs_are_c
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.long
 def test_a_control_learns_from_wrong_labels(method: str) -> None:
     accuracy, *_ = trained(method, epochs=12, train_samples=900)
     assert accuracy.test_last > 0.6

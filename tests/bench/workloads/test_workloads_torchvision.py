@@ -151,6 +151,7 @@ def on_meta_tensors(name: str) -> tuple[list[Tensor], list[Tensor], list[int]]:
 
 
 @each_quick_model
+@pytest.mark.long
 def test_a_model_has_the_units_that_the_table_says(name: str) -> None:
     side = large_side(name)
     with torch.device("meta"):
