@@ -136,11 +136,10 @@ class Claim(BaseModel):
             if (statistic.reference is None) == (self.against is None):
                 legal = "axes of a second method" if statistic.reference is None else "none"
                 raise ValueError(f"against = {self.against} for statistic {name!r}; legal: {legal}")
-        for name in self._all_statistics():
-            if self.expect == "equivalent" and self.margin == 0 and not STATISTICS[name].exact:
-                raise ValueError(f"margin = 0 for equivalence in {name!r}; legal: a number above 0")
+            self._check_margin(name)
         for control in self.controls:
             for name in control.statistics or self.statistics:
+                self._check_margin(name)
                 if STATISTICS[name].reference is not None:
                     raise ValueError(
                         f"control {control.name!r} has the statistic {name!r}, which compares modules of one method; "
@@ -148,6 +147,6 @@ class Claim(BaseModel):
                     )
         return self
 
-    def _all_statistics(self) -> list[str]:
-        """Return the names of the claim's statistics, and of those that its controls have in place of them."""
-        return [*self.statistics, *(name for control in self.controls for name in control.statistics or ())]
+    def _check_margin(self, name: str) -> None:
+        if self.expect == "equivalent" and self.margin == 0 and not STATISTICS[name].exact:
+            raise ValueError(f"margin = 0 for equivalence in {name!r}; legal: a number above 0")
