@@ -110,10 +110,9 @@ def _of_cell(pairs: Pairs, name: str, text: str, own: Sequence[Entry]) -> Found 
         return found
 
     def without(seed: int) -> Outcome:
-        fewer, fewer_others = _without(seed, own), _without(seed, others)
         if _seeds(own) & _seeds(others) == {seed}:
             return found.outcome  # nothing else is in common
-        return pairs.two(measure, fewer, fewer_others)
+        return pairs.two(measure, _without(seed, own), _without(seed, others))
 
     return found._replace(seeds=_seeds([*own, *others]), without=without)
 
