@@ -79,6 +79,12 @@ def _rows() -> dict[str, Network]:
             builder="bench.train.networks.build:cascade_on_linear_layer",
         ),
         Network(
+            name="cascade-linear-residual",
+            summary="cascade-linear whose modules of several layers have shortcuts and layer normalisation",
+            layout="cascade",
+            builder="bench.train.networks.residual:cascade_of_residual_modules",
+        ),
+        Network(
             name="pipeline-linear",
             summary="linear layers of equal width in stages, as many as depth says",
             layout="pipeline",
