@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.analysis.files import tail_warnings
+from bench.cli.console import warn
 from bench.config.axes import axes
 from bench.config.cell import Cell
 from bench.config.check import make_cell
@@ -32,7 +34,7 @@ class ChosenCell(NamedTuple):
 
 
 def choose_cell(text: str | None, overrides: Sequence[str], only: Sequence[str]) -> ChosenCell:
-    """The cell that ``text`` names, with the axes in ``overrides`` replaced.
+    """The cell that ``text`` names, with the axes in ``overrides`` replaced. Warns of a results file that was cut.
 
     Args:
         text: ``FILE.jsonl#ID``, ``SUITE#ID``, or either without an id if it has one cell. ID is an id or the beginning
@@ -64,7 +66,9 @@ def choose_cell(text: str | None, overrides: Sequence[str], only: Sequence[str])
         if not files[0].is_file():
             legal = "FILE.jsonl#ID, SUITE#ID, or a suite and options that leave one cell"
             raise ConfigError(f"there is no results file and no suite {name!r}; legal: {legal}")
-        records = read_records(files[0]).latest
+        contents = read_records(files[0])
+        warn(tail_warnings(files[0], contents))
+        records = contents.latest
         cells = [record.cell for record in records.values()]
     cell = (
         _with_id(cells, id_.removeprefix("cell="), str(name)) if marked else _the_only(cells, str(name), f"{name}#ID")

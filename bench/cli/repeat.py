@@ -9,7 +9,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench.cli.console import err, out
+from bench.analysis.files import tail_warnings
+from bench.cli.console import err, out, warn
 from bench.cli.measure import (
     RunSettings,
     fail_without_results,
@@ -165,6 +166,7 @@ def _compare_existing(files: Sequence[Path], folder: Path | None, as_json: bool)
     if len(files) < 2:
         raise ConfigError(f"{len(files)} results files after --from; legal: two or more, one per run")
     contents = [read_records(file) for file in files]
+    warn([text for pair in zip(files, contents, strict=True) for text in tail_warnings(*pair)])
     for index, file in enumerate(files):
         if any(file.samefile(other) for other in files[:index]):
             raise ConfigError(f"{file} is given twice; legal: a file for each run")

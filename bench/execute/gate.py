@@ -8,7 +8,7 @@ from pathlib import Path
 import bench
 from bench.analysis.gate import REASON, Decision, confirmed, decide
 from bench.config.sweep import load_sweep
-from bench.errors import BenchError, ConfigError
+from bench.errors import BenchError, ConfigError, StoreError
 from bench.execute.code import checked_out, commit_named, is_ancestor, last_change, measure_code
 from bench.store.file import Store, read_records
 from bench.store.record import Record
@@ -99,10 +99,20 @@ def renew(gate: Gate, reason: str, tell: Tell) -> Sequence[Record]:
 
 
 def _baseline(gate: Gate) -> list[Record]:
-    """The records of the baseline that are judged, among them always those of cells that the suite no longer has."""
+    """The records of the baseline that are judged, among them always those of cells that the suite no longer has.
+
+    Raises:
+        StoreError: the file cannot be read, or its last line is incomplete, so that a cell would not be judged.
+    """
+    contents = read_records(gate.baseline)
+    if contents.damaged_tail:
+        raise StoreError(
+            f"line {contents.lines} of {gate.baseline}, the last one, is incomplete, so its cell would not be judged; "
+            "legal: a whole file, such as the committed one"
+        )
     every = {cell.id for cell in load_sweep(SUITE).cells}
     chosen = {cell.id for cell in load_sweep(SUITE, only=_only(gate)).cells}
-    return [record for record in _records(gate.baseline) if record.id in chosen or record.id not in every]
+    return [record for record in contents.latest.values() if record.id in chosen or record.id not in every]
 
 
 def _only(gate: Gate) -> list[str]:

@@ -38,3 +38,18 @@ def test_a_cut_last_line_is_told(command: list[str], tmp_path: Path, monkeypatch
     assert "warning: " not in shown.stdout
     whole = CliRunner().invoke(app, [text.replace("cut.jsonl", "whole.jsonl") for text in command])
     assert "warning: " not in whole.stderr
+
+
+def test_tracing_a_cell_of_a_cut_file_tells_that_one_may_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, last = (
+        make_record({"dataset": "random", "passes": ["memory"], "batch_size": size}, 1000) for size in (8, 16)
+    )
+    Path("cut.jsonl").write_text(f"{first.line()}\n{last.line()}\n"[:-40])
+    shown = CliRunner().invoke(app, ["trace", f"cut.jsonl#{last.id}"])
+    assert shown.exit_code == 2, shown.output
+    said = " ".join(shown.stderr.split())
+    assert "warning: Line 2 of cut.jsonl, the last one, is incomplete and was left out." in said
+    assert last.id in said

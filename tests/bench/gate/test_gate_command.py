@@ -212,6 +212,18 @@ def test_bad_input_is_refused_before_anything_is_measured(
     assert (machine.top / "results" / "gate" / "baseline.jsonl").read_bytes() == before
 
 
+@pytest.mark.parametrize("arguments", [[], ["--base", "HEAD"], ["--bytes-only"]])
+def test_a_baseline_with_a_cut_last_line_is_refused(machine: Machine, arguments: list[str]) -> None:
+    baseline = machine.top / "results" / "gate" / "baseline.jsonl"
+    lines = baseline.read_bytes().count(b"\n")
+    baseline.write_bytes(baseline.read_bytes()[:-40])
+    ended = gate(*arguments)
+    assert ended.exit_code == 2, ended.output
+    assert f"line {lines} of {baseline}, the last one" in " ".join(ended.stderr.split())
+    assert "is incomplete, so its cell would not be judged" in " ".join(ended.stderr.split())
+    assert machine.measured == []
+
+
 def test_a_noisy_measurement_renews_nothing(machine: Machine) -> None:
     before = (machine.top / "results" / "gate" / "baseline.jsonl").read_bytes()
     machine.noisy = "it drifted"

@@ -172,6 +172,15 @@ def test_existing_runs_are_compared_without_measuring(tmp_path: Path, cli: RunCl
     assert sorted(contents(tmp_path / "summary")) == ["summary.json", "summary.md"]
 
 
+def test_a_run_whose_last_line_is_cut_is_told(tmp_path: Path, cli: RunCli) -> None:
+    files = runs_of(tmp_path, 1.0, 1.001, 1.002)
+    other = make_record({**LATENCY, "depth": 6}, latency=(1.0, 0.9, 1.1)).line()
+    files[1].write_text(f"{files[1].read_text()}{other[:-40]}")
+    ended = cli("repeat", "--from", *files)
+    assert ended.exit_code == 0
+    assert f"warning: Line 2 of {files[1]}, the last one, is incomplete and was left out." in ended.stderr
+
+
 Refused = Callable[[Path, Path], list[Any]]
 REFUSED: dict[str, tuple[Refused, str]] = {
     "no latency": (lambda suite, _: [suite, "--set", "passes=memory"], "no cell of suite has the latency pass"),
