@@ -1,6 +1,6 @@
 """Differences of test accuracies between a method and BP, paired by seed and by test image."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -84,8 +84,12 @@ def compared_with_bp(own: pd.DataFrame, baseline: pd.DataFrame, epoch: Epoch) ->
         baseline: those of BP.
         epoch: the last one, or the one that validation chooses.
     """
-    outcome = difference_of(runs_by_seed(own, epoch), runs_by_seed(baseline, epoch))
-    return Comparison(own.iloc[0]["series"], "bp", STATISTICS[f"accuracy_{epoch}"], outcome, MARGIN_POINTS)
+    return runs_compared(own.iloc[0]["series"], runs_by_seed(own, epoch), runs_by_seed(baseline, epoch), epoch)
+
+
+def runs_compared(series: str, own: Mapping[int, Run], baseline: Mapping[int, Run], epoch: Epoch) -> Comparison:
+    """Do as :func:`compared_with_bp` does with the runs by seed of a series and of BP."""
+    return Comparison(series, "bp", STATISTICS[f"accuracy_{epoch}"], difference_of(own, baseline), MARGIN_POINTS)
 
 
 def runs_by_seed(rows: pd.DataFrame, epoch: Epoch) -> dict[int, Run]:

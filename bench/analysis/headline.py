@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
 from bench.analysis.noise import noise_name, strongest_kind
 from bench.analysis.panels import data_text
+from bench.analysis.series import ordered_series
 from bench.config.axes import axes
 
 # Sizes in order of importance, then axes that break ties: even cuts, float32 and cells that are not compiled win.
@@ -53,6 +55,11 @@ class SummaryCell:
         return ", ".join(filter(None, [data_text(self.first), str(self.first["step_text"]), training]))
 
     @property
+    def series(self) -> list[str]:
+        """The series of its records in order."""
+        return ordered_series(pd.concat([rows[["series", "method"]] for rows in (self.costs, self.accuracies)]))
+
+    @cached_property
     def accuracies_of_one_kind(self) -> pd.DataFrame:
         """The accuracies without noise, and those with the kind of noise that has the highest rate."""
         if self.accuracies.empty:

@@ -11,7 +11,6 @@ from bench.analysis.headline import SummaryCell, noise_names, summary_cells
 from bench.analysis.instruments import BY_ALLOCATOR
 from bench.analysis.numbers import exponential
 from bench.analysis.other_heads import time_over, with_other_heads
-from bench.analysis.series import ordered_series
 from bench.analysis.statistics.comparison import Comparison
 
 # Columns with lists and objects that no board shows.
@@ -175,14 +174,13 @@ class _Compared:
 
     def __init__(self, cell: SummaryCell, rates: Mapping[float, str]) -> None:
         self.cell = cell
-        self._series = ordered_series(pd.concat([cell.costs, cell.accuracies]))
+        self._series = cell.series
         self._accuracies = cell.accuracies_of_one_kind
         self._found = {
             (series, Setting(rate, epoch, noise)): own
             for series in self._series
             for rate, noise in rates.items()
-            for epoch in EPOCHS
-            if not (own := self._rows_of(series, rate, epoch)).empty
+            for epoch, own in self._rows_of(series, rate).items()
         }
         self._comparisons = {key: self._comparison(own, key[1]) for key, own in self._found.items()}
 
@@ -206,11 +204,11 @@ class _Compared:
             }
             yield _row(self.cell, series, accuracies)
 
-    def _rows_of(self, series: str, rate: float, epoch: Epoch) -> pd.DataFrame:
-        """Return the rows with an accuracy; empty if there is none."""
+    def _rows_of(self, series: str, rate: float) -> dict[Epoch, pd.DataFrame]:
+        """Return the rows for each epoch at which one of them has an accuracy."""
         rows = self._accuracies
-        own: pd.DataFrame = rows[(rows["noise_rate"] == rate) & (rows["series"] == series)]
-        return own if own.empty or own[SHARES[epoch]].notna().any() else own.iloc[:0]
+        own = rows[(rows["noise_rate"] == rate) & (rows["series"] == series)]
+        return {epoch: own for epoch in EPOCHS if own[SHARES[epoch]].notna().any()}
 
     def _comparison(self, own: pd.DataFrame, setting: Setting) -> Comparison | None:
         baseline = self.cell.baseline
@@ -222,12 +220,13 @@ class _Compared:
 def _row(cell: SummaryCell, series: str, accuracies: dict[Setting, TestAccuracy]) -> BoardRow:
     costs = cell.costs[cell.costs["series"] == series]
     memory, latency = costs[costs["has_memory"]], costs[costs["has_latency"]]
-    rows = pd.concat([memory, latency, costs, cell.accuracies[cell.accuracies["series"] == series]])
+    accuracies_of = cell.accuracies[cell.accuracies["series"] == series]
+    first = next(rows for rows in (memory, latency, costs, accuracies_of) if not rows.empty).iloc[0]
     bytes_ = {} if memory.empty else memory.iloc[0].filter(like="memory.").to_dict()
     return BoardRow(
         name=series,
-        method=str(rows.iloc[0]["method"]),
-        is_baseline=bool(rows.iloc[0]["is_baseline"]),
+        method=str(first["method"]),
+        is_baseline=bool(first["is_baseline"]),
         modules=None,
         instrument=bytes_.get("memory.instrument"),
         activation_bytes=_number(bytes_.get("memory.peak_activation_bytes")),
@@ -236,7 +235,7 @@ def _row(cell: SummaryCell, series: str, accuracies: dict[Setting, TestAccuracy]
         total_ratio=_number(bytes_.get("memory.total_ratio")),
         time=None if latency.empty else _time(latency.iloc[0]),
         accuracies=accuracies,
-        record=str(rows.iloc[0]["id"]),
+        record=str(first["id"]),
     )
 
 

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from bench.config.axes import values_of
@@ -30,19 +30,24 @@ def command_of(
         results: the results file that the command appends to; the usual one if left out.
         several: axes with all of their values, in place of that of the cell.
     """
-    values = values_of(cell)
-    usual = {**usual_values(cell.optimizer), **_WITHOUT_SUITE}
+    several = several or {}
+    usual = _usual(cell.optimizer)
     method = known_method(cell.method)
-    named = _ALWAYS.union(several or {}, {} if method is None else method.presets)  # a preset is not the usual value
+    named = _ALWAYS.union(several, () if method is None else method.presets)  # a preset is not the usual value
     words = ["sid-bench", "run"]
-    for name, value in values.items():
+    for name, value in values_of(cell).items():
         if value is None or (name not in named and value == usual.get(name)):
             continue
-        options = [_option_of(name, one) for one in (several or {}).get(name, [value])]
+        options = [_option_of(name, one) for one in several.get(name, (value,))]
         if None in options:
             return None
-        words += ["--set", f"{name}={','.join(str(option).partition('=')[2] for option in options)}"]
+        words += ["--set", f"{name}={','.join([str(option).partition('=')[2] for option in options])}"]
     return shlex.join(words if results is None else [*words, "--out", results])
+
+
+@cache
+def _usual(optimizer: str) -> dict[str, Any]:
+    return {**usual_values(optimizer), **_WITHOUT_SUITE}
 
 
 def _option_of(name: str, value: Any) -> str | None:

@@ -10,10 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 _BITS_PER_BYTE = 8
 
 
-def _text_of(flags: NDArray[np.bool_]) -> str:
-    return base64.b64encode(np.packbits(flags).tobytes()).decode()
-
-
 class Correct(BaseModel):
     """Whether the prediction of each image was correct, in the order of the images.
 
@@ -41,7 +37,8 @@ class Correct(BaseModel):
         needed = -(-self.images // _BITS_PER_BYTE)
         if len(packed) != needed:
             raise ValueError(f"bits hold {len(packed)} bytes for {self.images} images; legal: {needed} bytes")
-        if _text_of(self.decode()) != self.bits:
+        unused = _BITS_PER_BYTE * needed - self.images
+        if packed[-1] & ((1 << unused) - 1) or base64.b64encode(packed).decode() != self.bits:
             raise ValueError(f"bits are set after the last of {self.images} images; legal: 0")
         return self
 
@@ -49,9 +46,14 @@ class Correct(BaseModel):
     def pack(cls, correct: ArrayLike) -> Self:
         """Return the bits of ``correct``, bool ``[images]``, of one or more images."""
         flags = np.asarray(correct, dtype=bool)
-        return cls(images=len(flags), bits=_text_of(flags))
+        return cls(images=len(flags), bits=base64.b64encode(np.packbits(flags).tobytes()).decode())
+
+    @property
+    def share(self) -> float:
+        """The fraction of images that were predicted correctly."""
+        return int.from_bytes(base64.b64decode(self.bits)).bit_count() / self.images
 
     def decode(self) -> NDArray[np.bool_]:
         """Return whether each image was predicted correctly, bool ``[images]``."""
         packed = np.frombuffer(base64.b64decode(self.bits), dtype=np.uint8)
-        return np.unpackbits(packed, count=self.images).astype(bool)
+        return np.unpackbits(packed, count=self.images).view(bool)

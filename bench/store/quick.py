@@ -16,7 +16,11 @@ _LONG_INTEGER = b"," + b"0" * 19  # the shortest that may be too large for 64 bi
 
 def quick_record(line: bytes) -> Record | None:
     """Return the record of ``line``; None if the line has to be read with more care."""
-    if not line.startswith(_FIRST) or b"\\u" in line or _LONG_INTEGER in line.translate(_ALIKE, b"-"):
+    if (
+        not line.startswith(_FIRST)
+        or (b"\\" in line and b"\\u" in line)
+        or _LONG_INTEGER in line.translate(_ALIKE, b"-")
+    ):
         return None
     try:
         record = Record.model_validate_json(line)

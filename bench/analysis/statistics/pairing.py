@@ -81,7 +81,8 @@ def canonical(values: Values) -> dict[str, Any]:
     It is the form of :func:`bench.config.check.make_cell`, as far as that depends on the method. A method that is not
     installed may read alpha or not, so None counts as its default.
     """
-    found: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    found = dict(values)
+    found |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
     if found["noise_rate"] == 0 or found["noise_kind"] == "none":
         found |= {"noise_rate": 0.0, "noise_kind": "none", "noise_source": None}
     if found["modules"] in (1, found["depth"]):
@@ -99,16 +100,22 @@ def canonical(values: Values) -> dict[str, Any]:
         found |= {name: _default(name) for name in OBJECTIVE_AXES}
     elif found["direction"] == "forward":
         found["smoothing"] = None
-    for name, axis in axes().items():
+    for name in _settings(frozenset(row.settings)):
         if name in row.settings:
             choose = row.settings[name]
             cell = Cell.model_construct(None, **found)
             unset = cell.model_copy(update={name: _default(name)})
             if choose(found[name], cell) == choose(_default(name), unset):
                 found[name] = _default(name)
-        elif axis.setting:
+        else:
             found[name] = _default(name)
     return found
+
+
+@cache
+def _settings(read: frozenset[str]) -> tuple[str, ...]:
+    """Return the axes that are settings, and those in ``read``, which a method reads, in the order of the table."""
+    return tuple(name for name, axis in axes().items() if axis.setting or name in read)
 
 
 def second_values(values: Values, selection: Values) -> dict[str, Any]:
@@ -117,8 +124,12 @@ def second_values(values: Values, selection: Values) -> dict[str, Any]:
     It has the axes that ``selection`` names, the defaults of the others that belong to a method, and the rest from
     ``values``.
     """
-    of_method = {name: _default(name) for name in unpaired() if name not in HOW_MEASURED}
-    return canonical({**values, **of_method, **selection})
+    return canonical({**values, **_defaults_of_method(), **selection})
+
+
+@cache
+def _defaults_of_method() -> dict[str, Any]:
+    return {name: _default(name) for name in unpaired() if name not in HOW_MEASURED}
 
 
 def is_of(entry: Entry, selection: Values) -> bool:

@@ -44,6 +44,7 @@ class RecordProvider:
         for entry in self._entries:
             self._by_method.setdefault(entry.values["method"], []).append(entry)
         self._by_selection: dict[str, list[Entry]] = {}
+        self._by_question: dict[str, list[Entry]] = {}
 
     @property
     def entries(self) -> Sequence[Entry]:
@@ -54,7 +55,7 @@ class RecordProvider:
         """Return one entry per cell of the first method that has a counterpart, or why there is none."""
         name = request.statistic.name
         measured_in = (TIMED.get(name) or OF_ONE.get(name) or OF_TWO[name]).measured_in
-        own = selected(self._of_method(request.method), request.where)
+        own = self._selected(request)
         cells = _cells([entry for entry in own if measured_in in entry.record.cell.passes], request, measured_in)
         if not cells:
             return NotMeasured(self._why_no_cell(request, measured_in))
@@ -78,11 +79,18 @@ class RecordProvider:
             self._by_selection[key] = [entry for entry in of_method if is_of(entry, selection)]
         return self._by_selection[key]
 
+    def _selected(self, request: Request) -> list[Entry]:
+        """Return the records of the first method that the question is about."""
+        key = repr((sorted(request.method.items()), sorted(request.where.items())))
+        if key not in self._by_question:
+            self._by_question[key] = selected(self._of_method(request.method), request.where)
+        return self._by_question[key]
+
     def _why_no_cell(self, request: Request, measured_in: Pass) -> str:
         method, of_method = method_text(request.method), self._of_method(request.method)
         if not of_method:
             return f"there is no record of {method}"
-        if not selected(of_method, request.where):
+        if not self._selected(request):
             where = [f"{axis} = {' or '.join(map(str, values))}" for axis, values in request.where.items()]
             return f"there is no record of {method} with {', '.join(where)}"
         return f"no record of {method} has the pass {measured_in!r}"

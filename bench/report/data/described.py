@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.config.axes import axes
-from bench.report.data.columns import Column, values_of
+from bench.report.data.columns import Column
 
 # Path, title, unit, kind. Axes of the cell stand after the series.
 _FIRST = [("series", "method", "", "text")]
@@ -47,7 +47,7 @@ def described_table(columns: Mapping[str, Column]) -> list[dict[str, str]]:
         if column is None or name in _OF_SERIES:
             continue
         if name in _USUAL_AXES or _differs(column):
-            kind = "number" if all(_is_number(value) for _, value in values_of(column)) else "text"
+            kind = "number" if all(map(_is_number, _distinct(column))) else "text"
             rows.append((f"cell.{name}", name.replace("_", " "), "", kind))
     rows += [row for row in _RESULTS if row[0] in columns and _is_shown(row[0], columns[row[0]])]
     return [dict(zip(("path", "title", "unit", "kind"), row, strict=True)) for row in rows]
@@ -56,7 +56,7 @@ def described_table(columns: Mapping[str, Column]) -> list[dict[str, str]]:
 def _is_shown(path: str, column: Column) -> bool:
     if path in ("status", "suite"):
         return path == "status" or _differs(column)
-    return any(value is not None for _, value in values_of(column))
+    return any(value is not None for value in _distinct(column))
 
 
 def _differs(column: Column) -> bool:

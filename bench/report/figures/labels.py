@@ -8,15 +8,16 @@ are labelled with numbers, and a key under the drawing lists the names.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from bench.report.figures.canvas import Measuring
 from bench.report.figures.marks import series_gid
 from bench.report.figures.svg import lay_out
 
@@ -181,8 +182,8 @@ def _place_beside(
     leaders: list[tuple[int, tuple[float, float], tuple[float, float]]] = []
     found: list[tuple[float, float]] = []
     for index in range(len(labels)):
-        size = _extent(figure, texts[index])
-        place = _free_place(marks[index], (size.width, size.height), half, taken, covered, inside, dpi, rule)
+        size = _size_of(texts[index].get_text(), dpi)
+        place = _free_place(marks[index], size, half, taken, covered, inside, dpi, rule)
         if place is None:
             return False
         box, start, end = place
@@ -310,17 +311,20 @@ def _size(figure: MatplotlibFigure) -> tuple[float, float]:
 
 
 def _widest(figure: MatplotlibFigure, texts: Sequence[Text]) -> float:
-    return max(_extent(figure, text).width for text in texts)
+    return max(_size_of(text.get_text(), figure.dpi)[0] for text in texts)
 
 
 def _highest(figure: MatplotlibFigure, texts: Sequence[Text]) -> float:
-    return max(_extent(figure, text).height for text in texts)
+    return max(_size_of(text.get_text(), figure.dpi)[1] for text in texts)
 
 
-def _extent(figure: MatplotlibFigure, text: Text) -> Bbox:
-    canvas = figure.canvas
-    assert isinstance(canvas, FigureCanvasAgg)  # noqa: S101 (of Canvas.figure)
-    return text.get_window_extent(canvas.get_renderer())  # type: ignore[no-untyped-call]
+@cache
+def _size_of(words: str, dpi: float) -> tuple[float, float]:
+    """Return width and height of a label, pixels."""
+    figure = MatplotlibFigure(dpi=dpi)
+    text = figure.text(0, 0, words, fontsize=FONT_SIZE)
+    box = text.get_window_extent(Measuring(figure).get_renderer())
+    return float(box.width), float(box.height)
 
 
 def _reserve(figure: MatplotlibFigure, right: float = 0, bottom: float = 0) -> None:

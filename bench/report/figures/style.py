@@ -23,6 +23,7 @@ _STYLE: dict[str, Any] = {
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "axes.titlesize": 10,
+    "axes.titley": 1.0,  # no ticks are above axes, and to look for some takes long
     "axes.labelsize": 10,
     "axes.labelcolor": "black",
     "axes.axisbelow": True,

@@ -2,9 +2,13 @@
 
 import io
 import re
+from functools import cache
+from typing import Literal
 
-from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.backends.backend_svg import RendererSVG
 from matplotlib.figure import Figure as MatplotlibFigure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextToPath
 
 from bench.report.figures.compact import compacted
 from bench.report.figures.style import GRID
@@ -25,10 +29,7 @@ def svg_of(figure: MatplotlibFigure) -> str:
     """
     lay_out(figure)
     figure.set_layout_engine("none")
-    buffer = io.StringIO()
-    metadata = {"Date": None, "Creator": None}
-    FigureCanvasSVG(figure).print_svg(buffer, metadata=metadata)  # type: ignore[no-untyped-call]
-    text = buffer.getvalue()
+    text = _written(figure)
     return with_variables(compacted(_shortened(text[text.index("<svg") :].strip()), GRID))
 
 
@@ -37,6 +38,32 @@ def lay_out(figure: MatplotlibFigure) -> None:
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
+
+
+class _Renderer(RendererSVG):
+    """Writes SVG, and measures each text once, in whichever drawing it is."""
+
+    def get_text_width_height_descent(
+        self, s: str, prop: FontProperties, ismath: bool | Literal["TeX"]
+    ) -> tuple[float, float, float]:
+        """Return what the text ``s`` needs, points."""
+        return _measured(s, prop, ismath)
+
+
+@cache
+def _measured(text: str, font: FontProperties, is_math: bool | Literal["TeX"]) -> tuple[float, float, float]:
+    return TextToPath().get_text_width_height_descent(text, font, is_math)
+
+
+def _written(figure: MatplotlibFigure) -> str:
+    """Return what matplotlib writes for ``figure``."""
+    buffer = io.StringIO()
+    width, height = figure.get_size_inches() * figure.dpi
+    metadata = {"Date": None, "Creator": None}
+    renderer = _Renderer(width, height, buffer, metadata=metadata)  # type: ignore[no-untyped-call]
+    figure.draw(renderer)
+    renderer.finalize()  # type: ignore[no-untyped-call]
+    return buffer.getvalue()
 
 
 def _shortened(svg: str) -> str:

@@ -6,7 +6,6 @@ import pandas as pd
 
 from bench.analysis.differences import EPOCHS, SHARES, compared_with_bp
 from bench.analysis.headline import SummaryCell, noise_names, summary_cells
-from bench.analysis.series import ordered_series
 from bench.report.tables.text import (
     BASELINE,
     NOT_MEASURED,
@@ -53,7 +52,7 @@ def summary_table(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         | _cost_cells(cell.costs[cell.costs["series"] == series])
         | _accuracy_cells(cell, series, rates)
         for cell in cells
-        for series in ordered_series(pd.concat([cell.costs, cell.accuracies]))
+        for series in cell.series
     ]
     table = pd.DataFrame(with_verdicts(rows))
     notes = [_NOTE]
@@ -89,6 +88,10 @@ def _accuracy_cells(cell: SummaryCell, series: str, rates: dict[float, str]) -> 
     columns: dict[str, Any] = {}
     for rate, name in rates.items():
         own = rows[(rows["noise_rate"] == rate) & (rows["series"] == series)]
+        if own.empty:
+            for where in (f"{name}, {epoch} epoch" for epoch in EPOCHS):
+                columns |= {f"accuracy, {where}, %": NOT_MEASURED, f"minus BP's, {where}, points": NOT_MEASURED}
+            continue
         baseline = cell.baseline[
             (cell.baseline["noise_rate"] == rate) & cell.baseline["noise_kind"].isin(own["noise_kind"])
         ]

@@ -47,7 +47,7 @@ class Beliefs(Frozen):
 
     @model_validator(mode="after")
     def _has_a_value_per_module(self) -> Self:
-        require_one_length(dict(self))
+        require_one_length(vars(self))
         return self
 
 
@@ -126,7 +126,7 @@ class Accuracy(Frozen):
             share: float | None = getattr(self, f"test_{when}")
             if correct is None:
                 continue
-            held = float(correct.decode().mean())
+            held = correct.share
             if share is None or not math.isclose(share, held, abs_tol=1e-9):
                 raise ValueError(f"test_{when} = {share}, and correct_{when} holds {held}; legal: equal numbers")
         return self
