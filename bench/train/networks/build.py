@@ -16,7 +16,7 @@ from bench.errors import ConfigError
 from bench.train.networks.cuts import balanced_cut, even_cut
 from bench.train.networks.heads import Features, LaterUnits, Mean, build_heads, width_of
 from bench.train.networks.own import build
-from bench.train.networks.units import build_units, unit_sizes
+from bench.train.networks.units import build_units, refuse_output, unit_sizes
 from sid_core import BeliefNetwork, Cascade, Pipeline, cascade, convolutional_trunk, linear_trunk
 
 
@@ -64,6 +64,8 @@ def _cut_into_stages(
         ends = balanced_cut([unit.kept_bytes for unit in sizes], [unit.output_bytes for unit in sizes], cell.modules)
     else:
         ends = even_cut(len(sizes), cell.modules)
+    for end in ends:
+        refuse_output(sizes[end - 1])
     stages = [nn.Sequential(*units[start:end]) for start, end in pairwise([0, *ends])]
     outputs = [unit.output for unit in sizes]
     heads = _heads(cell.head, outputs, ends, classes, cell.hidden, draw)

@@ -38,9 +38,9 @@ def build(network: Network, known: Mapping[str, Any]) -> BeliefNetwork | list[nn
     """
     builder = resolve(network.builder)
     if isinstance(builder, Sequence | nn.ModuleList | nn.Sequential):
-        built: Any = [_copied(unit) for unit in builder]
-    elif isinstance(builder, BeliefNetwork):
-        built = _copied(builder)
+        built: Any = _copied(list(builder))
+    elif isinstance(builder, nn.Module):
+        (built,) = _copied([builder])
     else:
         built = call_with_known(builder, {**known, **network.keywords}, _USUAL, f"network {network.name!r}")
     if isinstance(built, BeliefNetwork):
@@ -55,18 +55,26 @@ def build(network: Network, known: Mapping[str, Any]) -> BeliefNetwork | list[nn
     )
 
 
-def _copied(module: Any) -> Any:
-    """A copy of ``module``; without contents where tensors are made without contents."""
+def _copied(modules: list[Any]) -> list[Any]:
+    """Copies of ``modules``, without contents where tensors are made without contents.
+
+    They are copied together: what two of them share, their copies share as well.
+    """
     probe = torch.empty(0)
-    if not isinstance(module, nn.Module) or (probe.device.type == "cpu" and not isinstance(probe, FakeTensor)):
-        return copy.deepcopy(module)
+    if probe.device.type == "cpu" and not isinstance(probe, FakeTensor):
+        return copy.deepcopy(modules)
     replaced: dict[int, Any] = {}
-    for parameter in module.parameters():
-        empty = torch.empty(parameter.shape, dtype=parameter.dtype)
-        replaced[id(parameter)] = nn.Parameter(empty, parameter.requires_grad)
-    for buffer in module.buffers():
-        replaced[id(buffer)] = torch.empty(buffer.shape, dtype=buffer.dtype)
-    return copy.deepcopy(module, replaced)
+    for module in modules:
+        if not isinstance(module, nn.Module):
+            continue
+        for parameter in module.parameters():
+            if id(parameter) not in replaced:
+                empty = torch.empty(parameter.shape, dtype=parameter.dtype)
+                replaced[id(parameter)] = nn.Parameter(empty, parameter.requires_grad)
+        for buffer in module.buffers():
+            if id(buffer) not in replaced:
+                replaced[id(buffer)] = torch.empty(buffer.shape, dtype=buffer.dtype)
+    return copy.deepcopy(modules, replaced)
 
 
 @cache
