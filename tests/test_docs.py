@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 from docs_pages import PAGES, ROOT, assert_commands_run, blocks, commands, sid_bench, write_files
 
+from bench.config.methods import load_method, rule_of
 from bench.config.sweep import load_sweep
+from sid_core import Objective
+from sid_core.objective import DEFAULT_SMOOTHING
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
@@ -70,6 +73,24 @@ def test_the_example_of_a_pipeline_runs() -> None:
     assert names["prediction"].shape == (8,)
     assert len(names["network"].local_modules) == 4
     assert all(parameter.grad is not None for parameter in names["network"].parameters())
+
+
+def test_the_example_of_a_check_tells_local_rules_from_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_files(ROOT / "docs" / "methods.md", tmp_path)
+    write_files(ROOT / "README.md", tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    names: dict[str, Any] = {}
+    exec((tmp_path / "check_rules.py").read_text(), names)
+    assert capsys.readouterr().out == "False\n"
+    exec((tmp_path / "my_rule.py").read_text(), names)
+    streamed, published, bp = map(load_method, ("sid-streamed", "sid-published", "bp"))
+    objective = Objective(0.5, "forward", DEFAULT_SMOOTHING, "sum")
+    for rule in (rule_of(streamed), rule_of(published)):
+        assert names["is_local"](lambda *batch, rule=rule: rule(*batch[:-1], objective))
+    assert names["is_local"](names["local_label"])
+    assert not names["is_local"](rule_of(bp))
 
 
 @pytest.mark.long

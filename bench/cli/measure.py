@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import typer
 from rich.console import Console
 
+from bench.analysis.words import counted
 from bench.cli.console import EXIT_FAULT, err, out
 from bench.cli.options import with_axis
 from bench.cli.progress import BarWatcher, LineWatcher, note_lost_output
@@ -156,8 +157,15 @@ def executor_for(cells: Sequence[Cell], settings: ExecutorSettings) -> Executor:
 
 
 def report_settings(summary: Summary) -> None:
-    """Warns of methods that changed the settings of torch, and of output that was lost."""
+    """Warns of methods that changed the settings of torch or did not train, and of output that was lost."""
     note_lost_output()
+    warnings = [f"{method}: {fault}" for method, fault in summary.untrained.items()]
+    warnings += [
+        f"{method}: training diverged in {counted(cells, 'cell')}: a loss or a divergence is not finite"
+        for method, cells in summary.diverged.items()
+    ]
+    for warning in warnings:
+        err.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
     for method, changed in summary.settings_changed.items():
         err.print(
             f"warning: {method} and BP beside it ran under other settings of torch than other cells: {changed}",

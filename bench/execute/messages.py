@@ -18,9 +18,6 @@ from bench.store.record import Data, Status
 from bench.store.sample import PredictionBytes, Sample
 from bench.store.traced_step import TracedStep
 
-# The name of the finding, beside the doctor's, that a cell changed torch's settings.
-SETTINGS_CHECK = "torch settings"
-
 
 class Message(BaseModel):
     """A frozen model with one line of JSON as its form between processes."""

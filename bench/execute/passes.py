@@ -13,8 +13,11 @@ from bench.measure.inference import measure_inference_bytes
 from bench.measure.memory.compiled import measure_compiled_memory
 from bench.measure.memory.measure import measure_memory
 from bench.measure.on_ranks import measure_on_ranks
+from bench.measure.rule_check import rule_fault
 from bench.measure.trace.step_trace import trace_memory
+from bench.store.findings import RULE_CHECK
 from bench.train.datasets.splits import Splits
+from bench.train.step import TrainingStep
 
 
 def run_passes(request: Request, dataset: Splits, context: RankContext | None, watch: SettingsWatch) -> Answer:
@@ -31,31 +34,43 @@ def run_passes(request: Request, dataset: Splits, context: RankContext | None, w
     """
     # Before the passes, after which threads and memory of theirs may be left.
     common = common_parts(request, dataset, context)
+    faults: dict[str, str] = {}
     if request.task == "trace":
         answer = _trace(request.cell, dataset)
     elif context is None:
-        answer = _measure(request.cell, dataset, request.passes)
+        answer = _measure(request.cell, dataset, request.passes, faults)
     else:
         answer = _measure_on_ranks(request, dataset, context)
     changed = watch.changed()
-    if finding := watch.finding(changed):
+    if finding := watch.finding(changed) | faults:
         common["environment"]["doctor"] = finding
     unreliable = watch.disturbance(changed)
     return answer.model_copy(update={**common, "unreliable_because": unreliable})
 
 
-def _measure(cell: Cell, dataset: Splits, passes: Sequence[Pass]) -> Answer:
-    """Passes of a cell on one rank, each with a network of its own."""
+def _measure(cell: Cell, dataset: Splits, passes: Sequence[Pass], faults: dict[str, str]) -> Answer:
+    """Passes of a cell on one rank, each with a network of its own; what is found of the rule goes to ``faults``."""
     memory = accuracy = inference_bytes = None
     if "memory" in passes:
         measure = measure_compiled_memory if is_compiled(cell) else measure_memory
-        memory = measure(step_on(cell, dataset), *one_batch(cell, dataset))
+        step = step_on(cell, dataset)
+        memory = measure(step, *one_batch(cell, dataset))
+        _look(cell, step, faults)
+        del step  # the next pass has a network of its own
     if "accuracy" in passes:
-        accuracy = measure_accuracy(cell, step_on(cell, dataset), dataset)
+        step = step_on(cell, dataset)
+        accuracy = measure_accuracy(cell, step, dataset)
+        _look(cell, step, faults)
+        del step
     if "inference" in passes:
         images, _ = one_batch(cell, dataset)
         inference_bytes = measure_inference_bytes(step_on(cell, dataset), images)
     return Answer(status="ok", memory=memory, accuracy=accuracy, inference_bytes=inference_bytes)
+
+
+def _look(cell: Cell, step: TrainingStep, faults: dict[str, str]) -> None:
+    if fault := rule_fault(cell, step):
+        faults[RULE_CHECK] = fault
 
 
 def _trace(cell: Cell, dataset: Splits) -> Answer:

@@ -1,7 +1,7 @@
 """Changes of torch's settings by code that a cell loads or runs, which its baseline then runs under, too."""
 
-from bench.execute.messages import SETTINGS_CHECK
 from bench.machine.numeric_settings import Setting, numeric_settings
+from bench.store.findings import SETTINGS_CHECK
 
 
 class SettingsWatch:

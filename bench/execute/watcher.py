@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bench.config.cell import Cell
-from bench.execute.messages import SETTINGS_CHECK
+from bench.store.findings import RULE_CHECK, SETTINGS_CHECK
 from bench.store.record import Record
 
 
@@ -20,6 +20,8 @@ class Summary:
         statuses: cells by status, without those stored before.
         overhead_seconds: for each cell that was measured at the first attempt, the seconds beyond its own work.
         settings_changed: for each method whose cells changed torch's settings, what the first of them changed.
+        untrained: for each method whose rule left parameters without a gradient, which these were in the first cell.
+        diverged: for each method whose training diverged, the number of cells.
     """
 
     stored_before: int = 0
@@ -28,13 +30,20 @@ class Summary:
     statuses: dict[str, int] = field(default_factory=dict)
     overhead_seconds: list[float] = field(default_factory=list)
     settings_changed: dict[str, str] = field(default_factory=dict)
+    untrained: dict[str, str] = field(default_factory=dict)
+    diverged: dict[str, int] = field(default_factory=dict)
 
     def add(self, record: Record) -> None:
         """Count a record that was stored just now."""
         self.statuses[record.status] = self.statuses.get(record.status, 0) + 1
         self.retries += max(0, record.attempts - 1)
-        if changed := record.environment.get("doctor", {}).get(SETTINGS_CHECK):
-            self.settings_changed.setdefault(record.cell.method, changed)
+        method, found = record.cell.method, record.environment.get("doctor", {})
+        if changed := found.get(SETTINGS_CHECK):
+            self.settings_changed.setdefault(method, changed)
+        if fault := found.get(RULE_CHECK):
+            self.untrained.setdefault(method, fault)
+        if record.accuracy is not None and record.accuracy.diverged:
+            self.diverged[method] = self.diverged.get(method, 0) + 1
 
     @property
     def measured(self) -> int:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.analysis.machines import machine_of
 from bench.report.tables.text import ABSENT
+from bench.store.findings import RULE_CHECK
 from bench.store.record import Record
 
 # Fields that the page shows elsewhere, the doctor's findings of a moment and commands, or not at all: the job of Slurm.
@@ -92,7 +93,18 @@ def has_doctor(record: Record) -> bool:
 
 def _findings(record: Record) -> dict[str, Any]:
     found = record.environment.get("doctor")
-    return found if isinstance(found, dict) else {}
+    return {name: text for name, text in found.items() if name != RULE_CHECK} if isinstance(found, dict) else {}
+
+
+def untrained_of(records: Iterable[Record]) -> dict[str, tuple[int, str]]:
+    """Return the methods whose rules left parameters without a gradient: number of records, and the first finding."""
+    counted: dict[str, tuple[int, str]] = {}
+    for record in records:
+        found = record.environment.get("doctor")
+        if isinstance(found, dict) and RULE_CHECK in found:
+            count, first = counted.get(record.cell.method, (0, _text(found[RULE_CHECK])))
+            counted[record.cell.method] = (count + 1, first)
+    return counted
 
 
 def _is_common(name: str, environments: Sequence[dict[str, Any]]) -> bool:

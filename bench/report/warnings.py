@@ -1,14 +1,16 @@
 """What a reader of the report must know before its numbers: on the page, and on the terminal."""
 
+from collections import Counter
+
 from bench.analysis.instruments import DISAGREEMENT_LIMIT, count_disagreements
 from bench.analysis.words import counted
-from bench.report.environments import count_machines
+from bench.report.environments import count_machines, untrained_of
 from bench.report.inputs import Inputs
 
 
 def warnings_of(inputs: Inputs) -> list[str]:
     """Return the warnings about files, machines and instruments."""
-    return [*inputs.warnings, *_machines(inputs), *_instruments(inputs)]
+    return [*inputs.warnings, *_machines(inputs), *_instruments(inputs), *_rules(inputs)]
 
 
 def drift_of(inputs: Inputs) -> list[str]:
@@ -25,6 +27,22 @@ def _machines(inputs: Inputs) -> list[str]:
     return [
         f"The times come from {machines} machines, or configurations of a machine. Absolute times cannot be compared "
         "between them; ratios to BP can, because each was measured within one process."
+    ]
+
+
+def _rules(inputs: Inputs) -> list[str]:
+    """Sentences on rules that leave parameters without a gradient, and on training that diverged."""
+    untrained = [
+        f"In {counted(count, 'record')} of {method}, {fault}. Bytes and times are those of the rule as it is; check "
+        "whether it forgets a gradient."
+        for method, (count, fault) in untrained_of(inputs.records).items()
+    ]
+    diverged = Counter(
+        record.cell.method for record in inputs.records if record.accuracy is not None and record.accuracy.diverged
+    )
+    return untrained + [
+        f"In {counted(count, 'record')} of {method}, training diverged: a loss or a divergence is not finite."
+        for method, count in diverged.items()
     ]
 
 

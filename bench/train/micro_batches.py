@@ -6,6 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from bench.train.losses import loss_of_rule
 from sid_core import BeliefNetwork, Objective
 
 _Rule = Callable[..., Tensor]
@@ -51,7 +52,7 @@ def _run(
             _scale_gradients(trained, before / size)
         before = size
         own = {name: parts_of[part] for name, parts_of in cut.items()}
-        loss = rule(network, some_images, some_labels, objective, **own) * (size / len(labels))
+        loss = loss_of_rule(rule(network, some_images, some_labels, objective, **own)) * (size / len(labels))
         total = loss if total is None else total.add_(loss)
     _scale_gradients(trained, before / len(labels))
     assert total is not None  # noqa: S101 (there is one part at least)

@@ -19,6 +19,7 @@ from bench.train.auxiliary import build_auxiliary
 from bench.train.compiled import compile_modules, set_up_compiler
 from bench.train.data_facts import DataFacts
 from bench.train.datasets.pixels import PixelScale
+from bench.train.losses import loss_of_rule
 from bench.train.micro_batches import in_micro_batches
 from bench.train.networks.build import build_network
 from bench.train.noise import transition_matrix
@@ -121,7 +122,8 @@ class TrainingStep:
         self.optimizer.zero_grad(set_to_none=gradients == "free")
         enter("forward")
         with self.autocast(images.device):
-            loss = self.rule(self.network, images, labels, self.objective, **self._of_samples(images, indices))
+            returned = self.rule(self.network, images, labels, self.objective, **self._of_samples(images, indices))
+            loss = loss_of_rule(returned)
         enter("optimizer")
         self.optimizer.step()
         if self.after_step is not None:

@@ -1,0 +1,159 @@
+"""Rules of a user's own that are wrong in the usual ways: what is returned, gradients that are forgotten, NaN."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import RunCli
+from harness_tools import TINY
+from hypothesis import given
+from hypothesis import strategies as st
+from one_cell import measure_cell
+
+from bench.config.check import make_cell
+from bench.errors import ConfigError
+from bench.execute.fork_executor import ForkServerExecutor
+from bench.store.file import read_records
+from bench.store.record import Record
+from bench.train.losses import loss_of_rule
+
+RULES = '''
+"""Rules."""
+
+import torch.nn.functional as F
+
+
+def _loss(network, images, labels, **keywords):
+    loss = F.cross_entropy(network(images), labels, **keywords)
+    loss.sum().backward(retain_graph=True)
+    return loss
+
+
+def whole(network, images, labels, objective):
+    return _loss(network, images, labels)
+
+
+def nothing(network, images, labels, objective):
+    _loss(network, images, labels)
+
+
+def number(network, images, labels, objective):
+    return _loss(network, images, labels).item()
+
+
+def vector(network, images, labels, objective):
+    return _loss(network, images, labels, reduction="none").detach()
+
+
+def forgets(network, images, labels, objective):
+    return F.cross_entropy(network(images), labels).detach()
+
+
+def first(network, images, labels, objective):
+    features = network.trunk(images)
+    logits, _ = network.run_module(network.local_modules[0], network.initial_belief(features), features)
+    loss = F.cross_entropy(logits, labels)
+    loss.backward()
+    return loss.detach()
+
+
+def nan(network, images, labels, objective):
+    loss = F.cross_entropy(network(images), labels) * float("nan")
+    loss.backward()
+    return loss.detach()
+'''
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    path = tmp_path / "rules.py"
+    path.write_text(RULES)
+    return path
+
+
+def measured(rules: Path, name: str, executor: ForkServerExecutor, **axes: object) -> Record:
+    cell = make_cell(TINY | {"method": f"{rules}:{name}", "depth": 2, "modules": 2, "passes": ["memory"]} | axes)
+    return measure_cell(cell, executor)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nothing", "the rule returns 'None', a NoneType; legal: the loss, a tensor of shape []"),
+        ("number", ", a float; legal: the loss, a tensor of shape []"),
+        ("vector", "the rule returns a tensor of shape ["),
+    ],
+)
+@pytest.mark.parametrize("parts", [None, pytest.param(2, marks=pytest.mark.long)])
+def test_what_a_rule_returns_is_checked_in_every_pass(
+    rules: Path, executor: ForkServerExecutor, name: str, message: str, parts: int | None
+) -> None:
+    for passes in (["memory"], ["latency"], ["accuracy"]):
+        record = measured(rules, name, executor, passes=passes, micro_batches=parts)
+        assert record.status == "crashed"
+        assert message in str(record.message)
+        assert record.attempts == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("whole", None),
+        ("forgets", r"(\d+) of \1 parameters have no gradient after a step: .* and \d+ more"),
+        ("first", r"\d+ of \d+ parameters have no gradient after a step: local_modules\.1\."),
+    ],
+)
+@pytest.mark.parametrize("passes", [["memory"], ["accuracy"]])
+def test_a_forgotten_gradient_is_in_the_record(
+    rules: Path, executor: ForkServerExecutor, name: str, fault: str | None, passes: list[str]
+) -> None:
+    record = measured(rules, name, executor, passes=passes)
+    assert record.status == "ok"
+    found = record.environment["doctor"].get("training rule")
+    if fault is None:
+        assert found is None
+    else:
+        assert re.match(fault, found)
+
+
+@pytest.mark.parametrize("method", ["bp-plain", "sid-streamed-in-turn"])
+def test_rules_of_sid_bench_may_leave_heads_untrained(executor: ForkServerExecutor, method: str) -> None:
+    axes = {"network": "pipeline-linear", "dataset": "random", "image_size": 4, "modules": 2, "depth": 2}
+    record = measure_cell(make_cell(TINY | axes | {"method": method, "passes": ["memory"]}), executor)
+    assert "training rule" not in record.environment["doctor"]
+
+
+def test_run_and_report_tell_of_it(rules: Path, measuring_cli: RunCli, tmp_path: Path) -> None:
+    out, page = tmp_path / "own.jsonl", tmp_path / "own.html"
+    axes = TINY | {"method": f"bp,{rules}:forgets,{rules}:nan", "passes": "memory,accuracy", "depth": 2, "modules": 2}
+    options = [text for name, value in axes.items() for text in ("--set", f"{name}={value}")]
+    ended = measuring_cli("run", *options, "--out", out)
+    assert ended.exit_code == 0, ended.stderr
+    assert f"warning: {rules}:forgets: " in ended.stderr
+    assert "parameters have no gradient after a step" in ended.stderr
+    assert f"warning: {rules}:nan: training diverged in 1 cell: " in ended.stderr
+    assert "warning: bp" not in ended.stderr
+    assert len(read_records(out).records) == 3
+    ended = measuring_cli("report", out, "--out", page)
+    for text in ("check whether it forgets a gradient", "training diverged"):
+        assert text in page.read_text()
+        assert text in ended.stderr
+
+
+@given(
+    shape=st.lists(st.integers(0, 3), max_size=3),
+    needs_gradient=st.booleans(),
+    other=st.none() | st.floats() | st.text() | st.tuples(st.integers()),
+)
+def test_a_loss_is_a_tensor_without_dimensions_and_without_a_graph(
+    shape: list[int], needs_gradient: bool, other: object
+) -> None:
+    with pytest.raises(ConfigError, match=f"a {type(other).__name__}; legal: the loss"):
+        loss_of_rule(other)
+    loss = torch.zeros(shape, requires_grad=needs_gradient) * 1
+    if shape:
+        with pytest.raises(ConfigError, match="legal: the loss, a tensor of shape"):
+            loss_of_rule(loss)
+    else:
+        assert not loss_of_rule(loss).requires_grad
