@@ -1,7 +1,6 @@
 """``sid-bench compare``: two results files, or two values of an axis, cell by cell."""
 
 import sys
-import tomllib
 from collections.abc import Sequence
 from dataclasses import fields
 from itertools import combinations
@@ -15,6 +14,7 @@ from bench.cli.results_files import results_files
 from bench.cli.table import print_rows
 from bench.config.axes import axes
 from bench.config.sweep import parse_override, value_text
+from bench.config.toml_file import read_toml
 from bench.errors import ConfigError, unknown
 from bench.store.text_file import refuse_overlaps, write_text
 
@@ -145,10 +145,7 @@ def _thresholds(file: Path | None, **given: float | None) -> "Thresholds":
     legal = [field.name for field in fields(Thresholds)]
     values: dict[str, Any] = {}
     if file is not None:
-        try:
-            values = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"cannot read --thresholds {file}: {error}") from None
+        values = read_toml(file, f"--thresholds {file}")
         for name, value in values.items():
             if name not in legal:
                 raise ConfigError(f"{file}: {unknown('key', name, legal)}")

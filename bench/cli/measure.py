@@ -194,7 +194,7 @@ def print_cells(sweep: Sweep) -> None:
     """Lists the cells, one a line, and their number."""
     for cell in sweep.cells:
         out.print(f"{cell.id} {label(cell)} ({', '.join(cell.passes)})", markup=False, highlight=False)
-    out.print(f"{len(sweep.cells)} cells")
+    out.print(counted(len(sweep.cells), "cell"))
 
 
 def _modules_to_preload(cells: Sequence[Cell]) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ number of them. ``passes`` is different: its list belongs to each cell. ``module
 
 import itertools
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -23,6 +22,7 @@ from bench.config.check import make_cell
 from bench.config.file_names import escaped
 from bench.config.methods import load_method, method_names
 from bench.config.plugins import file_of
+from bench.config.toml_file import read_toml
 from bench.errors import ConfigError, unknown
 
 Axes = Mapping[str, Sequence[Any]]
@@ -116,11 +116,7 @@ def question_of(suite: str) -> str | None:
 
 def _content(suite: str, path: Path) -> dict[str, Any]:
     """What the file of a suite holds, its keys and its texts checked."""
-    text = _read(path)
-    try:
-        content = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # not TOML, an integer of thousands of digits, or too deep nesting
-        raise ConfigError(f"{suite} is not a TOML file: {error}") from None
+    content = read_toml(path, suite)
     legal = [*_TEXTS, "common", "grid"]
     strange = sorted(set(content) - set(legal))
     if strange:
@@ -239,13 +235,6 @@ def _path_of(suite: str) -> Path:
     if path.suffix != ".toml":
         raise ConfigError(f"{unknown('suite', suite, suite_names())}, or the path of a .toml file")
     return path
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the sweep {path}: {error}") from None
 
 
 def parse_override(override: str, option: str = "--set") -> tuple[str, list[Any]]:

@@ -154,7 +154,7 @@ def test_records_that_were_left_out_are_told(tmp_path: Path) -> None:
     ("arguments", "told"),
     [
         (["none.jsonl"], "cannot read none.jsonl"),
-        (["{results}", "--claims", "none.toml"], "cannot read the claims none.toml"),
+        (["{results}", "--claims", "none.toml"], "cannot read none.toml: No such file or directory"),
         (["{results}", "--claims", "{results}"], "is not a TOML file"),
     ],
 )

@@ -1,6 +1,5 @@
 """The claims in a TOML file: those of papers on SID and its peers come with the package."""
 
-import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import get_args
@@ -9,6 +8,7 @@ from pydantic import ValidationError
 
 from bench.analysis.statistics.claim import Claim, Control
 from bench.analysis.statistics.statistic import STATISTICS, Question
+from bench.config.toml_file import read_toml
 from bench.errors import ConfigError, unknown
 
 _OWN = resources.files("bench.analysis.statistics") / "claims.toml"
@@ -24,12 +24,7 @@ def load_claims(path: Path | None = None) -> tuple[Claim, ...]:
         ConfigError: the file cannot be read or is not TOML, or a claim is not legal or its name not the only one.
     """
     name = "claims.toml" if path is None else str(path)
-    try:
-        content = tomllib.loads((_OWN if path is None else path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the claims {name}: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{name} is not a TOML file: {error}") from None
+    content = read_toml(_OWN if path is None else path, name)
     strange = sorted(set(content) - {"claim"})
     if strange:
         raise ConfigError(f"{name}: {unknown('key', strange[0], ['claim'])}")

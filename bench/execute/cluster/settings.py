@@ -1,13 +1,13 @@
 """What the tasks of a sweep ask of a cluster: fields of a TOML file, and the same fields on the command line."""
 
 import re
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, field_validator
 
+from bench.config.toml_file import read_toml
 from bench.errors import ConfigError, unknown
 
 OPTION = "--cluster-set"
@@ -128,7 +128,7 @@ def load_cluster(file: Path | None, given: Iterable[str] = ()) -> ClusterSetting
     Raises:
         ConfigError: the file cannot be read, or a field or a value is not legal.
     """
-    content = {} if file is None else _content(file)
+    content = {} if file is None else read_toml(file, f"--cluster {file}")
     origin = dict.fromkeys(content, f"{file}: ")
     for text in given:
         name, equals, value = (part.strip() for part in text.partition("="))
@@ -155,12 +155,3 @@ def load_cluster(file: Path | None, given: Iterable[str] = ()) -> ClusterSetting
         if name == "sbatch":
             why = f"{why}; not {', '.join(sorted(_OURS))}, which the other fields and sid-bench set"
         raise ConfigError(f"{origin[name]}{name} = {content[name]!r}; legal: {why}") from None
-
-
-def _content(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read --cluster {file}: {getattr(error, 'strerror', None) or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"--cluster {file} is not a TOML file: {error}") from None

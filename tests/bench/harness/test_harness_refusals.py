@@ -223,7 +223,7 @@ def test_a_sweep_file_that_is_missing_or_a_directory_or_not_text_is_refused(
     (tmp_path / "latin1.toml").write_bytes('description = "é"\n'.encode("latin-1"))
     for name, fragment in [("none", "No such file"), ("folder", "Is a directory"), ("latin1", "utf-8")]:
         path = tmp_path / f"{name}.toml"
-        assert_refused(cli, [path], results, (f"cannot read the sweep {path}", fragment))
+        assert_refused(cli, [path], results, (f"cannot read {path}", fragment))
         results.unlink(missing_ok=True)
 
 

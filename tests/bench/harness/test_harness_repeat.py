@@ -125,7 +125,7 @@ def test_json_stands_alone_on_standard_output(tmp_path: Path, suite: Path, cli: 
 
 def test_dry_run_lists_the_cells_with_their_only_pass(tmp_path: Path, suite: Path, cli: RunCli) -> None:
     ended = cli("repeat", suite, "--out", tmp_path / "runs", "--dry-run")
-    assert re.fullmatch(r"\w{16} sid-streamed .*\(latency\)\n1 cells\n", ended.stdout)
+    assert re.fullmatch(r"\w{16} sid-streamed .*\(latency\)\n1 cell\n", ended.stdout)
     assert not (tmp_path / "runs").exists()
 
 
