@@ -190,9 +190,9 @@ class Cell(BaseModel):
     schedule: Annotated[Literal["constant", "cosine"], Axis(bears_on=_ACCURACY)] = Field(
         "constant", description="constant or cosine; if unset, constant for adam, cosine for sgd"
     )
-    epochs: Annotated[Size, Axis(bears_on=_ACCURACY, shown="always", text=lambda count: f"{count} epochs")] = Field(
-        10, description="an integer of 1 or more: epochs of the accuracy pass"
-    )
+    epochs: Annotated[
+        Size, Axis(bears_on=_ACCURACY, shown="always", text=lambda count: f"{count} epoch{'s' * (count != 1)}")
+    ] = Field(10, description="an integer of 1 or more: epochs of the accuracy pass")
     train_samples: Annotated[
         Annotated[int, Field(ge=2, lt=TOO_LARGE, strict=True)] | None,
         Axis(bears_on=_ACCURACY, process_memory=True, requirement=True, text=lambda count: f"{count} samples"),

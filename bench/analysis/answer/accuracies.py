@@ -174,8 +174,9 @@ def _difference(judged: Judged) -> str:
 def _sentence(page: Page, rows: pd.DataFrame, subject: Method, condition: _Condition, judged: Judged) -> str:
     comparison = judged.comparison
     equal = f", equal within {comparison.margin:g} points" if judged.verdict == "equivalent" else ""
+    difference = _number(judged) if judged.interval is None else _difference(judged)  # the support says it, too
     return (
-        f"The test accuracy of {subject.name} minus BP's is {_difference(judged)} points{equal} with {condition}"
+        f"The test accuracy of {subject.name} minus BP's is {difference} points{equal} with {condition}"
         f"{_both(page, rows, condition, comparison)} ({support(judged)}), on {comparison.cell}."
     )
 

@@ -162,6 +162,7 @@ def test_one_seed_gives_no_interval_and_a_command_for_ten() -> None:
     assert (answer.verdict, answer.number) == ("undecided", "+10.0")
     assert answer.command is not None
     assert {cell.seed for cell in cells_of(answer.command)} == set(range(10))
+    assert re.search(r"minus BP's is [+-]\d+\.\d points with ", text_of(answer))
 
 
 def test_the_least_favourable_of_noise_rates_and_epochs_decides_and_all_are_shown() -> None:

@@ -134,6 +134,7 @@ def test_run_and_report_tell_of_it(rules: Path, measuring_cli: RunCli, tmp_path:
     assert "parameters have no gradient after a step" in ended.stderr
     assert f"warning: {rules}:nan: training diverged in 1 cell: " in ended.stderr
     assert "warning: bp" not in ended.stderr
+    assert re.search(r" 1 epoch\b", ended.stdout)
     assert len(read_records(out).records) == 3
     ended = measuring_cli("report", out, "--out", page)
     for text in ("check whether it forgets a gradient", "training diverged"):
