@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.analysis.words import numbered
 from bench.errors import StoreError
 from bench.store.file import Contents, read_records
 from bench.store.latest import latest_records
@@ -25,8 +26,8 @@ def read_files(files: Sequence[Path]) -> tuple[list[Contents], list[Record], lis
         raise StoreError(f"no record in {', '.join(str(file) for file in files)}: nothing to report")
     if superseded:
         warnings.append(
-            f"{superseded} records were left out because another one of the same cell is used: the last one in a file, "
-            "and of several files the one that was created latest."
+            f"{numbered(superseded, 'record')} {'was' if superseded == 1 else 'were'} left out because another one of "
+            "the same cell is used: the last one in a file, and of several files the one that was created latest."
         )
     return contents, list(latest.values()), warnings
 

@@ -1,6 +1,11 @@
 """Words of sentences."""
 
 
+def numbered(number: int, noun: str) -> str:
+    """Return a number in digits with its noun: ``0 cells``, ``1 cell``, ``2 cells``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """Return a number with its noun: ``no method``, ``1 method``, ``2 methods``.
 

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.analysis.statistics.claim_file import load_claims
+from bench.analysis.words import numbered
 from bench.cli.console import out
 from bench.config.axes import axes
 from bench.config.cell import BUILT_IN_AXES
@@ -43,7 +44,7 @@ def list_(
 def _suites() -> Iterable[Row]:
     for name in suite_names():
         sweep = load_sweep(name)
-        yield name, f"{sweep.question} {sweep.description} ({len(sweep.cells)} cells)", "sid-bench"
+        yield name, f"{sweep.question} {sweep.description} ({numbered(len(sweep.cells), 'cell')})", "sid-bench"
 
 
 def _axes() -> Iterable[Row]:

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
 
+from bench.analysis.words import numbered
 from bench.cli.console import err
 from bench.cli.streams import lost_output
 from bench.config.cell import Cell
@@ -28,7 +29,7 @@ class LineWatcher(Watcher):
     def begin(self, cells: int, stored: int, _processes: int) -> None:
         """Print the number of cells, and how many are stored already."""
         self._cells, self._done = cells, stored
-        self._print(f"{cells} cells, {stored} stored already, {cells - stored} to measure")
+        self._print(f"{numbered(cells, 'cell')}, {stored} stored already, {cells - stored} to measure")
 
     def note(self, text: str) -> None:
         """Print ``text``."""
@@ -152,7 +153,7 @@ def note_lost_output() -> None:
 
 def describe(summary: Summary) -> str:
     """Return the result of a sweep as one line."""
-    parts = [f"{summary.measured} cells measured"]
+    parts = [f"{numbered(summary.measured, 'cell')} measured"]
     parts += [f"{count} {status}" for status, count in sorted(summary.statuses.items())]
     if summary.retries:
         parts.append(f"{summary.retries} retries")

@@ -147,7 +147,7 @@ def test_records_that_were_left_out_are_told(tmp_path: Path) -> None:
     ended = run(file, "--claims", claims_file(tmp_path), "--json")
     assert json.loads(ended.stdout)[0]["effect"] == "-90.0 %"
     assert "warning: Line 5 of" in ended.stderr
-    assert "warning: 1 records were left out" in ended.stderr
+    assert "warning: 1 record was left out" in ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def test_a_record_that_was_cut_short_is_reported_and_measured_again(
     ended = cli("run", sweep, "--out", results)
     assert ended.exit_code == 0
     assert f"{results}, line 2: the last line was cut short; it is now in {results}.damaged" in ended.stderr
-    assert "1 cells measured, 1 ok, 1 stored before" in ended.stdout
+    assert "1 cell measured, 1 ok, 1 stored before" in ended.stdout
     assert len(sound_records(results)) == 2
     assert len(asked) == 3
 
@@ -175,7 +175,7 @@ def test_only_failed_cells_are_retried(cli: RunCli, sweep: Path, results: Path, 
     arguments = ("run", sweep, "--out", results, "--set", "method=bp,bp-checkpoint")
     cli(*arguments)
     assert "0 cells measured, 2 stored before" in cli(*arguments).stdout
-    assert "1 cells measured, 1 crashed, 1 stored before" in cli(*arguments, "--retry-failed").stdout
+    assert "1 cell measured, 1 crashed, 1 stored before" in cli(*arguments, "--retry-failed").stdout
     assert [cell.recompute for _, cell in asked] == ["none", "modules", "modules"]
     assert [record.status for record in sound_records(results)] == ["ok", "crashed", "crashed"]
 

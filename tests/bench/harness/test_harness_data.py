@@ -143,4 +143,4 @@ def test_a_last_batch_of_one_image_is_told_before_anything_is_measured(
     assert not results.exists()
     assert measuring_cli(*run_arguments(results, tmp_path, *normed, "batch_size=7,5,4")).exit_code == 0
     other = measuring_cli(*run_arguments(results, tmp_path, *sets, "batch_size=3", "seed=1"))
-    assert "1 cells measured, 1 ok" in other.stdout, "no BatchNorm"
+    assert "1 cell measured, 1 ok" in other.stdout, "no BatchNorm"

@@ -243,13 +243,13 @@ def test_a_stored_frontier_counts_until_failed_cells_are_retried(
     executor = script(out_of_memory_from(1000))  # as on a larger machine
     assert "0 cells measured, 6 stored before" in cli("run", sizes, "--out", results).stdout
     larger = cli("run", sizes, "--set", "batch_size=12,64", "--set", "seed=0", "--out", results)
-    assert "1 cells measured, 1 ok, 1 skipped" in larger.stdout
+    assert "1 cell measured, 1 ok, 1 skipped" in larger.stdout
     assert [cell.batch_size for cell in executor.measured] == [12]
 
     retried = cli("run", sizes, "--out", results, "--retry-failed")
     assert "4 cells measured, 4 ok, 2 stored before" in retried.stdout
     again = cli("run", sizes, "--set", "batch_size=128", "--set", "seed=0", "--out", results)
-    assert "1 cells measured, 1 ok, 0 stored before" in again.stdout, "the cell that ran out of memory is ok now"
+    assert "1 cell measured, 1 ok, 0 stored before" in again.stdout, "the cell that ran out of memory is ok now"
 
 
 def test_retry_failed_finds_a_new_frontier(script: Script, cli: RunCli, sizes: Path, results: Path) -> None:

@@ -234,7 +234,7 @@ def test_a_command_that_ends_is_the_failure_of_its_cell_and_ends_the_job(job: Jo
 
 def test_another_job_goes_on_and_times_what_is_left(job: Job) -> None:
     assert [ended.code for ended in job.second] == [0, 0], job.second
-    assert "1 cells measured, 1 ok, 3 stored before" in job.second[0].output
+    assert "1 cell measured, 1 ok, 3 stored before" in job.second[0].output
     assert job.second[1].output == "", "rank 0 alone prints"
     assert len(job.records) == 4
     record = job.records["sid-parallel"]

@@ -109,7 +109,7 @@ def test_killing_the_fork_server_fails_one_cell_which_retry_failed_measures_agai
     assert results.read_bytes() == content, "a stored failure counts as measured"
 
     retried = measuring_cli("run", sweep, "--out", results, "--retry-failed")
-    assert "1 cells measured, 1 ok, 2 stored before" in retried.stdout
+    assert "1 cell measured, 1 ok, 2 stored before" in retried.stdout
     assert results.read_bytes().startswith(content), "the failed record stays"
     last = sound_records(results)[3:]
     assert [(record.id, record.status) for record in last] == [(records[2].id, "ok")]

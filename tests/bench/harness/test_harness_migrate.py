@@ -202,7 +202,7 @@ def test_a_run_appends_to_an_old_file(tmp_path: Path, results: Path, measuring_c
     grids = [{axis: value for axis, value in old["cell"].items() if value is not None} for old in OLD]
     sweep = write_sweep(tmp_path / "sweep.toml", *grids, {"method": "bp", "dataset": "random", "passes": ["memory"]})
     ended = measuring_cli("run", sweep, "--out", results)
-    assert "1 cells measured, 1 ok, 6 stored before" in ended.stdout, ended.stderr
+    assert "1 cell measured, 1 ok, 6 stored before" in ended.stdout, ended.stderr
     assert results.read_bytes().startswith(OLD_FILE.read_bytes()), "old lines stay as they are"
     assert json.loads(results.read_text(encoding="utf-8").splitlines()[6])["schema"] == SCHEMA
     assert len(sound_records(results)) == 7

@@ -44,7 +44,7 @@ def test_run_resume_and_report_take_any_name(cli: RunCli, script: Script, tmp_pa
     summary.read_text(encoding="utf-8")
     ended = cli("run", sweep, "--out", results)
     assert ended.exit_code == 0, ended.exception
-    assert "1 cells measured, 1 ok, 1 stored before" in ended.stdout
+    assert "1 cell measured, 1 ok, 1 stored before" in ended.stdout
     assert len(read_records(results).records) == 2
 
 

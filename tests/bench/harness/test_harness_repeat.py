@@ -73,8 +73,8 @@ def test_two_real_runs_are_measured_once_and_compared(tmp_path: Path, suite: Pat
         assert record.latency is not None
     assert first[0].id == second[0].id
     assert first[0].latency != second[0].latency
-    assert "run 2 of 2: 1 cells measured, 1 ok, 0 stored before" in ended.stdout
-    assert "2 runs, 1 cells in two or more of them, 2 latencies" in ended.stdout
+    assert "run 2 of 2: 1 cell measured, 1 ok, 0 stored before" in ended.stdout
+    assert "2 runs, 1 cell in two or more of them, 2 latencies" in ended.stdout
     assert re.search(r"^pairs of runs .* 1 *$", ended.stdout, re.MULTILINE)
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["every"]["pairs"] == 1
@@ -94,7 +94,7 @@ def test_more_runs_add_to_those_that_are_there(tmp_path: Path, suite: Path, cli:
         ended = cli("repeat", suite, "--times", times, "--out", tmp_path / "runs")
         assert ended.exit_code == 0
         assert len(timing) == measured
-        assert f"{times} runs, 1 cells" in ended.stdout
+        assert f"{times} runs, 1 cell" in ended.stdout
 
 
 def test_runs_go_to_a_folder_named_after_the_suite(
@@ -111,7 +111,7 @@ def test_cells_of_another_command_in_the_files_are_left_out(
 ) -> None:
     arguments = ("repeat", suite, "--times", 2, "--out", tmp_path / "runs", "--set")
     cli(*arguments, "depth=4")
-    assert "2 runs, 1 cells" in cli(*arguments, "depth=2").stdout
+    assert "2 runs, 1 cell" in cli(*arguments, "depth=2").stdout
     assert "2 runs, 2 cells" in cli(*arguments, "depth=2,4").stdout
     assert len(timing) == 4
 
@@ -119,7 +119,7 @@ def test_cells_of_another_command_in_the_files_are_left_out(
 def test_json_stands_alone_on_standard_output(tmp_path: Path, suite: Path, cli: RunCli, timing: list[Cell]) -> None:
     ended = cli("repeat", suite, "--times", 2, "--out", tmp_path / "runs", "--json")
     assert json.loads(ended.stdout) == json.loads((tmp_path / "runs" / "summary.json").read_text())
-    assert "run 2 of 2: 1 cells measured" in ended.stderr
+    assert "run 2 of 2: 1 cell measured" in ended.stderr
     assert len(timing) == 2
 
 
@@ -163,7 +163,7 @@ def test_existing_runs_are_compared_without_measuring(tmp_path: Path, cli: RunCl
     files = runs_of(tmp_path, 1.0, 1.001, 2.0)
     ended = cli("repeat", "--from", *files)
     assert ended.exit_code == 0
-    assert "3 runs, 1 cells in two or more of them, 3 latencies" in ended.stdout
+    assert "3 runs, 1 cell in two or more of them, 3 latencies" in ended.stdout
     assert "2 of 3" in ended.stdout
     assert timing == []
     assert sorted(file.name for file in tmp_path.iterdir()) == [file.name for file in files]
@@ -266,7 +266,7 @@ def test_a_killed_repetition_goes_on_where_it_stopped(
 
     ended = measuring_cli(*arguments)
     assert ended.exit_code == 0
-    assert "run 1 of 2: 1 cells measured, 1 ok, 1 stored before" in ended.stdout
+    assert "run 1 of 2: 1 cell measured, 1 ok, 1 stored before" in ended.stdout
     assert "run 2 of 2: 2 cells measured, 2 ok, 0 stored before" in ended.stdout
     assert contents(folder)["1.jsonl"].startswith(before["1.jsonl"])
     assert [len(sound_records(folder / f"{number}.jsonl")) for number in (1, 2)] == [2, 2]

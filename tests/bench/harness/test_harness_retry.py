@@ -73,12 +73,12 @@ def test_a_run_retries_once_by_default_and_counts_retries(
     executor.asked.clear()
     ended = cli("run", sweep, "--out", results, "--retry-failed", "--retries", 0)
     assert [cell.method for cell in executor.measured] == ["sid-streamed"]
-    assert "1 cells measured, 1 crashed, 1 stored before" in ended.stdout
+    assert "1 cell measured, 1 crashed, 1 stored before" in ended.stdout
 
     executor.asked.clear()
     ended = cli("run", sweep, "--out", results, "--retry-failed", "--retries", 4)
     assert len(executor.measured) == 5
-    assert "1 cells measured, 1 crashed, 4 retries, 1 stored before" in ended.stdout
+    assert "1 cell measured, 1 crashed, 4 retries, 1 stored before" in ended.stdout
     assert [record.attempts for record in sound_records(results)] == [1, 2, 1, 5]
 
 

@@ -100,7 +100,7 @@ def test_of_records_in_several_files_the_latest_of_a_cell_is_used(small_file: Pa
         warnings: list[str] = []
         write_report(order, tmp_path / "page.html", warn=warnings.append)
         assert records_in_page(tmp_path / "page.html") == [json.loads(later.line())]
-        assert any("1 records were left out" in warning for warning in warnings)
+        assert any("1 record was left out" in warning for warning in warnings)
 
 
 def test_an_incomplete_last_line_is_reported(small_file: Path, tmp_path: Path) -> None:
