@@ -167,7 +167,7 @@ def cells_of(command: str) -> list[str]:
     result = CliRunner().invoke(app, [*shlex.split(command)[1:], "--dry-run"])
     assert result.exit_code == 0, result.output
     *cells, count = result.stdout.splitlines()
-    assert count == f"{len(cells)} cells"
+    assert count == f"{len(cells)} cell{'s' * (len(cells) != 1)}"
     return [line.split()[0] for line in cells]
 
 
