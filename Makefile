@@ -60,18 +60,17 @@ fits: .venv/installed
 pages: .venv/installed
 	$(BIN)/python -m bench.reference
 
-# The stamps are written last, so an installation that was cut short is taken up again. Python compiles modules when they are
-# first imported, most of those of the packages never.
+# The stamps are written last, so an installation that was cut short is taken up again.
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "sid-bench needs Python 3.11 or newer; set PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 
 .venv/installed: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile --editable .
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable .
 	touch $@
 
 .venv/installed-dev: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile --editable '.[dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[dev]'
 	touch .venv/installed $@
 
 node_modules/installed: package.json package-lock.json
