@@ -11,7 +11,7 @@ bench: .venv/installed
 test: .venv/installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal --ignore tests/benchmarks
 
-# The tests that take longest, each four seconds or more, and then the benchmarks with nothing beside them.
+# The tests that take longest, each three seconds or more, and then the benchmarks with nothing beside them.
 test-long: .venv/installed-dev
 	$(BIN)/python -m pytest -m long --long --numprocesses auto --maxprocesses 8 --dist worksteal --ignore tests/benchmarks
 	$(BIN)/python -m pytest tests/benchmarks

@@ -83,6 +83,7 @@ def test_answers_of_any_length_are_in_the_first_screen_and_lose_no_sentence(
         assert page.locator(".answer li").locator("visible=true").count() == 3 * len(sentences)
 
 
+@pytest.mark.long
 def test_the_answers_are_stacked_on_a_narrow_page(browser: Browser, reference_page: Path) -> None:
     with opened(browser, reference_page, width=400) as page:
         boxes = [card.bounding_box() for card in page.locator(".answer").all()]

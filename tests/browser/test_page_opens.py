@@ -29,6 +29,7 @@ def test_nothing_is_requested_and_text_is_readable_without_scrolling_sideways(
         assert page.evaluate("document.querySelector('dialog').scrollWidth <= innerWidth")
 
 
+@pytest.mark.long
 def test_the_drawing_fits_the_width(browser: Browser, made: Path) -> None:
     for width, name in ((400, "narrow"), (949, "narrow"), (950, "wide"), (1600, "wide")):
         with opened(browser, made, width=width) as page:

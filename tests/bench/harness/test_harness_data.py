@@ -115,6 +115,7 @@ def test_a_damaged_file_is_not_tried_again(server: ForkServer, tmp_path: Path) -
     assert f"{root}/train/cat/0.png cannot be read" in str(record.message)
 
 
+@pytest.mark.long
 def test_a_note_on_the_data_is_told_once_and_not_if_quiet(measuring_cli: RunCli, results: Path, tmp_path: Path) -> None:
     root = write_folder(tmp_path / "pets")
     (root / "train" / "cat" / "notes.txt").write_text("")

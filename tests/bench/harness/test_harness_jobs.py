@@ -205,6 +205,7 @@ def test_an_interrupt_ends_all_jobs_and_keeps_what_is_stored(litter: Path, resul
     assert len(records) < 8
 
 
+@pytest.mark.long
 def test_jobs_whose_servers_cannot_start_end_the_sweep_with_one_error(tmp_path: Path, results: Path) -> None:
     site = tmp_path / "site"
     site.mkdir()

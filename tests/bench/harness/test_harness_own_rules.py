@@ -86,6 +86,7 @@ def measured(rules: Path, name: str, executor: ForkServerExecutor, **axes: objec
     ],
 )
 @pytest.mark.parametrize("parts", [None, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.long
 def test_what_a_rule_returns_is_checked_in_every_pass(
     rules: Path, executor: ForkServerExecutor, name: str, message: str, parts: int | None
 ) -> None:
@@ -124,6 +125,7 @@ def test_rules_of_sid_bench_may_leave_heads_untrained(executor: ForkServerExecut
     assert "training rule" not in record.environment["doctor"]
 
 
+@pytest.mark.long
 def test_run_and_report_tell_of_it(rules: Path, measuring_cli: RunCli, tmp_path: Path) -> None:
     out, page = tmp_path / "own.jsonl", tmp_path / "own.html"
     axes = TINY | {"method": f"bp,{rules}:forgets,{rules}:nan", "passes": "memory,accuracy", "depth": 2, "modules": 2}

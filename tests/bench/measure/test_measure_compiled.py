@@ -97,6 +97,7 @@ def test_compilation_while_steps_are_timed_is_an_error(graphs: list[torch.fx.Gra
     assert len(graphs) > known
 
 
+@pytest.mark.long
 def test_both_steps_of_a_latency_are_compiled_before_the_first_block(graphs: list[torch.fx.GraphModule]) -> None:
     step, images, labels = build("sid-published", compiled=True)
     entered: list[int] = []

@@ -162,6 +162,7 @@ def test_a_compiled_module_can_be_updated_as_soon_as_it_has_run(graphs: Graphs) 
         torch.testing.assert_close(parameter, twin, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.long
 def test_each_budget_is_compiled_for_itself(graphs: Graphs, monkeypatch: pytest.MonkeyPatch) -> None:
     from torch._functorch import config
 
@@ -198,6 +199,7 @@ def built(cell: Cell) -> tuple[TrainingStep, Tensor, Tensor]:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.long
 def test_a_step_gives_the_results_of_the_eager_rule(method: str, precision: str, graphs: Graphs) -> None:
     step, images, labels = built(a_cell(method, precision=precision))
     eager, *_ = built(a_cell({"bp-budget": "bp"}.get(method, "sid-streamed"), precision=precision))

@@ -291,6 +291,7 @@ def test_heads_that_the_contrastive_loss_does_not_run_have_no_gradients() -> Non
 
 
 @pytest.mark.parametrize("method", ["infopro", "infopro-contrast"])
+@pytest.mark.long
 def test_the_activations_of_one_stage_are_held_at_a_time(method: str) -> None:
     def peak(method: str, depth: int) -> int:
         axes = {"network": "pipeline-linear", "dataset": "random", "depth": depth, "modules": depth, "width": 64}

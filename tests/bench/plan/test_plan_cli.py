@@ -88,6 +88,7 @@ def test_ratios_to_bp_need_no_bp_in_the_suite_and_do_not_depend_on_jobs(suite: P
     assert read(tmp_path / "alone.csv") == [row for row in both if row["method"] == "sid-streamed"]
 
 
+@pytest.mark.long
 def test_storages_are_rounded_up(suite: Path, tmp_path: Path) -> None:
     for round_to in (1, 512):
         assert plan(suite, "--round-to", round_to, "--out", tmp_path / f"{round_to}.csv").exit_code == 0

@@ -134,6 +134,7 @@ def test_shared_weights_count_once_measured_and_planned() -> None:
 
 
 @pytest.mark.usefixtures("file")
+@pytest.mark.long
 def test_fit_and_plan_say_it_too(cli: RunCli) -> None:
     for command in (
         ["fit", "odd.py:pair", "--budget", "1GiB", "--image-size", "8", "--methods", "bp"],

@@ -116,6 +116,7 @@ def test_a_page_without_bp_says_that_there_is_nothing_to_compare(tmp_path: Path)
     assert "no measurement of BP to compare with" in page_of([record], tmp_path)
 
 
+@pytest.mark.long
 def test_a_method_without_bps_memory_has_no_ratio_in_the_summary(tmp_path: Path) -> None:
     records = [make_record({"method": "bp"}, latency=(1, 0.9, 1.1)), make_record({"method": "sid-streamed"}, 1000)]
     page = page_of(records, tmp_path)

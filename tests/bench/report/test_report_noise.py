@@ -68,6 +68,7 @@ def figure_named(name: str, frame: pd.DataFrame) -> Figure:
 
 
 @pytest.mark.parametrize(("name", "column"), [("latency", "verdict"), ("memory-against-time", "Pareto front")])
+@pytest.mark.long
 def test_noisy_points_have_open_markers_that_the_caption_explains(name: str, column: str) -> None:
     quiet, noisy = (figure_named(name, made_frame(method)) for method in (None, "sid-streamed"))
     assert "Open marks" in noisy.caption

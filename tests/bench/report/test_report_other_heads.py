@@ -149,6 +149,7 @@ def test_of_equally_many_accuracies_the_board_has_the_usual_heads() -> None:
     assert row(board, "bp").is_baseline
 
 
+@pytest.mark.long
 def test_the_page_says_where_sid_stands_and_what_other_heads_mean(tmp_path: Path) -> None:
     records = [BP, timed("sid-streamed", 500, [0.9 * each for each in SECONDS], SECONDS)]
     records.append(timed("dgl", 400, SECONDS, SECONDS, head="mlp-sr"))

@@ -93,6 +93,7 @@ def test_a_report_of_failures_only_is_a_page_without_figures(tmp_path: Path) -> 
     assert "<svg" not in page
 
 
+@pytest.mark.long
 def test_of_records_in_several_files_the_latest_of_a_cell_is_used(small_file: Path, tmp_path: Path) -> None:
     later = make_record({"passes": ["memory"]}, 77 * 2**20, created="2026-02-01T00:00:00+00:00")
     write(tmp_path / "later.jsonl", later)
@@ -170,6 +171,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("many") / "many.jsonl", *records)
 
 
+@pytest.mark.long
 def test_raw_samples_of_many_records_stand_beside_the_page(many: Path, tmp_path: Path) -> None:
     write_report([many], tmp_path / "page of many.html")
     assert block_of(tmp_path / "page of many.html")["raw_file"] == "page of many.raw.js"

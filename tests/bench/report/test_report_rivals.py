@@ -88,6 +88,7 @@ def test_a_noisy_time_is_on_no_curve() -> None:
     assert "SID is faster" not in view.finding
 
 
+@pytest.mark.long
 def test_the_page_has_the_figure_beside_that_of_all_methods(tmp_path: Path) -> None:
     (tmp_path / "file.jsonl").write_text("".join(f"{record.line()}\n" for record in curves()))
     write_report([tmp_path / "file.jsonl"], tmp_path / "page.html")
