@@ -113,7 +113,7 @@ def test_dry_run_prints_one_line_per_cell_and_writes_nothing(
     lines = dry_run(cli, suite, "--out", results)
     assert [line.split()[0] for line in lines[:-1]] == [cell.id for cell in cells]
     assert all(label(cell) in line for cell, line in zip(cells, lines, strict=False))
-    assert lines[-1] == f"{len(cells)} cells"
+    assert lines[-1] == f"{len(cells):,} cells"
     assert asked == []
     assert not results.exists()
 
