@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import typer
 from rich.console import Console
 
-from bench.analysis.words import counted
+from bench.analysis.words import numbered
 from bench.cli.console import EXIT_FAULT, err, out
 from bench.cli.options import with_axis
 from bench.cli.progress import BarWatcher, LineWatcher, note_lost_output
@@ -161,7 +161,7 @@ def report_settings(summary: Summary) -> None:
     note_lost_output()
     warnings = [f"{method}: {fault}" for method, fault in summary.untrained.items()]
     warnings += [
-        f"{method}: training diverged in {counted(cells, 'cell')}: a loss or a divergence is not finite"
+        f"{method}: training diverged in {numbered(cells, 'cell')}: a loss or a divergence is not finite"
         for method, cells in summary.diverged.items()
     ]
     for warning in warnings:
@@ -194,7 +194,7 @@ def print_cells(sweep: Sweep) -> None:
     """Lists the cells, one a line, and their number."""
     for cell in sweep.cells:
         out.print(f"{cell.id} {label(cell)} ({', '.join(cell.passes)})", markup=False, highlight=False)
-    out.print(counted(len(sweep.cells), "cell"))
+    out.print(numbered(len(sweep.cells), "cell"))
 
 
 def _modules_to_preload(cells: Sequence[Cell]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.config.networks import Shape
-from sid_core import Cascade, LocalModule, linear_trunk
+from sid_core import Cascade, cascade, linear_trunk
 
 
 class ResidualLayer(nn.Module):
@@ -60,5 +60,5 @@ def cascade_of_residual_modules(
     trunk = linear_trunk(math.prod(shape), width)
     layers = depth // modules
     if layers == 1:
-        return Cascade(trunk, [LocalModule(width, classes, hidden) for _ in range(modules)], classes)
+        return cascade(modules, classes, shape[0], width, hidden, trunk=trunk)
     return Cascade(trunk, [ResidualModule(width, classes, hidden, layers) for _ in range(modules)], classes)
