@@ -246,7 +246,7 @@ def test_each_number_of_a_row_was_measured_on_the_cell_that_the_row_names(
         hidden = next((int(word.split()[1]) for word in words if word.startswith("hidden ")), None)
         optimizer = "sgd" if "sgd" in words else "adam"
         step = (row["network"], row["method"], numbers["depth"], modules, hidden, numbers["batch"], optimizer)
-        epochs = next((int(word.split()[0]) for word in words if word.endswith(" epochs")), None)
+        epochs = next((int(word.split()[0]) for word in words if word.endswith((" epoch", " epochs"))), None)
         expected = f"{sizes[step]}.00" if step in sizes else ABSENT
         assert row.get(ACTIVATIONS, ABSENT) == expected
         share = shares.get((*step, epochs))
