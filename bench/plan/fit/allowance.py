@@ -18,7 +18,8 @@ class Allowance:
         kind: the kind of device.
         context_bytes: CUDA's context and libraries: the most that was measured.
         context_cells: the cells on which that was measured; 0 where it was not.
-        usual_share: what is added for workspaces to a rule that was not measured, as a share of the prediction.
+        usual_share: what is added for workspaces to a rule that was not measured, or not with the settings that are
+            planned, as a share of the prediction.
     """
 
     kind: Kind
@@ -27,10 +28,13 @@ class Allowance:
     usual_share: float = 0.0
 
     def share(self, error: PredictionError | None) -> float:
-        """Return the share of the prediction that is added for workspaces, given the error of the rule."""
+        """Return the share of the prediction that is added for workspaces, given the error of the rule.
+
+        The error of other settings says nothing of these: checkpoints, for example, have workspaces of their own.
+        """
         if self.kind == "cpu":
             return 0.0
-        return self.usual_share if error is None else max(0.0, error.share)
+        return self.usual_share if error is None or error.settings else max(0.0, error.share)
 
     def needed(self, predicted_bytes: int, error: PredictionError | None) -> int:
         """Return the bytes that a step needs, context and workspaces included."""

@@ -64,9 +64,10 @@ def notes(fits: Fits) -> list[str]:
         else "nothing for CUDA's context and libraries, which were not measured"
     )
     found.append(
-        f"'needs' is the prediction, {context}, and for workspaces the error of the rule's prediction, of a rule that "
-        f"was not measured {100 * allowance.usual_share:.1f} %. Memory that PyTorch's allocator keeps and does not "
-        "use is not counted; it gives that back before a step fails."
+        f"'needs' is the prediction, {context}, and for workspaces the error of the rule's prediction. Where the rule "
+        f"was not measured with these settings, that is the largest error of all rules here, "
+        f"{100 * allowance.usual_share:.1f} %. Memory that PyTorch's allocator keeps and does not use is not counted; "
+        "it gives that back before a step fails."
     )
     return found
 

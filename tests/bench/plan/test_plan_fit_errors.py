@@ -180,6 +180,8 @@ def test_the_allowance_is_the_most_that_was_measured() -> None:
     assert (allowance.context_bytes, allowance.context_cells, allowance.usual_share) == (9, 2, 0.07)
     assert allowance.share(errors[0]) == 0
     assert allowance.share(None) == 0.07
+    of_other_settings = PredictionError(0.01, None, 1, "n", "without recompute", None)
+    assert allowance.share(of_other_settings) == 0.07, "how these settings are off was not measured"
     assert allowance_of("cuda", [], []).needed(100, None) == 100
     assert allowance_of("cpu", known, errors).needed(100, errors[1]) == 100
 
