@@ -45,7 +45,7 @@ CLAIM_GROUPS = MappingProxyType(
             ("modes", "parallel"), ("update-locking-as-published", "update-locking", "parallel-training")
         ),
         "accuracy": ClaimGroup(
-            ("default", "noise", "peers", "photographs", "rule-or-head"),
+            ("default", "noise", "peers", "photographs", "rule-or-head", "study", "human-noise"),
             ("matches-bp", "beats-bp", "monotone-divergence", "monotone-accuracy"),
         ),
         "depth": ClaimGroup(("study",), ("monotone-depth", "scalable-accuracy")),

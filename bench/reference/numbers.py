@@ -2,21 +2,23 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from bench.analysis.files import read_files
+from bench.analysis.statistics.claim_file import load_claims
+from bench.analysis.statistics.evaluate import ClaimResult, evaluate
+from bench.analysis.statistics.records import RecordProvider
 from bench.analysis.statistics.rows import ClaimRow, claim_rows
-from bench.config.axes import value_of
-from bench.config.cell import Cell
-from bench.config.check import make_cell
-from bench.config.methods import load_method
+from bench.analysis.statistics.sentence import effect
+from bench.analysis.statistics.verdict import Answer, Judged
 from bench.config.sweep import load_sweep
 from bench.errors import ConfigError
 from bench.reference.claims import CLAIM_GROUPS
+from bench.reference.select import count_but_for_seed, select, select_one, select_runs
 from bench.report.boards import board_markdown
 from bench.report.claims import claims_markdown
 from bench.report.inputs import read_inputs
@@ -26,7 +28,6 @@ from bench.store.measurements.memory import Memory
 from bench.store.record import Record
 
 _BP = {"method": "bp", "recompute": "none", "micro_batches": None, "activation_memory_budget": None}
-_USUAL = {"recompute": "none", "micro_batches": None}
 
 
 @dataclass(frozen=True)
@@ -109,15 +110,17 @@ class Numbers:
             "chosen by clean labels": "test_at_best_clean_validation",
         }
         found = [
-            getattr(record.accuracy, fields[epoch])
-            for record in self._seeds(suite, axes)
-            if record.accuracy is not None
+            getattr(record.accuracy, fields[epoch]) for record in self._runs(suite, axes) if record.accuracy is not None
         ]
         return f"{100 * math.fsum(found) / len(found):.1f}"
 
+    def trained(self, suite: str, **axes: Any) -> int:
+        """Return how many cells were trained, those that differ only in the seed counted once."""
+        return count_but_for_seed(select(suite, self.records(suite), "accuracy", axes))
+
     def seeds(self, suite: str, **axes: Any) -> int:
         """Return over how many seeds a cell was trained."""
-        return len(self._seeds(suite, axes))
+        return len(self._runs(suite, axes))
 
     def learned(self, suite: str, **axes: Any) -> str:
         """Return the share of wrong training labels that the last weights predict, in per cent, such as ``97``.
@@ -126,7 +129,7 @@ class Numbers:
         """
         found = [
             record.accuracy.wrong_labels_last.learned_share
-            for record in self._seeds(suite, axes)
+            for record in self._runs(suite, axes)
             if record.accuracy is not None and record.accuracy.wrong_labels_last is not None
         ]
         if not found:
@@ -143,6 +146,16 @@ class Numbers:
         """Return how many minutes the cells took, one after the other."""
         times = [record.timing for record in self.records(suite) if record.timing is not None]
         return max(1, round(math.fsum(time.work_seconds + time.overhead_seconds for time in times) / 60))
+
+    def processors(self) -> str:
+        """Return the names of the processors that the suites without a GPU were measured on."""
+        names = {
+            str(record.environment["cpu"])
+            for file in self.folder.glob("*.jsonl")
+            for record in self.records(file.stem)
+            if record.cell.device == "cpu"
+        }
+        return " and ".join(sorted(name.replace("(R)", "").removesuffix(" Processor") for name in names))
 
     def gpu(self, suite: str) -> str:
         """Return the name of the GPU that a suite was measured on."""
@@ -167,10 +180,10 @@ class Numbers:
             raise ConfigError(f"fit-{network}: {len(rows)} rows of {rule}; legal: one")
         return {one["budget"]: one["largest_batch"] for one in rows[0]["budgets"]}
 
-    def plan_error(self, network: str) -> float:
-        """Return by which share a planned number of bytes was at most off, of the cells that were measured like it."""
-        errors = [row["prediction_error"] for row in self.fits(network)]
-        return max(float(error["share"]) for error in errors if error is not None)
+    def plan_error(self, network: str, rules: Iterable[str]) -> float:
+        """Return by which share the planned bytes of ``rules`` were at most off, of those that were measured."""
+        errors = [row["prediction_error"] for row in self.fits(network) if row["rule"] in set(rules)]
+        return max(abs(float(error["share"])) for error in errors if error is not None)
 
     def board(self, suite: str, network: str) -> str:
         """Return the leaderboard of a network as a Markdown table."""
@@ -203,6 +216,27 @@ class Numbers:
         (group,) = (name for name, group in CLAIM_GROUPS.items() if claim in group.names and group.in_readme)
         return next(row for row in self._rows(group) if row.name == claim)
 
+    def effect(self, claim: str, *cell: str, of: str = "accuracy_last", control: str | None = None) -> str:
+        """Return the effect of one comparison of a claim with its interval, ``+2.3 points [+0.8, +3.8]``.
+
+        The interval is corrected for all comparisons of the claim's family.
+
+        Args:
+            claim: its name.
+            cell: parts of the title of its cell, which no other cell has all of.
+            of: the statistic.
+            control: its name; None for the claim's own comparison.
+        """
+        return effect(self._compared(claim, cell, of, control))
+
+    def answer(self, claim: str, *cell: str, of: str = "accuracy_last", control: str | None = None) -> Answer:
+        """Return whether the claim holds in the comparison of :meth:`effect`: ``yes``, ``no`` or ``open``."""
+        return self._compared(claim, cell, of, control).answer
+
+    def count(self, claim: str, answer: Answer, *cell: str, of: str | None = None) -> int:
+        """Return how many of a claim's own comparisons have an answer, of cells and statistics as in :meth:`effect`."""
+        return sum(judged.answer == answer for judged in self._judged(claim, cell, of, None))
+
     def must_be(self, claim: str, verdict: str) -> str:
         """Return nothing, if a claim of a group has the verdict that the text around it rests on.
 
@@ -224,6 +258,23 @@ class Numbers:
             raise ConfigError(f"a text says {text!r}, and the records do not")
         return ""
 
+    def _compared(self, claim: str, cell: Sequence[str], statistic: str, control: str | None) -> Judged:
+        found = self._judged(claim, cell, statistic, control)
+        if len(found) != 1:
+            raise ConfigError(f"{claim}: {len(found)} comparisons have {', '.join(cell)} and {statistic}; legal: one")
+        return found[0]
+
+    def _judged(self, claim: str, cell: Sequence[str], statistic: str | None, control: str | None) -> list[Judged]:
+        (group,) = (group for group in CLAIM_GROUPS.values() if claim in group.names)
+        results = _results(tuple(self.folder / f"{suite}.jsonl" for suite in group.suites))
+        return [
+            part.judged
+            for part in results[claim].parts
+            if part.control == control
+            and (statistic is None or part.judged.comparison.statistic.name == statistic)
+            and all(text in part.judged.comparison.cell for text in cell)
+        ]
+
     def _rows(self, group: str) -> list[ClaimRow]:
         held = CLAIM_GROUPS[group]
         rows = _claims(tuple(self.folder / f"{suite}.jsonl" for suite in held.suites))
@@ -235,51 +286,21 @@ class Numbers:
             raise ConfigError(f"{suite}: {len(found)} leaderboards of {network}; legal: one")
         return found[0]
 
+    def _one(self, suite: str, kind: str, axes: Mapping[str, Any]) -> Record:
+        return select_one(suite, self.records(suite), kind, axes)
+
+    def _runs(self, suite: str, axes: Mapping[str, Any]) -> list[Record]:
+        return select_runs(suite, self.records(suite), axes)
+
     def _same(self, suite: str, name: str) -> str:
         values = {str(record.environment[name]) for record in self.records(suite)}
         if len(values) != 1:
             raise ConfigError(f"{suite}: its records have {name} = {', '.join(sorted(values))}; legal: one value")
         return values.pop()
 
-    def _found(self, suite: str, kind: str, axes: dict[str, Any]) -> list[Record]:
-        wanted = _wanted(axes)
-        found = [
-            record
-            for record in self.records(suite)
-            if kind in record.cell.passes
-            and all(value_of(_today(record.cell), axis) == value for axis, value in wanted.items())
-        ]
-        if not found:
-            raise ConfigError(f"{suite}: there is no record of {axes} with the pass {kind}")
-        return found
-
-    def _seeds(self, suite: str, axes: dict[str, Any]) -> list[Record]:
-        """Return the records of one cell that was trained with several seeds."""
-        found = self._found(suite, "accuracy", axes)
-        cells = {_today(record.cell).model_copy(update={"seed": 0}) for record in found}
-        if len(cells) > 1:
-            raise ConfigError(f"{suite}: {len(cells)} cells of {axes} differ in more than their seed; legal: one")
-        return found
-
-    def _one(self, suite: str, kind: str, axes: dict[str, Any]) -> Record:
-        found = self._found(suite, kind, axes)
-        if len(found) > 1:
-            raise ConfigError(f"{suite}: {len(found)} records of {axes} with the pass {kind}; legal: one")
-        return found[0]
-
 
 def _with_interval(ratio: float, interval: tuple[float, float] | None) -> str:
     return f"{ratio:.2f}" if interval is None else f"{ratio:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
-
-
-def _wanted(axes: dict[str, Any]) -> dict[str, Any]:
-    """Return ``axes`` with the method that a short name stands for, and with its usual settings."""
-    method = load_method(axes["method"]) if "method" in axes else None
-    if method is None:
-        return axes
-    if method.alias_of is None:
-        return {**_USUAL, **axes}
-    return {**_USUAL, **method.presets_for(axes), **axes, "method": method.alias_of}
 
 
 @cache
@@ -300,17 +321,17 @@ def _boards(file: Path) -> dict[str, list[ShownBoard]]:
 
 
 @cache
+def _results(files: tuple[Path, ...]) -> dict[str, ClaimResult]:
+    return {result.claim.name: result for result in evaluate(load_claims(), RecordProvider(_each_once(files)))}
+
+
+@cache
 def _claims(files: tuple[Path, ...]) -> dict[str, ClaimRow]:
     return {row.name: row for row in claim_rows(_each_once(files))}
 
 
 def _each_once(files: Iterable[Path]) -> list[Record]:
     return list({record.id: record for file in files for record in _records(file)}.values())
-
-
-def _today(cell: Cell) -> Cell:
-    """Return a stored cell under its present name: BP with checkpoints was a method of its own."""
-    return cell if load_method(cell.method).alias_of is None else make_cell(cell.model_dump() | {"recompute": None})
 
 
 def _memory(record: Record) -> Memory:

@@ -66,7 +66,7 @@ def most_accurate(numbers: Numbers, suite: str, cell: Mapping[str, Any], methods
     return max(methods, key=lambda name: float(numbers.accuracy(suite, epoch, **{**cell, **methods[name]})))
 
 
-def fits_table(numbers: Numbers, networks: Mapping[str, str], rules: Mapping[str, str]) -> str:
+def fits_table(numbers: Numbers, networks: Mapping[str, str], rules: Mapping[str, str], budgets: Sequence[str]) -> str:
     """Return a table of the largest batches, a column per network and budget.
 
     Args:
@@ -74,11 +74,12 @@ def fits_table(numbers: Numbers, networks: Mapping[str, str], rules: Mapping[str
         networks: by the text that names each, the name in a file ``fit-NAME.json`` that ``sid-bench fit NAME --json``
             has printed.
         rules: the rule of each line, by the text that names it.
+        budgets: such as ``16GiB``.
     """
     headings, columns = ["method"], [list(rules)]
     for title, network in networks.items():
         fits = [numbers.largest_batches(network, rule) for rule in rules.values()]
-        for budget in fits[0]:
+        for budget in budgets:
             headings.append(f"{title}, {budget.replace('GiB', ' GiB')}")
             columns.append([f"{largest[budget]:,}" for largest in fits])
     return markdown_table(headings, list(zip(*columns, strict=True)))

@@ -182,6 +182,59 @@ def test_a_text_that_rests_on_another_verdict_is_refused(tmp_path: Path) -> None
     assert "| supported | 1 of 1 hold | -90.0 % |" in numbers.verdicts("memory")
 
 
+def test_one_comparison_of_a_claim_is_found_by_its_cell(tmp_path: Path) -> None:
+    shallow = [costs("bp", 100, (1.0, 0.9, 1.1)), costs("sid-streamed", 10, (1.0, 0.9, 1.1))]
+    deep = [costs(method, size, (1.0, 0.9, 1.1), depth=8) for method, size in (("bp", 100), ("sid-streamed", 150))]
+    for suite in CLAIM_GROUPS["memory"].suites:
+        numbers = numbers_of(tmp_path, *shallow, *deep, suite=suite)
+    of = {"of": "activation_bytes"}
+    assert numbers.effect("memory-streamed", "depth 8", **of) == "+50.0 %"
+    assert numbers.answer("memory-streamed", "depth 8", **of) == "no"
+    assert numbers.answer("memory-streamed", "depth 4", **of) == "yes"
+    assert [numbers.count("memory-streamed", answer) for answer in ("yes", "no", "open")] == [1, 1, 0]
+    assert numbers.verdict("memory-streamed").answers == "1 of 2 hold, 1 contrary"
+    with pytest.raises(ConfigError, match="memory-streamed: 2 comparisons have depth and activation_bytes; legal: one"):
+        numbers.answer("memory-streamed", "depth", **of)
+
+
+def test_comparisons_with_controls_are_counted_apart(tmp_path: Path) -> None:
+    records = [
+        costs("bp", 200, (1.0, 0.9, 1.1)),
+        costs("sid-streamed", 10, (1.0, 0.9, 1.1)),
+        costs("bp", 15, (1.0, 0.9, 1.1), recompute="modules"),
+    ]
+    for suite in CLAIM_GROUPS["memory"].suites:
+        numbers = numbers_of(tmp_path, *records, suite=suite)
+    row = numbers.verdict("memory-in-total")
+    assert (row.answers, row.comparisons) == ("1 of 1 hold", 3)
+    assert row.answers_text.startswith("1 of 1 hold; with controls ")
+    assert row.control_answers == "1 of 2 hold, 1 not measured"
+
+
+def test_cells_that_differ_in_the_seed_only_are_counted_once(tmp_path: Path) -> None:
+    cells = [{"method": method, "seed": seed} for method in ("bp", "sid-streamed") for seed in range(3)]
+    data = made_data(8, "a", 400)
+    records = [make_record({**cell, "passes": ["accuracy"]}, accuracy=0.5, data=data) for cell in cells]
+    numbers = numbers_of(tmp_path, *records)
+    assert numbers.trained("made") == 2
+    assert numbers.trained("made", method="bp") == 1
+
+
+def test_the_largest_error_of_a_plan_is_that_of_the_rules_in_question(tmp_path: Path) -> None:
+    errors = {"bp": {"share": -0.02}, "sid-streamed": {"share": 0.01}, "dgl": {"share": 0.5}, "dfa": None}
+    rows = [{"rule": rule, "prediction_error": error} for rule, error in errors.items()]
+    (tmp_path / "fit-made.json").write_text(json.dumps({"rows": rows}))
+    assert Numbers(tmp_path).plan_error("made", ["bp", "sid-streamed", "dfa"]) == 0.02
+
+
+def test_processors_are_those_of_suites_without_a_gpu(tmp_path: Path) -> None:
+    xeon, epyc, host = ({"cpu": name} for name in ("Intel(R) Xeon(R) Processor", "AMD EPYC", "a GPU's host"))
+    records = [make_record({"method": "bp", "seed": seed}, environment=cpu) for seed, cpu in enumerate((xeon, epyc))]
+    numbers_of(tmp_path, *records)
+    numbers = numbers_of(tmp_path, make_record({"method": "bp", "device": "cuda"}, environment=host), suite="gpu")
+    assert numbers.processors() == "AMD EPYC and Intel Xeon"
+
+
 def test_readme_and_the_verdicts_are_on_the_same_claims(tmp_path: Path) -> None:
     records = [costs("bp", 100, (1.0, 0.9, 1.1)), costs("sid-streamed", 10, (1.0, 0.9, 1.1))]
     for suite in {suite for group in CLAIM_GROUPS.values() for suite in group.suites}:
@@ -215,10 +268,10 @@ def test_largest_batches_stand_in_a_column_per_budget(tmp_path: Path) -> None:
         "budgets": [{"budget": "16GiB", "largest_batch": 1389}, {"budget": "80GiB", "largest_batch": 7384}],
     }
     (tmp_path / "fit-made.json").write_text(json.dumps({"rows": [row]}))
-    assert fits_table(Numbers(tmp_path), {"A": "made", "B": "made"}, {"BP": "bp"}).splitlines() == [
-        "| method | A, 16 GiB | A, 80 GiB | B, 16 GiB | B, 80 GiB |",
+    assert fits_table(Numbers(tmp_path), {"A": "made", "B": "made"}, {"BP": "bp"}, ["80GiB", "16GiB"]).splitlines() == [
+        "| method | A, 80 GiB | A, 16 GiB | B, 80 GiB | B, 16 GiB |",
         "| --- | --- | --- | --- | --- |",
-        "| BP | 1,389 | 7,384 | 1,389 | 7,384 |",
+        "| BP | 7,384 | 1,389 | 7,384 | 1,389 |",
     ]
     with pytest.raises(ConfigError, match="fit-made: 0 rows of dgl; legal: one"):
         Numbers(tmp_path).largest_batches("made", "dgl")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from bench.analysis.student import upper_quantile, upper_tail
+from bench.analysis.words import numbered
 from bench.errors import BenchError
 
 
@@ -83,10 +84,8 @@ class Estimate:
         if self.processes:
             plural = "" if self.processes == (1,) else "es"
             parts.append(f"{' and '.join(map(str, self.processes))} process{plural}")
-        for number, name in ((self.seeds, "seed"), (self.images, "image")):
-            if number is not None:
-                parts.append(f"{number} {name}{'' if number == 1 else 's'}")
-        return ", ".join(parts)
+        counts = ((self.seeds, "seed"), (self.images, "image"))
+        return ", ".join([*parts, *(numbered(number, name) for number, name in counts if number is not None)])
 
 
 def independent_difference(first: Estimate, second: Estimate) -> Estimate:

@@ -9,7 +9,7 @@ from bench.analysis.statistics.evaluate import ClaimResult, ask, results_of
 from bench.analysis.statistics.provider import Provider
 from bench.analysis.statistics.reason import Conclusion, tally
 from bench.analysis.statistics.records import RecordProvider
-from bench.analysis.statistics.sentence import effect, sample
+from bench.analysis.statistics.sentence import effect, margin_text, sample
 from bench.analysis.statistics.verdict import Answer
 from bench.analysis.statistics.without_seed import conclusions_without_a_seed, text_without_a_seed
 from bench.store.record import Record
@@ -60,7 +60,8 @@ class ClaimRow:
             uncertainty, ``none`` where nothing was measured.
         margin: the largest difference that does not matter.
         comparisons: how many comparisons the claim has.
-        answers: how many of them hold, give the contrary, are undecided and are not measured.
+        answers: of the claim's own comparisons, how many hold, give the contrary, are undecided and are not measured.
+        control_answers: the same of the comparisons with its controls; empty without controls.
         controls: of the claim.
         reason: why the verdict is so.
         records: the ids of the records of ``first`` that the deciding comparison rests on.
@@ -81,6 +82,7 @@ class ClaimRow:
     margin: str
     comparisons: int
     answers: str
+    control_answers: str
     controls: tuple[ControlRow, ...]
     reason: str
     records: tuple[str, ...]
@@ -89,6 +91,11 @@ class ClaimRow:
     def verdict_text(self) -> str:
         """The verdict, and whether it rests on one seed: ``refuted (undecided without seed 2)``."""
         return f"{self.verdict} ({self.without_a_seed})" if self.without_a_seed else self.verdict
+
+    @property
+    def answers_text(self) -> str:
+        """How many comparisons hold: ``4 of 34 hold, 30 undecided; with controls 12 of 187 hold, 175 undecided``."""
+        return f"{self.answers}; with controls {self.control_answers}" if self.control_answers else self.answers
 
     @property
     def control_text(self) -> str:
@@ -132,6 +139,7 @@ def claim_rows_of(
 def _row(result: ClaimResult, without_a_seed: str | None) -> ClaimRow:
     claim, judged = result.claim, result.deciding.judged
     comparison = judged.comparison
+    with_controls = [part for part in result.parts if part.control is not None]
     return ClaimRow(
         name=claim.name,
         sentence=claim.sentence,
@@ -145,9 +153,10 @@ def _row(result: ClaimResult, without_a_seed: str | None) -> ClaimRow:
         cell=comparison.cell,
         effect=effect(judged),
         sample=sample(judged),
-        margin=f"{claim.margin:g} {comparison.statistic.unit}",
+        margin=margin_text(claim.margin, comparison.statistic.unit),
         comparisons=len(result.parts),
-        answers=tally(result.parts),
+        answers=tally([part for part in result.parts if part.control is None]),
+        control_answers=tally(with_controls) if with_controls else "",
         controls=tuple(_control(result, control.name) for control in claim.controls),
         reason=result.reason,
         records=comparison.records,

@@ -20,7 +20,7 @@ def sentence(judged: Judged) -> str:
     value = outcome.log_ratio if isinstance(outcome, Exact) else outcome.value
     text = f"{first} {comparison.statistic.verb} {_amount(comparison, value)} than {second} ({_support(judged)})."
     if judged.verdict == "equivalent":
-        within = f"equivalent within {margin:g} {comparison.statistic.unit}" if margin else "equal"
+        within = f"equivalent within {margin_text(margin, comparison.statistic.unit)}" if margin else "equal"
         return f"{where}{first} and {second} are {within}: {text}"
     return f"{where}{'undecided: ' if judged.verdict == 'undecided' else ''}{text}"
 
@@ -37,6 +37,11 @@ def effect(judged: Judged) -> str:
         return f"{value} {statistic.unit} (no interval)"
     low, high = (_signed(judged.comparison, end) for end in judged.interval)
     return f"{value} {statistic.unit} [{low}, {high}]"
+
+
+def margin_text(margin: float, unit: str) -> str:
+    """Return a margin with its unit: ``0.5 points``, ``1 point``."""
+    return f"{margin:g} {unit.removesuffix('s') if margin == 1 else unit}"
 
 
 def sample(judged: Judged) -> str:

@@ -219,7 +219,7 @@ def test_a_planted_difference_is_found_and_equal_methods_are_equivalent_on_many_
     bp = drawn(0, 20, 10_000, 0.9)
     better = bp | (np.random.default_rng(1).random(bp.shape) < 0.2)
     assert (
-        " better (20 seeds, 10000 images)"
+        " better (20 seeds, 10,000 images)"
         in texts_of(with_bits("sid-streamed", better) + with_bits("bp", bp))["sid-streamed"]
     )
     assert " equivalent (" in texts_of(with_bits("sid-streamed", bp) + with_bits("bp", bp))["sid-streamed"]
