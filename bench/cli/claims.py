@@ -19,7 +19,7 @@ def claims(
         typer.Argument(metavar="FILE...", help="Results files, or quoted patterns: 'results/*.jsonl'."),
     ],
     claims_file: Annotated[
-        Path | None, typer.Option("--claims", metavar="FILE.toml", help="Claims of your own. [default: the paper's]")
+        Path | None, typer.Option("--claims", metavar="FILE.toml", help="Claims of your own. \\[default: the paper's]")
     ] = None,
     markdown: Annotated[
         Path | None, typer.Option("--markdown", metavar="FILE", help="Write the table as Markdown, claims in full.")

@@ -44,14 +44,14 @@ def compare(
         typer.Option("--thresholds", metavar="FILE.toml", help="Changes that do not matter, with the keys below."),
     ] = None,
     bytes_percent: Annotated[
-        float | None, typer.Option("--bytes", min=0, help="Change of bytes that does not matter, %. [default: 0]")
+        float | None, typer.Option("--bytes", min=0, help="Change of bytes that does not matter, %. \\[default: 0]")
     ] = None,
     time_percent: Annotated[
-        float | None, typer.Option("--time", min=0, help="Change of times that does not matter, %. [default: 3]")
+        float | None, typer.Option("--time", min=0, help="Change of times that does not matter, %. \\[default: 3]")
     ] = None,
     accuracy_points: Annotated[
         float | None,
-        typer.Option("--accuracy", min=0, help="Change of accuracies that does not matter, points. [default: 0.5]"),
+        typer.Option("--accuracy", min=0, help="Change of accuracies that does not matter, points. \\[default: 0.5]"),
     ] = None,
     show_all: Annotated[bool, typer.Option("--all", help="Also list what is the same.")] = False,
     markdown: Annotated[

@@ -31,7 +31,7 @@ def fit(
     ] = (None),
     batch_size: Annotated[
         int | None,
-        typer.Option(metavar="N", help="The batch in question; the same as --set batch_size=N. [default: 128]"),
+        typer.Option(metavar="N", help="The batch in question; the same as --set batch_size=N. \\[default: 128]"),
     ] = None,
     modules: Annotated[
         str | None,
@@ -73,7 +73,7 @@ def fit(
     measure_out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="With --measure: append the records to this file. [default: they are not kept]"
+            metavar="FILE", help="With --measure: append the records to this file. \\[default: they are not kept]"
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -83,7 +83,7 @@ def fit(
         Path | None, typer.Option(metavar="FILE", help="Also draw the largest batches, as FILE.svg or FILE.png.")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processes of the plan. [default: as many as there are usable cores]")
+        int | None, typer.Option(min=1, help="Processes of the plan. \\[default: as many as there are usable cores]")
     ] = None,
     data_root: DataRoot = None,
 ) -> None:

@@ -19,7 +19,7 @@ def gate(
         typer.Option(
             metavar="COMMIT",
             help="Compare times with this commit, which is measured in turns with the code now; if the baseline was "
-            "renewed since, with the commit that did. [default: with the baseline's times, on its machine]",
+            "renewed since, with the commit that did. \\[default: with the baseline's times, on its machine]",
         ),
     ] = None,
     renew: Annotated[
@@ -27,11 +27,11 @@ def gate(
         typer.Option(metavar="REASON", help="Measure the baseline anew instead, and write the reason into it."),
     ] = None,
     baseline: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Results file. [default: results/gate/baseline.jsonl]")
+        Path | None, typer.Option(metavar="FILE", help="Results file. \\[default: results/gate/baseline.jsonl]")
     ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FOLDER", help="New folder for the records. [default: results/gate/runs/TIME]"),
+        typer.Option("--out", metavar="FOLDER", help="New folder for the records. \\[default: results/gate/runs/TIME]"),
     ] = None,
     only: Only = None,
     bytes_only: Annotated[bool, typer.Option("--bytes-only", help="Leave times out.")] = False,

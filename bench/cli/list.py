@@ -25,7 +25,7 @@ Row = tuple[str, str, str]  # name, summary, source
 def list_(
     what: Annotated[
         str | None,
-        typer.Argument(help="suites, methods, networks, heads, datasets, axes or claims. [default: all of them]"),
+        typer.Argument(help="suites, methods, networks, heads, datasets, axes or claims. \\[default: all of them]"),
     ] = None,
 ) -> None:
     """List what can be named: suites, methods, networks, heads, data sets, axes, claims.

@@ -17,7 +17,8 @@ Suite = Annotated[
     str | None,
     typer.Argument(
         metavar="[SUITE]",
-        help="A suite's name (see 'list'), or a .toml file. [default: one cell per method that takes what --set says]",
+        help="A suite's name (see 'list'), or a .toml file. \\[default: one cell per method that takes what --set "
+        "says]",
     ),
 ]
 Overrides = Annotated[
@@ -45,7 +46,7 @@ CellTimeout = Annotated[
     ),
 ]
 MemoryLimit = Annotated[
-    str | None, typer.Option(help="What a cell may allocate, as in 2GiB. [default: nine tenths of what is free]")
+    str | None, typer.Option(help="What a cell may allocate, as in 2GiB. \\[default: nine tenths of what is free]")
 ]
 Threads = Annotated[
     int | None, typer.Option(metavar="N", help="Threads that torch computes with; the same as --set threads=N.")

@@ -32,7 +32,7 @@ def plan(
         int, typer.Option(min=1, help="Round each storage up to so many bytes; CUDA's caching allocator takes 512.")
     ] = 1,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processes. [default: as many as there are usable cores]")
+        int | None, typer.Option(min=1, help="Processes. \\[default: as many as there are usable cores]")
     ] = None,
     data_root: DataRoot = None,
 ) -> None:

@@ -59,8 +59,8 @@ def repeat(
         list[str] | None,
         typer.Argument(
             metavar="[SUITE] | --from FILE...",
-            help="A suite's name (see 'list'), or a .toml file; with --from, results files, one per run. [default: one "
-            "cell per method that takes what --set says]",
+            help="A suite's name (see 'list'), or a .toml file; with --from, results files, one per run. \\[default: "
+            "one cell per method that takes what --set says]",
         ),
     ] = None,
     existing: Annotated[
@@ -72,7 +72,7 @@ def repeat(
         typer.Option(
             "--out",
             metavar="FOLDER",
-            help="Where the runs go, as 1.jsonl, 2.jsonl and so on, and summary.json and summary.md. [default: "
+            help="Where the runs go, as 1.jsonl, 2.jsonl and so on, and summary.json and summary.md. \\[default: "
             "results/repeat/SUITE; with --from, nothing is written]",
         ),
     ] = None,

@@ -29,14 +29,14 @@ def report(
         typer.Argument(metavar="FILE...", help="Results files, or quoted patterns: 'results/*.jsonl'."),
     ],
     out_file: Annotated[
-        Path | None, typer.Option("--out", help="The page to write. [default: reports/FIRST_FILE.html]")
+        Path | None, typer.Option("--out", help="The page to write. \\[default: reports/FIRST_FILE.html]")
     ] = None,
     figures: Annotated[Path | None, typer.Option(help="Also write each figure to this directory, as SVG.")] = None,
     markdown: Annotated[
         Path | None, typer.Option(help="Also write the answers and the summary table to this file, as Markdown.")
     ] = None,
     title: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The page's title. [default: the question of its suites]")
+        str | None, typer.Option(metavar="TEXT", help="The page's title. \\[default: the question of its suites]")
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the page's path only.")] = False,

@@ -52,7 +52,7 @@ from bench.store.text_file import refuse_overlaps
 def run(
     suite: Suite = None,
     out_file: Annotated[
-        Path | None, typer.Option("--out", help="Results file to append to. [default: results/SUITE.jsonl]")
+        Path | None, typer.Option("--out", help="Results file to append to. \\[default: results/SUITE.jsonl]")
     ] = None,
     overrides: Overrides = None,
     only: Only = None,
@@ -69,7 +69,7 @@ def run(
             min=1,
             metavar="N",
             help="Cells that run at the same time, of those that are not timed, on one rank and on the CPU; each needs "
-            "its threads set, as by --threads 1. Timed cells come after them, one at a time. [default: the CPUs that "
+            "its threads set, as by --threads 1. Timed cells come after them, one at a time. \\[default: the CPUs that "
             "may be used, divided by the threads of a cell, at most 8; 1 where threads are not set]",
         ),
     ] = None,

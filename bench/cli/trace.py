@@ -44,11 +44,11 @@ def trace(
     cell: Annotated[
         str | None,
         typer.Argument(
-            metavar="[CELL]", help="FILE.jsonl#ID, SUITE#ID, or a suite with one cell. [default: what --set says]"
+            metavar="[CELL]", help="FILE.jsonl#ID, SUITE#ID, or a suite with one cell. \\[default: what --set says]"
         ),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option("--out", metavar="FOLDER", help="Where files are written. [default: traces/ID]")
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Where files are written. \\[default: traces/ID]")
     ] = None,
     overrides: Overrides = None,
     only: Only = None,

@@ -49,7 +49,7 @@ CLAIM_GROUPS = MappingProxyType(
             ("matches-bp", "beats-bp", "monotone-divergence", "monotone-accuracy"),
         ),
         "depth": ClaimGroup(("study",), ("monotone-depth", "scalable-accuracy")),
-        "noise": ClaimGroup(("default", "noise", "study"), ("robust-to-noise",)),
+        "noise": ClaimGroup(("default", "noise", "noise-pipeline", "study"), ("robust-to-noise",)),
         "human": ClaimGroup(("human-noise", "photographs"), ("robust-to-labels-of-people",)),
         "predictions": ClaimGroup(("default",), ("unchanged-inference-bytes", "unchanged-inference-time")),
         "heads": ClaimGroup(

@@ -50,6 +50,18 @@ def test_help_mentions_every_option(cli: RunCli, monkeypatch: pytest.MonkeyPatch
         assert getattr(parameter, "help", None), parameter.name
 
 
+def test_help_shows_the_defaults_that_are_written_by_hand(cli: RunCli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    commands = typer.main.get_command(bench.cli.app.app).commands  # type: ignore[attr-defined]
+    found = 0
+    for name, command in commands.items():
+        written = sum("[default: " in (getattr(parameter, "help", None) or "") for parameter in command.params)
+        shown = cli(name, "--help").stdout.count("[default:")
+        assert shown >= written, name
+        found += written
+    assert found > 10
+
+
 def test_help_lists_the_commands(cli: RunCli) -> None:
     ended = cli("--help")
     assert ended.exit_code == 0
