@@ -152,7 +152,7 @@ def test_accuracies_get_verdicts_from_seeds_and_images(right: float, first: int,
     answer = answers([*trained("bp", 0.80), *trained("sid-streamed", right, first=first)])["accuracy"]
     assert (answer.question, answer.verdict) == ("Is SID as accurate?", verdict)
     assert float(answer.number) == pytest.approx(100 * (right - 0.8), abs=0.05)
-    assert "(5 seeds, 1000 images, 95 % interval corrected for 2 comparisons)" in answer.sentence
+    assert "(5 seeds, 1,000 images, 95 % interval corrected for 2 comparisons)" in answer.sentence
     assert f", {100 * right + 0.2:.1f} and 80.2 % (" in answer.sentence
     assert ("equal within 0.5 points" in answer.sentence) == (verdict == "equivalent")
 

@@ -201,7 +201,7 @@ def test_no_printed_interval_has_zero_width_and_verdicts_agree_with_it(
     text = texts_of(records)["sid-streamed"]
     low, high = ends_of(text)
     assert low < high
-    assert f"({seeds} seeds, {images} images)" in text
+    assert f"({seeds} seeds, {images:,} images)" in text
     verdict = text.split("] ")[1].split(" (")[0]
     if is_equal:
         assert low < 0 < high

@@ -84,7 +84,7 @@ def test_the_finding_begins_with_the_largest_difference_if_none_is_within_the_ma
 def test_one_seed_has_a_mark_but_no_interval_and_no_verdict() -> None:
     (view,) = forest_of([*runs("bp", seeds=1), *runs("sid-streamed", 0.92, seeds=1)]).views
     assert view.data["interval"].tolist() == ["no interval"] * 2
-    assert view.data["over"].tolist() == ["1 seed, 4000 images"] * 2
+    assert view.data["over"].tolist() == ["1 seed, 4,000 images"] * 2
     assert view.finding == "without a verdict: sid-streamed (+2.0) (1 seed)."
 
 
