@@ -262,12 +262,28 @@ def _measure_of(quantity: str) -> _Measure:
     timed = TIMED.get(quantity)
     if timed is None:
         of_two = OF_TWO[quantity]
-        return _Measure(of_two.measured_in, of_two.why_not, of_two.compare)
+        outcome = _by_seed(of_two.compare) if quantity.endswith("bytes") else of_two.compare
+        return _Measure(of_two.measured_in, of_two.why_not, outcome)
 
     def ratio_of_ratios(own: Sequence[Entry], other: Sequence[Entry]) -> Outcome:
         return independent_difference(timed.log_ratio(own), timed.log_ratio(other))
 
     return _Measure(timed.measured_in, (timed.why_not, timed.why_not), ratio_of_ratios)
+
+
+def _by_seed(compare_all: Callable[[Sequence[Entry], Sequence[Entry]], Outcome]) -> Callable[..., Outcome]:
+    """Return ``compare_all``, which falls back to the seed with the largest change where bytes differ between seeds."""
+
+    def outcome(own: Sequence[Entry], other: Sequence[Entry]) -> Outcome:
+        of_all = compare_all(own, other)
+        if not isinstance(of_all, NotMeasured):
+            return of_all
+        seeds = sorted({entry.seed for entry in own} & {entry.seed for entry in other})
+        found = [compare_all(*([one for one in side if one.seed == seed] for side in (own, other))) for seed in seeds]
+        exact = [one for one in found if isinstance(one, Exact)]
+        return max(exact, key=lambda one: abs(one.log_ratio)) if exact else of_all
+
+    return outcome
 
 
 def _comparisons(

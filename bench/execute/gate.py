@@ -102,7 +102,8 @@ def _baseline(gate: Gate) -> list[Record]:
     """The records of the baseline that are judged, among them always those of cells that the suite no longer has.
 
     Raises:
-        StoreError: the file cannot be read, or its last line is incomplete, so that a cell would not be judged.
+        StoreError: the file cannot be read or has no record, or its last line is incomplete, so that a cell would not be
+            judged.
     """
     contents = read_records(gate.baseline)
     if contents.damaged_tail:
@@ -110,6 +111,8 @@ def _baseline(gate: Gate) -> list[Record]:
             f"line {contents.lines} of {gate.baseline}, the last one, is incomplete, so its cell would not be judged; "
             "legal: a whole file, such as the committed one"
         )
+    if not contents.latest:
+        raise StoreError(f"{gate.baseline} has no record; legal: a baseline, which sid-bench gate --renew REASON makes")
     every = {cell.id for cell in load_sweep(SUITE).cells}
     chosen = {cell.id for cell in load_sweep(SUITE, only=_only(gate)).cells}
     return [record for record in contents.latest.values() if record.id in chosen or record.id not in every]

@@ -195,6 +195,8 @@ def test_the_baseline_is_renewed_with_the_reason_in_the_file(machine: Machine) -
         (["--renew", "a good reason", "--bytes-only"], "--bytes-only with --renew"),
         (["--base", "nowhere"], "git rev-parse of 'nowhere'"),
         (["--baseline", "gone.jsonl"], "cannot read gone.jsonl"),
+        (["--baseline", "empty.jsonl"], "empty.jsonl has no record; legal: a baseline"),
+        (["--baseline", "empty.jsonl", "--base", "HEAD"], "empty.jsonl has no record; legal: a baseline"),
         (["--out", "full"], "--out full holds something; legal: a new folder"),
         (["--only", "method=nothing"], "nothing"),
     ],
@@ -203,6 +205,7 @@ def test_bad_input_is_refused_before_anything_is_measured(
     machine: Machine, arguments: list[str], complaint: str
 ) -> None:
     before = (machine.top / "results" / "gate" / "baseline.jsonl").read_bytes()
+    Path("empty.jsonl").touch()
     Path("full").mkdir()
     (Path("full") / "of").write_text("something")
     ended = gate(*arguments)

@@ -66,6 +66,30 @@ def test_any_other_number_of_bytes_is_an_alarm(method: str, more: int) -> None:
     assert "failed: 2 alarms" in headline(decision)
 
 
+def of_seeds(*sizes: int) -> list[Record]:
+    """Records of one cell, of which each seed needs a number of bytes."""
+    cell = CELL | {"method": "sid-streamed", "passes": ["memory"]}
+    return [make_record(cell | {"seed": seed}, size, environment=HERE) for seed, size in enumerate(sizes)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shown"),
+    [
+        ((1001, 1000), "1,000 to 1,001 (+0.10 %)"),
+        ((1000, 999), "1,000 to 999 (-0.10 %)"),
+        ((1001, 1010), "1,000 to 1,010 (+1.00 %)"),
+    ],
+)
+def test_bytes_that_changed_in_one_seed_are_an_alarm_with_both_values(sizes: tuple[int, int], shown: str) -> None:
+    decision = decide(of_seeds(1000, 1000), of_seeds(*sizes))
+    assert [row[2] for row in alarm_rows(decision) if row[0] == "activation bytes"] == [shown]
+    assert {alarm.quantity for alarm in decision.alarms} == {"activation_bytes", "total_bytes"}
+
+
+def test_bytes_that_differ_between_seeds_but_not_from_the_baseline_are_no_alarm() -> None:
+    assert decide(of_seeds(1000, 1010), of_seeds(1000, 1010)).is_open
+
+
 @pytest.mark.parametrize("method", METHODS[:3])
 @pytest.mark.long
 def test_ten_per_cent_of_time_more_is_an_alarm_that_names_the_cell(method: str) -> None:
