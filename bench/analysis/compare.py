@@ -112,6 +112,7 @@ class Change:
         sample: what that rests on.
         text: the same as a sentence, or why there is none.
         amount: the same as numbers; None where nothing can be compared.
+        reason: why it is not measured; None if it is.
     """
 
     cell: str
@@ -121,6 +122,7 @@ class Change:
     sample: str
     text: str
     amount: Amount | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -345,7 +347,8 @@ def _change(judged: Judged, quantity: str) -> Change:
     elif judged.verdict in ("better", "worse") and abs(comparison.gain or 0) > margin:
         word = "better" if judged.verdict == "better" else "worse"
     shown = _bytes(comparison.outcome) if isinstance(comparison.outcome, Exact) else effect(judged)
-    return Change(comparison.cell, quantity, word, shown, sample(judged), sentence(judged), _amount(judged))
+    reason = comparison.outcome.because if isinstance(comparison.outcome, NotMeasured) else None
+    return Change(comparison.cell, quantity, word, shown, sample(judged), sentence(judged), _amount(judged), reason)
 
 
 def _amount(judged: Judged) -> Amount | None:
@@ -365,7 +368,10 @@ def _bytes(exact: Exact) -> str:
     """Both sizes, and the change in per cent if there is one."""
     if exact.first == exact.second:
         return f"{exact.first:,.0f}"
-    return f"{exact.second:,.0f} to {exact.first:,.0f} ({100 * (exact.first / exact.second - 1):+.2f} %)"
+    percent = 100 * (exact.first - exact.second) / exact.second
+    # Two decimals, or two significant digits where two decimals would show no change.
+    decimals = 2 if abs(percent) >= 0.01 else 1 - math.floor(math.log10(abs(percent)))
+    return f"{exact.second:,.0f} to {exact.first:,.0f} ({percent:+.{decimals}f} %)"
 
 
 def _statuses(held: Sequence[Held], free: frozenset[str]) -> list[Change]:

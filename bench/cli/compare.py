@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli.compare_sources import files_of, read_source, sides_of
 from bench.cli.console import EXIT_FAULT, err, out, warn
-from bench.cli.results_files import results_files
+from bench.cli.options import refuse_other_than_svg
 from bench.cli.table import print_rows
-from bench.config.axes import axes
-from bench.config.sweep import parse_override, value_text
 from bench.config.toml_file import read_toml
 from bench.errors import ConfigError, unknown
 from bench.store.text_file import refuse_overlaps, write_text
 
 if TYPE_CHECKING:
     from bench.analysis.compare import Compared, Thresholds
-    from bench.store.record import Record
 
 _NOTHING = 2
 
@@ -30,7 +28,8 @@ def compare(
         list[str],
         typer.Argument(
             metavar="A B | FILE --by AXIS=A,B | FILE... --pairs",
-            help="Results files, the baseline first; FILE:SUITE takes the records of one suite in it.",
+            help="Results files, the baseline first; FILE:SUITE takes the records of one suite in it. A quoted pattern "
+            "stands for the one file that it matches, or with --pairs for all of them.",
         ),
     ],
     by: Annotated[
@@ -62,30 +61,64 @@ def compare(
         Path | None, typer.Option(metavar="FILE.svg", help="Also draw how much each time changed.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="Exit with code 1 also if something is not measured, or a cell or pass is in one run only."
+        ),
+    ] = False,
 ) -> None:
     """Compare two runs cell by cell: better, worse, same or inconclusive.
 
     Bytes are compared exactly, times as ratios to what was timed beside them, accuracies paired by seed and image.
 
-    Exit codes: 0 nothing became worse; 1 something did; 2 refused, or the two have nothing to compare.
+    Exit codes: 0 nothing became worse; 1 something did, or --strict found what was not compared; 2 refused, the two
+    have nothing to compare, or a file cannot be written.
     """
     from bench.analysis.compare import compare as compare_records  # SciPy takes a moment to load
-    from bench.report.comparison import short_names, to_json, to_markdown
+    from bench.report.comparison import to_json
 
+    refuse_other_than_svg(figure)
     thresholds = _thresholds(thresholds_file, bytes=bytes_percent, time=time_percent, accuracy=accuracy_points)
     if pairs:
         for name, is_given in (
             *(("--by", by), ("--html", html), ("--figure", figure), ("--json", as_json), ("--all", show_all)),
         ):
             if is_given:
-                raise ConfigError(f"{name} with --pairs; legal: thresholds and --markdown")
-        _compare_pairs(sources, thresholds, markdown, thresholds_file)
+                raise ConfigError(f"{name} with --pairs; legal: thresholds, --markdown and --strict")
+        _compare_pairs(sources, thresholds, markdown, thresholds_file, strict)
         return
-    names, sides, axis, files = _sides(sources, by)
+    names, sides, axis, files = sides_of(sources, by)
     wanted = (("--markdown", markdown), ("--html", html), ("--figure", figure))
     outputs = [(name, path) for name, path in wanted if path is not None]
     refuse_overlaps(outputs, [*files, *([thresholds_file] if thresholds_file else [])])
     compared = compare_records(*sides, thresholds, axis, names)
+    if as_json:
+        out.print(to_json(compared, names), markup=False, highlight=False)
+    else:
+        _print(compared, names, show_all)
+    if not compared.changes:
+        err.print(f"{names[0]} and {names[1]} {compared.in_common}", markup=False, highlight=False)
+    # After all that is printed, which a file that cannot be written must not hide.
+    _write(compared, names, thresholds, sources, markdown=markdown, html=html, figure=figure)
+    if not compared.changes:
+        raise typer.Exit(_NOTHING)
+    _end([(names, compared)], strict)
+
+
+def _write(
+    compared: "Compared",
+    names: tuple[str, str],
+    thresholds: "Thresholds",
+    sources: Sequence[str],
+    *,
+    markdown: Path | None,
+    html: Path | None,
+    figure: Path | None,
+) -> None:
+    """Writes the result to the files that are asked for."""
+    from bench.report.comparison import short_names, to_markdown
+
     if markdown is not None:
         write_text(markdown, to_markdown(compared, names))
     if html is not None:
@@ -95,29 +128,35 @@ def compare(
     if figure is not None:
         from bench.report.figures.changes import changes_document  # matplotlib takes a moment to load
 
-        write_text(figure, changes_document(compared.changes, thresholds.time, short_names(names)))
-    if as_json:
-        out.print(to_json(compared, names), markup=False, highlight=False)
-    else:
-        _print(compared, names, show_all)
-    if not compared.changes:
-        err.print(f"{names[0]} and {names[1]} {compared.in_common}", markup=False, highlight=False)
-        raise typer.Exit(_NOTHING)
-    if compared.has_regressed:
+        drawn = changes_document(compared.changes, thresholds.time, short_names(names))
+        if drawn is None:
+            warn([f"--figure {figure} was not written: no time was compared"])
+        else:
+            write_text(figure, drawn)
+
+
+def _end(compared: Sequence[tuple[tuple[str, str], "Compared"]], strict: bool) -> None:
+    """Ends the command with code 1 if anything became worse, or with ``strict`` if something was not compared."""
+    from bench.report.comparison import gaps
+
+    missing = list(dict.fromkeys(text for names, one in compared for text in gaps(one, names))) if strict else []
+    if missing:
+        err.print(f"--strict: {'; '.join(missing)}", markup=False, highlight=False, soft_wrap=True)
+    if missing or any(one.has_regressed for _, one in compared):
         raise typer.Exit(EXIT_FAULT)
 
 
 def _compare_pairs(
-    sources: Sequence[str], thresholds: "Thresholds", markdown: Path | None, thresholds_file: Path | None
+    sources: Sequence[str], thresholds: "Thresholds", markdown: Path | None, thresholds_file: Path | None, strict: bool
 ) -> None:
     """Prints how many changes of each kind there are between each run and every later one."""
     from bench.analysis.compare import compare as compare_records
     from bench.report.comparison import PAIR_COLUMNS, pair_rows, pairs_to_markdown, short_names
 
-    expanded = list(map(str, results_files(map(Path, sources)))) if len(sources) == 1 else list(sources)
+    expanded = files_of(sources)
     if len(expanded) < 2:
         raise ConfigError(f"{len(expanded)} results files with --pairs; legal: two or more")
-    runs = [(name, *_read(source)) for name, source in zip(short_names(expanded), expanded, strict=True)]
+    runs = [(name, *read_source(source)) for name, source in zip(short_names(expanded), expanded, strict=True)]
     if markdown is not None:
         refuse_overlaps([("--markdown", markdown)], [*(file for _, file, _ in runs), *filter(None, [thresholds_file])])
     compared = [
@@ -125,24 +164,28 @@ def _compare_pairs(
         for (first, _, before), (second, _, after) in combinations(runs, 2)
     ]
     rows = pair_rows(compared)
-    if markdown is not None:
-        write_text(markdown, pairs_to_markdown(rows))
     print_rows(out, PAIR_COLUMNS, rows)
-    if not any(one.changes for _, one in compared):
+    is_empty = not any(one.changes for _, one in compared)
+    if is_empty:
         reasons = dict.fromkeys(
             f"{names[0]} and {names[1]} {one.in_common}" for names, one in compared if one.shares_cells
         )
         for reason in reasons or ["no two of them have a cell in common"]:
             err.print(reason, markup=False, highlight=False)
+    if markdown is not None:
+        write_text(markdown, pairs_to_markdown(rows))
+    if is_empty:
         raise typer.Exit(_NOTHING)
-    if any(one.has_regressed for _, one in compared):
-        raise typer.Exit(EXIT_FAULT)
+    _end(compared, strict)
 
 
 def _thresholds(file: Path | None, **given: float | None) -> "Thresholds":
     from bench.analysis.compare import Thresholds
 
     legal = [field.name for field in fields(Thresholds)]
+    for name, number in given.items():
+        if number is not None and not 0 <= number <= sys.float_info.max:
+            raise ConfigError(f"--{name} {number}; legal: a finite number of 0 or more")
     values: dict[str, Any] = {}
     if file is not None:
         values = read_toml(file, f"--thresholds {file}")
@@ -152,52 +195,6 @@ def _thresholds(file: Path | None, **given: float | None) -> "Thresholds":
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
                 raise ConfigError(f"{file}: {name} = {value!r}; legal: a number of 0 or more")
     return Thresholds(**{**values, **{name: value for name, value in given.items() if value is not None}})
-
-
-def _sides(
-    sources: Sequence[str], by: str | None
-) -> tuple[tuple[str, str], tuple["list[Record]", "list[Record]"], str | None, list[Path]]:
-    """The names and the records of both sides, the axis in which their cells differ, and the files."""
-    if by is None:
-        if len(sources) != 2:
-            raise ConfigError(f"{len(sources)} results files; legal: two, or one with --by AXIS=A,B")
-        (first, one), (second, two) = map(_read, sources)
-        names = (sources[0], sources[1]) if sources[0] != sources[1] else ("the first", "the second")
-        return names, (one, two), None, [first, second]
-    if len(sources) != 1:
-        raise ConfigError(f"{len(sources)} results files with --by; legal: one")
-    axis, values = parse_override(by, "--by")
-    if axis not in axes() or len(values) != 2:
-        raise ConfigError(f"--by {by!r}; legal: an axis with two values, as in --by threads=1,2")
-    values = [tuple(value) if isinstance(value, list) else value for value in values]
-    file, records = _read(sources[0])
-    from bench.analysis.statistics.pairing import entry_of
-
-    chosen = [[record for record in records if entry_of(record).values[axis] == value] for value in values]
-    for value, side in zip(values, chosen, strict=True):
-        if not side:
-            there = sorted({value_text(entry_of(record).values[axis]) for record in records})
-            raise ConfigError(f"--by {axis}: no record has the value {value_text(value)}; legal: {', '.join(there)}")
-    words = axes()[axis].words
-    return (words(values[0]), words(values[1])), (chosen[0], chosen[1]), axis, [file]
-
-
-def _read(source: str) -> tuple[Path, "list[Record]"]:
-    """The file, and the records that count of those in it, or of one suite in it."""
-    from bench.analysis.files import tail_warnings
-    from bench.store.file import read_records
-
-    path, colon, suite = source.rpartition(":")
-    if not colon or Path(source).exists():
-        path, suite = source, ""
-    content = read_records(Path(path))
-    warn(tail_warnings(Path(path), content))
-    records = list(content.latest.values())
-    chosen = [record for record in records if not suite or record.suite == suite]
-    if not chosen:
-        there = ", ".join(sorted({record.suite for record in records})) or "none, the file is empty"
-        raise ConfigError(f"{source}: no record of suite {suite!r}; legal: {there}" if suite else f"{path} is empty")
-    return Path(path), chosen
 
 
 def _print(compared: "Compared", names: tuple[str, str], show_all: bool) -> None:

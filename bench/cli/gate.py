@@ -76,8 +76,6 @@ def gate(
         refuse_overlaps([("--markdown", markdown)], [file])
     decision = run_gate(asked, tell)
     records = list(read_records(file).latest.values())
-    if markdown is not None:
-        write_text(markdown, to_markdown(decision, records))
     if as_json:
         out.print(to_json(decision, records), markup=False, highlight=False)
     else:
@@ -87,5 +85,7 @@ def gate(
             print_rows(out, COLUMNS, alarm_rows(decision))
         for line in said(decision):
             tell(f"note: {line}")
+    if markdown is not None:
+        write_text(markdown, to_markdown(decision, records))
     if not decision.is_open:
         raise typer.Exit(EXIT_FAULT)

@@ -127,6 +127,20 @@ def parse_bytes(option: str, text: str) -> int:
     return size
 
 
+def refuse_other_than_svg(figure: Path | None, together_with: str = "") -> None:
+    """Check the option ``--figure`` of a command that draws SVG only.
+
+    Args:
+        figure: the file; None if the option is not given.
+        together_with: what else the command needs for a figure, to follow the legal values.
+
+    Raises:
+        ConfigError: the name of the file says that it is something else.
+    """
+    if figure is not None and figure.suffix != ".svg":
+        raise ConfigError(f"--figure {figure}; legal: a file that ends in .svg{together_with}")
+
+
 def cluster_of(executor: str, file: Path | None, given: Sequence[str], jobs: int = 1) -> ClusterSettings | None:
     """What tasks ask of the cluster; None for an executor that submits none.
 

@@ -9,7 +9,7 @@ from rich.progress import track
 
 from bench.cli.console import EXIT_FAULT, err, out
 from bench.cli.measure import print_left_out
-from bench.cli.options import DataRoot, Only, Overrides, Suite, parse_bytes
+from bench.cli.options import DataRoot, Only, Overrides, Suite, parse_bytes, refuse_other_than_svg
 from bench.cli.plan_table import print_rows
 from bench.config.sweep import load_sweep
 from bench.errors import ConfigError
@@ -44,8 +44,11 @@ def plan(
     Exit codes: 0 done; 1 done, but no cell could be planned; 2 refused or failed.
     """
     limit = parse_bytes("--budget", budget) if budget is not None else None
-    if figure is not None and (limit is None or figure.suffix != ".svg"):
-        raise ConfigError(f"--figure {figure}; legal: a file that ends in .svg, together with --budget")
+    refuse_other_than_svg(figure, ", together with --budget")
+    if figure is not None and limit is None:
+        raise ConfigError(
+            f"--figure {figure} without --budget; legal: a file that ends in .svg, together with --budget"
+        )
     sweep = load_sweep(suite, overrides or [], only or [])
     outputs = [(name, path) for name, path in (("--out", out_file), ("--figure", figure)) if path is not None]
     refuse_overlaps(outputs, sweep.files)

@@ -1,6 +1,7 @@
 """A comparison of two runs as rows, Markdown and JSON."""
 
 import json
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
@@ -9,6 +10,7 @@ from bench.analysis.words import counted
 from bench.report.markdown import markdown_table
 
 COLUMNS = ("quantity", "verdict", "change [interval]", "sample", "cell")
+_LONGEST_REASON = 120  # characters; --json holds all of it
 _ORDER = {"worse": 0, "better": 1, "inconclusive": 2, "not measured": 3, "same": 4}
 
 Names = tuple[str, str]
@@ -18,11 +20,15 @@ def headline(compared: Compared, names: Names) -> str:
     """Return how many changes there are of each kind, as one line."""
     counts = [(word, compared.count(word)) for word in ("worse", "better", "same", "inconclusive", "not measured")]
     text = ", ".join(f"{count} {word}" for word, count in counts if count) or "nothing to compare"
-    sides = list(zip(names, compared.left_out, compared.passes_left_out, strict=True))
-    only = [f"{counted(len(cells), 'cell')} only in {name}" for name, cells, _ in sides if cells]
-    only += [f"passes of {counted(len(cells), 'cell')} only in {name}" for name, _, cells in sides if cells]
-    left = " and ".join(only)
+    left = " and ".join(_only(compared, names))
     return f"{names[1]} compared with {names[0]}: {text}" + (f"; {left}" if left else "")
+
+
+def gaps(compared: Compared, names: Names) -> list[str]:
+    """Return what was not compared, for ``--strict``: what one run alone holds, and what is not measured."""
+    number = compared.count("not measured")
+    missing = [f"{counted(number, 'comparison')} of {names[1]} with {names[0]} not measured"] if number else []
+    return [*_only(compared, names), *missing]
 
 
 def in_order(changes: Iterable[Change]) -> list[Change]:
@@ -33,10 +39,23 @@ def in_order(changes: Iterable[Change]) -> list[Change]:
 def change_rows(compared: Compared, *, show_all: bool) -> list[tuple[str, ...]]:
     """Return the changes as rows with :data:`COLUMNS`, what is worse first; what is the same only if asked for."""
     return [
-        (change.quantity.replace("_", " "), change.word, change.effect, change.sample, change.cell)
+        (change.quantity.replace("_", " "), change.word, _effect(change), change.sample, change.cell)
         for change in in_order(compared.changes)
         if show_all or change.word != "same"
     ]
+
+
+def _only(compared: Compared, names: Names) -> list[str]:
+    sides = list(zip(names, compared.left_out, compared.passes_left_out, strict=True))
+    only = [f"{counted(len(cells), 'cell')} only in {name}" for name, cells, _ in sides if cells]
+    return only + [f"passes of {counted(len(cells), 'cell')} only in {name}" for name, _, cells in sides if cells]
+
+
+def _effect(change: Change) -> str:
+    """The effect, or why there is none."""
+    if change.reason is None:
+        return change.effect
+    return textwrap.shorten(change.reason, _LONGEST_REASON, placeholder=" ...")
 
 
 PAIR_COLUMNS = ("first", "second", "worse", "better", "same", "inconclusive", "not measured")

@@ -234,7 +234,11 @@ def test_the_markdown_lists_what_changed_before_the_rest(write: Write, tmp_path:
         (["a.jsonl", "a.jsonl", "--by", "threads=1,2"], "2 results files with --by; legal: one"),
         (["a.jsonl", "--by", "threads=1"], "legal: an axis with two values"),
         (["a.jsonl", "--by", "threads=1,8"], "no record has the value"),
-        (["a.jsonl", "--by", "speed=1,8"], "unknown axis 'speed'"),
+        (["a.jsonl", "--by", "speed=1,8"], "--by speed=1,8: unknown axis 'speed'"),
+        (["a.jsonl", "--by", "threads=1,1"], "--by 'threads=1,1'; legal: an axis with two values that differ"),
+        (["a.jsonl:", "a.jsonl"], "a.jsonl:: no record of suite ''; legal: made"),
+        (["a.jsonl", "a.jsonl", "--time", "inf"], "--time inf; legal: a finite number of 0 or more"),
+        (["gone.jsonl", "a.jsonl", "--figure", "c.png"], "--figure c.png; legal: a file that ends in .svg"),
         (["a.jsonl", "gone.jsonl"], "cannot read"),
         (["a.jsonl", "a.jsonl", "--thresholds", "gone.toml"], "cannot read --thresholds"),
         (["a.jsonl", "a.jsonl", "--thresholds", "bad.toml"], "unknown key 'speed'"),
@@ -263,8 +267,79 @@ def test_the_figure_shows_each_time_and_needs_one(write: Write, tmp_path: Path) 
     text = out.read_text(encoding="utf-8")
     assert "<title>1 time of 1 became worse from a.jsonl to b.jsonl.</title>" in text
     assert ">sid-streamed, cascade-linear<" in text
-    only_bytes = make_record(TIMED | {"method": "sid-streamed", "passes": ["memory"]}, 1000)
-    refused = compare(write("a.jsonl", only_bytes), write("b.jsonl", only_bytes), "--figure", tmp_path / "none.svg")
-    assert refused.exit_code == 2
-    assert "no time was compared" in refused.stderr
+
+
+@pytest.fixture
+def more_bytes(write: Write) -> list[Path]:
+    """Two runs of one cell without a time, the second of which needs more bytes."""
+    cell = TIMED | {"method": "sid-streamed", "passes": ["memory"]}
+    return [write(f"{name}.jsonl", make_record(cell, size)) for name, size in (("a", 1000), ("b", 1001))]
+
+
+def test_a_figure_without_a_time_is_not_written_and_hides_nothing(more_bytes: list[Path], tmp_path: Path) -> None:
+    result = compare(*more_bytes, "--figure", tmp_path / "none.svg")
+    assert result.exit_code == 1
+    assert "1,000 to 1,001" in result.stdout
+    assert "none.svg was not written: no time was compared" in result.stderr.replace("\n", "")
     assert not (tmp_path / "none.svg").exists()
+
+
+@pytest.mark.parametrize("option", ["--markdown", "--html"])
+def test_a_file_that_cannot_be_written_hides_nothing(more_bytes: list[Path], option: str) -> None:
+    result = compare(*more_bytes, option, more_bytes[0] / "below-a-file")
+    assert result.exit_code == 2
+    assert "1,000 to 1,001" in result.stdout
+    assert "cannot write" in result.stderr
+
+
+def test_what_is_not_measured_says_why(write: Write, tmp_path: Path) -> None:
+    why = "it drifted " * 30
+    latency = timed(1.2).latency
+    assert latency is not None
+    noisy = timed(1.2).model_copy(update={"latency": latency.model_copy(update={"noisy_because": why})})
+    files = write("a.jsonl", timed(1.2)), write("b.jsonl", noisy)
+    change = next(one for one in json.loads(compare(*files, "--json").stdout)["changes"] if one["reason"])
+    assert why.strip() in change["reason"]
+    compare(*files, "--markdown", tmp_path / "comment.md")
+    row = next(line for line in (tmp_path / "comment.md").read_text().splitlines() if "| not measured |" in line)
+    shown = row.split(" | ")[2]
+    assert shown.startswith("in ")
+    assert shown.endswith(" ...")
+    assert len(shown) <= 120
+
+
+def test_strict_also_finds_what_was_not_compared(write: Write) -> None:
+    alike = [write(f"{name}.jsonl", timed(1.2, method="sid-streamed")) for name in "ab"]
+    more = write("more.jsonl", timed(1.2), timed(1.2, depth=4, modules=4))
+    noisy = make_record(TIMED | {"method": "sid-streamed"}, status="skipped", message="larger than one that failed")
+    unmeasured = write("unmeasured.jsonl", noisy)
+    assert compare(*alike, "--strict").exit_code == 0
+    for other, said in ((more, "1 cell only in"), (unmeasured, "not measured")):
+        for form in ([], ["--pairs"]):
+            assert compare(*form, alike[0], other).exit_code == 0
+            result = compare(*form, alike[0], other, "--strict")
+            assert result.exit_code == 1
+            assert said in result.stderr.partition("--strict: ")[2]
+
+
+def test_a_quoted_pattern_stands_for_what_it_matches(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a1", "a2", "b1"):
+        write(f"{name}.jsonl", timed(1.2))
+    monkeypatch.chdir(tmp_path)
+    assert json.loads(compare("a1.jsonl", "b*.jsonl", "--json").stdout)["second"] == "b1.jsonl"
+    assert json.loads(compare("b*.jsonl:made", "a1.jsonl", "--json").stdout)["first"] == "b1.jsonl:made"
+    several = compare("b1.jsonl", "a*.jsonl")
+    assert several.exit_code == 2
+    assert "'a*.jsonl' matches 2 files: a1.jsonl, a2.jsonl; legal: a pattern of one file" in several.stderr
+    assert "no file matches 'c*.jsonl'" in compare("b1.jsonl", "c*.jsonl").stderr
+    pairs = compare("--pairs", "a*.jsonl", "b*.jsonl", "--markdown", "pairs.md")
+    assert pairs.exit_code == 0
+    assert len((tmp_path / "pairs.md").read_text().splitlines()) == 2 + 3
+
+
+@pytest.mark.parametrize(("second", "shown"), [(40_000_100, "+0.00025 %"), (39_999_900, "-0.00025 %")])
+def test_a_small_change_of_bytes_is_not_shown_as_none(write: Write, second: int, shown: str) -> None:
+    result = compare(write("a.jsonl", timed(1.2, memory=40_000_000)), write("b.jsonl", timed(1.2, memory=second)))
+    assert shown in result.stdout

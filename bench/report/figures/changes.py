@@ -8,7 +8,6 @@ from matplotlib.figure import Figure as MatplotlibFigure
 
 from bench.analysis.compare import Amount, Change
 from bench.analysis.words import counted
-from bench.errors import BenchError
 from bench.report.figures.canvas import WIDE, Canvas
 from bench.report.figures.files import as_document
 from bench.report.figures.lanes import Lane, make_lanes, write_lane
@@ -25,21 +24,18 @@ class _Row(NamedTuple):
     amount: Amount
 
 
-def changes_document(changes: Sequence[Change], margin: float, names: Sequence[str]) -> str:
-    """Return the changes of times as an SVG document.
+def changes_document(changes: Sequence[Change], margin: float, names: Sequence[str]) -> str | None:
+    """Return the changes of times as an SVG document; None if there is no time among them.
 
     Args:
         changes: of a comparison.
         margin: the change of times that does not matter, in per cent.
         names: of the run that is the baseline, and of the one that is judged.
-
-    Raises:
-        BenchError: there is no time among them.
     """
     timed = [change for change in changes if change.quantity.endswith("_time")]
     rows = [_Row(change, change.amount) for change in timed if change.amount is not None]
     if not rows:
-        raise BenchError("no time was compared; legal for a figure: two runs with a latency of one cell")
+        return None
     with drawing():
         svg = svg_of(_draw(WIDE, rows, margin, names))
     worse = sum(row.change.word == "worse" for row in rows)
