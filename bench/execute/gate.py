@@ -102,8 +102,8 @@ def _baseline(gate: Gate) -> list[Record]:
     """The records of the baseline that are judged, among them always those of cells that the suite no longer has.
 
     Raises:
-        StoreError: the file cannot be read or has no record, or its last line is incomplete, so that a cell would not be
-            judged.
+        StoreError: the file cannot be read or has no record, or its last line is incomplete, so that a cell would not
+            be judged.
     """
     contents = read_records(gate.baseline)
     if contents.damaged_tail:
