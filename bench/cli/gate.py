@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.console import EXIT_FAULT, err, out
+from bench.cli.measure import interruptible
 from bench.cli.options import Only
 from bench.cli.table import print_rows
 from bench.errors import ConfigError
@@ -47,7 +48,7 @@ def gate(
     The suite gate is measured. Bytes have to equal those of the committed baseline. Times, as ratios to BP, are
     compared with the baseline's on the machine of the baseline; elsewhere the baseline's code is measured, too.
 
-    Exit codes: 0 no alarm; 1 an alarm; 2 refused, or something could not be measured.
+    Exit codes: 0 no alarm; 1 an alarm; 2 refused, or something could not be measured; 130 interrupted.
     """
     from bench.execute.gate import BASELINE_FILE, Gate, run_gate  # NumPy and SciPy take a moment to load
     from bench.execute.gate import renew as renew_baseline
@@ -69,12 +70,14 @@ def gate(
         for name, value in given.items():
             if value:
                 raise ConfigError(f"{name} with --renew, which measures everything; legal with it: --baseline, --out")
-        renewed = renew_baseline(asked, renew, tell)
+        with interruptible():
+            renewed = renew_baseline(asked, renew, tell)
         out.print(f"{len(renewed)} records in {file}, renewed because: {renew}", markup=False, highlight=False)
         return
     if markdown is not None:
         refuse_overlaps([("--markdown", markdown)], [file])
-    decision = run_gate(asked, tell)
+    with interruptible():
+        decision = run_gate(asked, tell)
     records = list(read_records(file).latest.values())
     if as_json:
         out.print(to_json(decision, records), markup=False, highlight=False)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from bench.errors import BenchError
 
+_SECONDS_TO_END = 20.0
+
 
 def commit_named(top: Path, name: str) -> str:
     """Return the hash of the commit that ``name`` means in the repository at ``top``.
@@ -50,12 +52,13 @@ def checked_out(top: Path, commit: str) -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory(prefix="sid-bench-") as folder:
         place = Path(folder) / "code"
-        _git(top, "worktree", "add", "--detach", str(place), commit, what=commit)
         try:
+            _git(top, "worktree", "add", "--detach", str(place), commit, what=commit)
             yield place
         finally:
             subprocess.run(  # noqa: S603
-                ["git", "worktree", "remove", "--force", str(place)],  # noqa: S607
+                # Twice --force: git locks a worktree until it is complete, which an interrupted one never is.
+                ["git", "worktree", "remove", "--force", "--force", str(place)],  # noqa: S607
                 cwd=top,
                 capture_output=True,
                 check=False,
@@ -63,7 +66,7 @@ def checked_out(top: Path, commit: str) -> Iterator[Path]:
 
 
 def measure_code(code: Path, suite: str, results: Path, options: Sequence[str] = ()) -> None:
-    """Measure ``suite`` with the code in the folder ``code``, in processes of its own.
+    """Measure ``suite`` with the code in the folder ``code``, in processes of its own, which end with this function.
 
     Args:
         code: the top of a checkout.
@@ -75,18 +78,33 @@ def measure_code(code: Path, suite: str, results: Path, options: Sequence[str] =
         BenchError: nothing could be measured; the message has the reason.
     """
     path = os.pathsep.join(filter(None, (str(code), os.environ.get("PYTHONPATH"))))
-    ended = subprocess.run(  # noqa: S603
+    with subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "bench", "run", suite, "--quiet", "--out", str(results.absolute()), *options],
         cwd=code,
         env={**os.environ, "PYTHONPATH": path},
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        check=False,
-    )
-    if ended.returncode not in (0, 1):  # 1: no cell is ok, which the records say
-        reason = ended.stderr.strip() or f"it ended with code {ended.returncode}"
+        start_new_session=True,  # so that Ctrl-C reaches this process only, which then ends the measurement
+    ) as run:
+        try:
+            _, errors = run.communicate()
+        except BaseException:
+            _end(run)
+            raise
+    if run.returncode not in (0, 1):  # 1: no cell is ok, which the records say
+        reason = errors.strip() or f"it ended with code {run.returncode}"
         raise BenchError(f"suite {suite} cannot be measured with the code in {code}: {reason}")
+
+
+def _end(run: subprocess.Popen[str]) -> None:
+    """End ``run`` with SIGTERM, on which it ends its own processes; kill it if it does not end."""
+    run.terminate()
+    try:
+        run.communicate(timeout=_SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        run.kill()
 
 
 def _git(top: Path, *arguments: str, what: str) -> str:
