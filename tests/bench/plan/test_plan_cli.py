@@ -157,7 +157,10 @@ def test_the_figure_has_a_text_alternative(tmp_path: Path) -> None:
         (["memory", "--budget", "0GiB"], "--budget '0GiB'; legal: a number above 0"),
         (["memory", "--budget", "-1GiB"], "--budget '-1GiB'; legal: a number above 0"),
         (["memory", "--budget", "8 gigs"], "--budget '8 gigs'; legal: a number above 0"),
-        (["memory", "--figure", "x.svg"], "--figure x.svg without --budget; legal: a file that ends in .svg, together with --budget"),
+        (
+            ["memory", "--figure", "x.svg"],
+            "--figure x.svg without --budget; legal: a file that ends in .svg, together with --budget",
+        ),
         (["memory", "--budget", "1GiB", "--figure", "x.png"], "--figure x.png; legal: a file that ends in .svg"),
         (["default", "--set", "dataset=image-folder"], "dataset = 'image-folder' cannot be planned: the number"),
     ],
