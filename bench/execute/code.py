@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.errors import BenchError
+from bench.machine.descendants import die_with_parent
 
 _SECONDS_TO_END = 20.0
 
@@ -86,6 +87,7 @@ def measure_code(code: Path, suite: str, results: Path, options: Sequence[str] =
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=die_with_parent,  # a gate that is killed can end nothing
         start_new_session=True,  # so that Ctrl-C reaches this process only, which then ends the measurement
     ) as run:
         try:

@@ -1,10 +1,13 @@
 """``sid-bench gate`` that is interrupted: real processes, real signals."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -43,8 +46,9 @@ def worktrees() -> str:
     return subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
-def test_an_interrupted_gate_leaves_no_process_and_no_worktree(tmp_path: Path, number: signal.Signals) -> None:
+@contextmanager
+def measuring_gate(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A gate that measures the code of HEAD, and its token."""
     token = str(tmp_path)
     arguments = ["--base", "HEAD", "--bytes-only", "--only", "method=bp", "--out", str(tmp_path / "out")]
     temporary = tmp_path / "temporary"
@@ -67,13 +71,33 @@ def test_an_interrupted_gate_leaves_no_process_and_no_worktree(tmp_path: Path, n
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
             assert str(temporary) in worktrees()
-            gate.send_signal(number)
-            _, errors = gate.communicate(timeout=60)
-            assert gate.returncode == 130, errors
-            assert errors.splitlines()[-1] == "interrupted"
-            assert "Traceback" not in errors
-            assert processes(token) == []
-            assert str(temporary) not in worktrees()
+            yield gate, token
         finally:
             for process in processes(token):
                 process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
+def test_an_interrupted_gate_leaves_no_process_and_no_worktree(tmp_path: Path, number: signal.Signals) -> None:
+    with measuring_gate(tmp_path) as (gate, token):
+        gate.send_signal(number)
+        _, errors = gate.communicate(timeout=60)
+        assert gate.returncode == 130, errors
+        assert errors.splitlines()[-1] == "interrupted"
+        assert "Traceback" not in errors
+        assert processes(token) == []
+        assert str(tmp_path) not in worktrees()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_a_gate_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
+    with measuring_gate(tmp_path) as (gate, token):
+        gate.kill()
+        gate.communicate(timeout=60)
+        deadline = time.monotonic() + 30
+        while processes(token):
+            assert time.monotonic() < deadline, [process.cmdline() for process in processes(token)]
+            time.sleep(0.05)
+    # What a killed gate cannot remove: its checkout, which git forgets once the folder is gone.
+    shutil.rmtree(tmp_path)
+    subprocess.run(["git", "worktree", "prune"], cwd=TOP, check=True)
