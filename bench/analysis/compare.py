@@ -274,7 +274,10 @@ def _measure_of(quantity: str) -> _Measure:
 
 
 def _by_seed(compare_all: Callable[[Sequence[Entry], Sequence[Entry]], Outcome]) -> Callable[..., Outcome]:
-    """Return ``compare_all``, which falls back to the seed with the largest change where bytes differ between seeds."""
+    """Return ``compare_all``, which falls back to one seed where bytes differ between seeds.
+
+    It is the seed with the largest increase, or without an increase that with the largest decrease.
+    """
 
     def outcome(own: Sequence[Entry], other: Sequence[Entry]) -> Outcome:
         of_all = compare_all(own, other)
@@ -283,7 +286,7 @@ def _by_seed(compare_all: Callable[[Sequence[Entry], Sequence[Entry]], Outcome])
         seeds = sorted({entry.seed for entry in own} & {entry.seed for entry in other})
         found = [compare_all(*([one for one in side if one.seed == seed] for side in (own, other))) for seed in seeds]
         exact = [one for one in found if isinstance(one, Exact)]
-        return max(exact, key=lambda one: abs(one.log_ratio)) if exact else of_all
+        return max(exact, key=lambda one: (one.log_ratio > 0, abs(one.log_ratio))) if exact else of_all
 
     return outcome
 

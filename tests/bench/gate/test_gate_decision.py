@@ -78,6 +78,7 @@ def of_seeds(*sizes: int) -> list[Record]:
         ((1001, 1000), "1,000 to 1,001 (+0.10 %)"),
         ((1000, 999), "1,000 to 999 (-0.10 %)"),
         ((1001, 1010), "1,000 to 1,010 (+1.00 %)"),
+        ((1001, 900), "1,000 to 1,001 (+0.10 %)"),  # fewer bytes of one seed do not hide more of another
     ],
 )
 def test_bytes_that_changed_in_one_seed_are_an_alarm_with_both_values(sizes: tuple[int, int], shown: str) -> None:
