@@ -247,9 +247,10 @@ def parse_override(override: str, option: str = "--set") -> tuple[str, list[Any]
     axis = axis.strip().replace("-", "_")
     if not equals or not values.strip():
         raise ConfigError(f"{option} {override!r} is not AXIS=VALUE[,VALUE...], as in {option} depth=8,16")
-    if axis not in axes():
-        raise ConfigError(f"{option} {override}: {unknown('axis', axis, axes())}")
-    return axis, _as_list(axis, [_parse_value(value.strip()) for value in values.split(",")])
+    try:
+        return axis, _as_list(axis, [_parse_value(value.strip()) for value in values.split(",")])
+    except ConfigError as error:
+        raise ConfigError(f"{option} {override}: {error}") from None
 
 
 def value_text(value: Any) -> str:

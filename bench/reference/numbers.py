@@ -12,7 +12,7 @@ from bench.analysis.files import read_files
 from bench.analysis.statistics.claim_file import load_claims
 from bench.analysis.statistics.evaluate import ClaimResult, evaluate
 from bench.analysis.statistics.records import RecordProvider
-from bench.analysis.statistics.rows import ClaimRow, claim_rows
+from bench.analysis.statistics.rows import ClaimRow, claim_rows_of
 from bench.analysis.statistics.sentence import effect
 from bench.analysis.statistics.verdict import Answer, Judged
 from bench.config.sweep import load_sweep
@@ -101,13 +101,12 @@ class Numbers:
 
         Args:
             suite: its name.
-            epoch: ``last``, ``chosen`` by validation labels, or ``chosen by clean labels``.
+            epoch: ``last``, or ``chosen`` by validation labels.
             axes: of the cells.
         """
         fields = {
             "last": "test_last",
             "chosen": "test_at_best_validation",
-            "chosen by clean labels": "test_at_best_clean_validation",
         }
         found = [
             getattr(record.accuracy, fields[epoch]) for record in self._runs(suite, axes) if record.accuracy is not None
@@ -321,13 +320,18 @@ def _boards(file: Path) -> dict[str, list[ShownBoard]]:
 
 
 @cache
+def _provider(files: tuple[Path, ...]) -> RecordProvider:
+    return RecordProvider(_each_once(files))
+
+
+@cache
 def _results(files: tuple[Path, ...]) -> dict[str, ClaimResult]:
-    return {result.claim.name: result for result in evaluate(load_claims(), RecordProvider(_each_once(files)))}
+    return {result.claim.name: result for result in evaluate(load_claims(), _provider(files))}
 
 
 @cache
 def _claims(files: tuple[Path, ...]) -> dict[str, ClaimRow]:
-    return {row.name: row for row in claim_rows(_each_once(files))}
+    return {row.name: row for row in claim_rows_of(_provider(files))}
 
 
 def _each_once(files: Iterable[Path]) -> list[Record]:
