@@ -2,10 +2,10 @@
 
 import math
 
+from bench.analysis.digits import MOST_DIGITS, digits_apart
 from bench.analysis.statistics.estimate import Estimate, Interval
 
 _MIB = 2**20
-_MOST_DIGITS = 6
 
 
 def mebibytes(value: float) -> str:
@@ -22,10 +22,10 @@ def percent(ratio: float) -> str:
     digits = next(
         (
             digits
-            for digits in range(least, _MOST_DIGITS)
+            for digits in range(least, MOST_DIGITS)
             if _keeps_its_side(value, 100, digits) and round(value, digits)
         ),
-        _MOST_DIGITS,
+        MOST_DIGITS,
     )
     return f"{value:.{digits}f} %"
 
@@ -38,7 +38,7 @@ def times(ratio: float, interval: Interval | None = None) -> str:
     if interval is None:
         return f"{ratio:.{_digits_of(ratio)}f}"
     digits = max(_digits_of(interval.low), _digits_of(interval.high))
-    while digits < _MOST_DIGITS and round(interval.low, digits) == round(interval.high, digits):
+    while digits < MOST_DIGITS and round(interval.low, digits) == round(interval.high, digits):
         digits += 1
     return f"{ratio:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
 
@@ -56,8 +56,7 @@ def digits_of_points(interval: Interval | None) -> int:
     """Return the digits of a difference in points that tell the ends of its interval apart, and from 0."""
     if interval is None:
         return 1
-    low, high = (100 * end for end in interval)
-    return next((digits for digits in range(1, _MOST_DIGITS) if _are_distinct(low, high, digits)), _MOST_DIGITS)
+    return digits_apart(*(100 * end for end in interval))
 
 
 def exponential(interval: Interval) -> Interval:
@@ -67,15 +66,10 @@ def exponential(interval: Interval) -> Interval:
 
 def _digits_of(ratio: float) -> int:
     least = next((digits for digits, end in ((2, 9.995), (1, 99.95)) if ratio < end), 0)
-    return next((digits for digits in range(least, _MOST_DIGITS) if _keeps_its_side(ratio, 1, digits)), _MOST_DIGITS)
+    return next((digits for digits in range(least, MOST_DIGITS) if _keeps_its_side(ratio, 1, digits)), MOST_DIGITS)
 
 
 def _keeps_its_side(value: float, of: float, digits: int) -> bool:
     """Return whether ``value`` rounded to ``digits`` is below, at or above ``of`` as ``value`` is."""
     rounded = round(value, digits)
     return (rounded > of) == (value > of) and (rounded < of) == (value < of)
-
-
-def _are_distinct(low: float, high: float, digits: int) -> bool:
-    """Return whether the ends of an interval, rounded to ``digits``, differ from each other and from 0."""
-    return round(low, digits) < round(high, digits) and 0 not in (round(low, digits), round(high, digits))

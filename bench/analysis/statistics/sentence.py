@@ -2,8 +2,10 @@
 
 import math
 
-from bench.analysis.statistics.comparison import Comparison, Exact, NotMeasured
+from bench.analysis.digits import digits_apart
+from bench.analysis.statistics.comparison import Exact, NotMeasured
 from bench.analysis.statistics.estimate import Estimate, Interval
+from bench.analysis.statistics.statistic import Statistic
 from bench.analysis.statistics.verdict import Judged
 
 
@@ -17,8 +19,7 @@ def sentence(judged: Judged) -> str:
     where = f"{comparison.cell}: " if comparison.cell else ""
     if isinstance(outcome, NotMeasured):
         return f"{where}{first} compared with {second} is not measured: {outcome.because}."
-    value = outcome.log_ratio if isinstance(outcome, Exact) else outcome.value
-    text = f"{first} {comparison.statistic.verb} {_amount(comparison, value)} than {second} ({_support(judged)})."
+    text = f"{first} {comparison.statistic.verb} {_amount(judged)} than {second} ({_support(judged)})."
     if judged.verdict == "equivalent":
         within = f"equivalent within {margin_text(margin, comparison.statistic.unit)}" if margin else "equal"
         return f"{where}{first} and {second} are {within}: {text}"
@@ -30,12 +31,13 @@ def effect(judged: Judged) -> str:
     outcome, statistic = judged.comparison.outcome, judged.comparison.statistic
     if isinstance(outcome, NotMeasured):
         return "not measured"
-    value = _signed(judged.comparison, outcome.log_ratio if isinstance(outcome, Exact) else outcome.value)
+    digits = _digits(judged)
+    value = _signed(statistic, _value(judged), digits)
     if isinstance(outcome, Exact):
         return f"{value} {statistic.unit}"
     if judged.interval is None:
         return f"{value} {statistic.unit} (no interval)"
-    low, high = (_signed(judged.comparison, end) for end in judged.interval)
+    low, high = (_signed(statistic, end, digits) for end in judged.interval)
     return f"{value} {statistic.unit} [{low}, {high}]"
 
 
@@ -64,41 +66,53 @@ def _support(judged: Judged) -> str:
         parts = [f"{outcome.basis}, which gives no interval"]
     else:
         corrected = f", corrected for {judged.family} comparisons" if judged.family > 1 else ""
-        parts.insert(
-            0, f"{_percent(judged.confidence)} interval {_ends(judged.comparison, judged.interval)}{corrected}"
-        )
+        parts.insert(0, f"{_percent(judged.confidence)} interval {_ends(judged, judged.interval)}{corrected}")
     if outcome.note:
         parts.append(outcome.note)
     return ", ".join(part for part in parts if part)
 
 
-def _ends(comparison: Comparison, interval: Interval) -> str:
+def _ends(judged: Judged, interval: Interval) -> str:
     """Return the ends of an interval, ``1.2 to 5.0 %``; with signs, minus for less, if 0 is between them."""
-    ends = [_magnitude(comparison, end) for end in interval]
+    statistic, digits = judged.comparison.statistic, _digits(judged)
+    ends = [abs(_in_unit(statistic, end)) for end in interval]
     signs = ("-", "+") if interval.low < 0 < interval.high else ("", "")
     low, high = ends if signs[0] else sorted(ends)
-    return f"{signs[0]}{_decimal(low)} to {signs[1]}{_decimal(high)} {comparison.statistic.unit}"
+    return f"{signs[0]}{low:.{digits}f} to {signs[1]}{high:.{digits}f} {statistic.unit}"
 
 
-def _amount(comparison: Comparison, value: float) -> str:
-    statistic = comparison.statistic
+def _amount(judged: Judged) -> str:
+    statistic, value = judged.comparison.statistic, _value(judged)
     unit = "% " if statistic.scale == "ratio" else ""
-    return f"{_decimal(_magnitude(comparison, value))} {unit}{statistic.lower if value < 0 else statistic.higher}"
+    size = f"{abs(_in_unit(statistic, value)):.{_digits(judged)}f}"
+    return f"{size} {unit}{statistic.lower if value < 0 else statistic.higher}"
 
 
-def _signed(comparison: Comparison, value: float) -> str:
-    size = _magnitude(comparison, value)
-    return f"{'-' if value < 0 else '+'}{_decimal(size)}" if size else "0"
+def _signed(statistic: Statistic, value: float, digits: int) -> str:
+    size = _in_unit(statistic, value)
+    return f"{size:+.{digits}f}" if size else "0"
 
 
-def _magnitude(comparison: Comparison, value: float) -> float:
-    """Return the absolute size of a log-ratio in per cent, or of a difference in percentage points."""
-    return abs(100 * (math.expm1(value) if comparison.statistic.scale == "ratio" else value))
+def _value(judged: Judged) -> float:
+    """Return the difference, or the logarithm of the ratio; 0 where nothing is measured."""
+    outcome = judged.comparison.outcome
+    if isinstance(outcome, NotMeasured):
+        return 0.0
+    return outcome.log_ratio if isinstance(outcome, Exact) else outcome.value
 
 
-def _decimal(number: float) -> str:
-    """Return ``number`` with one decimal, or with two significant digits if it is small."""
-    return f"{number:.1f}" if number >= 0.1 else f"{number:.2g}"
+def _in_unit(statistic: Statistic, value: float) -> float:
+    """Return a log-ratio in per cent, or a difference in percentage points."""
+    return round(100 * (math.expm1(value) if statistic.scale == "ratio" else value), 9)  # less is rounding error
+
+
+def _digits(judged: Judged) -> int:
+    """Return how many decimals the effect and the ends of its interval have, the same number for all three."""
+    statistic = judged.comparison.statistic
+    if judged.interval is not None:
+        return digits_apart(*(_in_unit(statistic, end) for end in judged.interval))
+    size = abs(_in_unit(statistic, _value(judged)))
+    return 0 if size == 0 else 1 if size >= 0.1 else 1 - math.floor(math.log10(size))  # two digits of a small one
 
 
 def _number(number: float) -> str:

@@ -52,6 +52,19 @@ def text_without_a_seed(changed: Mapping[int, Conclusion]) -> str:
 
 
 def _without(seeds: Sequence[int]) -> str:
-    if len(seeds) == 1:
-        return f"without seed {seeds[0]}"
-    return f"without one of the seeds {', '.join(map(str, seeds[:-1]))} and {seeds[-1]}"
+    """Return ``without seed 2``, or ``without one of the seeds 0, 1 and 3 to 19``; ``seeds`` are in order."""
+    runs: list[list[int]] = []
+    for seed in seeds:
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    shown = [text for run in runs for text in _shown(run)]
+    if len(shown) == 1:
+        return f"without {'seed' if len(seeds) == 1 else 'one of the seeds'} {shown[0]}"
+    return f"without one of the seeds {', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _shown(run: Sequence[int]) -> list[str]:
+    """Return the seeds of a run without gaps, ``3 to 19`` if there are more than two."""
+    return [f"{run[0]} to {run[-1]}"] if len(run) > 2 else list(map(str, run))

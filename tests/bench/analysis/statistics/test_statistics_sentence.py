@@ -1,6 +1,7 @@
 """Sentences of results: effect, direction, interval, correction and sample."""
 
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -8,14 +9,17 @@ from hypothesis import strategies as st
 
 from bench.analysis.statistics.comparison import Comparison, Exact, NotMeasured, Outcome
 from bench.analysis.statistics.estimate import Estimate
-from bench.analysis.statistics.sentence import sentence
+from bench.analysis.statistics.sentence import effect, sentence
 from bench.analysis.statistics.statistic import STATISTICS
-from bench.analysis.statistics.verdict import judge
+from bench.analysis.statistics.verdict import Judged, judge
+
+
+def judged(name: str, outcome: Outcome, margin: float = 3.0, cell: str = "", family: int = 1) -> Judged:
+    return judge([Comparison("A", "B", STATISTICS[name], outcome, margin, cell=cell)] * family)[0]
 
 
 def said(name: str, outcome: Outcome, margin: float = 3.0, cell: str = "", family: int = 1) -> str:
-    comparison = Comparison("A", "B", STATISTICS[name], outcome, margin, cell=cell)
-    return sentence(judge([comparison] * family)[0])
+    return sentence(judged(name, outcome, margin, cell, family))
 
 
 SENTENCES = [
@@ -73,3 +77,29 @@ def test_every_sentence_names_direction_and_interval(name: str, value: float, er
     assert text.endswith(", 10 processes).")
     assert "95 % interval" in text
     assert (statistic.lower if value < 0 else statistic.higher) in text
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "expected"),
+    [
+        ("accuracy_last", Estimate(-0.016, 0.0079, 50.0, seeds=20), "-1.60 points [-3.19, -0.01]"),
+        ("accuracy_last", Estimate(-0.016, 0.003, 50.0, seeds=20), "-1.6 points [-2.2, -1.0]"),
+        ("accuracy_last", Estimate(0.0, 0.003, 50.0, seeds=20), "0 points [-0.6, +0.6]"),
+        ("activation_bytes", Exact(1_000_010, 1_000_000), "+0.0010 %"),
+        ("activation_bytes", Exact(1005, 1000), "+0.5 %"),
+        ("activation_bytes", Exact(1, 1), "0 %"),
+        ("activation_bytes", Exact(2, 1), "+100.0 %"),
+    ],
+)
+def test_effects_and_their_ends_have_the_same_number_of_decimals(name: str, outcome: Outcome, expected: str) -> None:
+    assert effect(judged(name, outcome)) == expected
+
+
+@given(st.sampled_from(sorted(STATISTICS)), st.floats(-0.5, 0.5), st.floats(1e-6, 0.2))
+def test_no_end_of_an_interval_is_rounded_to_zero(name: str, value: float, error: float) -> None:
+    interval = judged(name, Estimate(value, error, 9, processes=(10,))).interval
+    assert interval is not None
+    shown = re.findall(r"[-+]?\d+(?:\.\d+)?", effect(judged(name, Estimate(value, error, 9, processes=(10,)))))
+    assert len({len(number.partition(".")[2]) for number in shown if float(number)}) <= 1
+    for end, text in zip(interval, shown[1:], strict=True):
+        assert float(text) * end > 0 or abs(end) < 1e-8
