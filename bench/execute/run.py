@@ -176,6 +176,7 @@ class _RunningSweep:
 
     def _process_ended(self, cells: Sequence[UnfinishedCell], number: int | None) -> None:
         """Stores the record of each finished cell, and of the others what their last process has measured."""
+        self.watcher.process_ends([one.cell for one in cells], number)
         for one in cells:
             newest = one.timed[-1] if one.timed else one.untimed
             if one.is_finished:
@@ -183,7 +184,6 @@ class _RunningSweep:
             elif newest is not None:
                 self.journal.append(one.cell.id, newest.model_dump(mode="json") | {"seconds": one.seconds})
         self.watcher.processes_left(sum(one.processes_left for one in self._open))
-        self.watcher.process_ends([one.cell for one in cells], number)
 
     def _store(self, record: Record, seconds: float) -> None:
         """Stores the record of a cell whose processes took so many seconds."""

@@ -54,9 +54,11 @@ def all_timed(cells: Sequence[Cell], _process: int) -> Answer:
     return Answer(status="ok", members=tuple(timed() for _ in cells))
 
 
-def sweep_of(executor: Executor, cells: list[Cell], results: Path, retries: int = 0) -> Summary:
+def sweep_of(
+    executor: Executor, cells: list[Cell], results: Path, retries: int = 0, watcher: Watcher | None = None
+) -> Summary:
     with Store(results) as store:
-        return run_sweep(Sweep("suite", "", tuple(cells)), store, executor, Watcher(), retries=retries)
+        return run_sweep(Sweep("suite", "", tuple(cells)), store, executor, watcher or Watcher(), retries=retries)
 
 
 def records_by_method(results: Path) -> dict[str, Record]:
@@ -120,6 +122,20 @@ def test_untimed_passes_of_all_cells_run_before_any_process_that_times(results: 
 
     sweep_of(Ordered(all_timed), cells, results)
     assert order == [*GROUP, "time", "time"]
+
+
+def test_a_process_ends_before_the_cells_that_it_finishes(results: Path) -> None:
+    told: list[str] = []
+
+    class Teller(Watcher):
+        def process_ends(self, _cells: Sequence[Cell], number: int | None) -> None:
+            told.append(f"process {number}")
+
+        def cell_ends(self, record: Record) -> None:
+            told.append(record.cell.method)
+
+    sweep_of(Machine(all_timed), [cell_of(method) for method in GROUP], results, watcher=Teller())
+    assert told[-5:] == ["process 1", "process 2", *GROUP]
 
 
 def test_a_member_that_fails_is_a_record_and_the_group_goes_on(results: Path) -> None:
