@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from bench.analysis.words import numbered
 from bench.cli.console import out
 from bench.config.file_names import shown
 from bench.errors import BenchError
@@ -28,13 +29,13 @@ def cache(
         return
     try:
         if clear:
-            _print(f"{shown(folder)}: {clear_kept(folder)} files removed")
+            _print(f"{shown(folder)}: {numbered(clear_kept(folder), 'file')} removed")
             return
         kept = list_kept(folder)
     except OSError as error:
         raise BenchError(f"{shown(error.filename or folder)}: {error.strerror}") from None
     total = sum(file.size_bytes for file in kept)
-    _print(f"{shown(folder)}: {len(kept)} files, {total / 2**20:.1f} MiB")
+    _print(f"{shown(folder)}: {numbered(len(kept), 'file')}, {total / 2**20:.1f} MiB")
     for file in kept:
         _print(f"{file.size_bytes / 2**20:10.1f} MiB  {file.about or f'{file.path.name}, damaged or unfinished'}")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.analysis.words import numbered
 from bench.cli.compare_sources import files_of, read_source, sides_of
 from bench.cli.console import EXIT_FAULT, err, out, warn
 from bench.cli.options import refuse_other_than_svg
@@ -155,7 +156,7 @@ def _compare_pairs(
 
     expanded = files_of(sources)
     if len(expanded) < 2:
-        raise ConfigError(f"{len(expanded)} results files with --pairs; legal: two or more")
+        raise ConfigError(f"{numbered(len(expanded), 'results file')} with --pairs; legal: two or more")
     runs = [(name, *read_source(source)) for name, source in zip(short_names(expanded), expanded, strict=True)]
     if markdown is not None:
         refuse_overlaps([("--markdown", markdown)], [*(file for _, file, _ in runs), *filter(None, [thresholds_file])])

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.analysis.words import numbered
 from bench.cli.console import warn
 from bench.cli.results_files import results_files
 from bench.config.axes import axes
@@ -28,12 +29,12 @@ def sides_of(
     """
     if by is None:
         if len(sources) != 2:
-            raise ConfigError(f"{len(sources)} results files; legal: two, or one with --by AXIS=A,B")
+            raise ConfigError(f"{numbered(len(sources), 'results file')}; legal: two, or one with --by AXIS=A,B")
         found = _one_file(sources[0]), _one_file(sources[1])
         (first, one), (second, two) = map(read_source, found)
         return found if found[0] != found[1] else ("the first", "the second"), (one, two), None, [first, second]
     if len(sources) != 1:
-        raise ConfigError(f"{len(sources)} results files with --by; legal: one")
+        raise ConfigError(f"{numbered(len(sources), 'results file')} with --by; legal: one")
     axis, values = parse_override(by, "--by")
     if len(values) != 2 or values[0] == values[1]:
         raise ConfigError(f"--by {by!r}; legal: an axis with two values that differ, as in --by threads=1,2")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from bench.analysis.words import numbered
 from bench.cli.console import EXIT_FAULT, err, out
 from bench.cli.measure import interruptible
 from bench.cli.options import Only
@@ -72,7 +73,9 @@ def gate(
                 raise ConfigError(f"{name} with --renew, which measures everything; legal with it: --baseline, --out")
         with interruptible():
             renewed = renew_baseline(asked, renew, tell)
-        out.print(f"{len(renewed)} records in {file}, renewed because: {renew}", markup=False, highlight=False)
+        out.print(
+            f"{numbered(len(renewed), 'record')} in {file}, renewed because: {renew}", markup=False, highlight=False
+        )
         return
     if markdown is not None:
         refuse_overlaps([("--markdown", markdown)], [file])

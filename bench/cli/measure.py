@@ -179,7 +179,7 @@ def fail_without_results(summaries: Sequence[Summary], strict: bool) -> None:
     """Ends the command with code 1 if no cell of a sweep is ok, or with ``strict`` not every one."""
     short = [summary for summary in summaries if summary.ok == 0 or (strict and summary.ok < summary.cells)]
     for summary in short:
-        err.print(f"{summary.ok} of {summary.cells} cells are ok", markup=False, highlight=False)
+        err.print(f"{summary.ok} of {numbered(summary.cells, 'cell')} ok", markup=False, highlight=False)
     if short:
         raise typer.Exit(EXIT_FAULT)
 

@@ -85,7 +85,7 @@ class BarWatcher(Watcher):
     def begin(self, cells: int, stored: int, processes: int) -> None:
         """Set the length of the bar; stored cells do not count, so that the time left is right."""
         if stored:
-            self._progress.console.print(f"{stored} of {cells} cells are stored already", highlight=False)
+            self._progress.console.print(f"{stored} of {numbered(cells, 'cell')} stored already", highlight=False)
         self._cells, self._processes = cells - stored, processes
         self._progress.reset(self._task, total=processes, cell="loading torch", failures=0, done=self._counts())
 
@@ -156,7 +156,7 @@ def describe(summary: Summary) -> str:
     parts = [f"{numbered(summary.measured, 'cell')} measured"]
     parts += [f"{count} {status}" for status, count in sorted(summary.statuses.items())]
     if summary.retries:
-        parts.append(f"{summary.retries} retries")
+        parts.append("1 retry" if summary.retries == 1 else f"{summary.retries} retries")
     parts.append(f"{summary.stored_before} stored before")
     if summary.median_overhead_seconds is not None:
         parts.append(f"{summary.median_overhead_seconds:.3f} s median overhead per cell")

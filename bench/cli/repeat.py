@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.analysis.files import tail_warnings
+from bench.analysis.words import numbered
 from bench.cli.console import err, out, warn
 from bench.cli.measure import (
     RunSettings,
@@ -164,7 +165,7 @@ def _refuse_measuring_options(context: typer.Context) -> None:
 
 def _compare_existing(files: Sequence[Path], folder: Path | None, as_json: bool) -> None:
     if len(files) < 2:
-        raise ConfigError(f"{len(files)} results files after --from; legal: two or more, one per run")
+        raise ConfigError(f"{numbered(len(files), 'results file')} after --from; legal: two or more, one per run")
     contents = [read_records(file) for file in files]
     warn([text for pair in zip(files, contents, strict=True) for text in tail_warnings(*pair)])
     for index, file in enumerate(files):

@@ -125,12 +125,12 @@ def _write_and_show(
     write_text(paths["trace.json"], json.dumps(chrome_trace(traced, label(cell))) + "\n")
     if not quiet:
         out.print(label(cell), markup=False, highlight=False, soft_wrap=True)
-        _print_tables(breakdown, detail)
+        _print_wholes(breakdown, detail)
         _print_notes(traced, record)
     out.print(str(paths["trace.json"].parent), markup=False, highlight=False)
 
 
-def _print_tables(breakdown: "Breakdown", detail: bool) -> None:
+def _print_wholes(breakdown: "Breakdown", detail: bool) -> None:
     from bench.analysis.step_trace.breakdown import CREATED, HELD
 
     moment = "" if breakdown.phase_at_peak is None else f" ({_PHASES[breakdown.phase_at_peak]} phase)"

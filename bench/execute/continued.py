@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 
+from bench.analysis.words import numbered
 from bench.config.cell import Cell
 from bench.config.label import label
 from bench.execute.messages import Answer
@@ -45,7 +46,7 @@ def continue_cells(cells: Iterable[Cell], suite: str, journal: Journal) -> tuple
                 notes.append(f"begins anew: {label(cell)}: part of it was measured before, but {differing}")
         unfinished.append(one)
     if begun:
-        notes.append(f"{begun} cells were measured in part before, and go on from there")
+        notes.append(f"going on with {numbered(begun, 'cell')} measured in part before")
     return unfinished, notes
 
 

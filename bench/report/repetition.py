@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.analysis.repetition import LEAST_COVERAGE, MOST_BEYOND, Repetition
 from bench.analysis.statistics.consistency import Consistency
-from bench.analysis.words import numbered
+from bench.analysis.words import counted, numbered
 from bench.config.label import label
 from bench.report.markdown import markdown_table
 
@@ -55,8 +55,9 @@ def worst_rows(result: Repetition) -> list[list[str]]:
 def headline(result: Repetition) -> str:
     """Return the numbers of cells, runs and records as a sentence."""
     return (
-        f"{result.runs} runs, {numbered(len(result.cells), 'cell')} in two or more of them, {result.records} "
-        f"latencies, {result.noisy} of them noisy; {result.failed} records without a latency."
+        f"{result.runs} runs, {numbered(len(result.cells), 'cell')} in two or more of them, "
+        f"{counted(result.records, 'latency', 'latencies')}, {result.noisy} noisy; "
+        f"{counted(result.failed, 'record')} without a latency."
     )
 
 

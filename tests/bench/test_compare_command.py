@@ -230,7 +230,7 @@ def test_the_markdown_lists_what_changed_before_the_rest(write: Write, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["a.jsonl"], "1 results files; legal: two, or one with --by"),
+        (["a.jsonl"], "1 results file; legal: two, or one with --by"),
         (["a.jsonl", "a.jsonl", "--by", "threads=1,2"], "2 results files with --by; legal: one"),
         (["a.jsonl", "--by", "threads=1"], "legal: an axis with two values"),
         (["a.jsonl", "--by", "threads=1,8"], "no record has the value"),

@@ -174,7 +174,7 @@ def test_the_page_names_different_machines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--pairs", RUNS[0]], "1 results files with --pairs; legal: two or more"),
+        (["--pairs", RUNS[0]], "1 results file with --pairs; legal: two or more"),
         (["--pairs", RUNS[0], RUNS[1], "--json"], "--json with --pairs; legal: thresholds, --markdown and --strict"),
         (["--pairs", RUNS[0], RUNS[1], "--html", "x.html"], "--html with --pairs"),
         (["--pairs", "none/*.jsonl"], "no file matches 'none/*.jsonl'"),

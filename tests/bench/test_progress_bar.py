@@ -41,4 +41,4 @@ def test_the_bar_shows_the_current_cell_finished_cells_and_failures(tmp_path: Pa
     assert "oom: bp" in output
     code, output = run_on_a_terminal(["run", "smoke", "--out", out, "--memory-limit", "300MiB", *tiny])
     assert code == 0, output
-    assert "4 of 4 cells are stored already" in output
+    assert "4 of 4 cells stored already" in output

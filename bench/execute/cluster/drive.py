@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.analysis.words import numbered
 from bench.config.cell import Cell
 from bench.config.sweep import Sweep
 from bench.errors import BenchError
@@ -199,11 +200,11 @@ class _Driver:
         if self.given_up:
             reasons = [f"{count}: {reason}" for reason, count in self.given_up.items()]
             if len(reasons) > _SHOWN_REASONS:
-                reasons[_SHOWN_REASONS:] = [f"and {len(reasons) - _SHOWN_REASONS} other reasons"]
+                reasons[_SHOWN_REASONS:] = [f"and {numbered(len(reasons) - _SHOWN_REASONS, 'other reason')}"]
             raise BenchError(
-                f"{sum(self.given_up.values())} cells of {self.suite} were not measured ({'; '.join(reasons)}). "
-                "All others are stored; the same command goes on from there. What tasks have printed is in "
-                f"{self.folders.logs}"
+                f"not measured: {numbered(sum(self.given_up.values()), 'cell')} of {self.suite} "
+                f"({'; '.join(reasons)}). All others are stored; the same command goes on from there. What tasks have "
+                f"printed is in {self.folders.logs}"
             )
         self.folders.remove()
 
@@ -237,7 +238,7 @@ class _Driver:
                 task.cells = {id_: cell for id_, cell in task.cells.items() if id_ in self.records.todo}
                 task.left = self.records.processes_left(list(task.cells.values()))
         if self.tasks:
-            self.watcher.note(f"{len(self.tasks)} tasks of an earlier run have not ended, and are waited for")
+            self.watcher.note(f"waiting for {numbered(len(self.tasks), 'task')} of an earlier run")
 
     def _states(self, jobs: set[str]) -> dict[str, JobState]:
         """The states of the jobs of earlier drivers.
@@ -318,7 +319,7 @@ class _Driver:
         waits = Counter(state.reason for state in states.values() if state.name == "PENDING" and state.reason)
         for reason, count in waits.items():
             if reason not in ("JobArrayTaskLimit", "BeginTime"):
-                self._tell(f"wait: {reason}", f"{count} tasks wait: {reason}")
+                self._tell(f"wait: {reason}", f"{numbered(count, 'task')} waiting: {reason}")
         for task in running:
             state = states.get(task.job, UNKNOWN)
             task.missing = 0 if task.job in states else task.missing + 1
@@ -383,7 +384,7 @@ class _Driver:
     def _give_up(self, task: _Task, reason: str) -> None:
         """Leaves the rest of a task to the next run."""
         self.given_up[reason] = self.given_up.get(reason, 0) + len(task.cells)
-        self.watcher.note(f"{len(task.cells)} cells wait for the next run: {reason}")
+        self.watcher.note(f"{numbered(len(task.cells), 'cell')} left for the next run: {reason}")
         self._dismiss(task)
 
     def _lost(self, task: _Task, state: JobState) -> None:

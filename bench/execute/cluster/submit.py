@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from bench.analysis.words import numbered
 from bench.errors import BenchError
 from bench.execute.cluster.divide import Needs
 from bench.execute.cluster.run_task import run_task
@@ -67,7 +68,7 @@ class SlurmScheduler:
                 jobs = executor.map_array(run_task, [str(folder) for folder in folders])
             except (RuntimeError, subprocess.CalledProcessError, OSError) as error:
                 reason = " ".join(str(error).split())
-                raise BenchError(f"Slurm refused {len(folders)} tasks of {self._suite}: {reason}") from None
+                raise BenchError(f"Slurm refused {numbered(len(folders), 'task')} of {self._suite}: {reason}") from None
         return [str(job.job_id) for job in jobs]
 
     def _parameters(self, needs: Needs, tasks: int) -> dict[str, Any]:

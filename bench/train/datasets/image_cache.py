@@ -73,7 +73,7 @@ def decoded_once(
     newest = max(file.status.st_ctime for file in files)
     if asked_at - newest < _SETTLED_SECONDS or _has_changed(files):
         return decoded
-    about = f"{shown(root.absolute())}, {'x'.join(map(str, decoded.train.shape[1:]))}, {len(files)} images"
+    about = f"{shown(root.absolute())}, {'x'.join(map(str, decoded.train.shape[1:]))}, images: {len(files)}"
     try:
         store_kept(folder, place, key, about, {"train": decoded.train, "test": decoded.test})
     except OSError as error:

@@ -150,4 +150,4 @@ def _notes(root: Path, left_out: list[Path]) -> tuple[str, ...]:
     if not left_out:
         return ()
     example = shown(left_out[0].relative_to(root))
-    return (f"{shown(root)}: {len(left_out)} entries are left out, such as {example}; legal: {_LEGAL_FILES}",)
+    return (f"{shown(root)}: entries left out: {len(left_out)}, such as {example}; legal: {_LEGAL_FILES}",)

@@ -104,7 +104,7 @@ def test_a_scheduler_without_a_queue_gets_one_task_at_a_time(results: Path) -> N
 )
 def test_a_task_that_somebody_ends_leaves_its_cells_to_the_next_run(results: Path, end: End) -> None:
     cells, scheduler = tiny_cells(6), first_then_done(end)
-    with pytest.raises(BenchError, match=rf"2 cells of tiny were not measured \(2: job 1 ended as {end.state}\)"):
+    with pytest.raises(BenchError, match=rf"not measured: 2 cells of tiny \(2: job 1 ended as {end.state}\)"):
         drive(cells, results, scheduler, cells_per_task=3)
     assert len(by_id(results)) == 4, "the other task goes on"
     drive(cells, results, scheduler, cells_per_task=3)
@@ -212,7 +212,7 @@ def test_tasks_that_wait_say_what_for(results: Path) -> None:
     answers = iter([{"1": JobState("PENDING", "ReqNodeNotAvail")}, {"1": JobState("PREEMPTED")}])
     scheduler.states = lambda _: next(answers, {})  # type: ignore[method-assign]
     drive(tiny_cells(1), results, scheduler, notes)
-    assert notes.texts == ["1 tasks wait: ReqNodeNotAvail"]
+    assert notes.texts == ["1 task waiting: ReqNodeNotAvail"]
     assert len(by_id(results)) == 1
 
 
@@ -266,7 +266,7 @@ def test_the_next_driver_waits_for_tasks_that_still_run(results: Path) -> None:
     drive(cells, results, scheduler, notes)
     assert_all_ok(results, cells)
     assert [task for _, task in scheduler.submitted] == [cells[3:]]
-    assert notes.texts == ["1 tasks of an earlier run have not ended, and are waited for"]
+    assert notes.texts == ["waiting for 1 task of an earlier run"]
 
 
 def test_what_was_measured_elsewhere_meanwhile_is_not_stored_again(results: Path) -> None:

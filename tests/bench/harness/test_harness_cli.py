@@ -214,7 +214,7 @@ def test_limits_that_every_cell_exceeds_make_records(
 ) -> None:
     ended = measuring_cli("run", sweep, "--set", "dataset=digits", "--out", results, *options)
     assert ended.exit_code == 1, ended.stderr
-    assert ended.stderr == "0 of 2 cells are ok\n"
+    assert ended.stderr == "0 of 2 cells ok\n"
     assert len(sound_records(results)) == 2
 
 

@@ -46,7 +46,7 @@ def test_a_folder_with_any_name_is_measured_stored_read_and_found_again(
     arguments = run_arguments(results, tmp_path, f"dataset=image-folder:{text}")
     ended = measuring_cli(*arguments)
     assert ended.exit_code == 0, ended.output
-    assert "1 entries are left out, such as train/" in ended.stdout
+    assert "entries left out: 1, such as train/" in ended.stdout
     (record,) = sound_records(results)
     assert (record.status, record.message) == ("ok", None)
     line = results.read_bytes().decode()
@@ -122,7 +122,7 @@ def test_a_note_on_the_data_is_told_once_and_not_if_quiet(measuring_cli: RunCli,
     arguments = run_arguments(results, tmp_path, "dataset=image-folder:pets", "hidden=4,8")
     ended = measuring_cli(*arguments)
     assert ended.exit_code == 0, ended.output
-    assert ended.stdout.count("1 entries are left out, such as train/cat/notes.txt; legal: image files") == 1
+    assert ended.stdout.count("entries left out: 1, such as train/cat/notes.txt; legal: image files") == 1
     assert ended.stdout.index("left out") < ended.stdout.index("[1/2]")
     results.unlink()
     assert "left out" not in measuring_cli(*arguments, "--quiet").output

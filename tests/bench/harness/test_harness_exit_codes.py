@@ -31,7 +31,7 @@ def test_the_code_says_whether_cells_are_ok(
     for options, code in (((), usual), (("--strict",), strict)):
         ended = cli("run", sweep, "--out", results, *options)
         assert ended.exit_code == code, "stored cells count as those measured now"
-        assert ended.stderr == (f"{2 - len(crashing)} of 2 cells are ok\n" if code else "")
+        assert ended.stderr == (f"{2 - len(crashing)} of 2 cells ok\n" if code else "")
     assert len(executor.measured) == 2
 
 

@@ -119,7 +119,7 @@ def test_untimed_cells_run_together_and_no_timed_cell_beside_any(tmp_path: Path,
     sweep = write_sweep(tmp_path / "sweep.toml", timed, untimed, UNTIMED | {"method": "meets", "seed": 1})
     ended = run_bench("run", sweep, "--out", results, "--jobs", 2, cwd=tmp_path, environment=environment)
     assert ended.returncode == 0, ended.stderr + ended.stdout
-    assert "5 cells measured, 1 crashed, 4 ok, 1 retries" in ended.stdout
+    assert "5 cells measured, 1 crashed, 4 ok, 1 retry" in ended.stdout
 
     records = sound_records(results)
     found = sorted((record.cell.method, record.status, record.attempts) for record in records[:3])

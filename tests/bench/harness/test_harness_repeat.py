@@ -146,7 +146,7 @@ def test_the_code_says_whether_cells_are_ok(
     arguments = ("repeat", suite, "--set", "depth=2,4", "--times", 2, "--out", tmp_path / "runs", *options)
     ended = cli(*arguments)
     assert ended.exit_code == code
-    assert ("cells are ok" in ended.stderr) == (code == 1)
+    assert ("cells ok" in ended.stderr) == (code == 1)
     assert (tmp_path / "runs" / "summary.json").exists() == (len(failing) < 2)
 
 
@@ -188,7 +188,7 @@ REFUSED: dict[str, tuple[Refused, str]] = {
     "unknown suite": (lambda *_: ["smok"], "did you mean smoke?"),
     "once": (lambda suite, _: [suite, "--times", 1], "greater than or equal to 2"),
     "from nothing": (lambda *_: ["--from"], "0 results files after --from; legal: two or more"),
-    "from one": (lambda _, folder: ["--from", *runs_of(folder, 1.0)], "1 results files after --from"),
+    "from one": (lambda _, folder: ["--from", *runs_of(folder, 1.0)], "1 results file after --from"),
     "from nowhere": (lambda _, folder: ["--from", folder / "a", folder / "b"], "cannot read"),
     "from no records": (lambda suite, _: ["--from", suite, suite], "is damaged"),
     "from one twice": (lambda _, folder: ["--from", *2 * runs_of(folder, 1.0)], "is given twice"),

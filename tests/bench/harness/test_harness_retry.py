@@ -68,7 +68,7 @@ def test_a_run_retries_once_by_default_and_counts_retries(
     executor = script(streamed_crashes)
     ended = cli("run", sweep, "--out", results)
     assert [cell.method for cell in executor.measured] == ["bp", "sid-streamed", "sid-streamed"]
-    assert "2 cells measured, 1 crashed, 1 ok, 1 retries, 0 stored before" in ended.stdout
+    assert "2 cells measured, 1 crashed, 1 ok, 1 retry, 0 stored before" in ended.stdout
 
     executor.asked.clear()
     ended = cli("run", sweep, "--out", results, "--retry-failed", "--retries", 0)

@@ -58,7 +58,7 @@ def test_entries_that_are_no_images_are_left_out_and_counted(tmp_path: Path) -> 
     copy(tmp_path / "test" / "dog" / "0.png", "more/1.png")
     data = load(tmp_path)
     assert data.notes == (
-        f"{tmp_path}: 3 entries are left out, such as train/labels.csv; legal: image files, by their names, such as "
+        f"{tmp_path}: entries left out: 3, such as train/labels.csv; legal: image files, by their names, such as "
         "*.jpg, *.png, *.webp or *.tiff",
     )
     assert data.test_labels.tolist() == [0, 1]
