@@ -56,7 +56,7 @@ fits: .venv/installed
 			--set device=cuda --methods bp,sid-streamed --set recompute=modules --set micro_batches=8 --json \
 			> results/reference/fit-$$network-combined.json || exit 1; done
 
-# Pages, README's tables and sentences, the findings and the verdicts, from the reference records.
+# Pages, README's tables and sentences, the findings, the evidence and the verdicts, from the reference records.
 pages: .venv/installed
 	$(BIN)/python -m bench.reference
 

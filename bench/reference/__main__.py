@@ -12,7 +12,7 @@ from bench.store.text_file import write_text
 
 
 def main() -> None:
-    """Write the pages, README's generated parts, the findings and the verdicts, in the checkout where it runs."""
+    """Write the pages, README's generated parts, the findings, the evidence and the verdicts, in the checkout where it runs."""
     options = _options()
     root: Path = options.root
     records, pages = root / "results" / "reference", root / "reports" / "reference"
@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def write_texts(root: Path, records: Path) -> None:
-    """Write README's generated parts, the findings and the verdicts.
+    """Write README's generated parts, the findings, the evidence and the verdicts.
 
     Args:
         root: the folder of ``README.md`` and ``docs``.
@@ -44,14 +44,14 @@ def write_texts(root: Path, records: Path) -> None:
         "suites": rendered("suites", numbers),
     }
     write_text(readme, with_blocks(readme.read_text(encoding="utf-8"), blocks))
-    for name in ("findings", "verdicts"):
+    for name in ("findings", "evidence", "verdicts"):
         write_text(root / "docs" / f"{name}.md", rendered(name, numbers))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.reference", description=main.__doc__)
     parser.add_argument("--root", type=Path, default=Path(), help="the checkout (default: the folder you are in)")
-    parser.add_argument("--texts", action="store_true", help="README, the findings and the verdicts only")
+    parser.add_argument("--texts", action="store_true", help="README, the findings, the evidence and the verdicts only")
     return parser.parse_args()
 
 

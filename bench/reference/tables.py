@@ -1,4 +1,4 @@
-"""Tables of the findings: the costs and the accuracies of several methods on one cell."""
+"""Tables of the evidence: the costs and the accuracies of several methods on one cell."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

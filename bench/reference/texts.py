@@ -1,4 +1,4 @@
-"""README's generated parts and the findings: templates filled with numbers of the records."""
+"""README's generated parts, the findings and the evidence: templates filled with numbers of the records."""
 
 import re
 import textwrap

@@ -318,7 +318,7 @@ def test_readme_findings_and_verdicts_are_what_the_records_give(tmp_path: Path) 
     (tmp_path / "docs").mkdir()
     shutil.copy(ROOT / "README.md", tmp_path)
     write_texts(tmp_path, RECORDS)
-    for name in ("README.md", "docs/findings.md", "docs/verdicts.md"):
+    for name in ("README.md", "docs/findings.md", "docs/evidence.md", "docs/verdicts.md"):
         assert (tmp_path / name).read_text(encoding="utf-8") == (ROOT / name).read_text(encoding="utf-8")
 
 
