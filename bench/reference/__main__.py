@@ -12,7 +12,7 @@ from bench.store.text_file import write_text
 
 
 def main() -> None:
-    """Write the pages, README's generated parts, the findings, the evidence and the verdicts, in the checkout where it runs."""
+    """Write the pages, README's generated parts and the documents made from records, in the checkout where it runs."""
     options = _options()
     root: Path = options.root
     records, pages = root / "results" / "reference", root / "reports" / "reference"
