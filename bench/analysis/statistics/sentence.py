@@ -90,7 +90,7 @@ def _amount(judged: Judged) -> str:
 
 def _signed(statistic: Statistic, value: float, digits: int) -> str:
     size = _in_unit(statistic, value)
-    return f"{size:+.{digits}f}" if size else "0"
+    return f"{size:+z.{digits}f}" if size else "0"
 
 
 def _value(judged: Judged) -> float:

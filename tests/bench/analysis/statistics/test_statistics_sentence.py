@@ -84,6 +84,7 @@ def test_every_sentence_names_direction_and_interval(name: str, value: float, er
     [
         ("accuracy_last", Estimate(-0.016, 0.0079, 50.0, seeds=20), "-1.60 points [-3.19, -0.01]"),
         ("accuracy_last", Estimate(-0.016, 0.003, 50.0, seeds=20), "-1.6 points [-2.2, -1.0]"),
+        ("accuracy_last", Estimate(-1e-4, 0.003, 50.0, seeds=20), "+0.0 points [-0.6, +0.6]"),
         ("accuracy_last", Estimate(0.0, 0.003, 50.0, seeds=20), "0 points [-0.6, +0.6]"),
         ("activation_bytes", Exact(1_000_010, 1_000_000), "+0.0010 %"),
         ("activation_bytes", Exact(1005, 1000), "+0.5 %"),
