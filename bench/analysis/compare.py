@@ -4,9 +4,9 @@ Bytes are the same in every run, so any difference counts. Times are compared as
 beside each cell in the same blocks (BP, or the plain network for predictions), over the processes of each side;
 absolute times are never divided by each other. BP itself is compared only where fixed work was timed beside it: what
 takes the same time whatever the code is. Accuracies are paired by seed and image. Where both sides hold the very
-same numbers, as one record and its copy do, or two trainings of one seed by unchanged code, they are the same. The
-comparisons of one quantity are corrected together (Holm), so the probability that unchanged code is called better or
-worse in any cell is at most 5 % for each quantity.
+same numbers for the seeds in both, as a record and its copy do, or two trainings by unchanged code, they are the same.
+The comparisons of one quantity are corrected together (Holm), so the probability that unchanged code is called better
+or worse in any cell is at most 5 % for each quantity.
 """
 
 import json
@@ -326,9 +326,10 @@ def _is_reference(quantity: str, entry: Entry) -> bool:
 
 
 def _hold_the_same(measured_in: Pass, first: Sequence[Entry], second: Sequence[Entry]) -> bool:
-    """Whether both sides hold equal results of a pass, seed by seed."""
+    """Whether both sides hold equal results of a pass for each seed that both have; False if there is no such seed."""
     results = [{entry.seed: getattr(entry.record, measured_in) for entry in side} for side in (first, second)]
-    return results[0] == results[1] and None not in results[0].values()
+    pairs = [(result, results[1][seed]) for seed, result in results[0].items() if seed in results[1]]
+    return bool(pairs) and all(one is not None and one == other for one, other in pairs)
 
 
 def _outcome(measure: _Measure, sides: tuple[Sequence[Entry], Sequence[Entry]], names: tuple[str, str]) -> Outcome:

@@ -69,6 +69,12 @@ def test_a_run_is_the_same_as_itself(write: Write) -> None:
     assert set(words(result)) == {"activation_bytes", "total_bytes", "step_time", "accuracy_last", "accuracy_chosen"}
 
 
+def test_a_run_of_fewer_seeds_is_the_same_where_its_seeds_hold_the_same(write: Write) -> None:
+    first = write("first.jsonl", *(trained(0.9 - 0.01 * seed, seed) for seed in range(3)))
+    assert set(words(compare(first, write("second.jsonl", trained(0.89, 1)), "--json")).values()) == {"same"}
+    assert set(words(compare(first, write("third.jsonl", trained(0.85, 1)), "--json")).values()) == {"inconclusive"}
+
+
 def test_unchanged_code_measured_again_raises_no_alarm(write: Write) -> None:
     for seed in range(10):
         result = compare(write("a.jsonl", timed(1.2, seed)), write("b.jsonl", timed(1.2, 50 + seed)))
