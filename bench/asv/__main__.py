@@ -1,7 +1,11 @@
-"""Measures listed commits, publishes what is stored, and draws it: ``python -m bench.asv``."""
+"""Measures listed commits, publishes what is stored, and draws it: ``python -m bench.asv``.
+
+Exit codes: 0 everything is measured; 2 refused, or something could not be measured.
+"""
 
 import argparse
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +18,7 @@ from bench.asv.machine import make_known
 from bench.asv.picture import draw_history
 from bench.errors import BenchError, StoreError
 
+_EXIT_ERROR = 2
 _SOME_FAILED = 2  # exit code of ``asv run``: the results of the others are stored
 
 
@@ -34,8 +39,9 @@ def main() -> None:
             code = _asv("publish") or code
             _draw(configuration, options.machine, options.picture or Path("reports", options.machine, "history.svg"))
     except (BenchError, UserError) as error:
-        sys.exit(f"error: {error}")
-    sys.exit(code)
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(_EXIT_ERROR)
+    sys.exit(_EXIT_ERROR if code else 0)
 
 
 def _draw(configuration: Config, machine: str, path: Path) -> None:
@@ -53,7 +59,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.asv", description=__doc__)
     parser.add_argument("--last", type=_count, metavar="N", help="measure the last N of the listed commits")
     parser.add_argument("--machine", default=platform.node(), help="name of this machine in results [%(default)s]")
-    parser.add_argument("--bench", metavar="REGEX", help="measure these benchmarks only, such as memory")
+    parser.add_argument("--bench", type=_pattern, metavar="REGEX", help="measure these benchmarks only, such as memory")
     parser.add_argument("--commits", type=Path, metavar="FILE", help="the list [commits.txt beside the results]")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="where to draw [reports/MACHINE/history.svg]")
     return parser.parse_args()
@@ -63,6 +69,14 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}; legal: an integer of 1 or more")
     return int(text)
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r}, {error}; legal: a regular expression, such as memory") from None
+    return text
 
 
 def _asv(*arguments: str, text: str | None = None) -> int:

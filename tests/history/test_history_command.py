@@ -13,22 +13,40 @@ from bench.asv.machine import make_known
 ROOT = Path(__file__).parents[2]
 
 
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Runs the command, which must end with the code of bad input; returns what it says of that."""
+    monkeypatch.setattr(sys, "argv", ["bench.asv", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    return capsys.readouterr().err
+
+
 @pytest.mark.parametrize("count", ["0", "-1", "1.5", "all", ""])
 def test_a_number_of_commits_is_an_integer_of_1_or_more(
     count: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["bench.asv", f"--last={count}"])
-    with pytest.raises(SystemExit):
-        main()
-    assert f"{count!r}; legal: an integer of 1 or more" in capsys.readouterr().err
+    said = refused(monkeypatch, capsys, f"--last={count}")
+    assert f"argument --last: {count!r}; legal: an integer of 1 or more" in said
 
 
-def test_a_missing_list_and_a_missing_configuration_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["bench.asv", "--commits=missing.txt"])
-    for folder, message in ((ROOT, r"error: missing\.txt cannot be read"), (tmp_path, r"error: .*asv\.conf\.json")):
+@pytest.mark.parametrize("pattern", ["[", "memory(", "*"])
+def test_a_bad_regular_expression_is_refused_before_anything_else(
+    pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)  # without a configuration, which would be missed next
+    said = refused(monkeypatch, capsys, f"--bench={pattern}")
+    assert f"argument --bench: {pattern!r}, " in said
+    assert "at position" in said
+    assert "legal: a regular expression, such as memory" in said
+
+
+def test_a_missing_list_and_a_missing_configuration_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder, message in ((ROOT, "error: missing.txt cannot be read"), (tmp_path, "asv.conf.json")):
         monkeypatch.chdir(folder)
-        with pytest.raises(SystemExit, match=message):
-            main()
+        assert message in refused(monkeypatch, capsys, "--commits=missing.txt")
 
 
 @pytest.fixture

@@ -34,6 +34,8 @@ def test_two_commits_that_differ_in_bytes_give_different_bytes(tmp_path: Path) -
     }
 
     assert "For sid-bench commit" not in project.run(command)  # all of it is stored
+    nothing = project.run(".venv/bin/python -m bench.asv --machine here --bench no.such", code=2)
+    assert "No benchmarks selected" in nothing
 
     picture = (project.folder / "reports" / "here" / "history.svg").read_text()
     for name, mebibytes in (("HEAD", before["64", "sid-streamed"]), ("planted~1", after["64", "sid-streamed"])):
