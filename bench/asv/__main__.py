@@ -14,6 +14,7 @@ from asv.config import Config
 from asv.util import UserError
 
 from bench.asv.commits import listed_commits
+from bench.asv.environment import make_environment
 from bench.asv.machine import make_known
 from bench.asv.picture import draw_history
 from bench.errors import BenchError, StoreError
@@ -30,6 +31,7 @@ def main() -> None:
         results = Path(configuration.results_dir)
         hashes = listed_commits(options.commits or results / "commits.txt", options.last)
         make_known(options.machine, results)
+        make_environment(configuration)
         code = _asv(
             *("run", "--machine", options.machine, "--skip-existing-successful", "--show-stderr", "HASHFILE:-"),
             *(("--bench", options.bench) if options.bench else ()),
