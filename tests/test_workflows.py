@@ -81,6 +81,15 @@ def test_the_comment_is_made_of_what_the_gate_leaves() -> None:
     assert comment[True]["workflow_run"]["workflows"] == [gate["name"]]
 
 
+def test_the_newest_commit_is_measured_every_night_and_what_is_stored_of_others_is_kept() -> None:
+    file = ROOT / ".github" / "workflows" / "nightly.yml"
+    (history,) = (words[2:] for words in commands(file) if words[:2] == ["make", "history"])
+    given = dict(word.split("=") for word in history)
+    assert given["ALSO"] == "HEAD"
+    (kept,) = (step["with"]["path"] for step in steps(file) if "actions/cache@" in step.get("uses", ""))
+    assert kept == f"results/asv/{given['MACHINE']}"  # not the list, which a later commit may extend
+
+
 def test_the_tests_run_on_each_python_that_is_supported() -> None:
     versions = load(ROOT / ".github" / "workflows" / "test.yml")["jobs"]["test"]["strategy"]["matrix"]["python"]
     assert versions == ["3.11", "3.12", "3.13"]

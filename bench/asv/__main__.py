@@ -13,7 +13,7 @@ from pathlib import Path
 from asv.config import Config
 from asv.util import UserError
 
-from bench.asv.commits import listed_commits
+from bench.asv.commits import hash_of, listed_commits
 from bench.asv.environment import make_environment
 from bench.asv.machine import make_known
 from bench.asv.picture import draw_history
@@ -30,12 +30,14 @@ def main() -> None:
         configuration = Config.load("asv.conf.json")
         results = Path(configuration.results_dir)
         hashes = listed_commits(options.commits or results / "commits.txt", options.last)
+        if options.also is not None:
+            hashes.append(hash_of(options.also, "--also"))
         make_known(options.machine, results)
         make_environment(configuration)
         code = _asv(
             *("run", "--machine", options.machine, "--skip-existing-successful", "--show-stderr", "HASHFILE:-"),
             *(("--bench", options.bench) if options.bench else ()),
-            text="\n".join(hashes),
+            text="\n".join(dict.fromkeys(hashes)),
         )
         if code in (0, _SOME_FAILED):
             code = _asv("publish") or code
@@ -60,6 +62,7 @@ def _draw(configuration: Config, machine: str, path: Path) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.asv", description=__doc__)
     parser.add_argument("--last", type=_count, metavar="N", help="measure the last N of the listed commits")
+    parser.add_argument("--also", metavar="COMMIT", help="also measure this commit, such as HEAD")
     parser.add_argument("--machine", default=platform.node(), help="name of this machine in results [%(default)s]")
     parser.add_argument("--bench", type=_pattern, metavar="REGEX", help="measure these benchmarks only, such as memory")
     parser.add_argument("--commits", type=Path, metavar="FILE", help="the list [commits.txt beside the results]")

@@ -1,4 +1,4 @@
-"""The commits of the history: a file that lists them."""
+"""The commits of the history: a file that lists them, and names of commits."""
 
 import shutil
 import subprocess
@@ -24,10 +24,19 @@ def listed_commits(file: Path, last: int | None = None) -> list[str]:
     names = [name for line in lines if (name := line.partition("#")[0].strip())]
     if not names:
         raise ConfigError(f"{file} lists no commit; legal: a hash or a tag on each line")
-    return [_hash_of(name, file) for name in names[-(last or len(names)) :]]
+    return [hash_of(name, str(file)) for name in names[-(last or len(names)) :]]
 
 
-def _hash_of(name: str, file: Path) -> str:
+def hash_of(name: str, where: str) -> str:
+    """Return the hash of the commit that ``name`` stands for.
+
+    Args:
+        name: a hash, a tag or ``HEAD``.
+        where: the file or the option that names it.
+
+    Raises:
+        ConfigError: the repository has no such commit.
+    """
     git = shutil.which("git")
     if git is None:
         raise ConfigError("git is not installed")
@@ -39,7 +48,7 @@ def _hash_of(name: str, file: Path) -> str:
     )
     if found.returncode:
         raise ConfigError(
-            f"{file}: {name!r} is no commit of this repository; legal: a hash or a tag. In a shallow clone, "
+            f"{where}: {name!r} is no commit of this repository; legal: a hash, a tag or HEAD. In a shallow clone, "
             "`git fetch --unshallow` fetches the others"
         )
     return found.stdout.strip()

@@ -49,6 +49,15 @@ def test_a_missing_list_and_a_missing_configuration_are_named(
         assert message in refused(monkeypatch, capsys, "--commits=missing.txt")
 
 
+@pytest.mark.parametrize("name", ["", "no-such-tag", "--all"])
+def test_one_more_commit_has_to_exist(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    said = refused(monkeypatch, capsys, f"--also={name}", "--last=1")
+    assert f"error: --also: {name!r} is no commit of this repository; legal: a hash, a tag or HEAD" in said
+
+
 @pytest.fixture
 def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file in which asv keeps machines, which does not exist yet."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.asv.commits import listed_commits
+from bench.asv.commits import hash_of, listed_commits
 from bench.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +41,12 @@ def test_what_is_no_commit_is_named(hashes: list[str], name: str) -> None:
     with pytest.raises(ConfigError, match=r"commits\.txt: .*is no commit.*unshallow") as raised:
         listed_commits(file)
     assert repr(name) in str(raised.value)
+
+
+def test_a_commit_has_several_names(hashes: list[str]) -> None:
+    first, second, third = hashes
+    for name, found in (("HEAD", third), ("v2", second), ("HEAD~2", first), (first[:9], first)):
+        assert hash_of(name, "--also") == found
 
 
 @pytest.mark.parametrize("text", ["", "\n# nothing\n  \n"])

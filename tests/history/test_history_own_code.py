@@ -19,8 +19,8 @@ def test_two_commits_that_differ_in_bytes_give_different_bytes(tmp_path: Path) -
     ]
     for line in planting:
         project.run(line)
-    project.list_commits("HEAD", "planted~1")
-    command = f"make history N=2 MACHINE=here BENCH={BENCH}"
+    project.list_commits("planted~2", "planted~1")
+    command = f"make history N=1 ALSO=HEAD MACHINE=here BENCH={BENCH}"
     project.run(command)
     before, after = (project.stored_bytes("here", name) for name in ("HEAD", "planted~1"))
     more = {method: after[depth, method] - before[depth, method] for depth, method in before if depth == "64"}
