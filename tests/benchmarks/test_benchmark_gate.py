@@ -1,8 +1,10 @@
 """Benchmarks of the steps: the suite gate, one benchmark for each of its cells.
 
 The steps are timed in processes of their own, as every suite is. A benchmark's numbers are ratios to BP, one per
-process: where pytest-benchmark says a second, read a ratio of 1. So ``--benchmark-autosave``, ``--benchmark-json`` and
-``--benchmark-compare`` hold what can be compared between two days, and ``extra_info`` has the exact bytes.
+process, and a second stands for a ratio of 1. pytest-benchmark chooses the unit of its table by the smallest number;
+``--benchmark-time-unit=s`` shows the ratios themselves. So ``--benchmark-autosave``, ``--benchmark-json`` and
+``--benchmark-compare`` hold ratios that can be compared between two days. ``extra_info`` has the exact bytes, which
+pytest-benchmark records, and does not compare.
 
 With ``--gate`` everything is measured in full and judged by :func:`bench.execute.gate.run_gate`, as ``make gate`` does;
 without, a short run records the numbers.
