@@ -22,7 +22,7 @@ _HOW = sorted(HOW_MEASURED - {"seed"})
 
 @dataclass(frozen=True)
 class StatusChange:
-    """Passes of a cell that one side measured and that failed on the other.
+    """Passes of a cell that one side measured and that failed or were skipped on the other.
 
     Attributes:
         old: the record of the first side.
@@ -51,7 +51,7 @@ def passes_by_cell(side: Iterable[Entry], key: Callable[[Entry], Key]) -> dict[K
 
 
 def status_changes(before: Passes, after: Passes) -> list[StatusChange]:
-    """Return the passes of a cell that are ok on one side and failed on the other; a skipped record is neither.
+    """Return the passes of a cell that are ok on one side only.
 
     Args:
         before: what the first side holds of the cell.
@@ -60,8 +60,7 @@ def status_changes(before: Passes, after: Passes) -> list[StatusChange]:
     found: dict[tuple[str, str], StatusChange] = {}
     for measured_in in in_order(before.keys() & after.keys()):
         for old, new in _pairs(before[measured_in], after[measured_in]):
-            statuses = old.status, new.status
-            if (old.status == "ok") != (new.status == "ok") and "skipped" not in statuses:
+            if (old.status == "ok") != (new.status == "ok"):
                 found.setdefault((old.id, new.id), StatusChange(old, new, [])).passes.append(measured_in)
     return list(found.values())
 

@@ -379,18 +379,20 @@ def _bytes(exact: Exact) -> str:
 
 
 def _statuses(held: Sequence[Held], free: frozenset[str]) -> list[Change]:
-    """Cells of which a pass is measured on one side and failed on the other."""
+    """Cells of which a pass is measured on one side only; where the other side skipped it, nothing can be told."""
     before, after = held
     changes = []
     for key, of_cell in after.items():
         for one in status_changes(before.get(key, {}), of_cell):
-            has_failed = one.old.status == "ok"
-            why = (one.new if has_failed else one.old).message or "no reason is known"
+            is_lost = one.old.status == "ok"
+            why = (one.new if is_lost else one.old).message or "no reason is known"
             is_whole = len(one.passes) == len(before[key].keys() | of_cell.keys())
             which = "" if is_whole else f" ({', '.join(one.passes)})"
             cell, shown = _text(of_cell, free), f"{one.old.status} to {one.new.status}{which}"
-            word: Word = "worse" if has_failed else "better"
-            changes.append(Change(cell, STATUS, word, shown, "1 record", f"{cell}{which}: {why}"))
+            is_skipped = "skipped" in (one.old.status, one.new.status)
+            word: Word = "not measured" if is_skipped else "worse" if is_lost else "better"
+            reason = f"{shown}: {why}" if is_skipped else None
+            changes.append(Change(cell, STATUS, word, shown, "1 record", f"{cell}{which}: {why}", reason=reason))
     return changes
 
 

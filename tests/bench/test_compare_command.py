@@ -328,6 +328,20 @@ def test_strict_also_finds_what_was_not_compared(write: Write) -> None:
             assert said in result.stderr.partition("--strict: ")[2]
 
 
+@pytest.mark.parametrize("method", ["bp", FIXED_WORK])
+def test_strict_finds_that_a_reference_of_times_was_skipped(write: Write, method: str) -> None:
+    cell = TIMED | {"method": method, "passes": ["latency"]}
+    before = write("a.jsonl", timed(1.2), make_record(cell, latency=(1.0, 1.0, 1.0)))
+    after = write("b.jsonl", timed(1.2), make_record(cell, status="skipped", message="a larger one failed"))
+    for form in ([], ["--pairs"]):
+        assert compare(*form, before, after).exit_code == 0
+        strict = compare(*form, before, after, "--strict")
+        assert strict.exit_code == 1
+        assert "not measured" in strict.stderr.partition("--strict: ")[2]
+    row = next(line for line in compare(before, after).stdout.splitlines() if line.startswith("status"))
+    assert "not measured  ok to skipped: a larger one failed" in row
+
+
 def test_a_quoted_pattern_stands_for_what_it_matches(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

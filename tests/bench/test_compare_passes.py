@@ -73,7 +73,21 @@ def test_records_that_were_measured_alike_are_compared_with_each_other() -> None
 
 def test_a_pass_that_was_skipped_is_neither_better_nor_worse() -> None:
     skipped = crashed(*COSTS, status="skipped")
-    assert statuses(compare([ok(*COSTS), ok("accuracy")], [skipped, ok("accuracy")])) == []
+    before, after = [ok(*COSTS), ok("accuracy")], [skipped, ok("accuracy")]
+    found = compare(before, after)
+    assert statuses(found) == [("not measured", "ok to skipped (memory, latency)")]
+    assert not found.has_regressed
+    assert found.changes[0].reason == "ok to skipped (memory, latency): segmentation fault"
+    assert statuses(compare(after, before)) == [("not measured", "skipped to ok (memory, latency)")]
+    assert statuses(compare([skipped], [crashed(*COSTS)])) == []
+
+
+def test_a_seed_that_was_skipped_is_told_beside_those_that_were_compared() -> None:
+    before = [ok("accuracy", seed=seed) for seed in range(3)]
+    found = compare(before, [*before[:2], crashed("accuracy", status="skipped", seed=2)])
+    assert statuses(found) == [("not measured", "ok to skipped")]
+    assert "seed 2" in found.changes[0].cell
+    assert [change.word for change in found.changes if change.quantity == "accuracy_last"] != ["not measured"]
 
 
 def test_the_command_says_that_a_pass_is_only_in_one_file(tmp_path: Path) -> None:
