@@ -49,7 +49,8 @@ def gate(
     The suite gate is measured. Bytes have to equal those of the committed baseline. Times, as ratios to BP, are
     compared with the baseline's on the machine of the baseline; elsewhere the baseline's code is measured, too.
 
-    Exit codes: 0 no alarm; 1 an alarm; 2 refused, or something could not be measured; 130 interrupted.
+    Exit codes: 0 no alarm; 1 an alarm; 2 refused, something could not be measured, or a file cannot be written; 130
+    interrupted.
     """
     from bench.execute.gate import BASELINE_FILE, Gate, run_gate  # NumPy and SciPy take a moment to load
     from bench.execute.gate import renew as renew_baseline
@@ -91,7 +92,7 @@ def gate(
             print_rows(out, COLUMNS, alarm_rows(decision))
         for line in said(decision):
             tell(f"note: {line}")
-    if markdown is not None:
+    if markdown is not None:  # after all that is printed, which a file that cannot be written must not hide
         write_text(markdown, to_markdown(decision, records))
     if not decision.is_open:
         raise typer.Exit(EXIT_FAULT)

@@ -116,6 +116,22 @@ def test_an_alarm_of_times_is_measured_again_beside_the_code_before(machine: Mac
     assert "| step time | worse | +1" in Path("comment.md").read_text()
 
 
+@pytest.mark.parametrize("place", ["a-file/comment.md", "a-folder", "/dev/full"])
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_file_that_cannot_be_written_hides_no_alarm(machine: Machine, place: str, form: list[str]) -> None:
+    Path("a-file").touch()
+    Path("a-folder").mkdir()
+    machine.slower["head"] = [1.12]
+    ended = gate("--markdown", place, *form)
+    assert ended.exit_code == 2
+    assert f"cannot write {place}" in ended.stderr.replace("\n", "")
+    if form:
+        assert [alarm["quantity"] for alarm in json.loads(ended.stdout)["alarms"]] == ["step_time"]
+    else:
+        assert "The gate failed" in ended.stdout
+        assert "sid-streamed, cascade-linear" in ended.stdout
+
+
 def test_an_alarm_that_the_second_measurement_does_not_have_is_none(machine: Machine) -> None:
     machine.slower["head"] = [1.12, 1.0]
     ended = gate()
