@@ -1,5 +1,6 @@
 """The results files that ``sid-bench compare`` is given, and the records of both sides."""
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,12 +53,16 @@ def sides_of(
 
 
 def files_of(sources: Iterable[str]) -> list[str]:
-    """Return ``sources`` with each pattern replaced by the files that it matches, each source once.
+    """Return ``sources`` with each pattern replaced by the files that it matches, each once whatever its spelling.
 
     Raises:
         ConfigError: a pattern matches no file.
     """
-    return list(dict.fromkeys(source for given in sources for source in _matches(given)))
+    found: dict[tuple[str, str | None], str] = {}
+    for source in (source for given in sources for source in _matches(given)):
+        path, suite = _parts(source)
+        found.setdefault((os.path.realpath(path), suite), source)
+    return list(found.values())
 
 
 def read_source(source: str) -> tuple[Path, "list[Record]"]:

@@ -359,6 +359,24 @@ def test_a_quoted_pattern_stands_for_what_it_matches(
     assert len((tmp_path / "pairs.md").read_text().splitlines()) == 2 + 3
 
 
+def test_a_file_with_several_names_counts_once_among_pairs(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        write(f"{name}.jsonl", timed(1.2))
+    (tmp_path / "link.jsonl").symlink_to("a.jsonl")
+    monkeypatch.chdir(tmp_path)
+    names = ["a.jsonl", "./a.jsonl", str(tmp_path / "a.jsonl"), "link.jsonl", "*.jsonl"]
+    alone = compare("--pairs", *names[:-1])
+    assert alone.exit_code == 2
+    assert "1 results files with --pairs; legal: two or more" in alone.stderr
+    suites = [f"{name}:made" for name in names]
+    for given in (names, suites):
+        assert compare("--pairs", *given, "--markdown", "pairs.md").exit_code == 0
+        assert len(Path("pairs.md").read_text().splitlines()) == 2 + 1
+    assert compare("--pairs", "a.jsonl", "a.jsonl:made").exit_code == 0  # all suites, and one of them
+
+
 @pytest.mark.parametrize(("second", "shown"), [(40_000_100, "+0.00025 %"), (39_999_900, "-0.00025 %")])
 def test_a_small_change_of_bytes_is_not_shown_as_none(write: Write, second: int, shown: str) -> None:
     result = compare(write("a.jsonl", timed(1.2, memory=40_000_000)), write("b.jsonl", timed(1.2, memory=second)))
