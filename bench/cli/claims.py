@@ -51,7 +51,7 @@ def claims(
         out,
         ("claim", "verdict", "comparisons", "effect [interval]", "sample", "margin", "controls"),
         [
-            (row.name, row.verdict_text, row.answers_text, row.effect, row.sample, row.margin, row.control_text)
+            (row.name, row.verdict_text, row.answers_text, row.effect_text, row.sample, row.margin, row.control_text)
             for row in rows
         ],
     )

@@ -16,4 +16,4 @@ def claims_markdown(rows: Sequence[ClaimRow], *, brief: bool = False) -> str:
 
 
 def _cells(row: ClaimRow) -> tuple[str, ...]:
-    return (row.sentence, row.verdict_text, row.answers_text, row.effect, row.margin, row.sample, row.control_text)
+    return (row.sentence, row.verdict_text, row.answers_text, row.effect_text, row.margin, row.sample, row.control_text)

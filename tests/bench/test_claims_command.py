@@ -90,8 +90,8 @@ def test_the_table_has_the_deciding_comparison_and_the_reason(tmp_path: Path) ->
     heading, line, *reasons = [line.rstrip() for line in ended.stdout.splitlines()]
     columns = ["claim", "verdict", "comparisons", "effect [interval]", "sample", "margin", "controls"]
     assert re.split(" {2,}", heading) == columns
-    answers, controls = "1 of 1 hold; with controls 0 of 1 hold, 1 contrary", "0 of 1 hold; decided by: checkpoints"
-    assert re.split(" {2,}", line) == ["fewer-bytes", "not supported", answers, "+20.0 %", "exact", "5 %", controls]
+    answers, effect = "1 of 1 hold; with controls 0 of 1 hold, 1 contrary", "+20.0 % (against checkpoints)"
+    assert re.split(" {2,}", line) == ["fewer-bytes", "not supported", answers, effect, "exact", "5 %", "0 of 1 hold"]
     said = " ".join(reasons)
     assert "SID holds fewer bytes than BP." in said
     assert "(control: checkpoints) " in said
@@ -106,7 +106,7 @@ def test_the_table_as_markdown_has_the_sentence_of_each_claim(tmp_path: Path) ->
     heading, _, line = target.read_text(encoding="utf-8").splitlines()
     assert heading.startswith("| claim | verdict | comparisons |")
     answers = "1 of 1 hold; with controls 0 of 1 hold, 1 contrary"
-    assert line.startswith(f"| SID holds fewer bytes than BP. | not supported | {answers} | +20.0 % | 5 % |")
+    assert line.startswith(f"| SID holds fewer bytes than BP. | not supported | {answers} | +20.0 % (against checkpoints) | 5 % |")
 
 
 def test_a_table_in_place_of_a_results_file_is_refused(tmp_path: Path) -> None:

@@ -85,4 +85,5 @@ def _favour(part: Part) -> float:
 
 def _quote(part: Part) -> str:
     control = "" if part.control is None else f"(control: {part.control}) "
-    return control + sentence(part.judged)
+    is_too_small = part.judged.answer == "no" and part.judged.verdict == "equivalent"
+    return control + sentence(part.judged) + (" A difference within the margin is none." if is_too_small else "")

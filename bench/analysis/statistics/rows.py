@@ -98,13 +98,20 @@ class ClaimRow:
         return f"{self.answers}; with controls {self.control_answers}" if self.control_answers else self.answers
 
     @property
+    def deciding_control(self) -> str | None:
+        """The control that the comparison that decides is one with; None for one of the claim's own."""
+        return next((control.name for control in self.controls if control.decides), None)
+
+    @property
+    def effect_text(self) -> str:
+        """The effect, and the control that it is against, if any: ``-4.5 points [-7.4, -1.6] (against early stop)``."""
+        return self.effect if self.deciding_control is None else f"{self.effect} (against {self.deciding_control})"
+
+    @property
     def control_text(self) -> str:
-        """How many controls the claim holds against, and which one decides: ``1 of 3 hold; decided by: early stop``."""
-        if not self.controls:
-            return "none"
+        """How many controls the claim holds against: ``1 of 3 hold``."""
         held = sum(control.holds == "holds" for control in self.controls)
-        deciding = [f"; decided by: {control.name}" for control in self.controls if control.decides]
-        return f"{held} of {len(self.controls)} hold{''.join(deciding)}"
+        return f"{held} of {len(self.controls)} hold" if self.controls else "none"
 
 
 def claim_rows(records: Iterable[Record], claims: Sequence[Claim] | None = None) -> list[ClaimRow]:

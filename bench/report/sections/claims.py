@@ -56,13 +56,12 @@ def claims(inputs: Inputs) -> ClaimsContent | None:
 
 
 def _entry(row: ClaimRow) -> ClaimEntry:
-    held = sum(control.holds == "holds" for control in row.controls)
     effect, bracket, interval = row.effect.partition(" [")
     return ClaimEntry(
         row=row,
         effect=unbroken(effect),
         interval=unbroken(f"[{interval}") if bracket else "",
         compared=f"{row.first} against {row.second}: {row.statistic.replace('_', ' ')}",
-        controls=f"{held} of {len(row.controls)} hold" if row.controls else "\N{EN DASH}",
+        controls=row.control_text if row.controls else "\N{EN DASH}",
         record=row.records[0] if row.records else None,
     )

@@ -90,6 +90,7 @@ def test_a_claim_of_superiority_must_hold_against_each_control(
     assert result.conclusion == conclusion
     assert reason in result.reason
     assert result.reason.endswith(".")
+    assert ("A difference within the margin is none." in result.reason) == reason.startswith("equivalent")
 
 
 @pytest.mark.parametrize(
