@@ -55,12 +55,12 @@ def _measure(cell: Cell, dataset: Splits, passes: Sequence[Pass], faults: dict[s
         measure = measure_compiled_memory if is_compiled(cell) else measure_memory
         step = step_on(cell, dataset)
         memory = measure(step, *one_batch(cell, dataset))
-        _look(cell, step, faults)
+        _look(cell, step, dataset, faults)
         del step  # the next pass has a network of its own
     if "accuracy" in passes:
         step = step_on(cell, dataset)
         accuracy = measure_accuracy(cell, step, dataset)
-        _look(cell, step, faults)
+        _look(cell, step, dataset, faults)
         del step
     if "inference" in passes:
         images, _ = one_batch(cell, dataset)
@@ -68,8 +68,8 @@ def _measure(cell: Cell, dataset: Splits, passes: Sequence[Pass], faults: dict[s
     return Answer(status="ok", memory=memory, accuracy=accuracy, inference_bytes=inference_bytes)
 
 
-def _look(cell: Cell, step: TrainingStep, faults: dict[str, str]) -> None:
-    if fault := rule_fault(cell, step):
+def _look(cell: Cell, step: TrainingStep, dataset: Splits, faults: dict[str, str]) -> None:
+    if fault := rule_fault(cell, step, *one_batch(cell, dataset)):
         faults[RULE_CHECK] = fault
 
 

@@ -1,4 +1,9 @@
-"""Whether a rule of somebody's own trains the whole network."""
+"""Whether a rule of somebody's own trains the whole network, and does only what a rule may do."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
 
 from bench.config.cell import Cell
 from bench.config.methods import load_method
@@ -9,29 +14,79 @@ _OWN = "sid-bench"
 _MOST_NAMED = 3
 
 
-def rule_fault(cell: Cell, step: TrainingStep) -> str | None:
-    """Which parameters have no gradient after a step of the rule; None if each has one.
+def rule_fault(cell: Cell, step: TrainingStep, images: Tensor, labels: Tensor) -> str | None:
+    """What is wrong with the gradients or the parameters after a rule has run; None if nothing is.
 
     A rule may leave heads untrained, as ``bp-plain`` does, but usually a gradient was forgotten: bytes and times are
-    then those of less work. The rules of this package are not looked at, since tests say what they train, and neither
-    are rules that free gradients themselves.
+    then those of less work. A rule adds gradients to ``.grad``: the optimizer changes parameters, and what a rule
+    overwrites is lost in micro-batches. The rules of this package are not looked at, since tests say what they train,
+    and neither are rules that update parameters themselves by declaration.
 
     Args:
         cell: its method is read.
-        step: has just run.
+        step: has just run, and is not needed after this: its gradients are overwritten.
+        images: of a batch that it takes.
+        labels: of that batch.
     """
     method = load_method(cell.method)
     if method.source == _OWN or method.name == FIXED_WORK or method.updates_within_step:
         return None
     beside = [] if step.auxiliary is None else [(f"auxiliary.{n}", p) for n, p in step.auxiliary.named_parameters()]
-    trained = [
-        (name, parameter)
+    trained = {
+        name: parameter
         for name, parameter in [*(step.plain_network or step.network).named_parameters(), *beside]
         if parameter.requires_grad
-    ]
-    without = [name for name, parameter in trained if parameter.grad is None]
-    if not without:
+    }
+    if without := [name for name, parameter in trained.items() if parameter.grad is None]:
+        return f"{_share(without, trained)} have no gradient after a step: {_named(without)}"
+    try:
+        return _changed(step, trained, images, labels) or (
+            _overwritten(cell, step, trained, images, labels) if cell.micro_batches else None
+        )
+    except Exception:  # a rule that cannot run once more, or finds no memory to, is not at fault
         return None
-    left_out = len(without) - _MOST_NAMED
-    names = ", ".join(without[:_MOST_NAMED]) + (f" and {left_out} more" if left_out > 0 else "")
-    return f"{len(without)} of {len(trained)} parameters have no gradient after a step: {names}"
+
+
+def _changed(step: TrainingStep, trained: Mapping[str, nn.Parameter], images: Tensor, labels: Tensor) -> str | None:
+    before = {name: parameter.detach().clone() for name, parameter in trained.items()}
+    step.add_gradients(images, labels)
+    changed = [name for name, parameter in trained.items() if not _is_equal(before[name], parameter.detach())]
+    if not changed:
+        return None
+    return f"{_share(changed, trained)} are changed by the rule, not by the optimizer: {_named(changed)}"
+
+
+def _overwritten(
+    cell: Cell, step: TrainingStep, trained: Mapping[str, nn.Parameter], images: Tensor, labels: Tensor
+) -> str | None:
+    """What is wrong if the rule, on a whole batch, does not add to gradients that are there."""
+    whole = step.for_cell(cell.model_copy(update={"micro_batches": None}))
+    gradients: list[dict[str, Tensor]] = []
+    for value in (0.0, 1.0):
+        for parameter in trained.values():
+            parameter.grad = torch.full_like(parameter, value)
+        whole.add_gradients(images, labels)
+        gradients.append({name: p.grad.clone() for name, p in trained.items() if p.grad is not None})
+    # Half of what was there is left if a rule that draws random numbers has added other gradients to it.
+    lost = [
+        name for name in trained if name not in gradients[1] or (gradients[1][name] - gradients[0][name]).median() < 0.5
+    ]
+    if not lost:
+        return None
+    return (
+        f"{_share(lost, trained)} lose the gradient that they have before the rule, which has to add to it; with "
+        f"micro-batches, only the last one counts: {_named(lost)}"
+    )
+
+
+def _is_equal(first: Tensor, second: Tensor) -> bool:
+    return bool(((first == second) | (first.isnan() & second.isnan())).all())
+
+
+def _share(names: Sequence[str], trained: Mapping[str, nn.Parameter]) -> str:
+    return f"{len(names)} of {len(trained)} parameters"
+
+
+def _named(names: Sequence[str]) -> str:
+    left_out = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {left_out} more" if left_out > 0 else "")

@@ -3,4 +3,4 @@
 from typing import Final
 
 SETTINGS_CHECK: Final = "torch settings"  # a cell changed torch's settings
-RULE_CHECK: Final = "training rule"  # a rule left parameters without a gradient
+RULE_CHECK: Final = "training rule"  # a rule does not do what a rule has to

@@ -120,15 +120,20 @@ class TrainingStep:
                 there are images, again from 0.
         """
         self.optimizer.zero_grad(set_to_none=gradients == "free")
-        enter("forward")
-        with self.autocast(images.device):
-            returned = self.rule(self.network, images, labels, self.objective, **self._of_samples(images, indices))
-            loss = loss_of_rule(returned)
+        loss = self.add_gradients(images, labels, indices)
         enter("optimizer")
         self.optimizer.step()
         if self.after_step is not None:
             self.after_step(self.plain_network or self.network)
         return loss
+
+    def add_gradients(self, images: Tensor, labels: Tensor, indices: Tensor | None = None) -> Tensor:
+        """Run the rule, without the optimizer; arguments and loss are those of a whole step."""
+        enter("forward")
+        with self.autocast(images.device):
+            return loss_of_rule(
+                self.rule(self.network, images, labels, self.objective, **self._of_samples(images, indices))
+            )
 
     def _of_samples(self, images: Tensor, indices: Tensor | None) -> dict[str, Tensor]:
         """What the rule gets of each sample besides image and label."""

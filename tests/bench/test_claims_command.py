@@ -106,7 +106,9 @@ def test_the_table_as_markdown_has_the_sentence_of_each_claim(tmp_path: Path) ->
     heading, _, line = target.read_text(encoding="utf-8").splitlines()
     assert heading.startswith("| claim | verdict | comparisons |")
     answers = "1 of 1 hold; with controls 0 of 1 hold, 1 contrary"
-    assert line.startswith(f"| SID holds fewer bytes than BP. | not supported | {answers} | +20.0 % (against checkpoints) | 5 % |")
+    assert line.startswith(
+        f"| SID holds fewer bytes than BP. | not supported | {answers} | +20.0 % (against checkpoints) | 5 % |"
+    )
 
 
 def test_a_table_in_place_of_a_results_file_is_refused(tmp_path: Path) -> None:

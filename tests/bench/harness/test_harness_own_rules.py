@@ -58,6 +58,18 @@ def first(network, images, labels, objective):
     return loss.detach()
 
 
+def changes(network, images, labels, objective):
+    loss = whole(network, images, labels, objective)
+    for parameter in network.local_modules[0].parameters():
+        parameter.data.mul_(0.9)
+    return loss.sum().detach()
+
+
+def overwrites(network, images, labels, objective):
+    network.zero_grad()
+    return whole(network, images, labels, objective)
+
+
 def nan(network, images, labels, objective):
     loss = F.cross_entropy(network(images), labels) * float("nan")
     loss.backward()
@@ -116,6 +128,25 @@ def test_a_forgotten_gradient_is_in_the_record(
         assert found is None
     else:
         assert re.match(fault, found)
+
+
+@pytest.mark.parametrize("passes", [["memory"], ["accuracy"]])
+def test_a_rule_that_changes_parameters_itself_is_told(
+    rules: Path, executor: ForkServerExecutor, passes: list[str]
+) -> None:
+    found = measured(rules, "changes", executor, passes=passes).environment["doctor"]["training rule"]
+    assert re.match(r"(\d+) of \d+ parameters are changed by the rule, not by the optimizer: local_modules\.0\.", found)
+
+
+@pytest.mark.parametrize(
+    ("name", "parts", "is_told"), [("overwrites", 2, True), ("overwrites", None, False), ("whole", 2, False)]
+)
+def test_a_rule_that_overwrites_gradients_is_told_with_micro_batches(
+    rules: Path, executor: ForkServerExecutor, name: str, parts: int | None, is_told: bool
+) -> None:
+    found = measured(rules, name, executor, micro_batches=parts).environment["doctor"].get("training rule")
+    assert (found is not None) == is_told
+    assert found is None or "lose the gradient that they have before the rule" in found
 
 
 @pytest.mark.parametrize("method", ["bp-plain", "sid-streamed-in-turn"])
