@@ -11,6 +11,7 @@ or worse in any cell is at most 5 % for each quantity.
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -45,6 +46,7 @@ from bench.config.axes import axes
 from bench.config.cell import Pass
 from bench.config.check import is_baseline
 from bench.config.methods import BASELINE, FIXED_WORK
+from bench.store.findings import OWN_FILES
 from bench.store.record import Record
 
 Held = Mapping[Key, Passes]  # what a side holds of each cell
@@ -425,4 +427,18 @@ def _notes(sides: Sequence[Sequence[Entry]]) -> list[str]:
     for name, found in zip(("first", "second"), commits, strict=True):
         if len(found) > 1:
             notes.append(f"The records of the {name} come from {len(found)} commits: {', '.join(found)}.")
+    versions = [_versions(side) for side in sides]
+    for file in sorted(versions[0].keys() & versions[1].keys()):
+        first, second = (" or ".join(sorted(side[file])) for side in versions)
+        if first != second:
+            notes.append(f"{file} is another file in the second: SHA-256 {first} in the first, {second} in the second.")
     return notes
+
+
+def _versions(side: Sequence[Entry]) -> dict[str, set[str]]:
+    """Return the versions of each file of a user's own that the records of a side name."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for entry in side:
+        for file, version in entry.record.environment.get(OWN_FILES, {}).items():
+            found[file].add(version)
+    return dict(found)

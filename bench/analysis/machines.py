@@ -2,10 +2,11 @@
 
 import json
 
+from bench.store.findings import OWN_FILES
 from bench.store.record import Record
 
 # Fields of the environment that may differ between records of one machine.
-_NOT_THE_MACHINE = ("commit", "sid_bench", "command", "doctor", "ranks", "renewed_because", "slurm")
+_NOT_THE_MACHINE = ("commit", "sid_bench", "command", "doctor", "ranks", "renewed_because", "slurm", OWN_FILES)
 
 
 def machine_of(record: Record) -> str:

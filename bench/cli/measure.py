@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from bench.analysis.words import numbered
-from bench.cli.console import EXIT_FAULT, err, out
+from bench.cli.console import EXIT_FAULT, err, out, warn
 from bench.cli.options import with_axis
 from bench.cli.progress import BarWatcher, LineWatcher, note_lost_output
 from bench.config.cell import Cell
@@ -27,6 +27,7 @@ from bench.execute.job.follower import follow
 from bench.execute.job.place import place_from_environment, require_ranks
 from bench.execute.messages import Place
 from bench.execute.run import run_sweep
+from bench.execute.stale_records import stale_warnings
 from bench.execute.watcher import Summary, Watcher
 from bench.store.file import Store
 
@@ -118,6 +119,7 @@ def measure(sweep: Sweep, path: Path, run: RunSettings, console: Console = out, 
                 f"{path}, line {line}: the last line was cut short; it is now in {path}.damaged and its cell runs again"
             )
             err.print(message, markup=False, highlight=False)
+        warn(stale_warnings(sweep.cells, store.contents.latest))
         options: dict[str, Any] = {
             "retry_failed": run.retry_failed,
             "retries": run.retries,

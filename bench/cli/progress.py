@@ -157,7 +157,9 @@ def describe(summary: Summary) -> str:
     parts += [f"{count} {status}" for status, count in sorted(summary.statuses.items())]
     if summary.retries:
         parts.append("1 retry" if summary.retries == 1 else f"{summary.retries} retries")
-    parts.append(f"{summary.stored_before} stored before")
+    failed = summary.stored_before - summary.stored_ok
+    again = f" ({failed} of them not ok: --retry-failed measures such cells again)" if failed else ""
+    parts.append(f"{summary.stored_before} stored before{again}")
     if summary.median_overhead_seconds is not None:
         parts.append(f"{summary.median_overhead_seconds:.3f} s median overhead per cell")
     return ", ".join(parts)

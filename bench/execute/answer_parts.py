@@ -6,10 +6,12 @@ import torch
 from torch import Tensor
 
 from bench.config.cell import Cell
+from bench.config.own_files import own_files
 from bench.execute.messages import Request
 from bench.execute.rank_context import RankContext
 from bench.machine.allocators import malloc_variables
 from bench.machine.environment import torch_environment
+from bench.store.findings import OWN_FILES
 from bench.store.record import Data
 from bench.train.auxiliary import build_auxiliary
 from bench.train.data_facts import DataFacts
@@ -30,6 +32,8 @@ def common_parts(request: Request, dataset: Splits, context: RankContext | None 
     environment = torch_environment(request.cell.device)
     environment["malloc_variables"] = malloc_variables()
     environment["pinned_cpus"] = None if request.cpus is None else sorted(request.cpus)
+    if files := own_files(request.cell):
+        environment[OWN_FILES] = files
     if context is not None:
         environment["ranks"] = context.ranks
     network = build_network(request.cell, dataset.shape, dataset.classes)

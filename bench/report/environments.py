@@ -10,11 +10,12 @@ import pandas as pd
 
 from bench.analysis.machines import machine_of
 from bench.report.tables.text import ABSENT
-from bench.store.findings import RULE_CHECK
+from bench.store.findings import OWN_FILES, RULE_CHECK
 from bench.store.record import Record
 
-# Fields that the page shows elsewhere, the doctor's findings of a moment and commands, or not at all: the job of Slurm.
-_APART = ("doctor", "command", "slurm")
+# Fields that the page shows elsewhere, the doctor's findings of a moment and commands, or not at all: the job of
+# Slurm, and the versions of files that some cells name.
+_APART = ("doctor", "command", "slurm", OWN_FILES)
 _MOST_COLUMNS = 8
 
 

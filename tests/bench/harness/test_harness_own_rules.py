@@ -13,8 +13,11 @@ from one_cell import measure_cell
 
 from bench.config.check import make_cell
 from bench.errors import ConfigError
+from bench.execute.continued import continue_cells
 from bench.execute.fork_executor import ForkServerExecutor
+from bench.machine.environment import machine_environment
 from bench.store.file import read_records
+from bench.store.journal import Journal
 from bench.store.record import Record
 from bench.train.losses import loss_of_rule
 
@@ -191,3 +194,44 @@ def test_a_loss_is_a_tensor_without_dimensions_and_without_a_graph(
             loss_of_rule(loss)
     else:
         assert not loss_of_rule(loss).requires_grad
+
+
+@pytest.mark.long
+def test_a_rule_that_has_changed_since_it_was_measured_is_told(
+    rules: Path, measuring_cli: RunCli, tmp_path: Path
+) -> None:
+    out, other = tmp_path / "own.jsonl", tmp_path / "other.jsonl"
+    axes = TINY | {"method": f"bp,{rules}:whole", "passes": "memory"}
+    options = [text for name, value in axes.items() for text in ("--set", f"{name}={value}")]
+    measured_first = measuring_cli("run", *options, "--out", out)
+    again = measuring_cli("run", *options, "--out", out)
+    assert measured_first.exit_code == again.exit_code == 0
+    assert "has changed" not in measured_first.stderr + again.stderr
+    rules.write_text(RULES + "# another version")
+    ended = measuring_cli("run", *options, "--out", out)
+    assert ended.exit_code == 0
+    assert f"warning: {rules} has changed since 1 cell" in " ".join(ended.stderr.split())
+    assert "2 stored before" in ended.stdout
+
+    assert measuring_cli("run", *options, "--out", other).exit_code == 0
+    compared = measuring_cli("compare", out, other)
+    assert f"{rules} is another file in the second: SHA-256 " in " ".join(compared.output.split())
+    assert "machines" not in compared.output
+    versions = [
+        record.environment["own_files"][str(rules)]
+        for file in (out, other)
+        for record in read_records(file).records[1:]
+    ]
+    assert [len(version) for version in versions] == [12, 12]
+    assert "own_files" not in read_records(out).records[0].environment
+
+
+def test_what_was_measured_in_part_by_another_version_begins_anew(tmp_path: Path, rules: Path) -> None:
+    cell = make_cell(TINY | {"method": f"{rules}:whole", "passes": ["memory"]})
+    entry = {"environment": machine_environment() | {"own_files": {str(rules): "0" * 12}}, "seconds": 1.0}
+    journal = Journal(tmp_path / "own.jsonl", [])
+    journal.append(cell.id, entry)
+    _, notes = continue_cells([cell], "suite", journal)
+    assert len(notes) == 1
+    assert notes[0].startswith("begins anew: ")
+    assert notes[0].endswith(f"but {rules} has changed since")

@@ -70,6 +70,11 @@ def test_a_run_retries_once_by_default_and_counts_retries(
     assert [cell.method for cell in executor.measured] == ["bp", "sid-streamed", "sid-streamed"]
     assert "2 cells measured, 1 crashed, 1 ok, 1 retry, 0 stored before" in ended.stdout
 
+    assert (
+        "2 stored before (1 of them not ok: --retry-failed measures such cells again)"
+        in cli("run", sweep, "--out", results).stdout
+    )
+
     executor.asked.clear()
     ended = cli("run", sweep, "--out", results, "--retry-failed", "--retries", 0)
     assert [cell.method for cell in executor.measured] == ["sid-streamed"]
