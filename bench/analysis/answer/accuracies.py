@@ -8,6 +8,7 @@ import pandas as pd
 from bench.analysis.answer.answer import Answer
 from bench.analysis.answer.methods import BP, Method
 from bench.analysis.answer.missing import command_for
+from bench.analysis.answer.own_methods import own_methods_sentence
 from bench.analysis.answer.records import MARGINS, Page, measured, reason
 from bench.analysis.answer.texts import other_words, subject_text, support
 from bench.analysis.differences import EPOCHS, SHARES, Epoch
@@ -47,7 +48,8 @@ def accuracy_answer(page: Page, subject: Method) -> Answer:
 
     The method is compared with BP without noise, or at its lowest rate, and at the highest rate, after the last epoch
     and after the one that validation chooses. The comparison that is the least favourable to it decides. It is compared
-    with plain BP (one module) and with the most accurate of the other methods as well; all are one family.
+    with plain BP (one module) and with the most accurate of the other methods as well. So are methods of one's own with
+    BP. All are one family.
     """
     question = f"Is {subject_text(subject)} as accurate?"
     found = _against(page, subject, BP)
@@ -65,7 +67,9 @@ def accuracy_answer(page: Page, subject: Method) -> Answer:
         )
     rival = _most_accurate(page, subject, rows, own)
     others = {method: _like(own, _against(page, subject, method)) for method in (PLAIN_BP, rival) if method is not None}
-    family = [*own.values(), *(one for of_other in others.values() for one in of_other.values())]
+    of_ones_own = _of_ones_own(page, subject, rows, own)
+    besides_own = (*others.values(), *of_ones_own.values())
+    family = [*own.values(), *(one for of_other in besides_own for one in of_other.values())]
     judged = {id(one.comparison): one for one in judge(family)}
     with_bp = {condition: judged[id(comparison)] for condition, comparison in own.items()}
     deciding = min(with_bp, key=lambda condition: _favour(with_bp[condition]))
@@ -75,6 +79,13 @@ def accuracy_answer(page: Page, subject: Method) -> Answer:
         *(
             _beside(method, {on: judged[id(one)] for on, one in of_other.items()})
             for method, of_other in others.items()
+        ),
+        _own_methods(
+            subject,
+            {
+                method: {on: judged[id(one)] for on, one in of_method.items()}
+                for method, of_method in of_ones_own.items()
+            },
         ),
         _in_other_cells(found["last"], own),
         _note(mine.comparison),
@@ -151,6 +162,28 @@ def _most_accurate(
             means[method] = sum(shares) / len(shares)
     known = {method: mean for method, mean in means.items() if mean == mean}  # without those that lack one
     return max(known, key=lambda method: (known[method], method.name)) if known else None
+
+
+def _of_ones_own(
+    page: Page, subject: Method, rows: pd.DataFrame, own: Mapping[_Condition, Comparison]
+) -> dict[Method, dict[_Condition, Comparison]]:
+    """Return the comparisons with BP of each other method that does not come with sid-bench, as far as it has any."""
+    found = {}
+    for method in page.methods:
+        if method != subject and method.kind == "own":
+            on_cell = _on_conditions(page, rows, _against(page, method, BP))
+            found[method] = {on: one for on, one in on_cell.items() if on in own}
+    return {method: on_cell for method, on_cell in found.items() if on_cell}
+
+
+def _own_methods(subject: Method, found: Mapping[Method, Mapping[_Condition, Judged]]) -> str:
+    """Return the least favourable difference of each method from BP, from the lowest to the highest."""
+    least = [(method, *min(on_cell.items(), key=lambda item: _favour(item[1]))) for method, on_cell in found.items()]
+    texts = [
+        f"{_difference(judged)}, {judged.verdict} ({method.name}, {on}, {_estimate(judged).basis})"
+        for method, on, judged in sorted(least, key=lambda item: item[2].comparison.gain or 0.0)
+    ]
+    return own_methods_sentence(subject, texts, " minus BP, in points")
 
 
 def _favour(judged: Judged) -> tuple[int, float]:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from bench.analysis.answer.answer import Answer
 from bench.analysis.answer.methods import BP, Method
 from bench.analysis.answer.missing import command_for
+from bench.analysis.answer.own_methods import own_methods_sentence
 from bench.analysis.answer.records import MARGINS, Page, measured, reason
 from bench.analysis.answer.texts import other_words, subject_text, support
 from bench.analysis.headline import largest_row
@@ -21,7 +22,6 @@ from bench.analysis.words import counted
 from bench.config.cell import Pass
 
 _PUBLISHED = "sid-published"
-_MOST_LINES = 3  # on methods from elsewhere, one each
 
 
 @dataclass(frozen=True)
@@ -177,12 +177,12 @@ def _others(page: Page, subject: Method, cost: _Cost, own: Comparison) -> list[t
 
 
 def _lines(subject: Method, own: Comparison, others: Sequence[tuple[Method, Judged]]) -> list[str]:
-    """Return what other methods need: the range of SID's, those from elsewhere, and the least of the rest."""
+    """Return what other methods need: the range of SID's, those of one's own, and the least of the rest."""
 
-    def text(method: Method, judged: Judged) -> str:
+    def text(method: Method, judged: Judged, verdict: str = "") -> str:
         there = "" if judged.comparison.cell == own.cell else f", on {other_words(judged.comparison.cell, own.cell)}"
         published = ", as published" if method.method == _PUBLISHED else ""
-        return f"{_with_interval(judged)} ({method.name}{published}{there})"
+        return f"{_with_interval(judged)}{verdict} ({method.name}{published}{there})"
 
     ordered = sorted(others, key=lambda item: _ratio(item[1].comparison))
     lines = []
@@ -192,12 +192,8 @@ def _lines(subject: Method, own: Comparison, others: Sequence[tuple[Method, Judg
         published = [text(*item) for item in of_sid[1:-1] if item[0].method == _PUBLISHED]
         name = "SID's other methods" if len(of_sid) > 1 else "Another method of SID"
         lines.append(f"{name}: {' to '.join(ends)}{''.join(f'; {one}' for one in published)}.")
-    own_methods = [item for item in ordered if item[0].kind == "own"]
-    if len(own_methods) > _MOST_LINES:
-        least, most = text(*own_methods[0]), text(*own_methods[-1])
-        lines.append(f"Not of sid-bench, {len(own_methods)} methods: {least} to {most}.")
-    else:
-        lines += [f"Not of sid-bench: {text(*item)}." for item in own_methods]
+    of_ones_own = [text(*item, f", {item[1].verdict}") for item in ordered if item[0].kind == "own"]
+    lines.append(own_methods_sentence(subject, of_ones_own))
     rest = [item for item in ordered if item[0].kind in ("other", "bp")]
     if rest:
         name = "Without SID's objective" if subject.kind == "sid" else "Other methods"

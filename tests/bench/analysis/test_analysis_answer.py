@@ -345,8 +345,11 @@ def test_a_method_of_ones_own_is_always_named_beside_sid() -> None:
     records = [held("bp", 100), held("sid-streamed", 10), held("bp-checkpoint", 5)]
     own = [renamed(held(BUILT[name], size), name) for name, size in (("gone", 40), ("mine.py:rule", 70))]
     besides = answers([*records, *own])["memory"].besides
-    assert "Not of sid-bench: 40.0 % (gone)." in besides
-    assert "Not of sid-bench: 70.0 % (mine.py:rule)." in besides
+    assert "Your own methods: 40.0 %, better (gone); 70.0 %, better (mine.py:rule)." in besides
+    besides = answers([*records, own[1]])["memory"].besides
+    assert "Your own method: 70.0 %, better (mine.py:rule)." in besides
+    besides = answers([records[0], *own])["memory"].besides
+    assert "Your other method: 70.0 %, better (mine.py:rule)." in besides
 
 
 def test_many_methods_of_ones_own_are_a_range() -> None:
@@ -356,7 +359,35 @@ def test_many_methods_of_ones_own_are_a_range() -> None:
         cell = record.cell.model_copy(update={"method": f"mine.py:rule{number}"})
         records.append(record.model_copy(update={"cell": cell, "id": cell.id}))
     besides = answers(records)["memory"].besides
-    assert "Not of sid-bench, 5 methods: 20.0 % (mine.py:rule0) to 60.0 % (mine.py:rule4)." in besides
+    assert "Your own methods, 5: 20.0 %, better (mine.py:rule0) to 60.0 %, better (mine.py:rule4)." in besides
+
+
+def test_the_time_of_a_method_of_ones_own_has_an_interval() -> None:
+    own = renamed(timed("deep-supervision", *(1.3 * one for one in PROCESSES), size=50), "mine.py:rule")
+    answer = answers([timed("sid-streamed", *PROCESSES, size=20), own])["time"]
+    assert re.fullmatch(r"Your own method: 1\.30\d* \[1\.\d+, 1\.\d+\], worse \(mine\.py:rule\)\.", answer.besides[0])
+
+
+def test_the_accuracy_of_a_method_of_ones_own_is_compared_with_bp() -> None:
+    records = [*trained("bp", 0.8), *trained("sid-streamed", 0.82)]
+    own = [renamed(record, "mine.py:rule") for record in trained("deep-supervision", 0.7, chosen=0.75)]
+    answer = answers([*records, *own])["accuracy"]
+    (sentence,) = (text for text in answer.besides if text.startswith("Your own method"))
+    assert re.fullmatch(
+        r"Your own method minus BP, in points: -10\.0 \[-.*\], worse "
+        r"\(mine\.py:rule, clean labels, last epoch, 5 seeds, 1,?000 images\)\.",
+        sentence,
+    )
+    assert "corrected for 6 comparisons" in answer.sentence  # two epochs: with BP, with the other method, and its own
+
+
+def test_one_seed_of_a_method_of_ones_own_decides_nothing() -> None:
+    records = [*trained("bp", 0.8, seeds=1), *trained("sid-streamed", 0.82, seeds=1)]
+    own = [renamed(record, "mine.py:rule") for record in trained("deep-supervision", 0.7, seeds=1)]
+    assert any(
+        text.startswith("Your own method minus BP, in points: -10.0, no interval, undecided (mine.py:rule, ")
+        for text in answers([*records, *own])["accuracy"].besides
+    )
 
 
 def test_with_bp_alone_or_failures_alone_nothing_is_measured() -> None:
