@@ -38,6 +38,10 @@ def report(
     title: Annotated[
         str | None, typer.Option(metavar="TEXT", help="The page's title. \\[default: the question of its suites]")
     ] = None,
+    claims_file: Annotated[
+        Path | None,
+        typer.Option("--claims", metavar="FILE.toml", help="Judge claims of your own. \\[default: the paper's]"),
+    ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the page's path only.")] = False,
 ) -> None:
@@ -53,7 +57,7 @@ def report(
         raise ConfigError(f"--open: {path} is no file that a browser can show; legal: with --out FILE.html")
     warnings: list[str] = []
     with progress_of_report(quiet) as progress:
-        written = write_report(files, path, figures, markdown, warnings.append, title, progress)
+        written = write_report(files, path, figures, markdown, warnings.append, title, progress, claims_file)
     console = err if standard_stream(path) is sys.stdout else out  # a page on standard output stays alone there
     if not quiet:
         for answer in written.answers:

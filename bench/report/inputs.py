@@ -12,6 +12,8 @@ from bench.analysis.answer.answers import answers_of
 from bench.analysis.bp_times import TimesOfBP, times_of_bp
 from bench.analysis.files import read_files
 from bench.analysis.frame import records_frame
+from bench.analysis.statistics.claim import Claim
+from bench.analysis.statistics.claim_file import load_claims
 from bench.analysis.statistics.records import RecordProvider
 from bench.analysis.statistics.rows import ClaimRow, claim_rows_of
 from bench.report.data.held import Held, held_columns
@@ -30,12 +32,14 @@ class Inputs:
         contents: the records of each file, those that were measured again included.
         records: one per id; :func:`bench.store.latest.latest_records` says which.
         warnings: about files and lines that were left out.
+        own_claims: of the user; None: those that come with the package.
     """
 
     files: tuple[Path, ...]
     contents: tuple[Contents, ...]
     records: tuple[Record, ...]
     warnings: tuple[str, ...]
+    own_claims: tuple[Claim, ...] | None = None
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -59,8 +63,8 @@ class Inputs:
 
     @cached_property
     def claims(self) -> list[ClaimRow]:
-        """The verdict on each claim that comes with the package."""
-        return claim_rows_of(self.provider, most_without_a_seed=_MOST_WITHOUT_A_SEED)
+        """The verdict on each claim: the user's own, or else those that come with the package."""
+        return claim_rows_of(self.provider, self.own_claims, _MOST_WITHOUT_A_SEED)
 
     @cached_property
     def held(self) -> Held:
@@ -73,11 +77,13 @@ class Inputs:
         return times_of_bp(self.records)
 
 
-def read_inputs(files: Sequence[Path]) -> Inputs:
-    """Read the results files.
+def read_inputs(files: Sequence[Path], claims_file: Path | None = None) -> Inputs:
+    """Read the results files, and the claims in ``claims_file``.
 
     Raises:
+        ConfigError: ``claims_file`` cannot be read, or a claim in it is not legal.
         StoreError: a file cannot be read or is not a results file, or there is no record.
     """
+    own_claims = None if claims_file is None else load_claims(claims_file)
     contents, records, warnings = read_files(files)
-    return Inputs(tuple(files), tuple(contents), tuple(records), tuple(warnings))
+    return Inputs(tuple(files), tuple(contents), tuple(records), tuple(warnings), own_claims)

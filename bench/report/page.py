@@ -53,6 +53,7 @@ def write_report(
     warn: Callable[[str], None] | None = None,
     title: str | None = None,
     progress: Progress | None = None,
+    claims_file: Path | None = None,
 ) -> ReportText:
     """Write the report on ``files`` to ``page``.
 
@@ -65,16 +66,18 @@ def write_report(
         warn: is called with each warning of the page when the page is written.
         title: of the page; the question that its suites ask if left out.
         progress: is called before each step with the number of steps done, that of all steps, and what comes next.
+        claims_file: claims to judge, as TOML; those that come with the package if left out.
 
     Returns:
         The answers and the summary table.
 
     Raises:
+        ConfigError: ``claims_file`` cannot be read, or a claim in it is not legal.
         StoreError: a file cannot be read, is not a results file, or cannot be written; an output is an input or another
             output; or there is no record.
     """
     with no_collection():  # most of what is made stays until the page is written, and is freed before this ends
-        return _written(files, page, figures_folder, markdown, warn, title, progress)
+        return _written(files, page, figures_folder, markdown, warn, title, progress, claims_file)
 
 
 def _written(
@@ -85,10 +88,11 @@ def _written(
     warn: Callable[[str], None] | None,
     title: str | None,
     progress: Progress | None,
+    claims_file: Path | None,
 ) -> ReportText:
     step = _Steps(3 + len(TITLES), progress)
     step("reading the records")
-    inputs = read_inputs(files)
+    inputs = read_inputs(files, claims_file)
     raw_file = _raw_file(page, inputs)
     with begun_beside(lambda: _stored(inputs, raw_file)) as stored, kept_apart():
         from bench.report.sections.order import SECTIONS  # what draws takes a second to load
@@ -113,7 +117,7 @@ def _written(
         table = markdown_table(list(summary.columns), summary.to_numpy().tolist())
         table = f"<details><summary>{_SUMMARY}</summary>\n\n{table}\n\n{note}.\n\n</details>"
         outputs.append(("the summary", markdown, f"{answers}\n\n{table}\n"))
-    refuse_overlaps([(name, path) for name, path, _ in outputs], files)
+    refuse_overlaps([(name, path) for name, path, _ in outputs], [*files, *filter(None, [claims_file])])
     for _, path, text in outputs:
         write_text(path, text)
     if warn is not None:

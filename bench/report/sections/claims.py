@@ -46,10 +46,10 @@ class ClaimsContent:
 
 
 def claims(inputs: Inputs) -> ClaimsContent | None:
-    """Return the content of the section; None if the records test no claim."""
+    """Return the content of the section; None if the records test no claim and none is the user's own."""
     entries = [_entry(row) for row in inputs.claims]
     tested = tuple(entry for entry in entries if entry.row.verdict != _UNMEASURED)
-    if not tested:
+    if not tested and inputs.own_claims is None:
         return None
     unmeasured = tuple(entry for entry in entries if entry.row.verdict == _UNMEASURED)
     return ClaimsContent(tested, unmeasured, all(entry.row.without_a_seed is not None for entry in entries))
