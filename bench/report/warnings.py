@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from bench.analysis.answer.failures import failure_sentence, without_result
 from bench.analysis.instruments import DISAGREEMENT_LIMIT, count_disagreements
 from bench.analysis.words import counted
 from bench.report.environments import count_machines, untrained_of
@@ -10,7 +11,7 @@ from bench.report.inputs import Inputs
 
 def warnings_of(inputs: Inputs) -> list[str]:
     """Return the warnings about files, machines and instruments."""
-    return [*inputs.warnings, *_machines(inputs), *_instruments(inputs), *_rules(inputs)]
+    return [*inputs.warnings, *_machines(inputs), *_instruments(inputs), *_failures(inputs), *_rules(inputs)]
 
 
 def drift_of(inputs: Inputs) -> list[str]:
@@ -27,6 +28,14 @@ def _machines(inputs: Inputs) -> list[str]:
     return [
         f"The times come from {machines} machines, or configurations of a machine. Absolute times cannot be compared "
         "between them; ratios to BP can, because each was measured within one process."
+    ]
+
+
+def _failures(inputs: Inputs) -> list[str]:
+    """Sentences on methods of which no cell has a result."""
+    return [
+        f"{failure_sentence(method, entries)} It has no result."
+        for method, entries in without_result(inputs.provider.entries).items()
     ]
 
 

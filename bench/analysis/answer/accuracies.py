@@ -20,6 +20,7 @@ from bench.analysis.statistics.estimate import Estimate
 from bench.analysis.statistics.verdict import Judged, Verdict, judge
 from bench.analysis.words import counted
 
+QUESTION = "Is {} as accurate?"
 PLAIN_BP = Method("bp", (("modules", 1),))
 # From the least favourable to the most.
 _FAVOUR: tuple[Verdict, ...] = ("worse", "undecided", "equivalent", "better")
@@ -51,7 +52,7 @@ def accuracy_answer(page: Page, subject: Method) -> Answer:
     with plain BP (one module) and with the most accurate of the other methods as well. So are methods of one's own with
     BP. All are one family.
     """
-    question = f"Is {subject_text(subject)} as accurate?"
+    question = QUESTION.format(subject_text(subject))
     found = _against(page, subject, BP)
     rows = _cell(page, found)
     own = _on_conditions(page, rows, found)

@@ -69,13 +69,17 @@ BP = Method(BASELINE)
 
 def methods_of(entries: Iterable[Entry]) -> dict[Method, list[Entry]]:
     """Return the records of each method whose status is ``ok``."""
+    return by_method(entry for entry in entries if entry.record.status == "ok")
+
+
+def by_method(entries: Iterable[Entry]) -> dict[Method, list[Entry]]:
+    """Return the records of each method."""
     usual = {name: axis.default for name, axis in axes().items() if name in method_axes() and name != "method"}
     found: dict[Method, list[Entry]] = {}
     for entry in entries:
-        if entry.record.status == "ok":
-            values = entry.values
-            own = [(name, values[name]) for name, default in usual.items() if values.get(name) not in (None, default)]
-            found.setdefault(Method(values["method"], tuple(own)), []).append(entry)
+        values = entry.values
+        own = [(name, values[name]) for name, default in usual.items() if values.get(name) not in (None, default)]
+        found.setdefault(Method(values["method"], tuple(own)), []).append(entry)
     return found
 
 

@@ -391,16 +391,56 @@ def test_one_seed_of_a_method_of_ones_own_decides_nothing() -> None:
 
 
 def test_with_bp_alone_or_failures_alone_nothing_is_measured() -> None:
-    failure = make_record({"method": "sid-streamed"}, status="oom", message="out of memory")
-    for records, because in (
-        ([held("bp", 100), *trained("bp", 0.8)], "The records hold no method besides BP."),
-        ([failure], "No cell has a result."),
-        ([held("bp", 100), failure], "The records hold no method besides BP."),
+    failure = make_record({"method": "bp"}, status="oom", message="7 GiB")
+    for records, because, besides in (
+        ([held("bp", 100), *trained("bp", 0.8)], "The records hold no method besides BP.", ()),
+        ([failure], "No cell has a result.", ("bp ran out of memory: 7 GiB.",)),
     ):
         found = answers(records)
+        assert [answer.question for answer in found.values()] == QUESTIONS_ON_SID
         assert {answer.verdict for answer in found.values()} == {"not measured"}
         assert {answer.sentence for answer in found.values()} == {because}
+        assert {answer.besides for answer in found.values()} == {besides}
         assert {answer.command for answer in found.values()} == {"sid-bench run smoke"}
+
+
+QUESTIONS_ON_SID = ["Does SID need less memory?", "Is SID faster?", "Is SID as accurate?"]
+
+
+@pytest.mark.parametrize(
+    ("status", "happened"),
+    [
+        ("oom", "ran out of memory"),
+        ("timeout", "took too long"),
+        ("crashed", "crashed"),
+        ("skipped", "was skipped"),
+    ],
+)
+def test_of_a_method_without_a_result_the_answers_say_why(status: Any, happened: str) -> None:
+    failure = make_record({"method": "sid-streamed"}, status=status, message="TypeError: 3 arguments\n  but 4")
+    for records in ([failure], [held("bp", 100), failure]):
+        found = answers(records)
+        assert [answer.question for answer in found.values()] == QUESTIONS_ON_SID
+        assert {answer.sentence for answer in found.values()} == {
+            f"sid-streamed {happened}: TypeError: 3 arguments but 4."
+        }
+        (command,) = {answer.command for answer in found.values()}
+        assert command is not None
+        assert command.endswith(" --retry-failed")
+        assert list(cells_of(command.removesuffix(" --retry-failed"))) == [failure.cell]
+
+
+def test_the_answers_are_about_the_rule_of_ones_own_that_crashed() -> None:
+    def crashed(method: str, message: str | None) -> Record:
+        return renamed(make_record({"method": BUILT.get(method, method)}, status="crashed", message=message), method)
+
+    records = [crashed("bp", None), crashed("deep-supervision", "no"), crashed("mine.py:rule", "KeyError: 'a'")]
+    memory = answers([held("bp", 100, depth=8, modules=8), *records])["memory"]
+    assert (memory.question, memory.verdict) == ("Does mine.py:rule need less memory?", "not measured")
+    assert memory.sentence == "mine.py:rule crashed: KeyError: 'a'."
+    assert memory.besides == ("deep-supervision crashed: no.",)
+    memory = answers(records)["memory"]
+    assert memory.besides == ("bp crashed.", "deep-supervision crashed: no.")
 
 
 def test_without_bp_bytes_and_accuracies_are_not_measured_and_times_are() -> None:

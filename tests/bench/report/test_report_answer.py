@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from page_reader import shown_text
 from record_builder import make_record
 from typer.testing import CliRunner
 
@@ -128,6 +129,22 @@ def test_the_command_prints_the_answers_before_the_tables_and_writes_them_to_mar
     assert len(commands) == 2
     markdown = (tmp_path / "a.md").read_text()
     assert markdown.index("**Does SID need less memory? Better.** sid-streamed holds") < markdown.index("| network |")
+
+
+def test_page_and_terminal_say_that_a_method_crashed_and_why(tmp_path: Path) -> None:
+    failure = make_record({"method": "deep-supervision"}, status="crashed", message="KeyError: 'temperature'")
+    for others in ((), (held("sid-streamed", 30),)):
+        file = tmp_path / "made.jsonl"
+        file.write_text("".join(f"{record.line()}\n" for record in (held("bp", 100), failure, *others)))
+        page = tmp_path / "page.html"
+        ended = CliRunner().invoke(app, ["report", str(file), "--out", str(page)])
+        assert ended.exit_code == 0, ended.output
+        said = " ".join(ended.stderr.split())
+        assert "warning: deep-supervision crashed: KeyError: 'temperature'. It has no result." in said
+        shown_on_page = unescape(shown_text(page))
+        assert "deep-supervision crashed: KeyError: 'temperature'. It has no result." in shown_on_page
+        assert ("Does SID need less memory?" in shown_on_page) == bool(others)
+        assert ("deep-supervision crashed: KeyError: 'temperature'." in ended.stdout) != bool(others)
 
 
 def test_claims_show_estimate_interval_margin_sample_controls_and_the_record_that_decides() -> None:
