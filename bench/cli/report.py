@@ -36,7 +36,8 @@ def report(
         Path | None, typer.Option(help="Also write the answers and the summary table to this file, as Markdown.")
     ] = None,
     title: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The page's title. \\[default: the question of its suites]")
+        str | None,
+        typer.Option(metavar="TEXT", help="The page's title. \\[default: the question of a suite of sid-bench]"),
     ] = None,
     claims_file: Annotated[
         Path | None,

@@ -1,11 +1,11 @@
 """A sweep: grids of axes in a TOML file, expanded into cells.
 
-A suite file has one or more ``[[grid]]`` tables, and may have a ``description`` and a ``question``, the title of its
-report, and a table ``[common]``, whose keys belong to every grid that does not have them itself. Each key is an axis
-(:mod:`bench.config.axes`); its value is one value or a list, and the cells of a grid are the product of all lists. A
-list in a list is one value: ``alpha = [[0.3, 0.7]]`` is one alpha per module, and so is ``alpha = "0.9..0.1"``, for any
-number of them. ``passes`` is different: its list belongs to each cell. ``modules`` also takes ``"depth"`` and
-``"depth/N"``; depths that N does not divide leave the latter out.
+A suite file has one or more ``[[grid]]`` tables, and may have a ``description`` and a ``question``, which is the title
+of its report if it comes with the package, and a table ``[common]``, whose keys belong to every grid that does not have
+them itself. Each key is an axis (:mod:`bench.config.axes`); its value is one value or a list, and the cells of a grid
+are the product of all lists. A list in a list is one value: ``alpha = [[0.3, 0.7]]`` is one alpha per module, and so is
+``alpha = "0.9..0.1"``, for any number of them. ``passes`` is different: its list belongs to each cell. ``modules`` also
+takes ``"depth"`` and ``"depth/N"``; depths that N does not divide leave the latter out.
 """
 
 import itertools

@@ -64,7 +64,7 @@ def write_report(
         figures_folder: a folder for the figures as SVG files; None writes none.
         markdown: a file for the answers and the summary table as Markdown; None writes none.
         warn: is called with each warning of the page when the page is written.
-        title: of the page; the question that its suites ask if left out.
+        title: of the page; :func:`bench.report.title.title_of` if left out.
         progress: is called before each step with the number of steps done, that of all steps, and what comes next.
         claims_file: claims to judge, as TOML; those that come with the package if left out.
 
