@@ -154,11 +154,14 @@ def _like(own: Mapping[_Condition, Comparison], found: Found) -> dict[_Condition
 def _most_accurate(
     page: Page, subject: Method, rows: pd.DataFrame, own: Mapping[_Condition, Comparison]
 ) -> Method | None:
-    """Return the other method with the highest mean accuracy under these conditions, of those that have all of them."""
+    """Return the other method with the highest mean accuracy under these conditions, of those that have all of them.
+
+    Methods with BP's gradients are left out: they are BP.
+    """
     means = {}
     for method, entries in page.methods.items():
         held = rows[rows["id"].isin([entry.record.id for entry in entries])]
-        if method != subject and not method.is_baseline and not held.empty:
+        if method != subject and not method.has_gradients_of_bp and not held.empty:
             shares = [on.of(held)[SHARES[on.epoch]].astype(float).mean() for on in own]
             means[method] = sum(shares) / len(shares)
     known = {method: mean for method, mean in means.items() if mean == mean}  # without those that lack one
@@ -238,14 +241,19 @@ def _under_other_conditions(with_bp: Mapping[_Condition, Judged], deciding: _Con
 
 
 def _beside(method: Method, others: Mapping[_Condition, Judged]) -> str:
-    """Return the range of the differences from another method."""
+    """Return the range of the differences from another method.
+
+    Two with verdicts that differ, or without an interval, are no range.
+    """
     if not others:
         return ""
     name = "plain BP (one module)" if method == PLAIN_BP else f"{method.name}, the most accurate other method here"
     order = sorted(others, key=lambda on: others[on].comparison.gain or 0.0)
     ends = dict.fromkeys((order[0], order[-1]))
     texts = [f"{_difference(others[on])}, {others[on].verdict} ({on})" for on in ends]
-    return f"Minus {name}: {' to '.join(texts)}."
+    verdicts = {one.verdict if one.interval else None for one in others.values()}
+    joint = " and " if len(others) == len(ends) and verdicts - {others[order[0]].verdict} else " to "
+    return f"Minus {name}: {joint.join(texts)}."
 
 
 def _in_other_cells(found: Sequence[Comparison], own: Mapping[_Condition, Comparison]) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from bench.analysis.statistics.pairing import Entry, method_axes
 from bench.config.axes import axes
-from bench.config.methods import BASELINE, is_of_sid, known_method
+from bench.config.methods import BASELINE, PLAIN, is_of_bp, is_of_sid, known_method
 
 Kind = Literal["sid", "own", "other", "bp"]
 _KINDS: tuple[Kind, ...] = ("sid", "own", "other", "bp")
@@ -34,6 +34,11 @@ class Method:
     def is_baseline(self) -> bool:
         """It is BP without settings."""
         return self.method == BASELINE and not self.settings
+
+    @property
+    def has_gradients_of_bp(self) -> bool:
+        """It trains as BP does, and differs in how it gets the same gradients: recomputation, micro-batches."""
+        return is_of_bp(self.method) and self.method != PLAIN
 
     @property
     def ranks(self) -> int:

@@ -6,6 +6,7 @@ not load. A file here holds the rows of one family; each file in ``peers`` holds
 
 from bench.config.methods.bp import BASELINE as BASELINE
 from bench.config.methods.bp import FIXED_WORK as FIXED_WORK
+from bench.config.methods.bp import PLAIN as PLAIN
 from bench.config.methods.method import Code as Code
 from bench.config.methods.method import Method as Method
 from bench.config.methods.method import Setting as Setting

@@ -15,8 +15,9 @@ from bench.config.methods.refusals import COMPILED, no_compile
 BASELINE = "bp"
 # Work that BP's own step is compared with, where a suite has it beside the methods. No row: it is no training rule.
 FIXED_WORK = "bench.train.rules.fixed_work:fixed_work"
+PLAIN = "bp-plain"  # the one of its ways that leaves heads out, and so has other gradients
 # The rules that train as BP does and differ in what they hold, or in what they run of a pipeline.
-WAYS = (BASELINE, "bp-step-in-backward", "bp-budget", "bp-offload", "bp-plain")
+WAYS = (BASELINE, "bp-step-in-backward", "bp-budget", "bp-offload", PLAIN)
 
 
 def _offload(cell: Cell) -> str | None:
@@ -105,7 +106,7 @@ ROWS = (
         order=7,
     ),
     Method(
-        name="bp-plain",
+        name=PLAIN,
         summary="backpropagation through the backbone and its last head alone, as it is usually trained",
         rule="bench.train.rules.bp_plain:train_last_head",
         logits_by_module="bench.train.rules.bp_plain:logits_by_module",

@@ -224,6 +224,41 @@ def test_more_accurate_methods_are_named_beside_the_answer() -> None:
     assert "corrected for 6 comparisons" in answer.sentence
 
 
+def test_bp_with_a_setting_is_no_other_method_to_be_more_accurate_than() -> None:
+    records = [*trained("bp", 0.80), *trained("sid-streamed", 0.82)]
+    of_bp = [
+        *trained("bp-checkpoint", 0.95),
+        *trained("bp-microbatch", 0.95),
+        *trained("bp-step-in-backward", 0.95),
+    ]
+    assert "most accurate" not in text_of(answers([*records, *of_bp])["accuracy"])
+    other = trained("deep-supervision", 0.70)
+    assert "Minus deep-supervision, the most accurate" in text_of(answers([*records, *of_bp, *other])["accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("rates", "seeds", "chosen", "joint"),
+    [
+        ((0.0,), 5, 0.75, "to"),  # worse at both epochs: a range
+        ((0.0,), 5, 0.90, "and"),  # better at one
+        ((0.0,), 1, 0.75, "and"),  # no interval
+        ((0.0, 0.4), 5, 0.90, "to"),  # the ends of four
+    ],
+)
+def test_two_verdicts_are_joined_by_and_and_a_range_by_to(
+    rates: tuple[float, ...], seeds: int, chosen: float, joint: str
+) -> None:
+    of_methods = {"bp": (0.8, 0.8), "sid-streamed": (0.7, chosen), "deep-supervision": (0.82, 0.82)}
+    records = [
+        record
+        for method, (last, best) in of_methods.items()
+        for rate in rates
+        for record in trained(method, last - rate / 4, seeds, chosen=best - rate / 8, noise_rate=rate)
+    ]
+    (text,) = (text for text in answers(records)["accuracy"].besides if "the most accurate other" in text)
+    assert [word for word in ("to", "and") if f") {word} " in text] == [joint]
+
+
 def test_other_methods_and_cells_speak_against_a_gain_in_memory() -> None:
     records = [
         held("bp", 100, depth=8, modules=8),
