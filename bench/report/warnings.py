@@ -5,13 +5,22 @@ from collections import Counter
 from bench.analysis.answer.failures import failure_sentence, without_result
 from bench.analysis.instruments import DISAGREEMENT_LIMIT, count_disagreements
 from bench.analysis.words import counted
+from bench.report.chance import at_chance
 from bench.report.environments import count_machines, untrained_of
 from bench.report.inputs import Inputs
 
 
 def warnings_of(inputs: Inputs) -> list[str]:
     """Return the warnings about files, machines and instruments."""
-    return [*inputs.warnings, *_machines(inputs), *_instruments(inputs), *_failures(inputs), *_rules(inputs)]
+    learned_nothing = at_chance(inputs.measured, inputs.records)
+    return [
+        *inputs.warnings,
+        *_machines(inputs),
+        *_instruments(inputs),
+        *_failures(inputs),
+        *_rules(inputs),
+        *learned_nothing,
+    ]
 
 
 def drift_of(inputs: Inputs) -> list[str]:
