@@ -56,9 +56,10 @@ def report(
     path = out_file or Path("reports") / f"{files[0].stem}.html"
     if open_ and (is_special(path) or standard_stream(path) is not None):
         raise ConfigError(f"--open: {path} is no file that a browser can show; legal: with --out FILE.html")
+    results = files[0] if len(files) == 1 and not is_special(files[0]) else None
     warnings: list[str] = []
     with progress_of_report(quiet) as progress:
-        written = write_report(files, path, figures, markdown, warnings.append, title, progress, claims_file)
+        written = write_report(files, path, figures, markdown, warnings.append, title, progress, claims_file, results)
     console = err if standard_stream(path) is sys.stdout else out  # a page on standard output stays alone there
     if not quiet:
         for answer in written.answers:

@@ -33,6 +33,7 @@ class Inputs:
         records: one per id; :func:`bench.store.latest.latest_records` says which.
         warnings: about files and lines that were left out.
         own_claims: of the user; None: those that come with the package.
+        results: the results file that the commands of the answers append to; None: the usual one.
     """
 
     files: tuple[Path, ...]
@@ -40,6 +41,7 @@ class Inputs:
     records: tuple[Record, ...]
     warnings: tuple[str, ...]
     own_claims: tuple[Claim, ...] | None = None
+    results: Path | None = None
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -59,7 +61,7 @@ class Inputs:
     @cached_property
     def answers(self) -> tuple[Answer, ...]:
         """The answers on memory, time and accuracy."""
-        return answers_of(self.provider, self.measured)
+        return answers_of(self.provider, self.measured, None if self.results is None else str(self.results))
 
     @cached_property
     def claims(self) -> list[ClaimRow]:
@@ -77,8 +79,8 @@ class Inputs:
         return times_of_bp(self.records)
 
 
-def read_inputs(files: Sequence[Path], claims_file: Path | None = None) -> Inputs:
-    """Read the results files, and the claims in ``claims_file``.
+def read_inputs(files: Sequence[Path], claims_file: Path | None = None, results: Path | None = None) -> Inputs:
+    """Read the results files, and the claims in ``claims_file``; commands of the answers append to ``results``.
 
     Raises:
         ConfigError: ``claims_file`` cannot be read, or a claim in it is not legal.
@@ -86,4 +88,4 @@ def read_inputs(files: Sequence[Path], claims_file: Path | None = None) -> Input
     """
     own_claims = None if claims_file is None else load_claims(claims_file)
     contents, records, warnings = read_files(files)
-    return Inputs(tuple(files), tuple(contents), tuple(records), tuple(warnings), own_claims)
+    return Inputs(tuple(files), tuple(contents), tuple(records), tuple(warnings), own_claims, results)

@@ -54,6 +54,7 @@ def write_report(
     title: str | None = None,
     progress: Progress | None = None,
     claims_file: Path | None = None,
+    results: Path | None = None,
 ) -> ReportText:
     """Write the report on ``files`` to ``page``.
 
@@ -67,6 +68,7 @@ def write_report(
         title: of the page; :func:`bench.report.title.title_of` if left out.
         progress: is called before each step with the number of steps done, that of all steps, and what comes next.
         claims_file: claims to judge, as TOML; those that come with the package if left out.
+        results: the results file that the commands of the answers append to; the usual one if left out.
 
     Returns:
         The answers and the summary table.
@@ -77,7 +79,7 @@ def write_report(
             output; or there is no record.
     """
     with no_collection():  # most of what is made stays until the page is written, and is freed before this ends
-        return _written(files, page, figures_folder, markdown, warn, title, progress, claims_file)
+        return _written(files, page, figures_folder, markdown, warn, title, progress, claims_file, results)
 
 
 def _written(
@@ -89,10 +91,11 @@ def _written(
     title: str | None,
     progress: Progress | None,
     claims_file: Path | None,
+    results: Path | None,
 ) -> ReportText:
     step = _Steps(3 + len(TITLES), progress)
     step("reading the records")
-    inputs = read_inputs(files, claims_file)
+    inputs = read_inputs(files, claims_file, results)
     raw_file = _raw_file(page, inputs)
     with begun_beside(lambda: _stored(inputs, raw_file)) as stored, kept_apart():
         from bench.report.sections.order import SECTIONS  # what draws takes a second to load

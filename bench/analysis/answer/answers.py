@@ -1,5 +1,7 @@
 """The answers of a page."""
 
+import shlex
+
 import pandas as pd
 
 from bench.analysis.answer.accuracies import QUESTION as ACCURACY_QUESTION
@@ -14,10 +16,10 @@ from bench.analysis.statistics.records import RecordProvider
 from bench.config.command import command_of
 
 _QUESTIONS = {name: cost.question for name, cost in COSTS.items()} | {"accuracy": ACCURACY_QUESTION}
-_COMMAND = "sid-bench run smoke"
+_COMMAND = ("sid-bench", "run", "smoke")
 
 
-def answers_of(provider: RecordProvider, frame: pd.DataFrame) -> tuple[Answer, ...]:
+def answers_of(provider: RecordProvider, frame: pd.DataFrame, results: str | None = None) -> tuple[Answer, ...]:
     """Return the answers on memory, time and accuracy.
 
     They are about one method (:func:`bench.analysis.answer.methods.subject_of`), each on one cell, and each says what
@@ -26,8 +28,9 @@ def answers_of(provider: RecordProvider, frame: pd.DataFrame) -> tuple[Answer, .
     Args:
         provider: finds comparisons in the records of the page.
         frame: the rows of those that are ``ok`` (:func:`bench.analysis.frame.records_frame`).
+        results: the results file that the commands append to; the usual one if left out.
     """
-    page = Page(provider, frame)
+    page = Page(provider, frame, results)
     subject = subject_of(page.methods)
     if subject is None:
         return _nothing(page)
@@ -39,11 +42,11 @@ def _nothing(page: Page) -> tuple[Answer, ...]:
     failed = without_result(page.provider.entries)
     subject = subject_of(failed)
     sentences = [failure_sentence(method, failed[method]) for method in sorted(failed, key=lambda one: one != subject)]
-    command: str | None = _COMMAND
+    command: str | None = shlex.join(_COMMAND if page.results is None else [*_COMMAND, "--out", page.results])
     if subject is None:
         sentences.insert(0, "The records hold no method besides BP." if page.methods else "No cell has a result.")
     else:
-        again = command_of(failed[subject][0].record.cell)
+        again = command_of(failed[subject][0].record.cell, page.results)
         command = again and f"{again} --retry-failed"
     because, *besides = sentences
     return tuple(

@@ -1,5 +1,6 @@
 """The command that measures what an answer lacks."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from bench.analysis.answer.methods import Method
@@ -45,7 +46,8 @@ def command_for(page: Page, subject: Method, wanted: Pass, record: str | None = 
     cell = stored.model_copy(update=changes | {"method": methods[-1]})
     if not all(_is_legal(cell, method) for method in methods):
         return None
-    return command_of(cell, several={"method": methods} | ({"seed": _SEEDS} if wanted == "accuracy" else {}))
+    several: dict[str, Sequence[Any]] = {"method": methods} | ({"seed": _SEEDS} if wanted == "accuracy" else {})
+    return command_of(cell, page.results, several)
 
 
 def _without_bearing(cell: Cell, wanted: Pass) -> dict[str, Any]:

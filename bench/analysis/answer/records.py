@@ -24,10 +24,12 @@ class Page:
     Attributes:
         provider: finds comparisons in the records.
         frame: the rows of those that are ``ok`` (:func:`bench.analysis.frame.records_frame`).
+        results: the results file that commands append to; None: the usual one.
     """
 
     provider: RecordProvider
     frame: pd.DataFrame
+    results: str | None = None
 
     @cached_property
     def methods(self) -> dict[Method, list[Entry]]:
@@ -49,7 +51,11 @@ class Page:
     def part(self, rows: pd.DataFrame) -> "Page":
         """Return the page of the records in ``rows`` alone."""
         ids = set(rows["id"])
-        return Page(RecordProvider(entry.record for entry in self.provider.entries if entry.record.id in ids), rows)
+        return Page(
+            RecordProvider(entry.record for entry in self.provider.entries if entry.record.id in ids),
+            rows,
+            self.results,
+        )
 
     def comparisons(self, statistic: str, first: Method, second: Method) -> list[Comparison]:
         """Return the comparison of two methods in each cell; one without a number if there is no cell."""

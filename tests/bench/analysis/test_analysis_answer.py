@@ -29,10 +29,10 @@ PROCESSES = (0.999, 1.0, 1.001)
 MIB = 2**20
 
 
-def answers(records: Sequence[Record]) -> dict[str, Answer]:
+def answers(records: Sequence[Record], results: str | None = None) -> dict[str, Answer]:
     """The answers by name."""
     frame = records_frame(records)
-    found = answers_of(RecordProvider(records), frame[frame["status"] == "ok"])
+    found = answers_of(RecordProvider(records), frame[frame["status"] == "ok"], results)
     assert [answer.name for answer in found] == ["memory", "time", "accuracy"]
     return {answer.name: answer for answer in found}
 
@@ -539,6 +539,17 @@ def test_the_command_measures_what_is_missing_on_a_legal_cell(wanted: str, axes:
         assert found.noise_rate == (record.cell.noise_rate if wanted == "accuracy" else 0)
         if found.method == record.cell.method:
             assert (found.chunk, found.recompute) == (record.cell.chunk, record.cell.recompute)
+
+
+def test_commands_append_to_the_file_of_the_page() -> None:
+    failure = make_record({"method": "sid-streamed"}, status="oom", message="out of memory")
+    one_seed = [*trained("bp", 0.8, seeds=1), *trained("sid-streamed", 0.9, seeds=1)]
+    for records in ([held("bp", 100)], [failure], one_seed):
+        into_file = answers(records, "my results.jsonl")
+        for name, usual in answers(records).items():
+            assert usual.command is not None
+            command, again, _ = usual.command.partition(" --retry-failed")
+            assert into_file[name].command == f"{command} --out 'my results.jsonl'{again}"
 
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?![\w.]*\d)")

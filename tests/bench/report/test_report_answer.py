@@ -125,8 +125,15 @@ def test_the_command_prints_the_answers_before_the_tables_and_writes_them_to_mar
     places = [ended.stdout.index(text) for text in order]
     assert places == sorted(places)
     commands = [line for line in ended.stdout.splitlines() if "sid-bench run" in line]
-    assert all(re.fullmatch(r" {4}sid-bench run( --set \S+)+", line) for line in commands)
+    assert all(
+        re.fullmatch(rf" {{4}}sid-bench run( --set \S+)+ --out {re.escape(str(file))}", line) for line in commands
+    )
     assert len(commands) == 2
+    other = tmp_path / "other.jsonl"
+    other.write_text(f"{held('bp', 100, depth=8, modules=8).line()}\n")
+    ended = CliRunner().invoke(app, [*arguments, str(other)])
+    assert "sid-bench run" in ended.stdout
+    assert "--out" not in ended.stdout
     markdown = (tmp_path / "a.md").read_text()
     assert markdown.index("**Does SID need less memory? Better.** sid-streamed holds") < markdown.index("| network |")
 
