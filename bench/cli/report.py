@@ -15,6 +15,7 @@ from bench.cli.browser import open_page
 from bench.cli.console import err, out, warn
 from bench.cli.report_progress import progress_of_report
 from bench.cli.results_files import results_files
+from bench.cli.table import print_whole
 from bench.errors import ConfigError
 from bench.store.text_file import is_special, standard_stream
 
@@ -87,10 +88,10 @@ def _parts(columns: list[str]) -> list[list[str]]:
 
 
 def _print_whole(console: Console, summary: Any) -> None:
-    """Prints the methods that have any number in ``summary``, one table per cell; its network is in the title."""
+    """Prints the methods that have any number in ``summary``, one table per cell, none of them cut."""
     for (network, layout, cell), rows in summary.groupby(["network", "layout", "cell"], sort=False):
         name = str(network) if str(network).startswith(str(layout)) else f"{network} ({layout})"
-        table = Table(title=f"{name}: {cell}", title_justify="left", box=None, padding=(0, 2, 0, 0))
+        table = Table(box=None, padding=(0, 2, 0, 0))
         shown = rows.loc[:, "method":]
         for column in shown.columns:
             # One word per line, so that the numbers keep to theirs on a terminal of 80 columns.
@@ -100,7 +101,8 @@ def _print_whole(console: Console, summary: Any) -> None:
             if set(texts[1:]) != {"-"}:
                 table.add_row(*map(Text, texts))
         if table.row_count:
-            console.print(table)
+            console.print(f"{name}: {cell}", markup=False, highlight=False, soft_wrap=True)
+            print_whole(console, table)
             console.print()
 
 
@@ -109,4 +111,4 @@ def _in_lines(text: str) -> str:
     if not text.startswith(("+", "-")):
         return text.replace("] (", "]\n(").replace(") noisy", ")\nnoisy")
     kept_together = re.sub(r"\[.*\]|\d+ (seed|image)s?", lambda found: found[0].replace(" ", _NO_BREAK), text)
-    return "\n".join(textwrap.wrap(kept_together, _WIDTH)).replace(_NO_BREAK, " ")
+    return "\n".join(textwrap.wrap(kept_together, _WIDTH, break_long_words=False)).replace(_NO_BREAK, " ")

@@ -2,15 +2,18 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from page_reader import records_in_page, shown_text
-from record_builder import make_record
+from record_builder import made_data, make_record
 from typer.testing import CliRunner
 
 from bench.cli.app import app
@@ -78,6 +81,27 @@ def test_a_title_is_that_of_the_page(results: Path) -> None:
     refused = report("results/b.jsonl", "--title", " ")
     assert refused.exit_code == 2
     assert "--title ' '" in refused.stderr
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_the_tables_are_whole_on_a_narrow_terminal_and_in_a_pipe(tmp_path: Path, width: int) -> None:
+    right = {"bp": 100, "deep-supervision": 0}
+    records = [
+        make_record(
+            {"method": method, "passes": ["accuracy"], "seed": seed},
+            correct=np.arange(100) < (right[method] + 50 * seed) % 101,
+            data=made_data(8, "a", 100),
+        )
+        for method, seed in product(right, range(3))
+    ]
+    (tmp_path / "many.jsonl").write_text("".join(f"{record.line()}\n" for record in records))
+    arguments = ["report", str(tmp_path / "many.jsonl"), "--out", str(tmp_path / "page.html")]
+    ended = CliRunner().invoke(app, arguments, env={"COLUMNS": str(width)})
+    assert ended.exit_code == 0, ended.output
+    assert "\N{HORIZONTAL ELLIPSIS}" not in ended.stdout
+    assert "cascade-linear: digits, depth 4, modules 4, hidden 256, batch 128, adam, 10 epochs\n" in ended.stdout
+    assert len(re.findall(r"\[-\d+\.\d, \+\d+\.\d\]", ended.stdout)) >= 2, "no interval is broken"
+    assert "100 images)" in ended.stdout
 
 
 def test_open_says_that_there_is_no_display(results: Path) -> None:
