@@ -161,7 +161,7 @@ def describe(summary: Summary) -> str:
     again = f" ({failed} of them not ok: --retry-failed measures such cells again)" if failed else ""
     parts.append(f"{summary.stored_before} stored before{again}")
     if summary.median_overhead_seconds is not None:
-        parts.append(f"{summary.median_overhead_seconds:.3f} s median overhead per cell")
+        parts.append(f"{summary.median_overhead_seconds:.3f} s per cell besides its own work (median)")
     return ", ".join(parts)
 
 

@@ -93,8 +93,8 @@ def _row(name: str, offered: Any, source: str) -> Head:
         return replace(offered, name=name, source=source)
     if not callable(offered):
         raise ConfigError(
-            f"head {name!r} ({source}) is a {type(offered).__name__}; legal: a bench.config.heads.Head, or a builder "
-            "(features, classes) -> torch.nn.Module"
+            f"head {name!r} ({source}) is of type {type(offered).__name__}; legal: "
+            "a bench.config.heads.Head, or a builder (features, classes) -> torch.nn.Module"
         )
     summary = (offered.__doc__ or "a head").strip().splitlines()[0]
     return Head(name=name, summary=summary, builder=offered, reads_hidden=True, source=source)

@@ -14,7 +14,8 @@ def loss_of_rule(returned: object) -> Tensor:
         ConfigError: it is not a tensor of shape ``[]``.
     """
     if not isinstance(returned, Tensor):
-        raise ConfigError(f"the rule returns {str(returned)[:40]!r}, a {type(returned).__name__}; {_LEGAL}")
+        what = "None" if returned is None else f"{str(returned)[:40]!r}, of type {type(returned).__name__}"
+        raise ConfigError(f"the rule returns {what}; {_LEGAL}")
     if returned.dim():
         raise ConfigError(f"the rule returns a tensor of shape {list(returned.shape)}; {_LEGAL}")
     return returned.detach() if returned.requires_grad else returned

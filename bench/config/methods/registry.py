@@ -111,7 +111,8 @@ def _row(name: str, offered: object, source: str) -> Method:
         offered = Method(name=name, summary=summary, rule=offered)
     if not isinstance(offered, Method):
         raise ConfigError(
-            f"method {name!r} ({source}) is a {type(offered).__name__}; legal: a bench.config.methods.Method, a rule "
+            f"method {name!r} ({source}) is of type {type(offered).__name__}; legal: "
+            "a bench.config.methods.Method, a rule "
             "(network, images, labels, objective) -> loss, or a module with SUMMARY, USES_ALPHA and "
             "accumulate_gradients"
         )

@@ -49,6 +49,10 @@ def vector(network, images, labels, objective):
     return _loss(network, images, labels, reduction="none").detach()
 
 
+def raises(network, images, labels, objective):
+    return {}["temperature"]
+
+
 def forgets(network, images, labels, objective):
     return F.cross_entropy(network(images), labels).detach()
 
@@ -95,8 +99,8 @@ def measured(rules: Path, name: str, executor: ForkServerExecutor, **axes: objec
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nothing", "the rule returns 'None', a NoneType; legal: the loss, a tensor of shape []"),
-        ("number", ", a float; legal: the loss, a tensor of shape []"),
+        ("nothing", "the rule returns None; legal: the loss, a tensor of shape []"),
+        ("number", ", of type float; legal: the loss, a tensor of shape []"),
         ("vector", "the rule returns a tensor of shape ["),
     ],
 )
@@ -110,6 +114,11 @@ def test_what_a_rule_returns_is_checked_in_every_pass(
         assert record.status == "crashed"
         assert message in str(record.message)
         assert record.attempts == 1
+
+
+def test_the_message_of_a_rule_that_raises_names_its_line(rules: Path, executor: ForkServerExecutor) -> None:
+    line = 1 + RULES.splitlines().index('    return {}["temperature"]')
+    assert measured(rules, "raises", executor).message == f"KeyError: 'temperature' (rules.py:{line}, in raises)"
 
 
 @pytest.mark.parametrize(
@@ -186,7 +195,8 @@ def test_run_and_report_tell_of_it(rules: Path, measuring_cli: RunCli, tmp_path:
 def test_a_loss_is_a_tensor_without_dimensions_and_without_a_graph(
     shape: list[int], needs_gradient: bool, other: object
 ) -> None:
-    with pytest.raises(ConfigError, match=f"a {type(other).__name__}; legal: the loss"):
+    what = "None" if other is None else f"of type {type(other).__name__}"
+    with pytest.raises(ConfigError, match=f"{what}; legal: the loss"):
         loss_of_rule(other)
     loss = torch.zeros(shape, requires_grad=needs_gradient) * 1
     if shape:

@@ -47,7 +47,7 @@ def test_methods_that_fail_leave_the_others_of_their_group_their_common_process(
     found = run_methods(measuring_cli, tmp_path, {"raises": RAISES, "late": LATE}, "--retries", 0)
     assert (found["raises"].status, found["raises"].message) == (
         "crashed",
-        "process 1 of 2: ValueError: no such step",
+        "process 1 of 2: ValueError: no such step (raises.py:8, in accumulate_gradients)",
     )
     assert found["late"].status == "oom"
     assert str(found["late"].message).endswith(" of 2: MemoryError: late")

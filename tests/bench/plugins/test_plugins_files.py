@@ -178,7 +178,7 @@ def test_choices_that_a_builder_does_not_take_do_not_make_another_cell(networks:
     ("attribute", "message"),
     [
         ("missing", "has no attribute 'missing'; it has: Pipeline, cascade, needs_more"),
-        ("number", "is a int; legal: a bench.config.networks.Network, a builder"),
+        ("number", "is of type int; legal: a bench.config.networks.Network, a builder"),
         ("needs_more", "needs the argument 'colour'; legal: shape, classes, modules, cut, hidden"),
         ("nothing", "gives a list of nothing; legal: a sid_core.BeliefNetwork, or a list"),
     ],

@@ -164,7 +164,7 @@ def test_claims_show_estimate_interval_margin_sample_controls_and_the_record_tha
     robust = rows["robust-to-noise"]
     (row,) = (part for part in html.split("<tbody>") if robust.sentence in part)
     effect, _, interval = robust.effect.partition(" [")
-    for text in (effect, f"[{interval}", robust.margin, robust.sample, robust.reason, robust.source, "0 of 6 hold"):
+    for text in (effect, f"[{interval}", robust.margin, robust.sample, robust.reason, robust.source, "0 of 7 hold"):
         assert text in row
     assert f'data-verdict="not-supported">{robust.verdict}<' in row
     assert all(f"{control.name}: {control.holds}" in row for control in robust.controls)
