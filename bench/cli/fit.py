@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import track
 
+from bench.analysis.words import numbered
 from bench.cli.console import EXIT_FAULT, err, out, warn
 from bench.cli.options import LONGEST_SECONDS, DataRoot, Overrides, parse_bytes, with_axis
 from bench.cli.results_files import results_files
@@ -119,6 +120,7 @@ def fit(
         err.print(f"left out: {refusal.what}: {refusal.reason}", markup=False, highlight=False)
     from bench.analysis.files import tail_warnings
     from bench.analysis.measured import measured_of
+    from bench.plan.fit.answer import answer
     from bench.plan.fit.document import notes, table_rows, to_csv_text, to_json, to_markdown
     from bench.plan.fit.fitting import Budget, find_fits  # pandas takes a second to load
     from bench.plan.fit.shipped import shipped
@@ -139,6 +141,8 @@ def fit(
     if as_json:
         out.print(to_json(fits), end="", markup=False, highlight=False)
     else:
+        for sentences in answer(fits):
+            out.print(sentences, markup=False, highlight=False)
         heading, *rows = table_rows(fits)
         print_rows(out, heading, rows)
         for note in notes(fits):
@@ -156,4 +160,6 @@ def fit(
 
 
 def _follow(answers: Iterator[Any], number: int) -> Iterable[Any]:
+    if number and not err.is_terminal:  # a log has no bar, and a plan can take minutes
+        err.print(f"planning {numbered(number, 'cell')}", highlight=False)
     return track(answers, "planning", number, console=err, transient=True, disable=not err.is_terminal)

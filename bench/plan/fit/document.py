@@ -9,10 +9,12 @@ from bench.analysis.numbers import mebibytes, times
 from bench.analysis.statistics.estimate import Interval
 from bench.analysis.words import counted
 from bench.config.axes import value_of
+from bench.plan.fit.answer import answer
 from bench.plan.fit.errors import PredictionError, StepTime
 from bench.plan.fit.fitting import Fit, Fits
 from bench.plan.grid import memory_axes
 from bench.plan.rows import Row, batch_text, to_csv
+from bench.plan.tasks import BATCH_LIMIT
 from bench.report.markdown import markdown_table
 
 NOT_MEASURED = "not measured"
@@ -28,18 +30,21 @@ _KINDS: tuple[tuple[str, Callable[[Fit], int]], ...] = (
 
 
 def table_rows(fits: Fits) -> list[list[str]]:
-    """Return the table as text, its heading first; bytes are MiB at the batch that was asked for."""
+    """Return the table as text, its heading first; bytes are MiB at the batch that was asked for.
+
+    The rule with the largest batch within the first budget stands first, then within the second.
+    """
     is_cuda = fits.allowance.kind == "cuda"
     several = len({row.cell.batch_size for row in fits.rows}) > 1
     batch = "the batch" if several else f"batch {fits.rows[0].cell.batch_size:,}"
     heading = ["rule", f"{batch} fits", *(f"largest batch, {budget.text}" for budget in fits.budgets)]
     heading += [*(["needs"] if is_cuda else []), "predicted", *(name for name, _ in _KINDS), "of these heads"]
-    rows = [[*heading, "error of the prediction", "time / BP"]]
-    for row in fits.rows:
-        line = [row.name, _fits_text(row, fits), *(f"{largest}" for largest in _largest(row))]
-        line += [mebibytes(row.needed_bytes)] if is_cuda else []
-        line += [mebibytes(row.planned.memory.peak_total_bytes), *(mebibytes(of(row)) for _, of in _KINDS)]
-        line += [mebibytes(row.planned.head_bytes), error_text(row.error), time_text(row.time)]
+    rows = [[*heading, "error where the rule was measured", "time / BP"]]
+    for row in sorted(fits.rows, key=_batches, reverse=True):
+        line = [row.name, _fits_text(row, fits), *map(_batch_text, _batches(row))]
+        line += [_mebibytes(row.needed_bytes)] if is_cuda else []
+        line += [_mebibytes(row.planned.memory.peak_total_bytes), *(_mebibytes(of(row)) for _, of in _KINDS)]
+        line += [_mebibytes(row.planned.head_bytes), error_text(row.error, fits.network), time_text(row.time)]
         rows.append(line)
     return rows
 
@@ -50,6 +55,8 @@ def notes(fits: Fits) -> list[str]:
     found = [
         "Bytes are MiB. An error is what was measured divided by the prediction, minus 1, the largest of its cells."
     ]
+    if all(row.error is None or row.error.network != fits.network for row in fits.rows):
+        found.append(f"{fits.network} was not measured: the errors are those of other networks. --measure measures it.")
     if allowance.kind == "cpu":
         found.append(
             "Budgets are compared with the tensors of the step, counted exactly. "
@@ -72,13 +79,14 @@ def notes(fits: Fits) -> list[str]:
     return found
 
 
-def error_text(error: PredictionError | None) -> str:
-    """Return how far predictions were off, and where that was measured."""
+def error_text(error: PredictionError | None, network: str) -> str:
+    """Return how far predictions of a rule for ``network`` were off, and on which network that was measured."""
     if error is None:
         return NOT_MEASURED
+    where = "this network" if error.network == network else error.network
     settings = f", {error.settings}" if error.settings else ""
     share = f"{100 * error.share:+z.1f} %" if error.share else "0 %"
-    return f"{share} ({counted(error.cells, 'cell')}, {error.network}{settings})"
+    return f"{share} on {where} ({counted(error.cells, 'cell')}{settings})"
 
 
 def time_text(time: StepTime | None) -> str:
@@ -90,9 +98,9 @@ def time_text(time: StepTime | None) -> str:
 
 
 def to_markdown(fits: Fits) -> str:
-    """Return the table, the notes, and what was refused."""
+    """Return the answer, the table, the notes, and what was refused."""
     heading, *rows = table_rows(fits)
-    parts = [markdown_table(heading, rows), *notes(fits)]
+    parts = [*answer(fits), markdown_table(heading, rows), *notes(fits)]
     if fits.refused:
         parts.append("\n".join(f"- Not planned: `{refusal.what}`: {refusal.reason}" for refusal in fits.refused))
     return "\n\n".join(parts) + "\n"
@@ -143,8 +151,8 @@ def _json_row(row: Fit, fits: Fits) -> dict[str, Any]:
 
 def _csv_row(row: Fit, fits: Fits) -> Row:
     columns: Row = {"rule": row.name} | {name: value_of(row.cell, name) for name in memory_axes()}
-    for budget, does_fit, shown in zip(fits.budgets, row.fits, _largest(row), strict=True):
-        columns |= {f"fits_{budget.text}": does_fit, f"largest_batch_{budget.text}": shown}
+    for budget, does_fit, batch in zip(fits.budgets, row.fits, _batches(row), strict=True):
+        columns |= {f"fits_{budget.text}": does_fit, f"largest_batch_{budget.text}": batch_text(batch)}
     columns |= {f"{name}_bytes": size for name, size in _bytes(row).items()}
     error, time = row.error, row.time
     columns |= {
@@ -165,8 +173,17 @@ def _bytes(row: Fit) -> dict[str, int]:
     return {**kinds, "heads": row.planned.head_bytes, "total": sum(kinds.values()), "needed": row.needed_bytes}
 
 
-def _largest(row: Fit) -> list[int | str]:
-    return [batch_text(largest.batch) for largest in row.planned.largest]
+def _mebibytes(size: int) -> str:
+    text = mebibytes(size)
+    return f"{int(text):,}" if text.isdigit() else text
+
+
+def _batches(row: Fit) -> list[int]:
+    return [largest.batch for largest in row.planned.largest]
+
+
+def _batch_text(batch: int) -> str:
+    return "none" if batch == 0 else f"> {BATCH_LIMIT:,}" if batch == BATCH_LIMIT else f"{batch:,}"
 
 
 def _fits_text(row: Fit, fits: Fits) -> str:

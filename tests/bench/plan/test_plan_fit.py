@@ -192,6 +192,8 @@ def test_a_figure_may_be_a_bitmap_and_has_to_have_something_to_show(tmp_path: Pa
 def test_the_exit_code_says_whether_something_fits(budget: str, code: int, word: str) -> None:
     ended = fit(*SMALL, "--budget", budget, "--batch-size", 16, "--methods", "sid-published", *ALONE)
     assert ended.exit_code == code, ended.output
+    assert re.match(r"In [12] (kB|GiB), sid-published fits ", ended.stdout)
+    assert "planning 1 cell" in ended.stderr
     (line,) = (line for line in ended.stdout.splitlines() if line.startswith("sid-published"))
     assert line.split()[1] == word
 
