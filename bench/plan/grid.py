@@ -92,9 +92,10 @@ def shape_of(cell: Cell, data_root: Path | None = None) -> tuple[tuple[int, int,
         return known
     if load_dataset_row(cell.dataset).source != "sid-bench":
         return _loaded_shape(cell, data_root)
+    size = "" if cell.image_size else " --set image_size=N"  # otherwise one of several options has given it
     raise ConfigError(
         f"dataset = {cell.dataset!r} cannot be planned: the number of classes is only known from its files. Synthetic "
-        f"images of the same sizes need the same bytes: --set dataset=random --set image_size={cell.image_size or 'N'} "
+        f"images of the same sizes need the same bytes: --set dataset=random{size} "
         f"--set channels={cell.channels or 3} --set classes=N"
     )
 

@@ -252,6 +252,14 @@ def test_a_backbone_stands_for_its_pipeline() -> None:
         (["resnet18", "--budget", "1GiB", "--measure", "--measure-seconds", "inf"], "value for '--measure-seconds'"),
         (["image.py:x", "--budget", "1GiB", "--set", "dataset=image-folder"], "there is no file"),
         (["resnet18", "--budget", "1GiB", "--set", "dataset=image-folder"], "cannot be planned: the number of classes"),
+        (
+            ["resnet18", "--budget", "1GiB", "--image-size", "64", "--set", "dataset=image-folder:shapes"],
+            "need the same bytes: --set dataset=random --set channels=3 --set classes=N\n",
+        ),
+        (
+            ["resnet18", "--budget", "1GiB", "--set", "dataset=image-folder", "--set", "channels=1"],
+            "need the same bytes: --set dataset=random --set image_size=N --set channels=1 --set classes=N\n",
+        ),
         (["resnet18", "--budget", "1GiB", "--csv", "x", "--markdown", "x"], "would replace"),
         (["resnet18", "--budget", "1GiB", "--image-size", "8", "--set", "image_size=9"], "--image-size 8 and --set"),
     ],
