@@ -12,7 +12,7 @@ from bench.cli.measure import print_left_out
 from bench.cli.options import DataRoot, Only, Overrides, Suite, parse_bytes, refuse_other_than_svg
 from bench.cli.plan_table import print_rows
 from bench.config.sweep import load_sweep
-from bench.errors import ConfigError
+from bench.errors import BenchError, ConfigError
 from bench.plan.rows import budget_rows, grid_rows, to_csv
 from bench.store.text_file import refuse_overlaps, write_text
 
@@ -41,7 +41,7 @@ def plan(
     Every cell is planned, whatever its passes, and once for all that memory does not depend on, as seeds and noise. A
     method that needs the contents of a tensor cannot be planned; its cells say so.
 
-    Exit codes: 0 done; 1 done, but no cell could be planned; 2 refused or failed.
+    Exit codes: 0 done; 1 done, but no cell could be planned, for several reasons; 2 refused, or failed for one reason.
     """
     limit = parse_bytes("--budget", budget) if budget is not None else None
     refuse_other_than_svg(figure, ", together with --budget")
@@ -61,6 +61,9 @@ def plan(
         rows = grid_rows(sweep.cells, round_to, jobs, follow, data_root)
     else:
         rows = budget_rows(sweep.cells, limit, round_to, jobs, follow, data_root)
+    (reason, *others) = dict.fromkeys(row["message"] for row in rows)
+    if reason is not None and not others:
+        raise BenchError(f"no cell can be planned: {reason}")
     print_rows(out, rows)
     for row in rows:
         if row["message"] is not None:

@@ -118,7 +118,7 @@ def find_fits(
         data_root: the directory of data sets from files.
 
     Raises:
-        BenchError: no cell can be planned; the message names the network, and says why the last cell cannot.
+        BenchError: no cell can be planned; the message names the network, and says why.
     """
     kind = kind_of(candidates.device)
     round_to = CUDA_ROUNDS_TO if kind == "cuda" else 1
@@ -138,7 +138,7 @@ def find_fits(
         fits = tuple(needed <= budget.bytes for budget in budgets)
         rows.append(Fit(cell, names[cell], answer, needed, fits, errors[cell], known.time(cell)))
     if not rows:
-        raise BenchError(f"network {network!r} cannot be planned: {refused[-1].what}: {refused[-1].reason}")
+        raise BenchError(f"network {network!r} cannot be planned: {_reason(refused[len(candidates.refused) :])}")
     return Fits(network, candidates.device, tuple(budgets), tuple(rows), tuple(refused), allowance)
 
 
@@ -189,6 +189,12 @@ def _names(cells: Sequence[Cell]) -> dict[Cell, str]:
         cell: ", ".join([str(name), *(axes()[axis].words(one[axis]) for axis in varied)])
         for cell, name, one in zip(cells, names, values, strict=True)
     }
+
+
+def _reason(refused: Sequence[Refusal]) -> str:
+    """Return why nothing can be planned: the reason of all, or that of the first rule, with its name."""
+    first = refused[0]
+    return first.reason if len({one.reason for one in refused}) == 1 else f"{first.what}: {first.reason}"
 
 
 def _setting_text(cell: Cell) -> str:

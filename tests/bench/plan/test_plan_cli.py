@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -181,29 +182,46 @@ def test_an_empty_figure_and_an_unwritable_file_are_errors(suite: Path, tmp_path
     assert f"cannot write {suite / 'plan.csv'}" in ended.stderr
 
 
-def test_a_plan_of_no_cell_ends_with_1_and_draws_nothing(tmp_path: Path) -> None:
+def test_a_network_that_fails_under_every_rule_is_an_error_without_a_table(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(
         "from torch import nn\n\n\n"
         "class Unit(nn.Module):\n    def forward(self, x):\n        raise ValueError('bad')\n\n\n"
         "def units(shape):\n    return [nn.Flatten(), Unit()]\n"
     )
-    asked = ("--set", f"network={tmp_path / 'own.py'}:units", "--set", "method=bp", "--jobs", 1)
-    ended = plan(*asked, "--out", tmp_path / "rows.csv")
-    assert ended.exit_code == 1, ended.output
+    asked = ("--set", f"network={tmp_path / 'own.py'}:units", "--set", "method=bp,sid-streamed", "--jobs", 1)
     message = (
         "unit 2 of 2, Unit, gets a tensor of shape [2, 784], and fails: ValueError: bad; legal: a unit that takes the "
         "output of the one before, the first one the images"
     )
-    assert message in ended.stderr
-    assert [row["message"] for row in read(tmp_path / "rows.csv")] == [message]
-    ended = plan(*asked, "--budget", "1GiB", "--figure", tmp_path / "plan.svg")
-    assert ended.exit_code == 2
-    assert "--figure has nothing to draw: no cell could be planned" in ended.stderr
+    for more in ((), ("--budget", "1GiB", "--figure", tmp_path / "plan.svg"), ("--out", tmp_path / "rows.csv")):
+        ended = plan(*asked, *more)
+        assert ended.exit_code == 2, ended.output
+        assert ended.stderr.splitlines()[-1] == f"error: no cell can be planned: {message}"
+        assert ended.stdout == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["own.py"]
     fitted = CliRunner().invoke(bench.cli.app.app, ["fit", f"{tmp_path / 'own.py'}:units", "--budget", "1GiB"])
     assert fitted.exit_code == 2
     (error,) = (line for line in fitted.stderr.splitlines() if line.startswith("error: "))
-    assert error.startswith(f"error: network '{tmp_path / 'own.py'}:units' cannot be planned: ")
-    assert error.endswith(message.replace("784", "2352"))
+    network = f"{tmp_path / 'own.py'}:units"
+    assert error == f"error: network {network!r} cannot be planned: {message.replace('784', '2352')}"
+
+
+def test_reasons_that_differ_are_named_with_their_rules(tmp_path: Path) -> None:
+    rule = "def {0}(network, images, labels, objective):\n    raise ValueError('{0} is broken')\n\n\n"
+    (tmp_path / "rules.py").write_text(rule.format("first") + rule.format("second"))
+    methods = ",".join(f"{tmp_path / 'rules.py'}:{name}" for name in ("first", "second"))
+    ended = plan("--set", f"method={methods}", "--jobs", 1)
+    assert ended.exit_code == 1, ended.output
+    for name in ("first", "second"):
+        assert f"rules.py:{name} depth 4: ValueError: {name} is broken" in ended.stderr
+        assert f"rules.py:{name} " in ended.stdout
+    asked = ["fit", "pipeline-linear", "--budget", "1GiB", "--image-size", "6", "--batch-size", "8", "--jobs", "1"]
+    alone = ["--set", "recompute=none", "--set", "micro_batches=1"]
+    fitted = CliRunner().invoke(bench.cli.app.app, [*asked, *alone, "--methods", methods])
+    assert fitted.exit_code == 2
+    assert re.search(
+        r"error: network 'pipeline-linear' cannot be planned: \S+rules.py:first: .*first is broken", fitted.stderr
+    )
 
 
 @pytest.mark.parametrize("option", ["--round-to", "--jobs"])
