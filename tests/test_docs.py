@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from docs_pages import PAGES, ROOT, assert_commands_run, blocks, commands, sid_bench, write_files
+from torch import nn
 
 from bench.config.methods import load_method, rule_of
 from bench.config.sweep import load_sweep
-from sid_core import Objective
+from sid_core import BeliefNetwork, Objective, Pipeline, cascade, linear_trunk
 from sid_core.objective import DEFAULT_SMOOTHING
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -73,6 +75,41 @@ def test_the_example_of_a_pipeline_runs() -> None:
     assert names["prediction"].shape == (8,)
     assert len(names["network"].local_modules) == 4
     assert all(parameter.grad is not None for parameter in names["network"].parameters())
+
+
+def networks() -> list[BeliefNetwork]:
+    """A cascade and a pipeline of three modules."""
+    stages = [nn.Conv2d(channels, 4, 3, padding=1) for channels in (1, 4, 4)]
+    return [
+        cascade(3, classes=5, channels=1, feature_dim=6, trunk=linear_trunk(64, 6)),
+        Pipeline.with_heads(stages, widths=[4, 4, 4], classes=5),
+    ]
+
+
+def test_the_table_of_what_a_rule_can_use_is_true() -> None:
+    page = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    table = page.partition("### What a rule can use")[2].partition("###")[0]
+    names = set(re.findall(r"^\| `network\.(\w+)", table, re.MULTILINE))
+    assert {name for name in names if not hasattr(networks()[0], name)} == set()
+    assert {name for name in vars(BeliefNetwork) if not name.startswith("_")} - {"forward"} <= names
+    images = torch.randn(2, 1, 8, 8)
+    for network, feature_shape in zip(networks(), ((2, 6), (2, 4, 8, 8)), strict=True):
+        is_pipeline = isinstance(network, Pipeline)
+        features = network.trunk(images)
+        belief = network.initial_belief(features)
+        assert (features is images) == is_pipeline
+        assert belief.tolist() == [[pytest.approx(0.2)] * 5] * 2
+        logits, given = network.run_module(network.local_modules[0], belief, features)
+        assert (logits.shape, given.shape) == ((2, 5), feature_shape)
+        assert (given is features) != is_pipeline
+        assert given.requires_grad
+        assert network.hand_on(given).requires_grad != is_pipeline
+        assert [one.shape for one in network.logits_by_module(images)] == [(2, 5)] * 3
+        assert network(images).shape == (2, 5)
+        assert network.classes == 5
+        assert (
+            all(hasattr(module, "head") and hasattr(module, "stage") for module in network.local_modules) == is_pipeline
+        )
 
 
 def test_the_example_of_a_check_tells_local_rules_from_others(
