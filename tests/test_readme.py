@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from docs_pages import write_files
 
 from bench.analysis.repetition import repetition
 from bench.config.cell import Cell
 from bench.config.check import make_cell
-from bench.config.methods import load_method
+from bench.config.methods import load_method, rule_of
 from bench.config.sweep import load_sweep
+from bench.measure.memory.measure import measure_memory
+from bench.plan.grid import shape_of
 from bench.store.file import read_records
 from bench.store.record import Record
+from bench.train.step import build_step
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -101,6 +106,41 @@ def test_what_it_says_of_resnet_is_what_the_records_give() -> None:
     assert f"and {bytes_over_bp(**streamed)} on ResNet-18 in five stages" in said
     assert f"and {bytes_over_bp(**checkpoints)}, but a step takes" in said
     assert f"and {time_over_bp(**checkpoints)} times as long as one of BP without checkpoints" in said
+
+
+def test_what_it_says_of_the_bytes_of_both_example_rules_is_measured(tmp_path: Path) -> None:
+    write_files(ROOT / "README.md", tmp_path)
+    said = " ".join(README.split())
+    sizes = re.search(r"On `cascade-linear` with (\d+) modules and batches of (\d+), the first form holds", said)
+    assert sizes is not None
+    own = [f"{tmp_path}/my_rule.py:local_label", f"{tmp_path}/my_streamed_rule.py:local_label_streamed"]
+    bp, *rules = (activation_bytes(method, *map(int, sizes.groups())) for method in ("bp", *own))
+    first, second = (f"{100 * size / bp:.0f} %" for size in rules)
+    assert f"the first form holds {first} of BP's activation bytes, and the second {second}." in said
+
+
+def activation_bytes(method: str, depth: int, batch_size: int) -> int:
+    sizes = {"network": "cascade-linear", "dataset": "random", "depth": depth, "batch_size": batch_size}
+    cell = make_cell({"method": method, "passes": ["memory"], **sizes})
+    shape, classes = shape_of(cell)
+    images, labels = torch.randn(batch_size, *shape), torch.randint(classes, (batch_size,))
+    return measure_memory(build_step(cell, shape, classes), images, labels, ask_allocator=False).peak_activation_bytes
+
+
+@pytest.mark.parametrize("network", [{"network": "cascade-linear"}, {"network": "pipeline-linear", "modules": 3}])
+def test_both_forms_of_the_example_rule_have_the_same_gradients(network: dict[str, Any], tmp_path: Path) -> None:
+    write_files(ROOT / "README.md", tmp_path)
+    gradients = []
+    for name in ("my_rule.py:local_label", "my_streamed_rule.py:local_label_streamed"):
+        cell = make_cell(
+            {"method": f"{tmp_path}/{name}", "dataset": "digits", "depth": 3, "passes": ["memory"]} | network
+        )
+        shape, classes = shape_of(cell)
+        step = build_step(cell, shape, classes)
+        torch.manual_seed(0)
+        rule_of(load_method(cell.method))(step.network, torch.randn(8, *shape), torch.randint(classes, (8,)), None)
+        gradients.append([parameter.grad for parameter in step.network.parameters()])
+    torch.testing.assert_close(gradients[0], gradients[1])
 
 
 def test_the_terminal_shows_the_method_of_every_row(report: tuple[Path, str]) -> None:
