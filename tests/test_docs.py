@@ -121,13 +121,20 @@ def test_the_example_of_a_check_tells_local_rules_from_others(
     names: dict[str, Any] = {}
     exec((tmp_path / "check_rules.py").read_text(), names)
     assert capsys.readouterr().out == "False\n"
-    exec((tmp_path / "my_rule.py").read_text(), names)
+    for file in ("my_rule.py", "my_streamed_rule.py"):
+        exec((tmp_path / file).read_text(), names)
     streamed, published, bp = map(load_method, ("sid-streamed", "sid-published", "bp"))
     objective = Objective(0.5, "forward", DEFAULT_SMOOTHING, "sum")
     for rule in (rule_of(streamed), rule_of(published)):
         assert names["is_local"](lambda *batch, rule=rule: rule(*batch[:-1], objective))
     assert names["is_local"](names["local_label"])
+    assert names["is_local"](names["local_label_streamed"])
     assert not names["is_local"](rule_of(bp))
+    own = (tmp_path / "my_rule.py").read_text()
+    for cut, crossing in (("network.hand_on(features)", "features"), ("belief.detach()", "belief")):
+        assert cut in own
+        exec(own.replace(cut, crossing), names)
+        assert not names["is_local"](names["local_label"]), cut
 
 
 @pytest.mark.long
