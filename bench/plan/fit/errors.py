@@ -141,7 +141,8 @@ def _planned(cell: Cell, shape: tuple[int, int, int], classes: int) -> Cell | No
     data = {"dataset": "random", "image_size": height, "channels": channels, "classes": classes}
     try:
         # Older records name what is now an alias, and say nothing of the axes that it presets.
-        presets = load_method(cell.method).presets
+        method = load_method(cell.method)
+        presets = method.presets if method.alias_of is not None else ()
         unset = {name: None for name in presets if getattr(cell, name, None) == axes()[name].default}
         legal = make_cell(cell.model_dump() | unset | {"passes": ["memory"]} | data)
     except ConfigError:  # such as a network that is not installed

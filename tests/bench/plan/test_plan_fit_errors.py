@@ -70,6 +70,13 @@ def error_of(asked: Cell, known: Iterable[Measured], kind: Kind = "cpu", round_t
     return Experience(known, kind).errors([asked], round_to, 1, lambda answers, _: answers)[asked]
 
 
+@pytest.mark.parametrize("head", ["linear", "mlp-sr"])
+def test_a_measurement_is_predicted_with_the_heads_that_it_has(head: str) -> None:
+    error = error_of(planned("dgl", head="mlp-sr"), [measured(planned("dgl", head=head))])
+    assert error is not None
+    assert error.share == 0.0
+
+
 def test_the_error_is_the_largest_of_the_cells_that_differ_least() -> None:
     known = [
         measured(cell(batch_size=4), 0.01, 0.05),
