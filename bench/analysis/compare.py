@@ -138,6 +138,8 @@ class Compared:
         passes_left_out: the cells that both sets hold, but some passes of which only the first or only the second set
             holds, as text with these passes.
         in_common: what the two have in common, to follow them in a sentence, where there is no change.
+        thresholds: the largest changes that do not matter.
+        commits: those that the records of the first and of the second set come from.
     """
 
     changes: list[Change]
@@ -145,6 +147,8 @@ class Compared:
     notes: list[str] = field(default_factory=list)
     passes_left_out: TwoLists = field(default_factory=lambda: ([], []))
     in_common: str = NOTHING_IN_COMMON
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    commits: TwoLists = field(default_factory=lambda: ([], []))
 
     def count(self, word: Word) -> int:
         """The number of changes with this word."""
@@ -194,7 +198,9 @@ def compare(
         judged = iter(judge([one for one in found if isinstance(one, Comparison)]))
         changes += [_change(next(judged), quantity) if isinstance(one, Comparison) else one for one in found]
     left_out, passes_left_out = _left_out(held, free)
-    return Compared(changes, left_out, _notes(sides), passes_left_out, in_common_text(*held))
+    commits = _commits(sides)
+    notes = _notes(sides, commits)
+    return Compared(changes, left_out, notes, passes_left_out, in_common_text(*held), thresholds, commits)
 
 
 def _left_out(held: Sequence[Held], free: frozenset[str]) -> tuple[TwoLists, TwoLists]:
@@ -415,7 +421,12 @@ def _value_text(value: object) -> str:
     return "unknown" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
-def _notes(sides: Sequence[Sequence[Entry]]) -> list[str]:
+def _commits(sides: Sequence[Sequence[Entry]]) -> TwoLists:
+    first, second = (sorted({str(entry.record.environment.get("commit")) for entry in side}) for side in sides)
+    return first, second
+
+
+def _notes(sides: Sequence[Sequence[Entry]], commits: TwoLists) -> list[str]:
     machines = [sorted({machine_of(entry.record) for entry in side}) for side in sides]
     notes = []
     if machines[0] != machines[1]:
@@ -423,7 +434,6 @@ def _notes(sides: Sequence[Sequence[Entry]]) -> list[str]:
             f"The two come from different machines or configurations of one ({_differences(*machines)}). Times are "
             "compared as ratios to what was timed beside them, which may differ between machines, too."
         )
-    commits = [sorted({str(entry.record.environment.get("commit")) for entry in side}) for side in sides]
     for name, found in zip(("first", "second"), commits, strict=True):
         if len(found) > 1:
             notes.append(f"The records of the {name} come from {len(found)} commits: {', '.join(found)}.")

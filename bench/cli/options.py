@@ -28,7 +28,9 @@ Overrides = Annotated[
 Only = Annotated[
     list[str] | None,
     typer.Option(
-        "--only", metavar="AXIS=VALUE,...", help="Keep the cells that have one of the values; may be given often."
+        "--only",
+        metavar="AXIS=VALUE,...",
+        help="Keep the cells that have one of the values, after --set; may be given often.",
     ),
 ]
 DataRoot = Annotated[

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from bench.analysis.compare import Change, Compared
+from bench.analysis.statistics.sentence import margin_text
 from bench.analysis.words import counted
 from bench.report.markdown import markdown_table
 
@@ -110,4 +111,16 @@ def to_markdown(compared: Compared, names: Names) -> str:
     if others:
         lines += ["<details><summary>What did not change, or cannot be told</summary>", ""]
         lines += [markdown_table(COLUMNS, others), "", "</details>", ""]
+    if all(compared.commits):
+        lines += [_basis(compared, names), ""]
     return "\n".join(lines)
+
+
+def _basis(compared: Compared, names: Names) -> str:
+    """What a reviewer needs beside the numbers: which changes do not matter, and the commits of both runs."""
+    limits = compared.thresholds
+    commits = (f"{' and '.join(found)} in {name}" for found, name in zip(compared.commits, names, strict=True))
+    return (
+        f"Changes up to {limits.bytes:g} % in bytes, {limits.time:g} % in time and "
+        f"{margin_text(limits.accuracy, 'points')} in accuracy do not matter. Commits: {', '.join(commits)}."
+    )

@@ -231,6 +231,8 @@ def test_the_markdown_lists_what_changed_before_the_rest(write: Write, tmp_path:
     text = out.read_text(encoding="utf-8")
     assert text.index("| activation bytes | worse | 1,000 to 1,001 (+0.10 %) |") < text.index("<details>")
     assert "step time" in text[text.index("<details>") :]
+    assert "Changes up to 0 % in bytes, 3 % in time and 0.5 points in accuracy do not matter. Commits: " in text
+    assert "points" not in text[: text.index("<details>")]
 
 
 @pytest.mark.parametrize(
