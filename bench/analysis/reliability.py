@@ -92,7 +92,7 @@ def _shared_cores(timed: Sequence[TimedProcess]) -> str | None:
     share = "all" if shared == len(efficiencies) else f"{shared} of {len(efficiencies)}"
     return (
         f"{share} blocks ran while the threads did not have a core each: their parallel efficiency was below "
-        f"{LEAST_EFFICIENCY:.0%}"
+        f"{100 * LEAST_EFFICIENCY:.0f} %"
     )
 
 
@@ -107,7 +107,7 @@ def _two_speeds(timed: Sequence[TimedProcess]) -> str | None:
         return None
     return (
         f"the threads exchanged data at two speeds: in {slow} of {len(speeds)} blocks at less than "
-        f"{SLOW_EXCHANGE:.0%} of that in others"
+        f"{100 * SLOW_EXCHANGE:.0f} % of that in others"
     )
 
 
@@ -145,8 +145,8 @@ def _wide_spreads(processes: Sequence[Seconds], baseline: str) -> list[str]:
         low, middle, high = np.percentile(np.concatenate([own / np.median(own) for own in times]), [25, 50, 75])
         if high - low > WIDEST_SPREAD * middle:
             reasons.append(
-                f"the interquartile range of the times of {name} is {(high - low) / middle:.0%} of their median, more "
-                f"than {WIDEST_SPREAD:.0%}"
+                f"the interquartile range of the times of {name} is {100 * (high - low) / middle:.0f} % of their "
+                f"median, more than {100 * WIDEST_SPREAD:.0f} %"
             )
     return reasons
 

@@ -25,7 +25,7 @@ def cores_at_once(system: System) -> Check:
     share = speed_at_once(cpus)
     return judge(
         "CPUs at once",
-        f"each of {cpus} CPUs has {share:.0%} of its speed while all compute",
+        f"each of {cpus} CPUs has {100 * share:.0f} % of its speed while all compute",
         share < _LEAST_SHARE,
         "CPUs share a core or are taken by others: run --threads 1, which such a state changes least",
     )

@@ -99,7 +99,7 @@ def virtual_machine(system: System, before: Counters, after: Counters) -> Check:
     kind = system.virtualisation
     if share is None and kind != "none":
         return judge("virtual machine", None, False, "")
-    steal = f", {share:.1%} of CPU time stolen" if share is not None and kind != "none" else ""
+    steal = f", {100 * share:.1f} % of CPU time stolen" if share is not None and kind != "none" else ""
     return judge(
         "virtual machine",
         ("no" if kind == "none" else kind or "cannot be told") + steal,

@@ -20,7 +20,7 @@ def exchange_check(system: System) -> Check:
     speed = exchange_speed(cpus)
     return judge(
         "data exchange",
-        f"{cpus} threads exchange data at {speed:.0%} of the speed of one",
+        f"{cpus} threads exchange data at {100 * speed:.0f} % of the speed of one",
         speed < SLOW_EXCHANGE,
         "cores are far apart or busy, perhaps for a moment: run --threads 1, which such a state does not change",
     )

@@ -72,7 +72,7 @@ def test_threads_that_exchange_data_slowly_are_a_warning(monkeypatch: pytest.Mon
     monkeypatch.setattr("bench.measure.latency.exchange_check.exchange_speed", lambda _threads: 0.33)
     checks = {check["name"]: check for check in json.loads(doctor("--json").stdout)}
     assert checks["data exchange"]["verdict"] == "warn"
-    assert checks["data exchange"]["found"].endswith("threads exchange data at 33% of the speed of one")
+    assert checks["data exchange"]["found"].endswith("threads exchange data at 33 % of the speed of one")
     assert "--threads 1" in checks["data exchange"]["advice"]
 
 

@@ -86,8 +86,8 @@ def test_the_largest_processes_are_named(machine: FakeMachine) -> None:
     ("flags", "stolen", "found", "verdict"),
     [
         ("fpu sse2", 0, "no", "ok"),
-        ("fpu hypervisor", 0, "QEMU Standard PC, 0.0% of CPU time stolen", "ok"),
-        ("fpu hypervisor", 50, "QEMU Standard PC, 5.0% of CPU time stolen", "warn"),
+        ("fpu hypervisor", 0, "QEMU Standard PC, 0.0 % of CPU time stolen", "ok"),
+        ("fpu hypervisor", 50, "QEMU Standard PC, 5.0 % of CPU time stolen", "warn"),
     ],
 )
 def test_stolen_time_warns(machine: FakeMachine, flags: str, stolen: int, found: str, verdict: str) -> None:

@@ -66,9 +66,9 @@ def test_processes_in_different_states_are_not_pooled_in_silence() -> None:
         ([[0.9] * 20, [0.85] * 20], None),
         ([[0.3] * 20, [0.3] * 20], None),  # slow, but one state
         ([[0.9] * 20, [0.9] * 19 + [0.3]], None),
-        ([[0.9] * 20, [0.3] * 20], "in 20 of 40 blocks at less than 60% of that in others"),
-        ([[0.9] * 20, [0.9] * 12 + [0.3] * 8], "in 8 of 40 blocks at less than 60% of that in others"),
-        ([[0.3] * 20, [0.3] * 14 + [0.9] * 6], "in 34 of 40 blocks at less than 60% of that in others"),
+        ([[0.9] * 20, [0.3] * 20], "in 20 of 40 blocks at less than 60 % of that in others"),
+        ([[0.9] * 20, [0.9] * 12 + [0.3] * 8], "in 8 of 40 blocks at less than 60 % of that in others"),
+        ([[0.3] * 20, [0.3] * 14 + [0.9] * 6], "in 34 of 40 blocks at less than 60 % of that in others"),
     ],
 )
 def test_blocks_in_which_threads_exchange_data_at_two_speeds_are_not_pooled_in_silence(

@@ -17,7 +17,7 @@ from bench.report.tables.summary import summary_table
 from bench.report.tables.unreliable import unreliable_table
 from bench.store.record import Record
 
-WHY = "the interquartile range of the times of BP is 40% of their median, more than 25%"
+WHY = "the interquartile range of the times of BP is 40 % of their median, more than 25 %"
 
 
 def made_frame(noisy_method: str | None) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from bench.report.tables.unreliable import unreliable_table
 from bench.store.record import Record
 
 LATENCY = {"passes": ["latency"]}
-WHY = "the interquartile range of the times of BP is 40% of their median, more than 25%"
+WHY = "the interquartile range of the times of BP is 40 % of their median, more than 25 %"
 
 
 def timed(method: str = "bp", noisy: str | None = None, blocks: Any = None, ratio: float = 1.0, **cell: Any) -> Record:
