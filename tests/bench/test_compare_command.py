@@ -371,7 +371,7 @@ def test_a_file_with_several_names_counts_once_among_pairs(
     names = ["a.jsonl", "./a.jsonl", str(tmp_path / "a.jsonl"), "link.jsonl", "*.jsonl"]
     alone = compare("--pairs", *names[:-1])
     assert alone.exit_code == 2
-    assert "1 results files with --pairs; legal: two or more" in alone.stderr
+    assert "1 results file with --pairs; legal: two or more" in alone.stderr
     suites = [f"{name}:made" for name in names]
     for given in (names, suites):
         assert compare("--pairs", *given, "--markdown", "pairs.md").exit_code == 0

@@ -137,8 +137,12 @@ def test_an_ordinary_cell_after_the_failures_is_ok(bad_sweep: BadSweep) -> None:
     [
         ("exits", "crashed", r"^exited with code 3 and without a result"),
         ("exits-quietly", "crashed", r"^exited with code \d+ and without a result.*SystemExit"),
-        ("raises", "crashed", r"^ValueError: the seventh$"),
-        ("raises-bytes", "crashed", r"^ValueError: no file caf\\udce9$"),
+        ("raises", "crashed", r"^ValueError: the seventh \(somebodys_methods_raises\.py:8, in accumulate_gradients\)$"),
+        (
+            "raises-bytes",
+            "crashed",
+            r"^ValueError: no file caf\\udce9 \(somebodys_methods_raises_bytes\.py:8, in accumulate_gradients\)$",
+        ),
         ("killed", "crashed", r"^killed by signal 9 \(SIGKILL\)"),
         ("segfaults", "crashed", r"^killed by signal 11 \(SIGSEGV\)"),
         ("exits-after-a-fork", "crashed", r"^exited with code 4 and without a result"),

@@ -50,7 +50,7 @@ def test_methods_that_fail_leave_the_others_of_their_group_their_common_process(
         "process 1 of 2: ValueError: no such step (raises.py:8, in accumulate_gradients)",
     )
     assert found["late"].status == "oom"
-    assert str(found["late"].message).endswith(" of 2: MemoryError: late")
+    assert str(found["late"].message).endswith(" of 2: MemoryError: late (late.py:10, in accumulate_gradients)")
     assert times_of_bp(found["bp"]) == times_of_bp(found["sid-streamed"])
     latency = found["bp"].latency
     assert latency is not None

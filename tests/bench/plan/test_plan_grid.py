@@ -81,9 +81,10 @@ def test_sizes_are_known_without_files(axes: dict[str, object], shape: tuple[int
     assert shape_of(make_cell(axes | {"passes": ["memory"]})) == (shape, classes)
 
 
-def test_an_image_folder_is_refused_with_an_alternative() -> None:
-    cell = make_cell({"dataset": "image-folder:birds", "image_size": 64})
-    with pytest.raises(ConfigError, match=r"dataset = 'image-folder:birds' .* --set image_size=64 --set channels=3"):
+@pytest.mark.parametrize(("axes", "hint"), [({"image_size": 64}, ""), ({}, " --set image_size=N")])
+def test_an_image_folder_is_refused_with_an_alternative(axes: dict[str, object], hint: str) -> None:
+    cell = make_cell({"dataset": "image-folder:birds"} | axes)
+    with pytest.raises(ConfigError, match=rf"dataset = 'image-folder:birds' .* dataset=random{hint} --set channels=3"):
         memory_cells([cell])
 
 

@@ -308,7 +308,7 @@ def test_the_command_lists_what_is_kept_and_removes_it_and_nothing_else(
     listed = cli("cache")
     assert listed.exit_code == 0
     assert f"{kept}: 3 files" in listed.stdout
-    assert f"{root}, 1x4x4, 8 images" in listed.stdout
+    assert f"{root}, 1x4x4, images: 8" in listed.stdout
     assert listed.stdout.count("damaged or unfinished") == 2
     cleared = cli("cache", "--clear")
     assert cleared.exit_code == 0
