@@ -221,7 +221,7 @@ def test_what_a_task_asks_of_the_cluster_reaches_it(slurm: Slurm, start: Start, 
 
     code, _, errors = end_of(start(sweep, "--out", results, "--cluster-set", "partition=nowhere"))
     assert code == 2
-    assert re.search(r"error: Slurm refused \d tasks of sweep: .*[Ii]nvalid partition", errors), errors
+    assert re.search(r"error: Slurm refused \d+ tasks? of sweep: .*[Ii]nvalid partition", errors), errors
     assert not results.exists()
     assert not results.with_name(f"{results.name}.tasks").exists()
 
