@@ -46,7 +46,7 @@ from bench.config.axes import axes
 from bench.config.cell import Pass
 from bench.config.check import is_baseline
 from bench.config.methods import BASELINE, FIXED_WORK
-from bench.store.findings import OWN_FILES
+from bench.store.findings import own_files_in
 from bench.store.record import Record
 
 Held = Mapping[Key, Passes]  # what a side holds of each cell
@@ -449,6 +449,6 @@ def _versions(side: Sequence[Entry]) -> dict[str, set[str]]:
     """Return the versions of each file of a user's own that the records of a side name."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for entry in side:
-        for file, version in entry.record.environment.get(OWN_FILES, {}).items():
+        for file, version in own_files_in(entry.record.environment).items():
             found[file].add(version)
     return dict(found)

@@ -70,7 +70,7 @@ def report(
             console.print()
         # In parts, so that a terminal of 80 columns shows them whole: costs, then each rate of label noise.
         for columns in _parts(list(written.summary.columns)):
-            _print_whole(console, written.summary[columns])
+            _print_summary(console, written.summary[columns])
         warn(warnings)
     console.print(str(path.resolve()), markup=False, highlight=False)
     if open_ and (reason := open_page(path)) is not None:
@@ -87,7 +87,7 @@ def _parts(columns: list[str]) -> list[list[str]]:
     return list(parts.values())
 
 
-def _print_whole(console: Console, summary: Any) -> None:
+def _print_summary(console: Console, summary: Any) -> None:
     """Prints the methods that have any number in ``summary``, one table per cell, none of them cut."""
     for (network, layout, cell), rows in summary.groupby(["network", "layout", "cell"], sort=False):
         name = str(network) if str(network).startswith(str(layout)) else f"{network} ({layout})"

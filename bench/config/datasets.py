@@ -186,8 +186,8 @@ def _row(name: str, offered: Any, source: str) -> Dataset:
     if not callable(offered) and not (hasattr(offered, "__getitem__") and hasattr(offered, "__len__")):
         raise ConfigError(
             f"dataset {name!r} ({source}) is of type {type(offered).__name__}; legal: "
-            "a bench.config.datasets.Dataset, a "
-            "loader that gives tensors or map-style data sets, or a map-style torch.utils.data.Dataset"
+            "a bench.config.datasets.Dataset, a loader that gives tensors or map-style data sets, or a map-style "
+            "torch.utils.data.Dataset"
         )
     summary = (offered.__doc__ or "a data set").strip().splitlines()[0]
     free = tuple(axis for axis in _SHAPE_AXES if callable(offered) and axis in parameters_of(offered))

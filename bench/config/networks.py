@@ -146,8 +146,8 @@ def _row(name: str, offered: Any, source: str) -> Network:
     if not callable(offered) and not isinstance(offered, list | tuple):
         raise ConfigError(
             f"network {name!r} ({source}) is of type {type(offered).__name__}; legal: "
-            "a bench.config.networks.Network, a "
-            "builder (shape, classes, modules, cut, hidden) -> BeliefNetwork or list of modules, or a list of modules"
+            "a bench.config.networks.Network, a builder (shape, classes, modules, cut, hidden) -> BeliefNetwork or "
+            "list of modules, or a list of modules"
         )
     text = offered.__doc__ if callable(offered) else f"{len(offered)} units in stages"
     summary = (text or "a network").strip().splitlines()[0]

@@ -7,12 +7,11 @@ from pydantic import ValidationError
 from bench.analysis.words import numbered
 from bench.config.cell import Cell
 from bench.config.label import label
-from bench.config.own_files import own_files
 from bench.execute.messages import Answer
+from bench.execute.stale_records import changed_files
 from bench.execute.unfinished import UnfinishedCell
 from bench.machine.doctor.cuda import cuda_uuids
 from bench.machine.environment import machine_environment
-from bench.store.findings import OWN_FILES
 from bench.store.journal import Entry, Journal
 
 # What must be equal for the processes of one cell to be parts of one measurement.
@@ -63,10 +62,8 @@ def _difference(cell: Cell, entry: Entry) -> str | None:
     here, there = machine_environment(), entry["environment"]
     if "gpu_uuid" in there:
         here["gpu_uuid"] = _gpu_uuid(cell.device)
-    versions = there.get(OWN_FILES, {})
-    for file, version in own_files(cell).items():
-        if versions.get(file, version) != version:
-            return f"{file} has changed since"
+    if changed := changed_files(cell, there):
+        return f"{changed[0]} has changed since"
     same = [name for name in (*_SAME, "gpu_uuid") if name in here]
     return next(
         (f"{name} was {there.get(name)} and is {here[name]}" for name in same if there.get(name) != here[name]), None

@@ -69,7 +69,7 @@ def _measure(cell: Cell, dataset: Splits, passes: Sequence[Pass], faults: dict[s
 
 
 def _look(cell: Cell, step: TrainingStep, dataset: Splits, faults: dict[str, str]) -> None:
-    if fault := rule_fault(cell, step, *one_batch(cell, dataset)):
+    if fault := rule_fault(cell, step, lambda: one_batch(cell, dataset)):
         faults[RULE_CHECK] = fault
 
 

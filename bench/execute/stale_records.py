@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from bench.analysis.words import numbered
 from bench.config.cell import Cell
 from bench.config.own_files import own_files
-from bench.store.findings import OWN_FILES
+from bench.store.findings import own_files_in
 from bench.store.record import Record
 
 
@@ -19,13 +20,16 @@ def stale_warnings(cells: Iterable[Cell], stored: Mapping[str, Record]) -> list[
     """
     changed: Counter[str] = Counter()
     for cell in cells:
-        record = stored.get(cell.id)
-        before = {} if record is None else record.environment.get(OWN_FILES)
-        if not isinstance(before, dict) or not before:
-            continue
-        changed.update(file for file, version in own_files(cell).items() if before.get(file, version) != version)
+        if cell.id in stored:
+            changed.update(changed_files(cell, stored[cell.id].environment))
     return [
-        f"{file} has changed since {numbered(count, 'cell')} that it is part of had been stored. Stored cells are not "
-        "measured again: to measure this version, write to another --out"
+        f"{file} has changed since {numbered(count, 'cell')} {'was' if count == 1 else 'were'} stored. Stored cells "
+        "are not measured again: to measure this version, write to another --out"
         for file, count in sorted(changed.items())
     ]
+
+
+def changed_files(cell: Cell, environment: Mapping[str, Any]) -> list[str]:
+    """Return the files that ``cell`` names and that are of another version in the environment of a measurement."""
+    before = own_files_in(environment)
+    return [file for file, version in own_files(cell).items() if before.get(file, version) != version]

@@ -1,6 +1,6 @@
 """Whether a rule of somebody's own trains the whole network, and does only what a rule may do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ _OWN = "sid-bench"
 _MOST_NAMED = 3
 
 
-def rule_fault(cell: Cell, step: TrainingStep, images: Tensor, labels: Tensor) -> str | None:
+def rule_fault(cell: Cell, step: TrainingStep, batch: Callable[[], tuple[Tensor, Tensor]]) -> str | None:
     """What is wrong with the gradients or the parameters after a rule has run; None if nothing is.
 
     A rule may leave heads untrained, as ``bp-plain`` does, but usually a gradient was forgotten: bytes and times are
@@ -25,8 +25,7 @@ def rule_fault(cell: Cell, step: TrainingStep, images: Tensor, labels: Tensor) -
     Args:
         cell: its method is read.
         step: has just run, and is not needed after this: its gradients are overwritten.
-        images: of a batch that it takes.
-        labels: of that batch.
+        batch: makes images and labels that it takes.
     """
     method = load_method(cell.method)
     if method.source == _OWN or method.name == FIXED_WORK or method.updates_within_step:
@@ -40,6 +39,7 @@ def rule_fault(cell: Cell, step: TrainingStep, images: Tensor, labels: Tensor) -
     if without := [name for name, parameter in trained.items() if parameter.grad is None]:
         return f"{_share(without, trained)} have no gradient after a step: {_named(without)}"
     try:
+        images, labels = batch()
         return _changed(step, trained, images, labels) or (
             _overwritten(cell, step, trained, images, labels) if cell.micro_batches else None
         )

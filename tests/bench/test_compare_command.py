@@ -75,6 +75,15 @@ def test_a_run_of_fewer_seeds_is_the_same_where_its_seeds_hold_the_same(write: W
     assert set(words(compare(first, write("third.jsonl", trained(0.85, 1)), "--json")).values()) == {"inconclusive"}
 
 
+@pytest.mark.parametrize("damaged", ["x", ["rule.py"], None, 7])
+def test_versions_of_files_that_are_no_table_are_none(write: Write, damaged: object) -> None:
+    record = timed(1.2)
+    other = record.model_copy(update={"environment": record.environment | {"own_files": damaged}})
+    result = compare(write("a.jsonl", other), write("b.jsonl", record))
+    assert result.exit_code == 0, result.output
+    assert "another file" not in result.output
+
+
 def test_unchanged_code_measured_again_raises_no_alarm(write: Write) -> None:
     for seed in range(10):
         result = compare(write("a.jsonl", timed(1.2, seed)), write("b.jsonl", timed(1.2, 50 + seed)))

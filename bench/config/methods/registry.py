@@ -112,9 +112,8 @@ def _row(name: str, offered: object, source: str) -> Method:
     if not isinstance(offered, Method):
         raise ConfigError(
             f"method {name!r} ({source}) is of type {type(offered).__name__}; legal: "
-            "a bench.config.methods.Method, a rule "
-            "(network, images, labels, objective) -> loss, or a module with SUMMARY, USES_ALPHA and "
-            "accumulate_gradients"
+            "a bench.config.methods.Method, a rule (network, images, labels, objective) -> loss, or a module with "
+            "SUMMARY, USES_ALPHA and accumulate_gradients"
         )
     return replace(offered, name=name, source=source)
 
