@@ -53,6 +53,20 @@ def test_the_answers_are_in_the_first_screen(browser: Browser, reference_page: P
                 assert box["y"] + box["height"] <= 900, part.inner_text()
 
 
+@pytest.mark.long
+def test_claims_keep_a_third_of_their_table_beside_the_names_of_controls(browser: Browser, tmp_path: Path) -> None:
+    sections = tuple(section for section in SECTIONS if section.name in ("claims", "cells"))
+    with patch("bench.report.sections.order.SECTIONS", sections):
+        write_report([REFERENCE / "study.jsonl"], tmp_path / "page.html")
+    with opened(browser, tmp_path / "page.html", width=1400) as page:
+        table = page.locator("table.claims").first
+        assert "against the plain network" in table.inner_text()
+        whole, claim = table.bounding_box(), table.locator("tbody th").first.bounding_box()
+        assert whole is not None
+        assert claim is not None
+        assert claim["width"] > whole["width"] / 3
+
+
 @pytest.mark.parametrize("length", [40, 260])
 def test_answers_of_any_length_are_in_the_first_screen_and_lose_no_sentence(
     browser: Browser, tmp_path: Path, length: int
