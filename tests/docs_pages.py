@@ -111,5 +111,6 @@ def assert_commands_run(page: Path, folder: Path, *, everything: bool, smoke: Pa
     ended = sid_bench(folder, chosen)
     assert len(ended) == len(chosen)
     for words, (code, output, errors) in zip(chosen, ended, strict=True):
-        assert code in ((0, 1) if words[1][0] == "compare" else (0,)), (words, output, errors)  # 1: something is slower
+        may_fail = words[1][0] == "compare" or words[1][:2] == ["check", "my_rules.py:last_module_only"]
+        assert code in ((0, 1) if may_fail else (0,)), (words, output, errors)  # 1: something is slower, or not local
         assert not re.search(r"\b(crashed|oom|timeout)\b", output), (words, output)

@@ -12,10 +12,8 @@ import torch
 from docs_pages import PAGES, ROOT, assert_commands_run, blocks, commands, sid_bench, write_files
 from torch import nn
 
-from bench.config.methods import load_method, rule_of
 from bench.config.sweep import load_sweep
-from sid_core import BeliefNetwork, Objective, Pipeline, cascade, linear_trunk
-from sid_core.objective import DEFAULT_SMOOTHING
+from sid_core import BeliefNetwork, Pipeline, cascade, linear_trunk
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
@@ -112,29 +110,12 @@ def test_the_table_of_what_a_rule_can_use_is_true() -> None:
         )
 
 
-def test_the_example_of_a_check_tells_local_rules_from_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_files(ROOT / "docs" / "methods.md", tmp_path)
-    write_files(ROOT / "README.md", tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    names: dict[str, Any] = {}
-    exec((tmp_path / "check_rules.py").read_text(), names)
-    assert capsys.readouterr().out == "False\n"
-    for file in ("my_rule.py", "my_streamed_rule.py"):
-        exec((tmp_path / file).read_text(), names)
-    streamed, published, bp = map(load_method, ("sid-streamed", "sid-published", "bp"))
-    objective = Objective(0.5, "forward", DEFAULT_SMOOTHING, "sum")
-    for rule in (rule_of(streamed), rule_of(published)):
-        assert names["is_local"](lambda *batch, rule=rule: rule(*batch[:-1], objective))
-    assert names["is_local"](names["local_label"])
-    assert names["is_local"](names["local_label_streamed"])
-    assert not names["is_local"](rule_of(bp))
-    own = (tmp_path / "my_rule.py").read_text()
-    for cut, crossing in (("network.hand_on(features)", "features"), ("belief.detach()", "belief")):
-        assert cut in own
-        exec(own.replace(cut, crossing), names)
-        assert not names["is_local"](names["local_label"]), cut
+def test_the_example_of_a_check_prints_what_the_page_shows(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "methods.md"
+    write_files(page, tmp_path)
+    (shown,) = (text for text in blocks(page, "text") if text.startswith("check "))
+    ((code, output, _),) = sid_bench(tmp_path, [({}, ["check", "my_rules.py:last_module_only"])])
+    assert (code, output) == (1, shown)
 
 
 @pytest.mark.long

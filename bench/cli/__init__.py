@@ -1,4 +1,4 @@
-"""The command line: ``sid-bench run | repeat | plan | trace | report | claims | compare | gate | doctor | list``."""
+"""The command line: ``sid-bench run | repeat | plan | fit | check | trace | report | ...``."""
 
 from bench.machine.search_path import leave_out_current_folder
 

@@ -5,6 +5,7 @@ import sys
 import typer
 
 from bench.cli.cache import cache
+from bench.cli.check import check
 from bench.cli.claims import claims
 from bench.cli.compare import compare
 from bench.cli.console import EXIT_ERROR, friendly, print_error
@@ -32,6 +33,7 @@ app.command("repeat")(friendly(repeat))
 app.command("plan")(friendly(plan))
 app.command("fit")(friendly(fit))
 app.command("trace")(friendly(trace))
+app.command("check")(friendly(check))
 app.command("report")(friendly(report))
 app.command("claims")(friendly(claims))
 app.command("compare")(friendly(compare))

@@ -22,9 +22,11 @@ _GLOO_TRANSPORT = "gloo/transport/"
 def describe_failure(error: Exception) -> Answer:
     """The answer for a cell whose process has raised ``error``."""
     if isinstance(error, BenchError):
-        # A loader or a builder of somebody's own may have run out of memory.
-        oom = error.__cause__ is not None and is_out_of_memory(error.__cause__)
-        return Answer(status="oom" if oom else "crashed", message=printable(str(error)), final=not oom)
+        # A loader or a builder of somebody's own may have failed, or run out of memory.
+        cause = error.__cause__
+        oom = cause is not None and is_out_of_memory(cause)
+        place = "" if cause is None else _place(cause)
+        return Answer(status="oom" if oom else "crashed", message=printable(str(error)) + place, final=not oom)
     return Answer(status="oom" if is_out_of_memory(error) else "crashed", message=first_line(error) + _place(error))
 
 

@@ -30,24 +30,28 @@ def rule_fault(cell: Cell, step: TrainingStep, batch: Callable[[], tuple[Tensor,
     method = load_method(cell.method)
     if method.source == _OWN or method.name == FIXED_WORK or method.updates_within_step:
         return None
-    beside = [] if step.auxiliary is None else [(f"auxiliary.{n}", p) for n, p in step.auxiliary.named_parameters()]
-    trained = {
-        name: parameter
-        for name, parameter in [*(step.plain_network or step.network).named_parameters(), *beside]
-        if parameter.requires_grad
-    }
-    if without := [name for name, parameter in trained.items() if parameter.grad is None]:
-        return f"{_share(without, trained)} have no gradient after a step: {_named(without)}"
+    if fault := without_gradient(step):
+        return fault
     try:
         images, labels = batch()
-        return _changed(step, trained, images, labels) or (
-            _overwritten(cell, step, trained, images, labels) if cell.micro_batches else None
+        return changed_by_rule(step, images, labels) or (
+            overwritten(step, cell, images, labels) if cell.micro_batches else None
         )
     except Exception:  # a rule that cannot run once more, or finds no memory to, is not at fault
         return None
 
 
-def _changed(step: TrainingStep, trained: Mapping[str, nn.Parameter], images: Tensor, labels: Tensor) -> str | None:
+def without_gradient(step: TrainingStep) -> str | None:
+    """What is wrong if parameters have no gradient after ``step`` has run."""
+    trained = _trained(step)
+    if without := [name for name, parameter in trained.items() if parameter.grad is None]:
+        return f"{_share(without, trained)} have no gradient after a step: {_named(without)}"
+    return None
+
+
+def changed_by_rule(step: TrainingStep, images: Tensor, labels: Tensor) -> str | None:
+    """What is wrong if the rule of ``step`` changes parameters on a batch."""
+    trained = _trained(step)
     before = {name: parameter.detach().clone() for name, parameter in trained.items()}
     step.add_gradients(images, labels)
     changed = [name for name, parameter in trained.items() if not _is_equal(before[name], parameter.detach())]
@@ -56,10 +60,12 @@ def _changed(step: TrainingStep, trained: Mapping[str, nn.Parameter], images: Te
     return f"{_share(changed, trained)} are changed by the rule, not by the optimizer: {_named(changed)}"
 
 
-def _overwritten(
-    cell: Cell, step: TrainingStep, trained: Mapping[str, nn.Parameter], images: Tensor, labels: Tensor
-) -> str | None:
-    """What is wrong if the rule, on a whole batch, does not add to gradients that are there."""
+def overwritten(step: TrainingStep, cell: Cell, images: Tensor, labels: Tensor) -> str | None:
+    """What is wrong if the rule of ``step``, of ``cell``, on a whole batch, does not add to gradients that are there.
+
+    The gradients of ``step`` are overwritten.
+    """
+    trained = _trained(step)
     whole = step.for_cell(cell.model_copy(update={"micro_batches": None}))
     gradients: list[dict[str, Tensor]] = []
     for value in (0.0, 1.0):
@@ -77,6 +83,13 @@ def _overwritten(
         f"{_share(lost, trained)} lose the gradient that they have before the rule, which has to add to it; with "
         f"micro-batches, only the last one counts: {_named(lost)}"
     )
+
+
+def _trained(step: TrainingStep) -> dict[str, nn.Parameter]:
+    """The parameters that a rule has to train, by name: of the network, and of what the rule has beside it."""
+    beside = [] if step.auxiliary is None else [(f"auxiliary.{n}", p) for n, p in step.auxiliary.named_parameters()]
+    named = [*(step.plain_network or step.network).named_parameters(), *beside]
+    return {name: parameter for name, parameter in named if parameter.requires_grad}
 
 
 def _is_equal(first: Tensor, second: Tensor) -> bool:

@@ -121,6 +121,17 @@ def test_the_message_of_a_rule_that_raises_names_its_line(rules: Path, executor:
     assert measured(rules, "raises", executor).message == f"KeyError: 'temperature' (rules.py:{line}, in raises)"
 
 
+@pytest.mark.parametrize("axis", ["network", "dataset"])
+def test_the_message_of_a_network_or_data_that_raise_names_their_line(
+    tmp_path: Path, executor: ForkServerExecutor, axis: str
+) -> None:
+    file = tmp_path / "own.py"
+    file.write_text("def make(*arguments):\n    return {}['temperature']\n")
+    record = measure_cell(make_cell(TINY | {"passes": ["memory"]}).model_copy(update={axis: f"{file}:make"}), executor)
+    assert record.status == "crashed"
+    assert str(record.message).endswith("KeyError: 'temperature' (own.py:2, in make)")
+
+
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
