@@ -11,7 +11,6 @@ or worse in any cell is at most 5 % for each quantity.
 
 import json
 import math
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -25,6 +24,7 @@ from bench.analysis.common_passes import (
     status_changes,
 )
 from bench.analysis.machines import machine_of
+from bench.analysis.own_versions import own_versions
 from bench.analysis.statistics.comparison import Comparison, Exact, NotMeasured, Outcome
 from bench.analysis.statistics.estimate import Estimate, independent_difference
 from bench.analysis.statistics.measures import OF_TWO, TIMED
@@ -46,7 +46,6 @@ from bench.config.axes import axes
 from bench.config.cell import Pass
 from bench.config.check import is_baseline
 from bench.config.methods import BASELINE, FIXED_WORK
-from bench.store.findings import own_files_in
 from bench.store.record import Record
 
 Held = Mapping[Key, Passes]  # what a side holds of each cell
@@ -437,18 +436,9 @@ def _notes(sides: Sequence[Sequence[Entry]], commits: TwoLists) -> list[str]:
     for name, found in zip(("first", "second"), commits, strict=True):
         if len(found) > 1:
             notes.append(f"The records of the {name} come from {len(found)} commits: {', '.join(found)}.")
-    versions = [_versions(side) for side in sides]
+    versions = [own_versions(entry.record for entry in side) for side in sides]
     for file in sorted(versions[0].keys() & versions[1].keys()):
         first, second = (" or ".join(sorted(side[file])) for side in versions)
         if first != second:
             notes.append(f"{file} is another file in the second: SHA-256 {first} in the first, {second} in the second.")
     return notes
-
-
-def _versions(side: Sequence[Entry]) -> dict[str, set[str]]:
-    """Return the versions of each file of a user's own that the records of a side name."""
-    found: defaultdict[str, set[str]] = defaultdict(set)
-    for entry in side:
-        for file, version in own_files_in(entry.record.environment).items():
-            found[file].add(version)
-    return dict(found)

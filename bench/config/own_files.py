@@ -1,26 +1,48 @@
 """The files of a user's own that a cell names, ``FILE.py:NAME``, and which version of each it is."""
 
 import hashlib
+from collections.abc import Iterator
+from pathlib import Path
 
 from bench.config.cell import Cell
-from bench.config.plugins import file_of
+from bench.config.own_imports import files_of_module, with_imports
+from bench.config.plugins import file_of, is_reference
 
 _DIGITS = 12  # of the hash, as in short hashes of commits
 
 
 def own_files(cell: Cell) -> dict[str, str]:
-    """Return the first digits of the SHA-256 of each file that the method, the network or the data of ``cell`` name.
+    """Return the first digits of the SHA-256 of each file of the method, the network and the data that ``cell`` names.
 
-    The keys are the files as the cell names them. A file that cannot be read is left out: what loads it says so.
+    These are ``FILE.py`` and ``package.module`` in the current folder, and the files beside them that they import. The
+    keys are the files as the cell names them, or beside these. A file that cannot be read is left out: what loads it
+    says so.
     """
     found: dict[str, str] = {}
     for name in (cell.method, cell.network, cell.dataset):
-        file = file_of(name)
-        if file is None:
-            continue
-        try:
-            content = file.read_bytes()
-        except OSError:
-            continue
-        found[name.rpartition(":")[0]] = hashlib.sha256(content).hexdigest()[:_DIGITS]
+        for key, path in _files_of(name):
+            try:
+                content = path.read_bytes()
+            except OSError:
+                continue
+            found[key] = hashlib.sha256(content).hexdigest()[:_DIGITS]
     return found
+
+
+def _files_of(name: str) -> Iterator[tuple[str, Path]]:
+    """What to call each file of ``name``, and where it is."""
+    module = name.rpartition(":")[0]
+    file = file_of(name)
+    if file is not None:
+        resolved = file.resolve()
+        folder, beside = resolved.parent, Path(module).parent
+        yield module, resolved
+        files = [resolved]
+    elif is_reference(name):
+        folder, beside = Path.cwd(), Path()
+        files = files_of_module(folder, module)
+        yield from ((str(path.relative_to(folder)), path) for path in files)
+    else:
+        return
+    for path in with_imports(files, folder)[len(files) :]:
+        yield str(beside / path.relative_to(folder)), path

@@ -206,8 +206,8 @@ def _having(cells: tuple[Cell, ...], axis: str, values: Sequence[Any], offered: 
             there = {value_text(value_of(cell, axis)) for cell in cells}
             there |= {value_text(value) for grid in offered for value in grid.get(axis, ())}
             raise ConfigError(
-                f"--only {axis}={value_text(value)}: no cell of the sweep has it, or none with what else is kept; "
-                f"legal: {', '.join(sorted(there))}"
+                f"--only {axis}={value_text(value)}: no cell of the sweep has it after --set, or none with "
+                f"what else is kept; legal: {', '.join(sorted(there))}"
             )
     return tuple(cell for cell in cells if any(_has(cell, axis, value) for value in values))
 

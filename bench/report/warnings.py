@@ -4,6 +4,7 @@ from collections import Counter
 
 from bench.analysis.answer.failures import failure_sentence, without_result
 from bench.analysis.instruments import DISAGREEMENT_LIMIT, count_disagreements
+from bench.analysis.own_versions import own_versions
 from bench.analysis.words import counted
 from bench.report.chance import at_chance
 from bench.report.environments import count_machines, untrained_of
@@ -19,6 +20,7 @@ def warnings_of(inputs: Inputs) -> list[str]:
         *_instruments(inputs),
         *_failures(inputs),
         *_rules(inputs),
+        *_versions(inputs),
         *learned_nothing,
     ]
 
@@ -61,6 +63,17 @@ def _rules(inputs: Inputs) -> list[str]:
     return untrained + [
         f"In {counted(count, 'record')} of {method}, training diverged: a loss or a divergence is not finite."
         for method, count in diverged.items()
+    ]
+
+
+def _versions(inputs: Inputs) -> list[str]:
+    """Sentences on files of a user's own that changed between records."""
+    return [
+        f"The records come from {len(versions)} versions of {file}: "
+        + ", ".join(f"{counted(count, 'record')} from {version}" for version, count in versions.most_common())
+        + " (SHA-256)."
+        for file, versions in own_versions(inputs.records).items()
+        if len(versions) > 1
     ]
 
 

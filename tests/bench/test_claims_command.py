@@ -170,6 +170,25 @@ def test_what_cannot_be_read_is_refused(
     assert ended.stdout == ""
 
 
+def test_shipped_claims_that_are_not_measured_are_named_and_shown_with_all(tmp_path: Path) -> None:
+    file = results(tmp_path, memory(200, "sid-published"), memory(100, "bp"))
+    rows = claim_rows(read_files([file])[1])
+    unmeasured = [row for row in rows if row.verdict == "not measured"]
+    decided = [row for row in rows if row not in unmeasured]
+    assert unmeasured
+    assert decided
+    few, every = run(file).stdout, run(file, "--all").stdout
+    table, _, named = few.partition("not measured, shown with --all: ")
+    assert named == f"{len(unmeasured)} claims: {', '.join(row.name for row in unmeasured)}\n"
+    assert [row.name for row in rows if row.sentence in table] == [row.name for row in decided]
+    assert [row.name for row in rows if row.sentence in every] == [row.name for row in rows]
+    assert "shown with --all" not in every
+    nothing = run(results(tmp_path, memory(100, "bp"))).stdout
+    assert nothing.startswith(f"not measured, shown with --all: {len(rows)} claims: ")
+    own = run(file, "--claims", claims_file(tmp_path)).stdout
+    assert "SID holds fewer bytes than BP.\n  not measured: " in own
+
+
 def test_claims_are_listed() -> None:
     ended = CliRunner().invoke(app, ["list", "claims"])
     assert ended.exit_code == 0

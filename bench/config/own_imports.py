@@ -1,0 +1,78 @@
+"""The files beside a user's own file that it imports, found without running any of them."""
+
+import ast
+import importlib.util
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+_OF_SID_BENCH = {"bench", "sid_core"}  # a record names their commit
+
+
+def with_imports(files: Iterable[Path], folder: Path) -> list[Path]:
+    """Return ``files``, and the files in ``folder`` that they import, directly or through each other.
+
+    A module that Python finds elsewhere is left out: the folder of a file is searched last. So is what is imported by a
+    name that is computed. A file that cannot be read or parsed counts as one that imports nothing.
+
+    Args:
+        files: in ``folder``, or in folders in it.
+        folder: an absolute path without links.
+    """
+    found = dict.fromkeys(files)
+    waiting = list(found)
+    while waiting:
+        for imported in _imported(waiting.pop(), folder):
+            if imported not in found:
+                found[imported] = None
+                waiting.append(imported)
+    return list(found)
+
+
+def files_of_module(folder: Path, module: str) -> list[Path]:
+    """Return the files that Python runs to import ``module``, ``package.module``, if it finds them in ``folder``."""
+    return list(_files_of(folder, module.split(".")))
+
+
+def _imported(file: Path, folder: Path) -> Iterator[Path]:
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from _files_of(folder, alias.name.split("."))
+        elif isinstance(node, ast.ImportFrom):
+            parts = node.module.split(".") if node.module else []
+            for alias in node.names:
+                if node.level:
+                    package = file.parents[min(node.level, len(file.parents)) - 1]
+                    if package.is_relative_to(folder):
+                        yield from _files_along(package, [*parts, alias.name])
+                else:
+                    yield from _files_of(folder, [*parts, alias.name])
+
+
+def _files_of(folder: Path, parts: list[str]) -> Iterator[Path]:
+    """The files of a module that is named in full, if Python finds its package in ``folder``."""
+    if parts[0] not in _OF_SID_BENCH and _is_in(folder, parts[0]):
+        yield from _files_along(folder, parts)
+
+
+def _files_along(folder: Path, parts: list[str]) -> Iterator[Path]:
+    """The files that Python runs to import ``parts``, each a package, a module or a name in one, from ``folder``."""
+    for part in parts:
+        yield from (path for path in (folder / f"{part}.py", folder / part / "__init__.py") if path.is_file())
+        folder /= part
+
+
+def _is_in(folder: Path, name: str) -> bool:
+    """Whether Python, which searches ``folder`` last, finds nothing called ``name`` elsewhere."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return False
+    if spec is None:
+        return True
+    places = [Path(place) for place in (spec.origin, *(spec.submodule_search_locations or ())) if place]
+    return any(place == folder / name or place.parent in (folder, folder / name) for place in places)
