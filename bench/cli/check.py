@@ -6,11 +6,11 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli.console import EXIT_FAULT, out
-from bench.cli.options import Overrides
+from bench.cli.options import Overrides, one_value
 from bench.cli.table import print_rows
 from bench.config.cell import Cell
 from bench.config.check import make_cell
-from bench.config.methods import load_method
+from bench.config.methods import is_compiled, load_method
 from bench.config.shapes import Shape, known_shape
 from bench.config.sweep import parse_overrides
 from bench.errors import ConfigError
@@ -20,7 +20,7 @@ _NETWORKS: dict[str, dict[str, Any]] = {
     "pipeline-conv": {"width": 8},
 }
 _IMAGES: dict[str, Any] = {"dataset": "random", "image_size": 8, "channels": 1}
-_AXES: dict[str, Any] = {"hidden": 16, "batch_size": 16, "passes": ["memory"]}
+_AXES: dict[str, Any] = {"hidden": 16, "batch_size": 16, "passes": ["latency"]}
 _VERDICTS = {True: "yes", False: "no", None: "not checked"}
 
 
@@ -36,37 +36,37 @@ def check(
     network names others. A rule is local if the gradients of a module do not depend on the modules after it; a trunk,
     which all modules train, is left out.
 
-    Exit codes: 0 nothing is wrong; 1 a check does not hold, or the rule fails; 2 refused.
+    One step is looked at, without the optimizer: what a rule keeps from step to step is not seen.
+
+    Exit codes: 0 no fault was found; 1 a check does not hold, or the rule fails; 2 refused.
     """
     given = parse_overrides(overrides or [])
     if "method" in given:
-        raise ConfigError("--set method with a RULE; legal: one of them")
+        raise ConfigError(f"--set method={','.join(map(str, given['method']))} beside {method}; legal: RULE alone")
+    is_named = "network" in given
     networks = given.pop("network", list(_NETWORKS))
-    several = [axis for axis, values in given.items() if len(values) != 1]
-    if several:
-        raise ConfigError(f"--set {several[0]}={','.join(map(str, given[several[0]]))}; legal for a check: one value")
-    chosen = {axis: values[0] for axis, values in given.items()}
+    chosen = {axis: one_value(axis, values, "for a check of a rule") for axis, values in given.items()}
     load_method(method)  # so that an unknown name is told once
     cells: dict[str, tuple[Cell, tuple[Shape, int]]] = {}
-    notes: list[str] = []
+    refused: dict[str, str] = {}
     for network in networks:
         try:
             usual = check_axes(network, has_own_images="dataset" in chosen)
             cell = make_cell(usual | chosen | {"method": method})
             cells[network] = (cell, _shape_for(cell))
         except ConfigError as error:
-            if len(networks) == 1:
+            if is_named:
                 raise
-            notes.append(f"{network}: not checked: {error}")
+            refused[network] = str(error)
     if not cells:
-        raise ConfigError("; ".join(dict.fromkeys(notes)))
-    _show(cells, notes)
+        raise ConfigError("; ".join(dict.fromkeys(refused.values())))
+    _show(cells, [f"{network}: not checked: {reason}" for network, reason in refused.items()])
 
 
 def check_axes(network: str, has_own_images: bool = False) -> dict[str, Any]:
-    """The values of the axes of a check on ``network``, where --set does not say others, as of the images."""
+    """The axes of a check on ``network`` that --set does not give; those of the images only if it names no data set."""
     images = {} if has_own_images else _IMAGES
-    return {**_AXES, **images, **_NETWORKS.get(network, {}), "network": network}
+    return {**_AXES, **images, **_NETWORKS.get(str(network), {}), "network": network}
 
 
 def _shape_for(cell: Cell) -> tuple[Shape, int]:
@@ -82,14 +82,22 @@ def _shape_for(cell: Cell) -> tuple[Shape, int]:
 
 
 def _show(cells: Mapping[str, tuple[Cell, tuple[Shape, int]]], notes: list[str]) -> None:
-    from bench.execute.failures import describe_failure  # torch takes a second or two to load
+    from bench.execute.device import require_precision, set_threads, use_device  # torch takes a second or two to load
+    from bench.execute.failures import describe_failure
     from bench.measure.rule_trial import CHECKS, Finding, try_rule
+    from bench.train.compiled import require_compiler
 
     columns: dict[str, list[str]] = {}
     is_at_fault = False
     for network, (cell, (shape, classes)) in cells.items():
+        set_threads(cell.threads, None)
+        use_device(cell.device, 1, None)
+        require_precision(cell)
+        if is_compiled(cell):
+            require_compiler(cell)
+        run = try_rule(cell, shape, classes)
         try:
-            findings = try_rule(cell, shape, classes)
+            findings = run()
         except Exception as error:
             findings = [Finding(name, None) for name in CHECKS]
             notes.append(f"{network}: the rule fails: {describe_failure(error).message}")

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from bench.analysis.files import tail_warnings
 from bench.cli.console import warn
+from bench.cli.options import one_value
 from bench.config.axes import axes
 from bench.config.cell import Cell
 from bench.config.check import make_cell
@@ -73,7 +74,7 @@ def choose_cell(text: str | None, overrides: Sequence[str], only: Sequence[str])
     cell = (
         _with_id(cells, id_.removeprefix("cell="), str(name)) if marked else _the_only(cells, str(name), f"{name}#ID")
     )
-    replaced = {axis: _one_value(axis, values) for axis, values in parse_overrides(overrides).items()}
+    replaced = {axis: one_value(axis, values, "with an id") for axis, values in parse_overrides(overrides).items()}
     return ChosenCell(_as_today(cell, replaced), files, None if replaced else records.get(cell.id))
 
 
@@ -104,9 +105,3 @@ def _with_id(cells: Sequence[Cell], wanted: str, where: str) -> Cell:
 def _listed(cells: Sequence[Cell]) -> str:
     more = f"; and {len(cells) - _SHOWN} more" if len(cells) > _SHOWN else ""
     return "; ".join(f"{cell.id} {label(cell)}" for cell in cells[:_SHOWN]) + more or "none, it is empty"
-
-
-def _one_value(axis: str, values: Sequence[Any]) -> Any:
-    if len(values) != 1:
-        raise ConfigError(f"--set {axis}={','.join(map(str, values))} with an id; legal: one value")
-    return values[0]

@@ -3,12 +3,12 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from bench.config.sweep import parse_overrides
+from bench.config.sweep import parse_overrides, value_text
 from bench.errors import ConfigError
 from bench.execute.cluster.settings import ClusterSettings, load_cluster
 from bench.execute.executors import EXECUTORS, executor_row
@@ -161,3 +161,14 @@ def cluster_of(executor: str, file: Path | None, given: Sequence[str], jobs: int
             "cells_per_task and tasks_at_once by --cluster or --cluster-set"
         )
     return load_cluster(file, given)
+
+
+def one_value(axis: str, values: Sequence[Any], where: str) -> Any:
+    """The only one of ``values``, which --set gives ``axis``.
+
+    Raises:
+        ConfigError: there are more; ``where`` says beside what only one is legal.
+    """
+    if len(values) != 1:
+        raise ConfigError(f"--set {axis}={','.join(map(value_text, values))} {where}; legal: one value")
+    return values[0]

@@ -1,7 +1,7 @@
-"""The files of a user's own that a cell names, ``FILE.py:NAME``, and which version of each it is."""
+"""The files of a user's own that a cell runs, ``FILE.py:NAME`` and what it imports, and the version of each."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bench.config.cell import Cell
@@ -12,14 +12,24 @@ _DIGITS = 12  # of the hash, as in short hashes of commits
 
 
 def own_files(cell: Cell) -> dict[str, str]:
-    """Return the first digits of the SHA-256 of each file of the method, the network and the data that ``cell`` names.
+    """Return the first digits of the SHA-256 of each file of what ``cell`` names: method, network, heads and data.
 
     These are ``FILE.py`` and ``package.module`` in the current folder, and the files beside them that they import. The
     keys are the files as the cell names them, or beside these. A file that cannot be read is left out: what loads it
     says so.
     """
+    return own_files_of(code_of(cell))
+
+
+def code_of(cell: Cell) -> tuple[str, ...]:
+    """Return the names in ``cell`` that may be ``FILE.py:NAME`` or ``package.module:NAME``."""
+    return (cell.method, cell.network, cell.head, cell.dataset)
+
+
+def own_files_of(names: Iterable[str]) -> dict[str, str]:
+    """Return :func:`own_files` of a cell that names ``names``."""
     found: dict[str, str] = {}
-    for name in (cell.method, cell.network, cell.dataset):
+    for name in names:
         for key, path in _files_of(name):
             try:
                 content = path.read_bytes()

@@ -2,6 +2,8 @@
 
 import ast
 import importlib.util
+import os
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -11,8 +13,9 @@ _OF_SID_BENCH = {"bench", "sid_core"}  # a record names their commit
 def with_imports(files: Iterable[Path], folder: Path) -> list[Path]:
     """Return ``files``, and the files in ``folder`` that they import, directly or through each other.
 
-    A module that Python finds elsewhere is left out: the folder of a file is searched last. So is what is imported by a
-    name that is computed. A file that cannot be read or parsed counts as one that imports nothing.
+    A text ``"package.module:function"``, as a method names its code, counts as an import. A module that Python finds
+    elsewhere is left out: the folder of a file is searched last. So is what is imported by a name that is computed, or
+    through ``importlib``. A file that cannot be read or parsed counts as one that imports nothing.
 
     Args:
         files: in ``folder``, or in folders in it.
@@ -35,8 +38,10 @@ def files_of_module(folder: Path, module: str) -> list[Path]:
 
 def _imported(file: Path, folder: Path) -> Iterator[Path]:
     try:
-        tree = ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes in texts that are not legal
+            tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -51,6 +56,10 @@ def _imported(file: Path, folder: Path) -> Iterator[Path]:
                         yield from _files_along(package, [*parts, alias.name])
                 else:
                     yield from _files_of(folder, [*parts, alias.name])
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            module, colon, name = node.value.partition(":")
+            if colon and name.isidentifier() and all(part.isidentifier() for part in module.split(".")):
+                yield from _files_of(folder, module.split("."))
 
 
 def _files_of(folder: Path, parts: list[str]) -> Iterator[Path]:
@@ -62,7 +71,10 @@ def _files_of(folder: Path, parts: list[str]) -> Iterator[Path]:
 def _files_along(folder: Path, parts: list[str]) -> Iterator[Path]:
     """The files that Python runs to import ``parts``, each a package, a module or a name in one, from ``folder``."""
     for part in parts:
-        yield from (path for path in (folder / f"{part}.py", folder / part / "__init__.py") if path.is_file())
+        package, module = folder / part / "__init__.py", folder / f"{part}.py"
+        found = next((path for path in (package, module) if os.path.isfile(path)), None)  # noqa: PTH113, which may raise
+        if found is not None:
+            yield found
         folder /= part
 
 
@@ -74,5 +86,5 @@ def _is_in(folder: Path, name: str) -> bool:
         return False
     if spec is None:
         return True
-    places = [Path(place) for place in (spec.origin, *(spec.submodule_search_locations or ())) if place]
-    return any(place == folder / name or place.parent in (folder, folder / name) for place in places)
+    places = [Path(place).resolve() for place in (spec.origin, *(spec.submodule_search_locations or ())) if place]
+    return any(place in (folder / name, folder / f"{name}.py", folder / name / "__init__.py") for place in places)

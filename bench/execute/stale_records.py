@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.analysis.words import numbered
 from bench.config.cell import Cell
-from bench.config.own_files import own_files
+from bench.config.own_files import code_of, own_files, own_files_of
 from bench.store.findings import own_files_in
 from bench.store.record import Record
 
@@ -19,9 +19,13 @@ def stale_warnings(cells: Iterable[Cell], stored: Mapping[str, Record]) -> list[
         stored: the newest record of each cell, by its id.
     """
     changed: Counter[str] = Counter()
+    versions: dict[tuple[str, ...], dict[str, str]] = {}  # most cells name the same
     for cell in cells:
         if cell.id in stored:
-            changed.update(changed_files(cell, stored[cell.id].environment))
+            names = code_of(cell)
+            if names not in versions:
+                versions[names] = own_files_of(names)
+            changed.update(_differing(versions[names], stored[cell.id].environment))
     return [
         f"{file} has changed since {numbered(count, 'cell')} {'was' if count == 1 else 'were'} stored. Stored cells "
         "are not measured again: to measure this version, write to another --out"
@@ -30,6 +34,10 @@ def stale_warnings(cells: Iterable[Cell], stored: Mapping[str, Record]) -> list[
 
 
 def changed_files(cell: Cell, environment: Mapping[str, Any]) -> list[str]:
-    """Return the files that ``cell`` names and that are of another version in the environment of a measurement."""
+    """Return the files of ``cell`` that are of another version in the environment of a measurement."""
+    return _differing(own_files(cell), environment)
+
+
+def _differing(versions: Mapping[str, str], environment: Mapping[str, Any]) -> list[str]:
     before = own_files_in(environment)
-    return [file for file, version in own_files(cell).items() if before.get(file, version) != version]
+    return [file for file, version in versions.items() if before.get(file, version) != version]

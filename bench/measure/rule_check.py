@@ -12,6 +12,7 @@ from bench.train.step import TrainingStep
 
 _OWN = "sid-bench"
 _MOST_NAMED = 3
+_SEED = 0
 
 
 def rule_fault(cell: Cell, step: TrainingStep, batch: Callable[[], tuple[Tensor, Tensor]]) -> str | None:
@@ -45,7 +46,7 @@ def without_gradient(step: TrainingStep) -> str | None:
     """What is wrong if parameters have no gradient after ``step`` has run."""
     trained = _trained(step)
     if without := [name for name, parameter in trained.items() if parameter.grad is None]:
-        return f"{_share(without, trained)} have no gradient after a step: {_named(without)}"
+        return f"{_share(without, trained)} have no gradient after a step: {first_few(without)}"
     return None
 
 
@@ -54,10 +55,10 @@ def changed_by_rule(step: TrainingStep, images: Tensor, labels: Tensor) -> str |
     trained = _trained(step)
     before = {name: parameter.detach().clone() for name, parameter in trained.items()}
     step.add_gradients(images, labels)
-    changed = [name for name, parameter in trained.items() if not _is_equal(before[name], parameter.detach())]
+    changed = [name for name, parameter in trained.items() if not is_equal(before[name], parameter.detach())]
     if not changed:
         return None
-    return f"{_share(changed, trained)} are changed by the rule, not by the optimizer: {_named(changed)}"
+    return f"{_share(changed, trained)} are changed by the rule, not by the optimizer: {first_few(changed)}"
 
 
 def overwritten(step: TrainingStep, cell: Cell, images: Tensor, labels: Tensor) -> str | None:
@@ -65,15 +66,17 @@ def overwritten(step: TrainingStep, cell: Cell, images: Tensor, labels: Tensor) 
 
     The gradients of ``step`` are overwritten.
     """
-    trained = _trained(step)
     whole = step.for_cell(cell.model_copy(update={"micro_batches": None}))
+    trained = _trained(whole)
     gradients: list[dict[str, Tensor]] = []
     for value in (0.0, 1.0):
         for parameter in trained.values():
             parameter.grad = torch.full_like(parameter, value)
-        whole.add_gradients(images, labels)
+        with torch.random.fork_rng([images.device] if images.is_cuda else []):
+            torch.manual_seed(_SEED)
+            whole.add_gradients(images, labels)
         gradients.append({name: p.grad.clone() for name, p in trained.items() if p.grad is not None})
-    # Half of what was there is left if a rule that draws random numbers has added other gradients to it.
+    # Half of what was there is left if two runs from one seed add gradients that differ.
     lost = [
         name for name in trained if name not in gradients[1] or (gradients[1][name] - gradients[0][name]).median() < 0.5
     ]
@@ -81,7 +84,7 @@ def overwritten(step: TrainingStep, cell: Cell, images: Tensor, labels: Tensor) 
         return None
     return (
         f"{_share(lost, trained)} lose the gradient that they have before the rule, which has to add to it; with "
-        f"micro-batches, only the last one counts: {_named(lost)}"
+        f"micro-batches, only the last one counts: {first_few(lost)}"
     )
 
 
@@ -92,7 +95,8 @@ def _trained(step: TrainingStep) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in named if parameter.requires_grad}
 
 
-def _is_equal(first: Tensor, second: Tensor) -> bool:
+def is_equal(first: Tensor, second: Tensor) -> bool:
+    """Whether two tensors of one shape hold the same; a value that is not a number equals another such."""
     return bool(((first == second) | (first.isnan() & second.isnan())).all())
 
 
@@ -100,6 +104,7 @@ def _share(names: Sequence[str], trained: Mapping[str, nn.Parameter]) -> str:
     return f"{len(names)} of {len(trained)} parameters"
 
 
-def _named(names: Sequence[str]) -> str:
+def first_few(names: Sequence[str]) -> str:
+    """The first of ``names``, and how many more there are."""
     left_out = len(names) - _MOST_NAMED
     return ", ".join(names[:_MOST_NAMED]) + (f" and {left_out} more" if left_out > 0 else "")

@@ -1,6 +1,6 @@
 """A training rule on a small network and one random batch: whether it does what a local rule has to do."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -8,8 +8,9 @@ from torch import Tensor
 
 from bench.config.cell import Cell
 from bench.config.methods import load_method
-from bench.measure.locality import crossings
-from bench.measure.rule_check import changed_by_rule, overwritten, without_gradient
+from bench.errors import ConfigError
+from bench.measure.locality import Crossings, crossings
+from bench.measure.rule_check import changed_by_rule, first_few, overwritten, without_gradient
 from bench.train.step import TrainingStep, build_step
 
 GIVES_GRADIENTS = "every parameter gets a gradient"
@@ -18,7 +19,6 @@ ADDS = "gradients are added to those that are there"
 IS_LOCAL = "local: no gradient depends on a later module"
 CHECKS = (GIVES_GRADIENTS, LEAVES_PARAMETERS, ADDS, IS_LOCAL)
 _SEED = 0
-_MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Finding:
     reason: str = ""
 
 
-def try_rule(cell: Cell, shape: tuple[int, int, int], classes: int) -> list[Finding]:
-    """Run the rule of ``cell`` on its network and a batch of random images, and return a finding per check.
+def try_rule(cell: Cell, shape: tuple[int, int, int], classes: int) -> Callable[[], list[Finding]]:
+    """Build the step of ``cell``, and return a function that runs its rule and gives a finding for each of ``CHECKS``.
 
     Args:
         cell: on one rank, with two modules or more.
@@ -45,45 +45,62 @@ def try_rule(cell: Cell, shape: tuple[int, int, int], classes: int) -> list[Find
         classes: C.
 
     Raises:
-        ConfigError: the network or the method cannot be built, or the rule returns no loss.
+        ConfigError: the network or the method cannot be built. The function raises it where the rule returns no loss or
+            calls ``sys.exit``, and whatever the rule raises.
     """
     torch.manual_seed(_SEED)
-    images = torch.randn(cell.batch_size, *shape, device=cell.device)
-    labels = torch.randint(classes, (cell.batch_size,), device=cell.device)
-    return list(_findings(cell, shape, classes, images, labels))
-
-
-def _findings(
-    cell: Cell, shape: tuple[int, int, int], classes: int, images: Tensor, labels: Tensor
-) -> Iterator[Finding]:
-    method = load_method(cell.method)
+    images = torch.randn(cell.batch_size, *shape).to(cell.device)
+    labels = torch.randint(classes, (cell.batch_size,)).to(cell.device)
 
     def make_step() -> TrainingStep:
         return build_step(cell, shape, classes, samples=len(images))
 
     step = make_step()
+
+    def run() -> list[Finding]:
+        try:
+            return list(_findings(cell, step, make_step, images, labels))
+        except SystemExit as error:  # it would end this process without a word
+            raise ConfigError(
+                f"it calls sys.exit({error.code!r}); legal: a rule that returns its loss"
+            ) from error
+
+    return run
+
+
+def _findings(
+    cell: Cell, step: TrainingStep, make_step: Callable[[], TrainingStep], images: Tensor, labels: Tensor
+) -> Iterator[Finding]:
     step.add_gradients(images, labels)
+    unfit = "the gradients are not finite" if _is_not_finite(step) else None
     seen = crossings(make_step, images, labels)
-    if method.updates_within_step:
+    if not seen.is_repeatable:
+        unfit = unfit or "two runs from one seed differ"
+    if load_method(cell.method).updates_within_step:
         for check in (GIVES_GRADIENTS, LEAVES_PARAMETERS, ADDS):
             yield Finding(check, None, "the method declares that it calls optimizers itself")
     else:
         yield _finding(GIVES_GRADIENTS, without_gradient(step))
         yield _finding(LEAVES_PARAMETERS, changed_by_rule(step, images, labels))
-        adds = overwritten(step, cell, images, labels) if seen.is_repeatable else None
-        yield _finding(ADDS, adds, seen.is_repeatable)
-    yield _finding(IS_LOCAL, _crossings_text(seen.found), seen.is_repeatable)
+        yield Finding(ADDS, None, unfit) if unfit else _finding(ADDS, overwritten(step, cell, images, labels))
+    yield Finding(IS_LOCAL, None, unfit) if unfit else _locality(seen)
 
 
-def _finding(check: str, fault: str | None, is_told: bool = True) -> Finding:
-    if not is_told:
-        return Finding(check, None, "two runs from one seed differ")
+def _is_not_finite(step: TrainingStep) -> bool:
+    parameters = (step.plain_network or step.network).parameters()
+    return any(p.grad is not None and not p.grad.isfinite().all() for p in parameters)
+
+
+def _finding(check: str, fault: str | None) -> Finding:
     return Finding(check, fault is None, fault or "")
 
 
-def _crossings_text(found: tuple[tuple[int, int], ...]) -> str | None:
-    if not found:
-        return None
-    pairs = ", ".join(f"{module} with {later}" for module, later in found[:_MOST_NAMED])
-    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-    return f"gradients of a module change with parameters of a later one: of {pairs}{more}"
+def _locality(seen: Crossings) -> Finding:
+    if seen.found:
+        pairs = first_few([f"{module} with {later}" for module, later in seen.found])
+        reason = f"gradients of a module change with parameters of a later one: of {pairs}"
+        return Finding(IS_LOCAL, False, reason)
+    if seen.not_changed:
+        numbers = ", ".join(map(str, seen.not_changed))
+        return Finding(IS_LOCAL, None, f"these modules share all their parameters, so none was changed: {numbers}")
+    return Finding(IS_LOCAL, True)

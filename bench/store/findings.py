@@ -5,7 +5,7 @@ from typing import Any, Final
 
 SETTINGS_CHECK: Final = "torch settings"  # a cell changed torch's settings
 RULE_CHECK: Final = "training rule"  # a rule does not do what a rule has to
-OWN_FILES: Final = "own_files"  # beside the doctor: the version of each file that a cell names
+OWN_FILES: Final = "own_files"  # beside the doctor: the version of each file of one's own
 
 
 def own_files_in(environment: Mapping[str, Any]) -> dict[str, str]:

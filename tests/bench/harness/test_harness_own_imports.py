@@ -1,5 +1,6 @@
 """The version of a user's own file is also that of the files beside it that it imports."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,9 +18,13 @@ from bench.config.own_imports import with_imports
 from bench.report import write_report
 
 FILES = {
-    "rules.py": "import helper\nimport torch, os\nfrom package import inner\ndef rule(*a):\n    import late\n",
+    "rules.py": "import helper\nimport torch, os\nfrom package import inner\ndef rule(*a):\n    import late\n"
+    "named = 'named.code:train'\nother = 'see: there'\n",
+    "named/code.py": "",
+    "late/__init__.py": "import package.deep.leaf as leaf\n",  # not late.py: Python prefers a package
     "helper.py": "import bench.config\nfrom rules import rule\n",
-    "late.py": "import package.deep.leaf as leaf\n",
+    "late.py": "",
+    "see.py": "",
     "package/__init__.py": "",
     "package/inner.py": "from . import beside\nfrom .. import helper\nfrom ..... import nothing\n",
     "package/beside.py": "",
@@ -32,7 +37,8 @@ FILES = {
 IMPORTED = {
     "rules.py",
     "helper.py",
-    "late.py",
+    "late/__init__.py",
+    "named/code.py",
     "package/__init__.py",
     "package/inner.py",
     "package/beside.py",
@@ -46,21 +52,26 @@ def write(folder: Path, files: Mapping[str, str]) -> None:
         (folder / name).write_text(text)
 
 
+@pytest.mark.parametrize("axis", ["method", "network", "head", "dataset"])
+@pytest.mark.parametrize("is_searched", [False, True])
 @pytest.mark.parametrize(
     ("name", "folder"), [("rules.py:rule", ""), ("{folder}/rules.py:rule", "{folder}/"), ("rules:rule", "")]
 )
 def test_files_that_a_file_imports_are_part_of_its_version(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, folder: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, folder: str, is_searched: bool, axis: str
 ) -> None:
     write(tmp_path, FILES)
     monkeypatch.chdir(tmp_path)
-    cell = Cell(method=name.format(folder=tmp_path))
+    if is_searched:  # as when the file is loaded
+        (tmp_path / "link").symlink_to(tmp_path)
+        monkeypatch.setattr("sys.path", [*sys.path, str(tmp_path / "link")])
+    cell = Cell(**{axis: name.format(folder=tmp_path)})
     before = own_files(cell)
     assert set(before) == {folder.format(folder=tmp_path) + file for file in IMPORTED}
     for file in FILES:
         (tmp_path / file).write_text(f"{FILES[file]}# changed")
-        changed = {Path(key).name for key, version in own_files(cell).items() if before[key] != version}
-        assert changed == ({Path(file).name} if file in IMPORTED else set())
+        changed = {key for key, version in own_files(cell).items() if before[key] != version}
+        assert changed == ({folder.format(folder=tmp_path) + file} if file in IMPORTED else set())
         (tmp_path / file).write_text(FILES[file])
 
 
