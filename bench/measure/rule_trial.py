@@ -61,9 +61,7 @@ def try_rule(cell: Cell, shape: tuple[int, int, int], classes: int) -> Callable[
         try:
             return list(_findings(cell, step, make_step, images, labels))
         except SystemExit as error:  # it would end this process without a word
-            raise ConfigError(
-                f"it calls sys.exit({error.code!r}); legal: a rule that returns its loss"
-            ) from error
+            raise ConfigError(f"it calls sys.exit({error.code!r}); legal: a rule that returns its loss") from error
 
     return run
 
