@@ -143,8 +143,12 @@ class Numbers:
 
     def minutes(self, suite: str) -> int:
         """Return how many minutes the cells took, one after the other."""
-        times = [record.timing for record in self.records(suite) if record.timing is not None]
-        return max(1, round(math.fsum(time.work_seconds + time.overhead_seconds for time in times) / 60))
+        return max(1, round(_seconds(self.records(suite)) / 60))
+
+    def hours_without_gpu(self) -> int:
+        """Return how many hours the cells of all suites on a CPU took, one after the other."""
+        records = [record for file in self.folder.glob("*.jsonl") for record in self.records(file.stem)]
+        return round(_seconds(record for record in records if record.cell.device == "cpu") / 3600)
 
     def processors(self) -> str:
         """Return the names of the processors that the suites without a GPU were measured on."""
@@ -296,6 +300,11 @@ class Numbers:
         if len(values) != 1:
             raise ConfigError(f"{suite}: its records have {name} = {', '.join(sorted(values))}; legal: one value")
         return values.pop()
+
+
+def _seconds(records: Iterable[Record]) -> float:
+    times = [record.timing for record in records if record.timing is not None]
+    return math.fsum(time.work_seconds + time.overhead_seconds for time in times)
 
 
 def _with_interval(ratio: float, interval: tuple[float, float] | None) -> str:
