@@ -146,11 +146,11 @@ def test_the_row_of_a_package_is_a_method(tmp_path: Path) -> None:
     metadata = tmp_path / "my_package-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: my_package\nVersion: 1.0\n")
-    (entry,) = blocks(page, "toml")
-    (name, value) = re.findall(r'(\w+) = "([^"]+)"', entry)[0]
-    (metadata / "entry_points.txt").write_text(
-        f"[sid_bench.methods]\n{name} = {value}\n[sid_bench.axes]\ntemperature = my_package.axes:temperature\n"
-    )
+    text = "\n".join(blocks(page, "toml"))
+    entries = re.findall(r'\[project\.entry-points\."([^"]+)"\]\n(\w+) = "([^"]+)"', text)
+    assert [group for group, *_ in entries] == ["sid_bench.methods", "sid_bench.axes"]
+    written = "".join(f"[{group}]\n{name} = {value}\n" for group, name, value in entries)
+    (metadata / "entry_points.txt").write_text(written)
     ended = subprocess.run(
         [sys.executable, "-m", "bench", "list"],
         cwd=tmp_path,

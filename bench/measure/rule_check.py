@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from bench.analysis.words import first_few
 from bench.config.cell import Cell
 from bench.config.methods import load_method
 from bench.config.methods.bp import FIXED_WORK
 from bench.train.step import TrainingStep
 
 _OWN = "sid-bench"
-_MOST_NAMED = 3
 _SEED = 0
 
 
@@ -102,9 +102,3 @@ def is_equal(first: Tensor, second: Tensor) -> bool:
 
 def _share(names: Sequence[str], trained: Mapping[str, nn.Parameter]) -> str:
     return f"{len(names)} of {len(trained)} parameters"
-
-
-def first_few(names: Sequence[str]) -> str:
-    """The first of ``names``, and how many more there are."""
-    left_out = len(names) - _MOST_NAMED
-    return ", ".join(names[:_MOST_NAMED]) + (f" and {left_out} more" if left_out > 0 else "")

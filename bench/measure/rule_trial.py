@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bench.analysis.words import first_few
 from bench.config.cell import Cell
 from bench.config.methods import load_method
 from bench.errors import ConfigError
 from bench.measure.locality import Crossings, crossings
-from bench.measure.rule_check import changed_by_rule, first_few, overwritten, without_gradient
+from bench.measure.rule_check import changed_by_rule, overwritten, without_gradient
 from bench.train.step import TrainingStep, build_step
 
 GIVES_GRADIENTS = "every parameter gets a gradient"

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from bench.analysis.compare import Change, Compared
 from bench.analysis.statistics.sentence import margin_text
-from bench.analysis.words import counted
+from bench.analysis.words import counted, first_few
 from bench.report.markdown import markdown_table
 
 COLUMNS = ("quantity", "verdict", "change [interval]", "sample", "cell")
@@ -21,7 +21,7 @@ def headline(compared: Compared, names: Names) -> str:
     """Return how many changes there are of each kind, as one line."""
     counts = [(word, compared.count(word)) for word in ("worse", "better", "same", "inconclusive", "not measured")]
     text = ", ".join(f"{count} {word}" for word, count in counts if count) or "nothing to compare"
-    left = " and ".join(_only(compared, names))
+    left = " and ".join(what for what, _ in _only(compared, names))
     return f"{names[1]} compared with {names[0]}: {text}" + (f"; {left}" if left else "")
 
 
@@ -29,7 +29,7 @@ def gaps(compared: Compared, names: Names) -> list[str]:
     """Return what was not compared, for ``--strict``: what one run alone holds, and what is not measured."""
     number = compared.count("not measured")
     missing = [f"{counted(number, 'comparison')} of {names[1]} with {names[0]} not measured"] if number else []
-    return [*_only(compared, names), *missing]
+    return [*(f"{what}: {first_few(cells)}" for what, cells in _only(compared, names)), *missing]
 
 
 def in_order(changes: Iterable[Change]) -> list[Change]:
@@ -46,10 +46,13 @@ def change_rows(compared: Compared, *, show_all: bool) -> list[tuple[str, ...]]:
     ]
 
 
-def _only(compared: Compared, names: Names) -> list[str]:
+def _only(compared: Compared, names: Names) -> list[tuple[str, Sequence[str]]]:
+    """What one run alone holds, in words, with the cells."""
     sides = list(zip(names, compared.left_out, compared.passes_left_out, strict=True))
-    only = [f"{counted(len(cells), 'cell')} only in {name}" for name, cells, _ in sides if cells]
-    return only + [f"passes of {counted(len(cells), 'cell')} only in {name}" for name, _, cells in sides if cells]
+    return [
+        *((f"{counted(len(cells), 'cell')} only in {name}", cells) for name, cells, _ in sides if cells),
+        *((f"passes of {counted(len(cells), 'cell')} only in {name}", cells) for name, _, cells in sides if cells),
+    ]
 
 
 def _effect(change: Change) -> str:
@@ -111,6 +114,9 @@ def to_markdown(compared: Compared, names: Names) -> str:
     if others:
         lines += ["<details><summary>What did not change, or cannot be told</summary>", ""]
         lines += [markdown_table(COLUMNS, others), "", "</details>", ""]
+    for what, cells in _only(compared, names):
+        table = markdown_table(("cell",), [(cell,) for cell in cells])
+        lines += [f"<details><summary>{what}</summary>", "", table, "", "</details>", ""]
     if all(compared.commits):
         lines += [_basis(compared, names), ""]
     return "\n".join(lines)
@@ -120,7 +126,9 @@ def _basis(compared: Compared, names: Names) -> str:
     """What a reviewer needs beside the numbers: which changes do not matter, and the commits of both runs."""
     limits = compared.thresholds
     commits = (f"{' and '.join(found)} in {name}" for found, name in zip(compared.commits, names, strict=True))
+    exact = "Bytes are compared exactly. Changes up to"
+    of_bytes = f"Changes up to {limits.bytes:g} % in bytes," if limits.bytes else exact
     return (
-        f"Changes up to {limits.bytes:g} % in bytes, {limits.time:g} % in time and "
-        f"{margin_text(limits.accuracy, 'points')} in accuracy do not matter. Commits: {', '.join(commits)}."
+        f"{of_bytes} {limits.time:g} % in time and {margin_text(limits.accuracy, 'points')} in accuracy do not matter. "
+        f"Commits: {', '.join(commits)}."
     )

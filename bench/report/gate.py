@@ -16,7 +16,8 @@ def headline(decision: Decision) -> str:
     """Return the result as one sentence."""
     times = sum(map(is_time, decision.changes))
     others = len(decision.changes) - times
-    what = f"{counted(others, 'comparison')} of bytes and status, {times} of times"
+    judged = f", {times} of times" if times else "; no time was judged"
+    what = f"{counted(others, 'comparison')} of bytes and status{judged}"
     if decision.is_open:
         return f"The gate passed: no alarm in {what}."
     return f"The gate failed: {counted(len(decision.alarms), 'alarm')} in {what}."

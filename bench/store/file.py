@@ -86,7 +86,11 @@ def _contents(path: Path, lines: list[bytes]) -> Contents:
                 is_cut = is_last and not isinstance(error, _NotOursError)
                 if is_cut and (records or line.startswith(FIRST_KEY) or FIRST_KEY.startswith(line)):
                     return Contents(tuple(records), line, position, number)
-                reason = f"{error.msg} at character {error.colno}" if isinstance(error, json.JSONDecodeError) else error
+                reason = (
+                    f"{error.msg.removesuffix(' at')} at character {error.colno}"
+                    if isinstance(error, json.JSONDecodeError)
+                    else error
+                )
                 raise StoreError(
                     f"{path}, line {number} is damaged: {reason}. Nothing was changed; repair or remove the line."
                 ) from None

@@ -240,7 +240,10 @@ def test_the_markdown_lists_what_changed_before_the_rest(write: Write, tmp_path:
     text = out.read_text(encoding="utf-8")
     assert text.index("| activation bytes | worse | 1,000 to 1,001 (+0.10 %) |") < text.index("<details>")
     assert "step time" in text[text.index("<details>") :]
-    assert "Changes up to 0 % in bytes, 3 % in time and 0.5 points in accuracy do not matter. Commits: " in text
+    assert (
+        "Bytes are compared exactly. Changes up to 3 % in time and 0.5 points in accuracy do not matter. Commits: "
+        in text
+    )
     assert "points" not in text[: text.index("<details>")]
 
 
@@ -337,6 +340,19 @@ def test_strict_also_finds_what_was_not_compared(write: Write) -> None:
             result = compare(*form, alike[0], other, "--strict")
             assert result.exit_code == 1
             assert said in result.stderr.partition("--strict: ")[2]
+
+
+def test_cells_of_one_run_only_are_named_in_markdown_and_by_strict(write: Write, tmp_path: Path) -> None:
+    first, second, out = write("a.jsonl", timed(1.2)), tmp_path / "b.jsonl", tmp_path / "comment.md"
+    depths = (4, 8, 16, 32)
+    second = write("b.jsonl", timed(1.2), *(timed(1.2, depth=depth, modules=4) for depth in depths))
+    told = compare(first, second, "--strict", "--markdown", out).stderr.partition("4 cells only in ")[2]
+    assert sum(f"depth {depth}, " in told for depth in depths) == 3
+    assert "and 1 more" in told
+    folded = (
+        out.read_text(encoding="utf-8").partition("<details><summary>4 cells only in ")[2].partition("</details>")[0]
+    )
+    assert [f"depth {depth}, " in folded for depth in depths] == [True] * 4
 
 
 @pytest.mark.parametrize("method", ["bp", FIXED_WORK])

@@ -49,9 +49,10 @@ def build(network: Network, known: Mapping[str, Any]) -> BeliefNetwork | list[nn
         units = list(built)
         if units and all(isinstance(unit, nn.Module) for unit in units):
             return units
+    hint = ", as of a function that returns [net.stem, *net.blocks]" if isinstance(built, nn.Module) else ""
     raise ConfigError(
         f"network {network.name!r} gives {_kind(built)}; legal: a sid_core.BeliefNetwork, or a list of one or more "
-        "torch.nn.Module, each of which takes what the one before gives"
+        f"torch.nn.Module, each of which takes what the one before gives{hint}"
     )
 
 

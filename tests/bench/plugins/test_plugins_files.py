@@ -71,6 +71,10 @@ def needs_more(shape, colour):
     return units
 
 
+def single():
+    return torch.nn.Linear(1, 1)
+
+
 def nothing():
     return []
 
@@ -181,6 +185,7 @@ def test_choices_that_a_builder_does_not_take_do_not_make_another_cell(networks:
         ("number", "is of type int; legal: a bench.config.networks.Network, a builder"),
         ("needs_more", "needs the argument 'colour'; legal: shape, classes, modules, cut, hidden"),
         ("nothing", "gives a list of nothing; legal: a sid_core.BeliefNetwork, or a list"),
+        ("single", r"gives a Linear; legal: .*, as of a function that returns \[net.stem, \*net.blocks\]"),
     ],
 )
 def test_what_is_no_network_is_refused_by_name(networks: Path, attribute: str, message: str) -> None:
