@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from docs_pages import PAGES, ROOT, assert_commands_run, blocks, commands, sid_bench, write_files
 from torch import nn
 
@@ -137,6 +139,28 @@ def test_the_example_of_several_ranks_runs_under_torchrun(tmp_path: Path) -> Non
     assert sorted(rank for rank, *_ in said) == ["0", "1"]
     assert sum(int(modules) for _, modules, _ in said) == 5
     assert len({loss for *_, loss in said}) == 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("change", "code"), [("", 0), ("    kept = images * 1.0\n", 1)])
+def test_the_workflow_for_a_rule_of_ones_own_judges_its_bytes(tmp_path: Path, change: str, code: int) -> None:
+    page = ROOT / "docs" / "gate.md"
+    write_files(page, tmp_path)
+    (workflow,) = (yaml.safe_load(text) for text in blocks(page, "yaml") if "rule-before" in text)
+    ((script,),) = [[step["run"] for step in workflow["jobs"]["bytes"]["steps"] if "compare" in step.get("run", "")]]
+    (before,) = (rest for _, rest in commands(page) if "results/rule-before.jsonl" in rest and rest[0] == "run")
+    lines = [shlex.split(line) for line in script.replace("\\\n", " ").splitlines()]
+    assert [line[:2] for line in lines] == [["sid-bench", "run"], ["sid-bench", "compare"]]
+    assert [word.replace("before", "after") for word in before] == lines[0][1:]
+    ((measured, _, errors),) = sid_bench(tmp_path, [({}, before)])
+    assert measured == 0, errors
+    rule = tmp_path / "rule.py"
+    rule.write_text(rule.read_text().replace("    loss.backward()", f"{change}    loss.backward()"))
+    summary = str(tmp_path / "summary.md")
+    after = [({}, [word.replace("$GITHUB_STEP_SUMMARY", summary) for word in line[1:]]) for line in lines]
+    (_, (judged, _, _)) = sid_bench(tmp_path, after)
+    assert judged == code
+    assert ("worse" in Path(summary).read_text().splitlines()[0]) == bool(code)
 
 
 @pytest.mark.long
