@@ -311,7 +311,9 @@ def test_a_block_has_one_place(times: int) -> None:
 def test_prose_is_wrapped_and_tables_are_not() -> None:
     text = rendered("suites", Numbers(RECORDS))
     assert max(len(line) for line in text.splitlines()) <= 120
-    assert all(line.startswith(("- ", "  ")) for line in text.strip().splitlines())
+    suites, _, hours = text.strip().rpartition("\n\n")
+    assert all(line.startswith(("- ", "  ")) for line in suites.splitlines())
+    assert re.fullmatch(r"The suites that need no GPU took \d+ hours in all\.", hours)
 
 
 def test_readme_findings_and_verdicts_are_what_the_records_give(tmp_path: Path) -> None:
