@@ -34,6 +34,7 @@ def units(shape):
 SMALL = ("pipeline-linear", "--image-size", "6", "--set", "width=9", "--set", "hidden=7", "--set", "depth=4")
 
 
+ROOT = Path(__file__).parents[3]
 ALONE = ("--set", "recompute=none", "--set", "micro_batches=1")  # rules without their settings
 
 
@@ -64,6 +65,25 @@ def measured(cell: dict[str, Any], batch_size: int) -> tuple[Memory, int]:
     step = build_step(of, shape, classes)
     images, labels = torch.randn(batch_size, *shape), torch.randint(classes, (batch_size,))
     return measure_memory(step, images, labels, ask_allocator=False), head_bytes(step)
+
+
+def test_the_documentation_names_every_key_of_the_json() -> None:
+    arguments = ("resnet18", "--budget", "1GiB", "--image-size", 32, "--modules", 5, "--set", "cut=balanced")
+    fits = found(*arguments, "--methods", "sid-streamed,bp-plain,noprop", *ALONE)
+    page = (ROOT / "docs" / "fitting.md").read_text(encoding="utf-8")
+    table = page.partition("| key | what it holds |")[2].partition("\n\n")[0]
+    told = set(re.findall(r"`([\w.]+)`", table)) - {"null", "memory.peak_total_bytes"}
+    assert fits["refused"]
+    assert keys(fits) == told
+
+
+def keys(part: object) -> set[str]:
+    """The keys of all objects of a JSON text, but for the axes of cells."""
+    if isinstance(part, list):
+        return set().union(*map(keys, part))
+    if not isinstance(part, dict):
+        return set()
+    return set(part).union(*(keys(value) for name, value in part.items() if name != "cell"))
 
 
 @pytest.mark.long
