@@ -9,6 +9,7 @@ from bench.analysis.statistics.estimate import Estimate
 from bench.analysis.statistics.pairing import Entry
 from bench.analysis.words import counted
 from bench.config.cell import Pass
+from bench.config.plugins import is_reference
 from bench.store.record import Record
 
 WhyNot = Callable[[Entry], str | None]
@@ -48,7 +49,9 @@ def why_not_together(
         return "the data differ between records"
     if len({record.layout for record in records} - {None}) > 1:
         return "the layouts of the networks differ"
-    sizes = sorted({record.parameters for record in records if record.parameters is not None})
+    # The parameters of a method of somebody's own may include those of a module that it has beside the network.
+    counted_alike = [record for record in records if not is_reference(record.cell.method)]
+    sizes = sorted({record.parameters for record in counted_alike if record.parameters is not None})
     if of_one_network and len(sizes) > 1:
         return f"the networks differ, from {sizes[0]:,} to {sizes[-1]:,} parameters"
     if of_one_machine and len({machine_of(record) for record in records}) > 1:

@@ -210,6 +210,14 @@ def test_a_rule_in_a_file_that_is_not_there_is_compared() -> None:
         assert found.outcome == Exact(10, 20)
 
 
+def test_a_rule_of_ones_own_that_trains_a_module_beside_the_network_is_compared() -> None:
+    own = make_record({"method": "bp", "passes": ["memory"]}, 10, parameters=9).model_dump(by_alias=True, mode="json")
+    own["cell"] |= {"method": "own.py:rule"}
+    records = [Record.parse(own), make_record({"method": "bp", "passes": ["memory"]}, 20, parameters=8)]
+    (found,) = find(records, {"method": "own.py:rule"}, {"method": "bp"})
+    assert found.outcome == Exact(10, 20)
+
+
 @pytest.mark.parametrize(
     ("differing", "told"),
     [
