@@ -71,15 +71,14 @@ def _findings(
     cell: Cell, step: TrainingStep, make_step: Callable[[], TrainingStep], images: Tensor, labels: Tensor
 ) -> Iterator[Finding]:
     step.add_gradients(images, labels)
-    unfit = "the gradients are not finite" if _is_not_finite(step) else None
+    not_finite = "the gradients are not finite" if _is_not_finite(step) else None
     seen = crossings(make_step, images, labels)
-    if not seen.is_repeatable:
-        unfit = unfit or "two runs from one seed differ"
+    unfit = not_finite or (None if seen.is_repeatable else "two runs from one seed differ")
     if load_method(cell.method).updates_within_step:
         for check in (GIVES_GRADIENTS, LEAVES_PARAMETERS, ADDS):
             yield Finding(check, None, "the method declares that it calls optimizers itself")
     else:
-        yield _finding(GIVES_GRADIENTS, without_gradient(step))
+        yield _finding(GIVES_GRADIENTS, without_gradient(step) or not_finite)
         yield _finding(LEAVES_PARAMETERS, changed_by_rule(step, images, labels))
         yield Finding(ADDS, None, unfit) if unfit else _finding(ADDS, overwritten(step, cell, images, labels))
     yield Finding(IS_LOCAL, None, unfit) if unfit else _locality(seen)

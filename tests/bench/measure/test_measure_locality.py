@@ -245,6 +245,7 @@ def test_where_nothing_can_be_told_nothing_is(faulty: Path, name: str, reason: s
         ADDS: reason,
         IS_LOCAL: reason,
     }
+    assert found[GIVES_GRADIENTS].holds == (name != "nan")
 
 
 def test_modules_that_share_all_their_parameters_are_not_checked(faulty: Path) -> None:
