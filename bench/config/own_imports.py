@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from bench.config.plugins import file_of, is_reference
+
 _OF_SID_BENCH = {"bench", "sid_core"}  # a record names their commit
 
 
@@ -56,10 +58,13 @@ def _imported(file: Path, folder: Path) -> Iterator[Path]:
                         yield from _files_along(package, [*parts, alias.name])
                 else:
                     yield from _files_of(folder, [*parts, alias.name])
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            module, colon, name = node.value.partition(":")
-            if colon and name.isidentifier() and all(part.isidentifier() for part in module.split(".")):
-                yield from _files_of(folder, module.split("."))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _is_in_module(node.value):
+            yield from _files_of(folder, node.value.rpartition(":")[0].split("."))
+
+
+def _is_in_module(text: str) -> bool:
+    """Whether ``text`` reads as ``package.module:attribute``."""
+    return is_reference(text) and file_of(text) is None
 
 
 def _files_of(folder: Path, parts: list[str]) -> Iterator[Path]:
